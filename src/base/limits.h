@@ -1,0 +1,48 @@
+/* Every limit that a remote party can push against. Sizes in bytes, times in milliseconds. */
+#ifndef BASE_LIMITS_H
+#define BASE_LIMITS_H
+
+/* Messages */
+#define LIMIT_BUF_BYTES (1u << 20)        /* the largest single buffer of any kind */
+#define LIMIT_MSG_BYTES 65535u            /* a SIP message, header and body (also UDP's own limit) */
+#define LIMIT_MSG_HEADER_BYTES 49152u     /* start line and header fields together */
+#define LIMIT_MSG_HEADERS 256u            /* header field lines in a message */
+#define LIMIT_MSG_VALUES 128u             /* comma separated values in one header, all lines together */
+#define LIMIT_MSG_ARENA_BYTES (512u << 10) /* what parsing and answering one message may allocate */
+#define LIMIT_URI_BYTES 4096u
+#define LIMIT_URI_PARAMS 32u
+#define LIMIT_VIAS 70u           /* hops; RFC 3261 16.6 step 3 starts Max-Forwards at 70 */
+#define LIMIT_BODY_PARTS 16u     /* parts of one multipart body, nesting counted in */
+#define LIMIT_MULTIPART_DEPTH 4u /* nesting of multipart bodies */
+
+/* Streams */
+#define LIMIT_STREAM_RECV_BYTES 65536u     /* bytes of one incomplete message on a connection */
+#define LIMIT_STREAM_SEND_BYTES (1u << 20) /* bytes waiting to be written on one connection */
+#define LIMIT_HANDSHAKE_MS 10000u
+#define LIMIT_SLOW_MESSAGE_MS 10000u /* from the first byte of a message to its last */
+#define LIMIT_IDLE_MS 900000u        /* a connection without a registration or traffic */
+#define LIMIT_UNAUTH_IDLE_MS 30000u  /* a connection that never sent a valid message */
+#define LIMIT_CONNECT_MS 8000u
+#define LIMIT_CONNS_WORKER 200000u
+#define LIMIT_CONNS_SOURCE 1000u     /* connections of one source address (configurable) */
+#define LIMIT_HANDSHAKES_WORKER 2000u /* handshakes under way at once */
+
+/* Transactions and forking */
+#define LIMIT_TRANSACTIONS_WORKER 1000000u
+#define LIMIT_FORK_BRANCHES 16u
+#define LIMIT_MAX_BREADTH 60u /* RFC 5393 5.3.3.1 */
+#define LIMIT_REDIRECTS 8u
+#define LIMIT_TARGETS 32u
+
+/* Registrar */
+#define LIMIT_CONTACTS_AOR 10u
+#define LIMIT_FLOWS_CONTACT 8u
+#define LIMIT_EXPIRES_MIN_S 60u
+#define LIMIT_EXPIRES_MAX_S 7200u
+
+/* Names and lookups */
+#define LIMIT_DNS_MS 5000u
+#define LIMIT_DNS_RECORDS 32u
+#define LIMIT_DNS_WAITING 10000u
+
+#endif

@@ -1,0 +1,30 @@
+/* Intrusive hash table keyed by text, with a maximum that cannot be left out. Owned by one thread.
+ * A struct that is to be found embeds a map_node; the key's bytes belong to that struct and must not change. */
+#ifndef BASE_MAP_H
+#define BASE_MAP_H
+
+#include "base/str.h"
+
+struct map_node {
+    struct map_node *next;
+    uint64_t hash;
+    struct str key;
+};
+
+struct map {
+    struct map_node **slots;
+    size_t n_slots; /* power of two */
+    size_t n;
+    size_t max;
+};
+
+MUST_USE int map_init(struct map *m, size_t max); /* ERR_NOMEM */
+void map_done(struct map *m);                     /* frees the slots, not the nodes */
+/* Grows as needed. ERR_LIMIT at the maximum, ERR_EXISTS if the key is there, ERR_NOMEM. */
+MUST_USE int map_add(struct map *m, struct map_node *node, struct str key);
+struct map_node *map_find(const struct map *m, struct str key); /* NULL if absent */
+void map_remove(struct map *m, struct map_node *node);         /* the node must be in the map */
+/* Visits each node once; the callback may remove the node it is given. Stops when it returns false. */
+void map_each(struct map *m, bool (*fn)(struct map_node *node, void *arg), void *arg);
+
+#endif
