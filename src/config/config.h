@@ -1,0 +1,160 @@
+/* Configuration: one readable file, read into one immutable, reference-counted snapshot. A reload builds a new snapshot and,
+ * only if every check holds, puts it in force; until then the old one stays (edge/edge.h).
+ *
+ * The syntax is libconfuse's: `name = value`, `section "title" { ... }`, lists in { }. Every option is one row of the tables in
+ * rows.c (name, type, default, unit, range, reloadable, clause, one sentence); from these rows come the checks, `sallyport
+ * check`, the sample (`sallyport check --sample`) and the manual page. An empty configuration is the strictest; every weakening
+ * is an option that begins with `allow-`, and all that are in force are listed in config.allow.
+ *
+ * Strings live in the snapshot's arena; `struct str` members are also NUL-terminated. File names are absolute (relative ones are
+ * taken from the configuration file's folder). */
+#ifndef CONFIG_CONFIG_H
+#define CONFIG_CONFIG_H
+
+#include "base/addr.h"
+#include "base/arena.h"
+#include "base/log.h"
+#include "base/path.h"
+#include "base/reason.h"
+
+/* A list of strings. */
+struct config_strs {
+    const struct str *v;
+    size_t n;
+};
+
+struct config_listen { /* listen "tls:192.0.2.1:5061" { ... } */
+    enum transport transport;
+    struct addr addr;
+    struct str title;
+    struct str advertise;     /* host[:port] for Via, Record-Route and Path where it is not addr (behind NAT, a DNS name) */
+    int client_cert;          /* enum pki_client_cert: none | ask | require */
+    struct str client_ca;     /* anchors for client certificates */
+    int tls_min;              /* 12 or 13 */
+    struct str ciphers;       /* TLS 1.2 list; empty: ECDHE with AEAD */
+    bool allow_clear;         /* udp, tcp, ws: without it a clear listener is refused by the check */
+    unsigned max_conns_source;
+    uint64_t idle_s;
+    struct str ws_origins;
+};
+
+struct config_domain { /* domain "example.com" { ... } */
+    struct str name;          /* lower case; also the digest realm unless `realm` says otherwise */
+    struct str realm;
+    struct config_strs aliases; /* other host names and addresses that mean this domain; listener addresses always do */
+    struct str certificate, key; /* PEM files */
+    struct str unknown_users; /* name of the peer that gets requests for users this domain does not have; empty: 404 */
+    bool allow_md5;           /* MD5 users may exist at all */
+    bool allow_clear_digest;  /* digest over clear UDP, TCP or WS */
+    bool allow_flow_auth;     /* a TLS flow on which its user registered counts for that user's further requests */
+    bool allow_weak_passwords;
+    unsigned nonce_lifetime_s;
+    uint32_t expires_min_s, expires_max_s, expires_default_s;
+    unsigned max_contacts;
+    unsigned flow_timer_s;    /* Flow-Timer given to outbound clients (RFC 5626 4.4); 0: none */
+    bool sips_only;           /* users of the domain are reached by secure hops only (refuses clear bindings for calls) */
+};
+
+enum config_peer_kind { CONFIG_PEERING, CONFIG_SUBSCRIPTION, CONFIG_GATEWAY, CONFIG_SITE, CONFIG_SERVER };
+
+struct config_peer { /* peer "carrier" { ... } */
+    struct str name;
+    enum config_peer_kind kind;
+    struct config_strs domains;  /* request-URI domains that go to it; "*" for all others */
+    struct str next_hop;         /* sip: or sips: URI; empty: RFC 3263 on the domain itself */
+    struct addr_net *sources;    /* allow-source: requests from here are this peer's without a certificate */
+    size_t n_sources;
+    struct config_strs certificate_names; /* names of which one must be in the peer's certificate (RFC 5922) */
+    struct config_strs identities; /* domains its certificate may speak for in From; empty: its domains */
+    struct str ca;               /* anchors for it; empty: the system's */
+    struct str certificate, key; /* what we show it; empty: our domain's */
+    int tls_min;
+    struct str ciphers;
+    bool allow_clear;            /* sip over UDP or TCP to and from it */
+    bool allow_unverified;       /* its certificate is not checked */
+    bool allow_last_hop_exception; /* RFC 3261's sips last-hop exception, RFC 5630 3.1.3 */
+    bool allow_relay;            /* may send requests for any destination through us, not only for our domains */
+    struct str trunk_user;       /* reserved for subscription trunks */
+    unsigned max_calls;          /* 0: no limit */
+};
+
+struct config_emergency { /* emergency { ... } */
+    struct str peer;           /* who takes urn:service:sos calls; empty: 503 with a log line */
+    struct config_strs urns;   /* further URNs and dial strings that mean it ("112", "911") */
+};
+
+struct config_hep { /* hep { ... } */
+    bool allow_mirror;         /* needed to mirror at all */
+    struct addr collector;     /* UDP */
+    uint32_t capture_id;
+    struct str password;
+    bool allow_secrets;        /* keys, credentials and bodies unredacted */
+};
+
+struct config_allow { /* one weakening that is in force */
+    struct str where; /* "listen udp:127.0.0.1:5060" */
+    struct str option;
+    unsigned line;
+};
+
+struct config {
+    unsigned refs; /* atomic */
+    struct arena *arena;
+    struct str file;
+    struct str state_dir;       /* store, control socket, nonce and token keys */
+    struct str store_file;      /* default state_dir/sallyport.db */
+    struct str control_socket;  /* default state_dir/control */
+    struct str run_as;          /* user to become after binding; empty: stay */
+    unsigned workers;           /* 0: one per core */
+    enum log_level log_level;
+    struct str server_header;   /* Server / User-Agent text; empty: none */
+    struct addr metrics;        /* Prometheus listener; unset: none */
+    bool has_metrics;
+    struct str dns_server;      /* "127.0.0.1@5353"; empty: the system's */
+    unsigned expiry_warn_days;
+    /* overload: new requests are answered with 503 and Retry-After above these (0: built-in limit) */
+    unsigned max_transactions, max_calls, overload_retry_s;
+    unsigned guess_limit;       /* failed logins of a source before its requests are slowed */
+    unsigned timer_c_s, call_max_s;
+    struct config_listen *listens;
+    size_t n_listens;
+    struct config_domain *domains;
+    size_t n_domains;
+    struct config_peer *peers;
+    size_t n_peers;
+    struct config_emergency emergency;
+    struct config_hep hep;
+    struct config_allow *allow;
+    size_t n_allow;
+};
+
+/* Reads and checks the file. On failure *ret is NULL and each problem has been given to `problem` as one line
+ * "file:line: what is wrong; what would be right". Certificate and key files are checked to be readable, fitting and in force. */
+MUST_USE int config_load(const char *file, void (*problem)(void *arg, struct str line), void *arg, struct config **ret);
+/* The same from memory (tests, fuzzing); relative files are taken from the current folder and not opened. */
+MUST_USE int config_parse(struct str text, void (*problem)(void *arg, struct str line), void *arg, struct config **ret);
+struct config *config_ref(struct config *c);
+void config_unref(struct config *c); /* any thread */
+
+const struct config_domain *config_domain_find(const struct config *c, struct str host); /* name or alias; NULL */
+const struct config_peer *config_peer_find(const struct config *c, struct str name);
+/* What differs between two snapshots but cannot be changed while running (workers, state-dir ...): text for the log; n. */
+size_t config_not_reloadable(const struct config *before, const struct config *after, struct str *ret, size_t cap);
+
+/* The option rows, for the manual and the sample. */
+struct config_row {
+    const char *section; /* "" for the top */
+    const char *name;
+    const char *type;    /* "text", "number", "yes/no", "list", "file", "address", "one of a|b|c" */
+    const char *def;     /* printed default */
+    const char *unit;
+    long min, max;
+    bool reloadable;
+    const char *clause;
+    const char *sentence;
+};
+const struct config_row *config_rows(size_t *ret_n);
+void config_write_sample(void (*line)(void *arg, struct str line), void *arg);
+void config_write_man(void (*line)(void *arg, struct str line), void *arg); /* roff of sallyport.conf(5) */
+
+#endif
