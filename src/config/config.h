@@ -62,6 +62,7 @@ struct config_peer { /* peer "carrier" { ... } */
     enum config_peer_kind kind;
     struct config_strs domains;  /* request-URI domains that go to it; "*" for all others */
     struct str next_hop;         /* sip: or sips: URI; empty: RFC 3263 on the domain itself */
+    struct str next_hop_secure;  /* used instead for requests that came by TLS or WSS, or are for sips; empty: next_hop */
     struct addr_net *sources;    /* allow-source: requests from here are this peer's without a certificate */
     size_t n_sources;
     struct config_strs certificate_names; /* names of which one must be in the peer's certificate (RFC 5922) */

@@ -1,0 +1,33 @@
+/* edge: the product. It joins the rooms below into one secure session edge: registrar and proxy of the enterprise's domains.
+ *
+ * One INVITE:  net -> edge_worker.c (parse) -> sip/txl.c (transaction) -> request.c (RFC 3261 16.3 checks) -> gate.c (who is it,
+ * may it) -> route.c (where to) -> proxy.c (fork, forward 16.6, answer 16.7) -> hop.c (RFC 3263, which connection) -> net.
+ *
+ * Thread: everything runs on signalling workers, each with its own transactions, connections and calls; what the process shares is the
+ * location service and the user table (location.c, locks inside, held only to copy rows), the store behind it, and the
+ * configuration snapshot (immutable, swapped by a posted message). */
+#ifndef EDGE_EDGE_H
+#define EDGE_EDGE_H
+
+#include "base/reason.h"
+#include "base/sbuf.h"
+#include "config/config.h"
+
+struct edge;
+
+/* Opens the store, loads users and bindings, makes TLS contexts, binds, starts the workers. Takes its own reference to cfg. */
+MUST_USE int edge_start(struct config *cfg, struct edge **ret, struct reason *why);
+/* Puts a new snapshot in force without dropping a flow or a call, or changes nothing and says why. Logs what is in force until
+ * when. Called on the main thread. */
+MUST_USE int edge_reload(struct edge *e, struct config *cfg, struct reason *why);
+/* New requests get 503 with Retry-After, what is under way is finished for at most grace_ms, then everything is closed. */
+void edge_stop(struct edge *e, unsigned grace_ms);
+
+/* For the command line and monitoring; any thread, bounded waiting (workers are asked by message). JSON is appended to a malloc'd
+ * text that the caller frees; NULL on no memory. `what`: "summary", "registrations", "flows", "calls", "counters", "config", or
+ * "call ID". */
+char *edge_status_json(struct edge *e, struct str what);
+/* Prometheus text format, malloc'd. */
+char *edge_metrics_text(struct edge *e);
+
+#endif

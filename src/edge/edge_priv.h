@@ -1,0 +1,206 @@
+/* Inside the edge: what its files share. See edge.h for the way of a message. */
+#ifndef EDGE_EDGE_PRIV_H
+#define EDGE_EDGE_PRIV_H
+
+#include "base/limits.h"
+#include "base/map.h"
+#include "config/config.h"
+#include "edge/edge.h"
+#include "edge/location.h"
+#include "identity/digest.h"
+#include "net/net.h"
+#include "net/worker.h"
+#include "pki/tls.h"
+#include "sip/edit.h"
+#include "sip/tx.h"
+#include "store/store.h"
+
+#define EDGE_WORKERS_MAX 64
+
+/* Keys of the process, kept in state-dir/keys (mode 0600) so that tokens outlive a restart. */
+struct edge_keys {
+    struct digest_nonce_key nonce;
+    uint8_t token[32]; /* Record-Route and flow tokens (token.c) */
+    uint8_t gruu[32];  /* temporary GRUUs (location.c) */
+};
+
+struct edge {
+    struct config *cfg; /* main thread's reference; workers hold their own */
+    struct location *loc;
+    struct store *store;
+    struct edge_keys keys;
+    struct net_group *group; /* NULL under the scenario player */
+    unsigned n_workers;
+    struct edge_worker *workers[EDGE_WORKERS_MAX];
+    struct edge_tap *tap; /* HEP mirror (tap.c); NULL: none */
+    uint64_t started_s;
+    bool draining; /* atomic */
+};
+
+/* Who sent a request, how we know, and what that is worth (TR/100 6.3, 7.2.3). */
+enum principal_kind { PRINCIPAL_NONE, PRINCIPAL_USER, PRINCIPAL_PEER };
+enum principal_how {
+    AUTH_NONE,        /* not at all: emergency calls, ACK and CANCEL that matched */
+    AUTH_DIGEST,      /* this request carried a right answer */
+    AUTH_FLOW,        /* the TLS flow was bound to the user by an authenticated REGISTER, and the domain allows that to count */
+    AUTH_CERTIFICATE, /* mutual TLS, name checked (RFC 5922) */
+    AUTH_SOURCE       /* allow-sources: the address alone */
+};
+struct principal {
+    enum principal_kind kind;
+    enum principal_how how;
+    struct str name; /* AOR of the user, or name of the peer */
+    enum digest_algo algo; /* AUTH_DIGEST */
+    const struct config_peer *peer;
+};
+static inline uint64_t principal_id(const struct principal *p); /* names it in tokens; below */
+
+/* One side of a dialog as sealed in Record-Route (token.c): who it is and where its flow is. */
+struct token_side {
+    uint64_t who;      /* principal_id; 0: not known (a domain we only route to) */
+    bool has_path;
+    struct path path;  /* the flow, or the datagram address it came from; no path: by the remaining route set */
+};
+struct dialog_token {
+    unsigned worker;        /* whose call table has it */
+    uint32_t call_slot, call_gen; /* calls.c; 0/0: none */
+    uint32_t caller_tag;    /* hash of the From tag of the dialog-forming request: tells the direction */
+    bool emergency;         /* nothing stops it */
+    struct token_side caller, callee;
+};
+#define TOKEN_TEXT_MAX 240
+/* base64url text for the user part of a Record-Route URI. Bound to the Call-ID: useless in another dialog. */
+MUST_USE int token_dialog_seal(const struct edge_keys *k, const struct dialog_token *t, struct str call_id,
+                               char ret[TOKEN_TEXT_MAX]);
+MUST_USE int token_dialog_open(const struct edge_keys *k, struct str text, struct str call_id, struct dialog_token *ret);
+/* RFC 5626 5.2: the flow of a registration in a Path URI. Not bound to a call. */
+MUST_USE int token_flow_seal(const struct edge_keys *k, const struct path *p, char ret[TOKEN_TEXT_MAX]);
+MUST_USE int token_flow_open(const struct edge_keys *k, struct str text, struct path *ret);
+
+/* Counters of a worker, written by it, read by anybody (relaxed). */
+enum edge_counter {
+    EC_REQUESTS, EC_RESPONSES, EC_PARSE_DROPPED, EC_BAD_REQUESTS, EC_CHALLENGES, EC_AUTH_OK, EC_AUTH_FAILED, EC_AUTH_STALE,
+    EC_AUTH_REPLAY, EC_GUESSES_SLOWED, EC_REGISTERS_OK, EC_REGISTERS_REFUSED, EC_CALLS_STARTED, EC_CALLS_ANSWERED,
+    EC_CALLS_ENDED, EC_CALLS_FAILED, EC_FORWARDED, EC_LOOPS, EC_TOKENS_FORGED, EC_OVERLOAD_503, EC_EMERGENCY, EC_STRAYS,
+    EC_HANDOVERS, EC_GARBAGE, EC_TAP_SENT, EC_TAP_DROPPED, EC_N
+};
+
+/* What a flow's connection is known for: net's flow_user. Freed in on_flow_closed. */
+struct edge_flow {
+    struct str user;   /* AOR bound by an authenticated REGISTER on this flow; empty: none */
+    uint64_t user_id;  /* principal_id of it */
+    const char *peer;  /* name of the peer its certificate was matched to; NULL */
+    bool registered;
+    char text[256];    /* storage of `user` */
+};
+
+struct edge_worker {
+    struct edge *edge;
+    struct net *net;
+    unsigned id;
+    struct config *cfg; /* this worker's snapshot */
+    struct sip_txl *txl;
+    struct digest_replay *replay;
+    struct edge_guard *guard;     /* guessers and overload (gate.c) */
+    struct edge_calls *calls;     /* calls.c */
+    struct edge_tls *tls;         /* client contexts, default and per peer (hop.c) */
+    struct str sent_by[32];       /* per listener: "host:port" for Via and the like, in the snapshot's arena or own storage */
+    uint64_t counters[EC_N];
+    uint64_t responses_by_class[7];
+};
+static inline void edge_count(struct edge_worker *w, enum edge_counter c)
+{
+    __atomic_store_n(&w->counters[c], w->counters[c] + 1, __ATOMIC_RELAXED);
+}
+
+/* One request on its way through the edge; in the arena of the message, gone with it. */
+struct edge_req {
+    struct edge_worker *w;
+    struct sip_stx *tx;  /* NULL for ACK */
+    struct sip_msg *m;
+    struct rx rx;        /* hop is valid until the callback returns; copy what is needed later */
+    bool hop_secure, hop_peer_verified;
+    struct sip_uri ruri; /* after 16.4 route preprocessing */
+    const struct config_domain *domain; /* of the (effective) request-URI; NULL: not ours */
+    struct principal who;
+    bool has_token;      /* a valid dialog token was in the topmost Route (or request-URI) that named us */
+    struct dialog_token token;
+    bool from_caller;    /* in-dialog: direction */
+    unsigned routes_used; /* how many top Route values named us and are taken off (16.4) */
+    bool strict_route;   /* 16.4: request-URI was ours with lr missing upstream; the last Route became the request-URI */
+    bool emergency;
+};
+
+/* Answers and forgets. `why` gives status, phrase detail (Warning 399 or Reason where useful) and the log line. */
+void edge_refuse(struct edge_req *r, const struct reason *why);
+void edge_reply(struct edge_req *r, unsigned status);
+
+/* request.c: entry from the transaction layer. */
+void request_receive(struct edge_worker *w, struct sip_stx *tx, struct sip_stx *invite, struct sip_msg *m,
+                     const struct rx *rx);
+void request_ack(struct edge_worker *w, struct sip_msg *m, const struct rx *rx);
+
+/* gate.c: decides who sends this and whether it may (TR/100 7.2.3, 6.3). 0: go on, r->who is set. ERR_REFUSED: it has been
+ * answered (401, 407, 403, 503 ...). Challenges 401 for requests to ourselves as registrar or UAS, 407 as proxy. */
+MUST_USE int gate_admit(struct edge_req *r);
+/* ACK and CANCEL are never challenged: is an ACK from a side of the dialog, as far as token, flow and source tell? */
+bool gate_ack_ok(struct edge_req *r);
+MUST_USE int gate_start(struct edge_worker *w);
+void gate_stop(struct edge_worker *w);
+
+/* registrar.c: REGISTER to one of our domains (RFC 3261 10.3, 5626 6, 5627, 3327, 3608). Answers. */
+void registrar_handle(struct edge_req *r);
+/* own.c: requests to ourselves: OPTIONS (11.2), others 405, 404, 501 ... Answers. */
+void own_handle(struct edge_req *r);
+
+/* route.c: where may it go (16.5)? */
+struct edge_target {
+    struct str uri;        /* the new Request-URI */
+    struct str route;      /* values to push as Route, comma separated; empty: none (Path of the binding, next hop of a peer) */
+    bool has_path;
+    struct path path;      /* known already: the flow or datagram address of a binding or a dialog side */
+    struct str next_hop;   /* else: the URI to locate (RFC 3263): first route, or uri */
+    unsigned q_milli;      /* groups of equal q are tried in parallel, lower ones after them */
+    struct str group;      /* instance: at most one target of a group at a time (RFC 5626 6); empty: none */
+    const struct config_peer *peer; /* NULL: an own user, or a domain without a peer stanza */
+    struct str aor;        /* own user; empty otherwise */
+    bool to_user;          /* a registered contact: no more proxies of ours behind it */
+};
+struct edge_targets {
+    struct edge_target *v[LIMIT_TARGETS];
+    size_t n;
+};
+/* 0: targets are set. ERR_REFUSED: `why` says what to answer (404, 480, 416, 403 ...). */
+MUST_USE int route_targets(struct edge_req *r, struct edge_targets *ret, struct reason *why);
+
+/* proxy.c: forwards statefully to the targets (16.6 to 16.10), or an ACK statelessly. Answers or lets answers pass. */
+void proxy_forward(struct edge_req *r, const struct edge_targets *targets);
+void proxy_cancel(struct edge_worker *w, struct sip_stx *invite, struct sip_msg *cancel);
+void proxy_ack(struct edge_req *r, const struct edge_target *target);
+
+/* hop.c: from a target to paths to try in turn, connections included. */
+struct hop;
+typedef void (*hop_fn)(void *arg, const struct path *path, const struct reason *why); /* path NULL: nothing (more) to try */
+/* Finds the first path; `fn` is called later, or at once when no lookup is needed (then *ret_hop is already set). */
+MUST_USE int hop_start(struct edge_worker *w, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
+                       struct hop **ret_hop);
+void hop_next(struct hop *h); /* RFC 3263 4.3: that one failed, find the next one */
+void hop_cancel(struct hop *h);
+MUST_USE int hop_worker_start(struct edge_worker *w);
+void hop_worker_stop(struct edge_worker *w);
+
+/* calls.c: the calls of this worker, from INVITE to BYE. Facts only; nothing depends on it to route. */
+struct edge_call;
+struct edge_call *calls_begin(struct edge_req *r, uint32_t *ret_slot, uint32_t *ret_gen); /* NULL: table full; goes on without */
+void calls_event(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned status, enum sip_method method,
+                 bool from_caller); /* a final response to that method passed; other workers' calls by message */
+
+/* tap.c: every message in and out, for the HEP mirror; cheap when off. */
+void tap_message(struct edge_worker *w, bool out, const struct path *p, struct str bytes);
+
+static inline uint64_t principal_id(const struct principal *p)
+{
+    return p->kind == PRINCIPAL_NONE ? 0 : str_hash(p->name) ^ (uint64_t)p->kind;
+}
+
+#endif
