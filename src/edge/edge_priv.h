@@ -16,6 +16,7 @@
 #include "store/store.h"
 
 #define EDGE_WORKERS_MAX 64
+#define EDGE_LISTENERS_MAX 32
 
 /* Keys of the process, kept in state-dir/keys (mode 0600) so that tokens outlive a restart. */
 struct edge_keys {
@@ -104,7 +105,8 @@ struct edge_worker {
     struct edge_guard *guard;     /* guessers and overload (gate.c) */
     struct edge_calls *calls;     /* calls.c */
     struct edge_tls *tls;         /* client contexts, default and per peer (hop.c) */
-    struct str sent_by[32];       /* per listener: "host:port" for Via and the like, in the snapshot's arena or own storage */
+    struct str sent_by[EDGE_LISTENERS_MAX]; /* per listener: "host[:port]" for Via and the like */
+    char sent_by_text[EDGE_LISTENERS_MAX][ADDR_TEXT_MAX];
     uint64_t counters[EC_N];
     uint64_t responses_by_class[7];
 };
@@ -177,6 +179,7 @@ MUST_USE int route_targets(struct edge_req *r, struct edge_targets *ret, struct 
 void proxy_forward(struct edge_req *r, const struct edge_targets *targets);
 void proxy_cancel(struct edge_worker *w, struct sip_stx *invite, struct sip_msg *cancel);
 void proxy_ack(struct edge_req *r, const struct edge_target *target);
+void proxy_stx_gone(void *upper); /* the server transaction's last state: what sip_stx_set_upper stored */
 
 /* hop.c: from a target to paths to try in turn, connections included. */
 struct hop;
@@ -187,10 +190,13 @@ MUST_USE int hop_start(struct edge_worker *w, struct arena *a, const struct edge
 void hop_next(struct hop *h); /* RFC 3263 4.3: that one failed, find the next one */
 void hop_cancel(struct hop *h);
 MUST_USE int hop_worker_start(struct edge_worker *w);
+MUST_USE int hop_worker_reload(struct edge_worker *w); /* new client contexts; open flows keep theirs */
 void hop_worker_stop(struct edge_worker *w);
 
 /* calls.c: the calls of this worker, from INVITE to BYE. Facts only; nothing depends on it to route. */
 struct edge_call;
+MUST_USE int calls_start(struct edge_worker *w);
+void calls_stop(struct edge_worker *w);
 struct edge_call *calls_begin(struct edge_req *r, uint32_t *ret_slot, uint32_t *ret_gen); /* NULL: table full; goes on without */
 void calls_event(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned status, enum sip_method method,
                  bool from_caller); /* a final response to that method passed; other workers' calls by message */

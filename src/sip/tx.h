@@ -51,6 +51,9 @@ MUST_USE struct sip_txl *sip_txl_new(const struct sip_txl_user *user, struct whe
 void sip_txl_free(struct sip_txl *l);
 void sip_txl_set_timers(struct sip_txl *l, const struct sip_timers *t);
 
+/* An arena to parse the next message into, from the layer's free list; NULL: no memory. Give back what was not passed on. */
+struct arena *sip_txl_arena(struct sip_txl *l);
+void sip_txl_arena_done(struct sip_txl *l, struct arena *a); /* NULL is fine */
 /* Entry for every parsed message. Takes over the arena of `m` in every case. ERR_LIMIT: too many transactions (the caller
  * answers 503 statelessly, the arena is then still the caller's). */
 MUST_USE int sip_txl_receive(struct sip_txl *l, struct sip_msg *m, const struct rx *rx);

@@ -1,0 +1,319 @@
+/* The edge's end of one signalling worker: what net hands up is parsed, counted, mirrored and given to the transaction layer;
+ * what the transaction layer sends goes down to net. (RFC 3261 18, 16.7 step 1; RFC 5626 5.3)
+ * Owner: struct edge_worker, made and freed on its own thread, which alone touches it. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "edge/edge_priv.h"
+#include "edge/worker_priv.h"
+
+/* A response that another worker read: moved over there whole. */
+struct handover {
+    struct rx rx;
+    struct hop_facts hop;
+    struct buf *buf;
+};
+
+static void worker_input(struct edge_worker *w, const struct rx *rx);
+
+static void handover_run(void *edge_worker, void *arg)
+{
+    struct edge_worker *w = edge_worker;
+    struct handover *h = arg;
+
+    h->rx.hop = &h->hop;
+    h->rx.buf = h->buf;
+    worker_input(w, &h->rx);
+    buf_unref(h->buf);
+    mem_free(h);
+}
+
+/* Peer names are not needed with a response: its sender is bound by the branch it answers. */
+static void worker_handover(struct edge_worker *w, const struct rx *rx, unsigned to)
+{
+    struct handover *h = mem_zalloc(sizeof *h);
+
+    if (!h)
+        return;
+    h->rx = *rx;
+    h->hop = *rx->hop;
+    h->hop.n_peer_names = 0;
+    h->hop.peer_names = NULL;
+    h->hop.tls_version = h->hop.cipher = h->hop.server_name = NULL;
+    h->buf = buf_copy(buf_str(rx->buf)); /* the reader may still hold references of its own */
+    if (!h->buf || net_post(w->net, to, handover_run, h) != 0) {
+        buf_unref(h->buf);
+        mem_free(h);
+        return;
+    }
+    edge_count(w, EC_HANDOVERS);
+}
+
+/* 503 without a transaction, so that overload costs as little as it can (RFC 3261 21.5.4). */
+static void worker_refuse_stateless(struct edge_worker *w, const struct sip_msg *m, const struct rx *rx, unsigned status)
+{
+    char retry[16];
+    struct sbuf b = sbuf_make(retry, sizeof retry);
+    struct sip_response resp = {.status = status, .to_tag = STR("sallyport-overload"),
+                                .via_received = &rx->path.remote};
+    struct buf *out;
+
+    if (m->method == SIP_ACK)
+        return;
+    if (status == 503) {
+        sbuf_u64(&b, w->cfg->overload_retry_s ? w->cfg->overload_retry_s : 5);
+        resp.extra[resp.n_extra].name = STR("Retry-After");
+        resp.extra[resp.n_extra++].value = sbuf_get(&b);
+    }
+    if (sip_response_build(m, &resp, &out) != 0)
+        return;
+    edge_count(w, EC_OVERLOAD_503);
+    tap_message(w, true, &rx->path, buf_str(out));
+    if (net_send(w->net, &rx->path, out) == 0)
+        w->responses_by_class[status / 100]++;
+    buf_unref(out);
+}
+
+static bool worker_is_overloaded(struct edge_worker *w, const struct sip_msg *m)
+{
+    struct sip_txl_stats st;
+
+    if (m->method == SIP_ACK || m->method == SIP_CANCEL || m->method == SIP_BYE || m->method == SIP_PRACK)
+        return false; /* what ends or completes a call relieves us */
+    if (m->method == SIP_INVITE && m->ruri.n >= 11 && str_starts_nocase(m->ruri, STR("urn:service")))
+        return false; /* emergency calls are stopped by nothing */
+    if (__atomic_load_n(&w->edge->draining, __ATOMIC_RELAXED))
+        return !sip_msg_in_dialog(m);
+    if (!w->cfg->max_transactions)
+        return false;
+    sip_txl_stats(w->txl, &st);
+    return st.stx_now >= w->cfg->max_transactions;
+}
+
+static void worker_input(struct edge_worker *w, const struct rx *rx)
+{
+    struct arena *a = sip_txl_arena(w->txl);
+    struct sip_msg *m;
+    struct reason why = {0};
+    int owner;
+
+    if (!a || sip_msg_parse(a, buf_str(rx->buf), &m, &why) != 0) {
+        edge_count(w, EC_PARSE_DROPPED);
+        LOG(LOG_DEBUG, "message-dropped", LZ("reason", why.code), LZ("detail", why.detail));
+        sip_txl_arena_done(w->txl, a);
+        return;
+    }
+    if (!m->is_request) {
+        edge_count(w, EC_RESPONSES);
+        owner = sip_branch_worker(m->via.branch);
+        if (owner >= 0 && (unsigned)owner != w->id && (unsigned)owner < w->edge->n_workers) {
+            worker_handover(w, rx, (unsigned)owner);
+            sip_txl_arena_done(w->txl, a);
+            return;
+        }
+    } else {
+        edge_count(w, EC_REQUESTS);
+        if (UNLIKELY(worker_is_overloaded(w, m))) {
+            worker_refuse_stateless(w, m, rx, 503);
+            sip_txl_arena_done(w->txl, a);
+            return;
+        }
+    }
+    if (sip_txl_receive(w->txl, m, rx) != 0) {
+        if (m->is_request)
+            worker_refuse_stateless(w, m, rx, 503);
+        sip_txl_arena_done(w->txl, a);
+    }
+}
+
+static void on_message(void *arg, const struct rx *rx)
+{
+    struct edge_worker *w = arg;
+
+    tap_message(w, false, &rx->path, buf_str(rx->buf));
+    worker_input(w, rx);
+}
+
+static void on_flow_closed(void *arg, flow_id flow, const struct path *path, enum net_close_why why,
+                           const struct reason *reason, void *flow_user)
+{
+    struct edge_worker *w = arg;
+    struct edge_flow *f = flow_user;
+    char text[ADDR_TEXT_MAX];
+
+    LOG(LOG_DEBUG, "flow-closed", LS("remote", addr_text(&path->remote, text)),
+        LS("transport", transport_text(path->transport)), LI("why", why),
+        LZ("reason", reason ? reason->code : NULL), LS("user", f ? f->user : STR_NULL));
+    if (f && f->registered)
+        location_flow_closed(w->edge->loc, flow);
+    mem_free(f);
+    sip_txl_flow_failed(w->txl, flow);
+}
+
+static void on_unreachable(void *arg, const struct path *path)
+{
+    struct edge_worker *w = arg;
+
+    sip_txl_path_failed(w->txl, path);
+}
+
+/* RFC 3261 18.3: a stream that cannot be framed gets one 400, if its head can be read, and is closed by net. */
+static void on_garbage(void *arg, const struct rx *rx, const struct reason *reason)
+{
+    struct edge_worker *w = arg;
+    struct arena *a;
+    struct sip_msg *m;
+    struct reason why = {0};
+    struct sip_response resp = {.status = 400, .phrase = STR("Bad Content-Length"),
+                                .to_tag = STR("sallyport-framing"), .via_received = &rx->path.remote};
+    struct buf *out;
+    char text[ADDR_TEXT_MAX];
+
+    edge_count(w, EC_GARBAGE);
+    LOG(LOG_INFO, "garbage", LS("remote", addr_text(&rx->path.remote, text)),
+        LS("transport", transport_text(rx->path.transport)), LZ("reason", reason->code),
+        LZ("detail", reason->detail));
+    a = arena_new(4096, LIMIT_MSG_ARENA_BYTES);
+    if (!a)
+        return;
+    if (sip_msg_parse(a, buf_str(rx->buf), &m, &why) == 0 && m->is_request && m->method != SIP_ACK &&
+        sip_response_build(m, &resp, &out) == 0) {
+        tap_message(w, true, &rx->path, buf_str(out));
+        if (net_send(w->net, &rx->path, out) == 0)
+            w->responses_by_class[4]++;
+        buf_unref(out);
+    }
+    arena_free(a);
+}
+
+/* ---- downwards ---- */
+
+static int txl_send(void *arg, const struct path *to, struct buf *msg)
+{
+    struct edge_worker *w = arg;
+
+    tap_message(w, true, to, buf_str(msg));
+    return net_send(w->net, to, msg);
+}
+
+static void txl_request(void *arg, struct sip_stx *tx, struct sip_stx *invite, struct sip_msg *m, const struct rx *rx)
+{
+    request_receive(arg, tx, invite, m, rx);
+}
+
+static void txl_ack(void *arg, struct sip_msg *m, const struct rx *rx)
+{
+    request_ack(arg, m, rx);
+}
+
+static void txl_stray(void *arg, struct sip_msg *m, const struct rx *rx)
+{
+    (void)m;
+    (void)rx;
+    edge_count(arg, EC_STRAYS);
+}
+
+static void txl_stx_end(void *arg, struct sip_stx *tx, void *upper)
+{
+    (void)arg;
+    (void)tx;
+    if (upper)
+        proxy_stx_gone(upper);
+}
+
+static void txl_stx_failed(void *arg, struct sip_stx *tx, void *upper, enum sip_tx_end why)
+{
+    struct edge_worker *w = arg;
+
+    (void)tx;
+    (void)upper;
+    LOG(LOG_DEBUG, "no-ack", LU("worker", w->id), LZ("why", why == SIP_TX_TIMEOUT ? "timeout" : "transport"));
+}
+
+/* The text by which others reach a listener: its advertised name, else its address. */
+static int worker_sent_by(struct edge_worker *w)
+{
+    size_t i;
+
+    for (i = 0; i < w->cfg->n_listens && i < ARRAY_LEN(w->sent_by); i++) {
+        const struct config_listen *l = &w->cfg->listens[i];
+
+        if (l->advertise.n) {
+            w->sent_by[i] = l->advertise;
+            continue;
+        }
+        w->sent_by[i] = addr_text(&l->addr, w->sent_by_text[i]);
+    }
+    return 0;
+}
+
+static const struct net_user worker_callbacks = {
+    .on_message = on_message,
+    .on_flow_closed = on_flow_closed,
+    .on_unreachable = on_unreachable,
+    .on_garbage = on_garbage,
+};
+
+int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user)
+{
+    struct edge_worker *w = mem_zalloc(sizeof *w);
+    struct sip_txl_user tu = {
+        .arg = w,
+        .send = txl_send,
+        .on_request = txl_request,
+        .on_ack = txl_ack,
+        .on_stray = txl_stray,
+        .on_stx_end = txl_stx_end,
+        .on_stx_failed = txl_stx_failed,
+    };
+    int err = ERR_NOMEM;
+
+    if (!w)
+        return ERR_NOMEM;
+    w->edge = e;
+    w->net = net;
+    w->id = net->worker;
+    w->cfg = config_ref(e->cfg);
+    w->txl = sip_txl_new(&tu, net->wheel, &net->rand, net->worker, LIMIT_TRANSACTIONS_WORKER);
+    w->replay = digest_replay_new(EDGE_REPLAY_NONCES);
+    if (!w->txl || !w->replay)
+        goto fail;
+    if ((err = worker_sent_by(w)) != 0 || (err = gate_start(w)) != 0 || (err = calls_start(w)) != 0 ||
+        (err = hop_worker_start(w)) != 0)
+        goto fail;
+    *ret_user = worker_callbacks;
+    ret_user->arg = w;
+    e->workers[w->id] = w;
+    return 0;
+fail:
+    edge_worker_stop(w);
+    return err;
+}
+
+void edge_worker_stop(struct edge_worker *w)
+{
+    if (!w)
+        return;
+    sip_txl_free(w->txl);
+    hop_worker_stop(w);
+    calls_stop(w);
+    gate_stop(w);
+    digest_replay_free(w->replay);
+    config_unref(w->cfg);
+    if (w->edge->workers[w->id] == w)
+        w->edge->workers[w->id] = NULL;
+    mem_free(w);
+}
+
+/* A new snapshot, posted by edge_reload: from here on this worker works by it. */
+void edge_worker_reload(void *edge_worker, void *arg)
+{
+    struct edge_worker *w = edge_worker;
+    struct config *old = w->cfg;
+    int err;
+
+    w->cfg = arg; /* the reference was taken by the poster */
+    (void)worker_sent_by(w);
+    if ((err = hop_worker_reload(w)) != 0)
+        LOG(LOG_ERROR, "reload-worker", LU("worker", w->id), LZ("error", err_text(err)));
+    config_unref(old);
+}

@@ -1,0 +1,13 @@
+/* What edge.c and the scenario player need of one worker beyond edge_priv.h: its making and its end. */
+#ifndef EDGE_WORKER_PRIV_H
+#define EDGE_WORKER_PRIV_H
+
+#include "edge/edge_priv.h"
+
+#define EDGE_REPLAY_NONCES 262144u /* nonces whose counts one worker remembers */
+
+MUST_USE int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user);
+void edge_worker_stop(struct edge_worker *w);
+void edge_worker_reload(void *edge_worker, void *cfg); /* for net_post; takes over one reference of cfg */
+
+#endif
