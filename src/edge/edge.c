@@ -1,0 +1,302 @@
+/* The life of the edge: keys, store, location service, TLS contexts and workers are made here, swapped by a reload, and taken
+ * down in order. Main thread only, except where edge.h says otherwise. */
+#include "edge/edge.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "edge/tap.h"
+#include "edge/worker_priv.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <time.h>
+#include <unistd.h>
+
+/* ---- keys of the process (TR/100 7.1: what makes nonces and tokens ours) ---- */
+
+static int keys_write(const char *file, const struct edge_keys *k, struct reason *why)
+{
+    char tmp[4096];
+    int fd;
+    ssize_t n;
+
+    if ((size_t)snprintf(tmp, sizeof tmp, "%s.new", file) >= sizeof tmp)
+        return ERR_LIMIT;
+    fd = open(tmp, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0) {
+        reason_set(why, "keys-write", NULL, 0, "%s: %s", tmp, strerror(errno));
+        return ERR_IO;
+    }
+    n = write(fd, k, sizeof *k);
+    if (n != (ssize_t)sizeof *k || fsync(fd) != 0 || rename(tmp, file) != 0) {
+        reason_set(why, "keys-write", NULL, 0, "%s: %s", file, strerror(errno));
+        close(fd);
+        unlink(tmp);
+        return ERR_IO;
+    }
+    close(fd);
+    return 0;
+}
+
+/* Reads state-dir/keys, or makes it on the first start. A file of another size or owned by others is refused, not replaced. */
+static int keys_load(const struct config *cfg, struct edge_keys *k, struct reason *why)
+{
+    char file[4096];
+    struct rand_source rnd;
+    struct stat st;
+    ssize_t n;
+    int fd;
+
+    if ((size_t)snprintf(file, sizeof file, "%.*s/keys", STR_FMT(cfg->state_dir)) >= sizeof file)
+        return ERR_LIMIT;
+    fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
+    if (fd < 0 && errno == ENOENT) {
+        rand_system_init(&rnd);
+        rand_fill(&rnd, k, sizeof *k);
+        return keys_write(file, k, why);
+    }
+    if (fd < 0) {
+        reason_set(why, "keys-read", NULL, 0, "%s: %s", file, strerror(errno));
+        return ERR_IO;
+    }
+    if (fstat(fd, &st) != 0 || (st.st_mode & 077) != 0) {
+        reason_set(why, "keys-mode", NULL, 0, "%s can be read by others; chmod 600 it", file);
+        close(fd);
+        return ERR_REFUSED;
+    }
+    n = read(fd, k, sizeof *k);
+    close(fd);
+    if (n != (ssize_t)sizeof *k || st.st_size != (off_t)sizeof *k) {
+        reason_set(why, "keys-size", NULL, 0, "%s is damaged; remove it and phones will register again", file);
+        return ERR_INVALID;
+    }
+    return 0;
+}
+
+/* ---- listeners ---- */
+
+static int listener_tls(const struct config *cfg, const struct config_listen *l, struct pki_tls_server **ret,
+                        struct reason *why)
+{
+    struct pki_tls_identity ids[64];
+    struct pki_tls_options o = {
+        .identities = ids,
+        .ca_pem = l->client_ca.n ? l->client_ca.p : NULL,
+        .client_cert = (enum pki_client_cert)l->client_cert,
+        .min_version = l->tls_min,
+        .ciphers12 = l->ciphers,
+    };
+    size_t i;
+
+    for (i = 0; i < cfg->n_domains && o.n_identities < ARRAY_LEN(ids); i++) {
+        const struct config_domain *d = &cfg->domains[i];
+
+        if (!d->certificate.n)
+            continue;
+        ids[o.n_identities++] =
+            (struct pki_tls_identity){.domain = d->name, .cert_pem = d->certificate.p, .key_pem = d->key.p};
+    }
+    return pki_tls_server_new(&o, ret, why);
+}
+
+static void listeners_free(struct net_listener *ls, size_t n)
+{
+    size_t i;
+
+    for (i = 0; i < n; i++)
+        pki_tls_server_unref(ls[i].tls);
+    mem_free(ls);
+}
+
+static int listeners_make(const struct config *cfg, struct net_listener **ret, struct reason *why)
+{
+    struct net_listener *ls = mem_zalloc((cfg->n_listens ? cfg->n_listens : 1) * sizeof *ls);
+    size_t i;
+    int err;
+
+    if (!ls)
+        return ERR_NOMEM;
+    for (i = 0; i < cfg->n_listens; i++) {
+        const struct config_listen *l = &cfg->listens[i];
+
+        ls[i].transport = l->transport;
+        ls[i].addr = l->addr;
+        ls[i].max_conns_source = l->max_conns_source;
+        ls[i].idle_ms = l->idle_s * 1000;
+        ls[i].ws_origins = l->ws_origins;
+        if (!transport_is_secure(l->transport))
+            continue;
+        if ((err = listener_tls(cfg, l, &ls[i].tls, why)) != 0) {
+            listeners_free(ls, cfg->n_listens);
+            return err;
+        }
+    }
+    *ret = ls;
+    return 0;
+}
+
+/* One line per certificate: what is in force until when, with a warning when that is soon (TR/100 9). */
+static void listeners_log(const struct config *cfg, const struct net_listener *ls)
+{
+    time_t now = time(NULL);
+    size_t i;
+
+    for (i = 0; i < cfg->n_listens; i++) {
+        char until[32] = "";
+        int64_t not_after;
+        struct str file;
+        struct tm tm;
+        time_t t;
+
+        if (!ls[i].tls)
+            continue;
+        pki_tls_server_expiry(ls[i].tls, &not_after, &file);
+        t = (time_t)not_after;
+        if (gmtime_r(&t, &tm))
+            strftime(until, sizeof until, "%Y-%m-%dT%H:%M:%SZ", &tm);
+        if (t - now < (time_t)cfg->expiry_warn_days * 86400)
+            LOG(LOG_WARN, "certificate-expires", LS("listen", cfg->listens[i].title), LS("file", file),
+                LZ("until", until));
+        else
+            LOG(LOG_NOTICE, "certificate", LS("listen", cfg->listens[i].title), LS("file", file), LZ("until", until));
+    }
+}
+
+static void allow_log(const struct config *cfg)
+{
+    size_t i;
+
+    for (i = 0; i < cfg->n_allow; i++)
+        LOG(LOG_WARN, "weakened", LS("where", cfg->allow[i].where), LS("option", cfg->allow[i].option),
+            LU("line", cfg->allow[i].line));
+}
+
+/* ---- start, reload, stop ---- */
+
+static int worker_start_cb(void *arg, struct net *net, struct net_user *ret_user)
+{
+    return edge_worker_start(arg, net, ret_user);
+}
+
+static void worker_stop_cb(void *arg, struct net *net, void *user_arg)
+{
+    (void)arg;
+    (void)net;
+    edge_worker_stop(user_arg);
+}
+
+static unsigned worker_count(const struct config *cfg)
+{
+    long n = cfg->workers ? (long)cfg->workers : sysconf(_SC_NPROCESSORS_ONLN);
+
+    if (n < 1)
+        n = 1;
+    return n > EDGE_WORKERS_MAX ? EDGE_WORKERS_MAX : (unsigned)n;
+}
+
+/* What a file, a database and memory hold; shared by the real start and the scenario player. */
+int edge_init(struct edge *e, struct config *cfg, struct reason *why)
+{
+    struct location_args la;
+    int err;
+
+    e->cfg = config_ref(cfg);
+    e->started_s = (uint64_t)time(NULL);
+    e->n_workers = worker_count(cfg);
+    if (mkdir(cfg->state_dir.p, 0700) != 0 && errno != EEXIST) {
+        reason_set(why, "state-dir", NULL, 0, "%s: %s", cfg->state_dir.p, strerror(errno));
+        return ERR_IO;
+    }
+    if ((err = keys_load(cfg, &e->keys, why)) != 0)
+        return err;
+    str_hash_set_key(e->keys.hash); /* tokens name principals by this hash: the same after a restart */
+    if ((err = store_open(cfg->store_file.p, false, &e->store, why)) != 0)
+        return err;
+    la = (struct location_args){.store = e->store, .gruu_key = e->keys.gruu};
+    return location_new(&la, &e->loc, why);
+}
+
+void edge_done(struct edge *e)
+{
+    edge_tap_free(e->tap);
+    location_free(e->loc);
+    store_close(e->store);
+    config_unref(e->cfg);
+    secret_wipe(&e->keys, sizeof e->keys);
+}
+
+int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
+{
+    struct edge *e = mem_zalloc(sizeof *e);
+    struct net_listener *ls = NULL;
+    struct net_group_args ga;
+    int err;
+
+    if (!e)
+        return ERR_NOMEM;
+    if ((err = edge_init(e, cfg, why)) != 0 || (err = listeners_make(cfg, &ls, why)) != 0)
+        goto out;
+    if (cfg->hep.allow_mirror && (err = edge_tap_new(&cfg->hep, &e->tap, why)) != 0)
+        goto out;
+    ga = (struct net_group_args){
+        .n_workers = e->n_workers,
+        .listeners = ls,
+        .n_listeners = cfg->n_listens,
+        .worker_start = worker_start_cb,
+        .worker_stop = worker_stop_cb,
+        .arg = e,
+        .dns_forward = cfg->dns_server.n ? cfg->dns_server.p : NULL,
+    };
+    if ((err = net_group_start(&ga, &e->group, why)) != 0)
+        goto out;
+    listeners_log(cfg, ls);
+    allow_log(cfg);
+    *ret = e;
+out:
+    listeners_free(ls, cfg->n_listens);
+    if (err) {
+        edge_done(e);
+        mem_free(e);
+    }
+    return err;
+}
+
+int edge_reload(struct edge *e, struct config *cfg, struct reason *why)
+{
+    struct net_listener *ls;
+    unsigned i;
+    int err;
+
+    if ((err = listeners_make(cfg, &ls, why)) != 0)
+        return err;
+    err = net_group_reload(e->group, ls, cfg->n_listens, why);
+    if (err == 0) {
+        for (i = 0; i < e->n_workers; i++) {
+            if (net_group_post(e->group, i, edge_worker_reload, config_ref(cfg)) != 0) {
+                LOG(LOG_ERROR, "reload-post", LU("worker", i));
+                config_unref(cfg);
+            }
+        }
+        config_unref(e->cfg);
+        e->cfg = config_ref(cfg);
+        log_threshold = cfg->log_level;
+        listeners_log(cfg, ls);
+        allow_log(cfg);
+    }
+    listeners_free(ls, cfg->n_listens);
+    return err;
+}
+
+void edge_stop(struct edge *e, unsigned grace_ms)
+{
+    unsigned waited;
+
+    if (!e)
+        return;
+    __atomic_store_n(&e->draining, true, __ATOMIC_RELAXED);
+    for (waited = 0; waited < grace_ms && edge_busy(e); waited += 50)
+        usleep(50000);
+    net_group_stop(e->group);
+    edge_done(e);
+    mem_free(e);
+}
