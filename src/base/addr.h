@@ -16,7 +16,8 @@ struct addr {
 
 #define ADDR_TEXT_MAX 64 /* "[ipv6%scope]:65535" and the NUL */
 
-/* Host is a literal, IPv6 with or without brackets; no names are looked up. ERR_SYNTAX. */
+/* Host is a literal, IPv6 with or without brackets; no names are looked up. A link-local IPv6 address may have a numeric
+ * scope ("fe80::1%2"). ERR_SYNTAX. */
 MUST_USE int addr_parse(struct addr *ret, struct str host, uint16_t port);
 /* "host:port" or "[v6]:port"; the port is required. */
 MUST_USE int addr_parse_hostport(struct addr *ret, struct str hostport);
@@ -34,7 +35,9 @@ uint64_t addr_hash(const struct addr *a);
 struct str addr_text(const struct addr *a, char dst[ADDR_TEXT_MAX]);
 struct str addr_text_host(const struct addr *a, char dst[ADDR_TEXT_MAX]);
 
-/* A network in CIDR form ("10.0.0.0/8", "::1", "127.0.0.1"). */
+/* A network in CIDR form ("10.0.0.0/8", "::1", "127.0.0.1"). Bits of the base behind the prefix length must be 0
+ * (ERR_SYNTAX): "10.1.2.3/8" is more likely a mistake than a wish. A v4-mapped IPv6 address counts as the IPv4 one; apart
+ * from that an IPv6 network, "::/0" as well, has no IPv4 address in it. */
 struct addr_net {
     struct addr base;
     uint8_t bits;

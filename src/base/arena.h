@@ -1,5 +1,6 @@
 /* Arena: what one message (or one configuration) needs, in one place with a hard cap, freed together.
- * Owned by one thread at a time. First chunk is embedded in the arena block, further chunks are malloc'd and doubled. */
+ * Owned by one thread at a time. First chunk is embedded in the arena block, further chunks
+ * are doubled. Blocks come from the same per-thread free lists as those of buf.h. */
 #ifndef BASE_ARENA_H
 #define BASE_ARENA_H
 
@@ -17,6 +18,6 @@ MUST_USE void *arena_zalloc(struct arena *a, size_t n);
 /* A copy of s (NUL-terminated behind its end); p == NULL on failure. */
 MUST_USE struct str arena_str(struct arena *a, struct str s);
 MUST_USE struct str arena_fmt(struct arena *a, const char *fmt, ...) PRINTF_LIKE(2, 3);
-size_t arena_used(const struct arena *a);
+size_t arena_used(const struct arena *a); /* bytes handed out since arena_new or arena_reset, padding included */
 
 #endif

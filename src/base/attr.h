@@ -9,7 +9,18 @@
 #define UNUSED __attribute__((unused))
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
+#define ALWAYS_INLINE static inline __attribute__((always_inline))
+#define AT_START __attribute__((constructor)) /* runs before main */
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
+
+/* Is AddressSanitizer compiled in (gcc says so with a macro, clang with a feature)? */
+#if defined(__SANITIZE_ADDRESS__)
+#define ASAN_ENABLED 1
+#elif defined(__has_feature)
+#if __has_feature(address_sanitizer)
+#define ASAN_ENABLED 1
+#endif
+#endif
 
 #endif

@@ -31,7 +31,7 @@ static inline struct str buf_str(const struct buf *b)
 {
     return (struct str){b->p, b->n};
 }
-/* Gives the calling thread's free lists back to the system (at thread end, and in tests). */
+/* Gives the calling thread's free lists (arena.h's too) back to the system: at thread end, and in tests. */
 void buf_pool_done(void);
 
 #endif

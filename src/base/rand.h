@@ -1,4 +1,4 @@
-/* Random source, replaceable so that scenarios and tests are repeatable. */
+/* Random source, replaceable so that scenarios and tests are repeatable. A source belongs to one thread. */
 #ifndef BASE_RAND_H
 #define BASE_RAND_H
 
@@ -9,7 +9,10 @@
 struct rand_source {
     /* Fills n bytes; never fails (the system source aborts the process if the kernel has none). */
     void (*fill)(struct rand_source *self, void *dst, size_t n);
-    uint64_t state;
+    uint64_t state;            /* of the repeatable source */
+    uint64_t generation;       /* changes in a child process: what was buffered before is dropped */
+    size_t n_left;             /* unused bytes at the end of buf */
+    unsigned char buf[256];    /* handed-out bytes are wiped at once */
 };
 
 void rand_system_init(struct rand_source *r);               /* OpenSSL's generator, buffered per source */

@@ -38,8 +38,9 @@ static inline void sbuf_char(struct sbuf *b, char c)
 }
 void sbuf_u64(struct sbuf *b, uint64_t v);                 /* decimal */
 void sbuf_hex(struct sbuf *b, const void *src, size_t n); /* lower-case hex of n bytes */
+/* Needs one byte more than the text (for the NUL that printf writes); all or nothing, like the others. */
 void sbuf_fmt(struct sbuf *b, const char *fmt, ...) PRINTF_LIKE(2, 3);
-/* JSON string with quotes; invalid UTF-8 and controls escaped (RFC 8259 7). */
+/* JSON string with quotes; controls are escaped, each byte of invalid UTF-8 becomes U+FFFD (RFC 8259 7, 8.1). */
 void sbuf_json(struct sbuf *b, struct str s);
 static inline struct str sbuf_get(const struct sbuf *b)
 {

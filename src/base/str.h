@@ -35,7 +35,7 @@ static inline bool str_eq(struct str a, struct str b)
 }
 bool str_eq_nocase(struct str a, struct str b);      /* ASCII case only */
 bool str_starts_nocase(struct str s, struct str pre); /* ASCII case only */
-int str_cmp(struct str a, struct str b);             /* bytewise order, shorter first */
+int str_cmp(struct str a, struct str b);             /* bytewise; a prefix comes before the longer one */
 struct str str_trim(struct str s);                   /* without SP, HTAB, CR, LF at both ends */
 /* Index of the first c, or s.n if absent. */
 size_t str_find_char(struct str s, char c);
@@ -53,7 +53,7 @@ void str_hex(char *dst, const void *src, size_t n);
 MUST_USE int str_unhex(void *dst, size_t n, struct str hex);
 /* base64 (RFC 4648 4) and base64url without padding (RFC 4648 5). Decoding is strict: no white space, no stray bits.
  * The number of bytes written is returned in *ret_len; ERR_LIMIT if cap is too small, ERR_SYNTAX if malformed.
- * Encoding terminates dst; needs 4*ceil(n/3)+1 bytes. */
+ * Encoding terminates dst; 4*ceil(n/3)+1 bytes always suffice. */
 MUST_USE int str_base64_encode(char *dst, size_t cap, const void *src, size_t n, bool url);
 MUST_USE int str_base64_decode(void *dst, size_t cap, struct str text, bool url, size_t *ret_len);
 /* ASCII lower case of one byte. */
@@ -63,8 +63,12 @@ static inline char str_lower(char c)
 }
 /* Is s well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms)? */
 bool str_is_utf8(struct str s);
-/* SipHash-2-4 under the process key (see rand.h), so that outsiders cannot choose collisions. */
+size_t str_utf8_prefix(struct str s); /* length of its longest well-formed beginning */
+/* SipHash-1-3 under a key drawn when the process starts, so that outsiders cannot choose collisions. The values differ
+ * from run to run: never store or send them. The nocase form folds ASCII case. */
 uint64_t str_hash(struct str s);
 uint64_t str_hash_nocase(struct str s);
+/* Fixes the key, for repeatable tests; before any table is filled. */
+void str_hash_set_key(uint64_t k0, uint64_t k1);
 
 #endif

@@ -1,0 +1,309 @@
+/* Text slices (str.h): comparing, numbers, hex, base64 (RFC 4648 4, 5), UTF-8 (RFC 3629 4). Pure, except that the hash key
+ * is drawn when the process starts; any thread. */
+#include "base/str.h"
+#include "base/base_priv.h"
+#include "base/err.h"
+#include <stdlib.h>
+#include <sys/random.h>
+
+/* --- Comparing --- */
+
+bool str_eq_nocase(struct str a, struct str b)
+{
+    if (a.n != b.n)
+        return false;
+    size_t i = 0;
+    for (; a.n - i >= 8; i += 8) {
+        if (word_lower(word_load(a.p + i)) != word_lower(word_load(b.p + i)))
+            return false;
+    }
+    for (; i < a.n; i++) {
+        if (str_lower(a.p[i]) != str_lower(b.p[i]))
+            return false;
+    }
+    return true;
+}
+
+bool str_starts_nocase(struct str s, struct str pre)
+{
+    return s.n >= pre.n && str_eq_nocase((struct str){s.p, pre.n}, pre);
+}
+
+int str_cmp(struct str a, struct str b)
+{
+    size_t n = a.n < b.n ? a.n : b.n;
+    int d = n ? memcmp(a.p, b.p, n) : 0;
+    return d ? d : (a.n > b.n) - (a.n < b.n);
+}
+
+static bool is_space(char c)
+{
+    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+}
+
+struct str str_trim(struct str s)
+{
+    while (s.n && is_space(s.p[0])) {
+        s.p++;
+        s.n--;
+    }
+    while (s.n && is_space(s.p[s.n - 1]))
+        s.n--;
+    return s;
+}
+
+size_t str_find_char(struct str s, char c)
+{
+    const char *at = s.n ? memchr(s.p, c, s.n) : NULL;
+    return at ? (size_t)(at - s.p) : s.n;
+}
+
+struct str str_cut(struct str s, char c, struct str *ret_head)
+{
+    size_t i = str_find_char(s, c);
+    *ret_head = (struct str){s.p, i};
+    return i == s.n ? STR_NULL : (struct str){s.p + i + 1, s.n - i - 1};
+}
+
+/* --- Numbers --- */
+
+int str_to_u64(struct str s, uint64_t max, uint64_t *ret_value)
+{
+    uint64_t v = 0;
+    bool is_over = false;
+    if (s.n == 0)
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < s.n; i++) {
+        unsigned digit = (unsigned char)s.p[i] - (unsigned)'0';
+        if (digit > 9)
+            return ERR_SYNTAX;
+        is_over = is_over || v > max / 10 || (v == max / 10 && digit > max % 10);
+        if (!is_over)
+            v = v * 10 + digit;
+    }
+    if (is_over)
+        return ERR_LIMIT;
+    *ret_value = v;
+    return 0;
+}
+
+int str_to_u32(struct str s, uint32_t max, uint32_t *ret_value)
+{
+    uint64_t v;
+    int err = str_to_u64(s, max, &v);
+    if (err == 0)
+        *ret_value = (uint32_t)v;
+    return err;
+}
+
+int str_copy_z(char *dst, size_t cap, struct str s)
+{
+    if (cap == 0)
+        return ERR_LIMIT;
+    dst[0] = '\0';
+    if (s.n >= cap)
+        return ERR_LIMIT;
+    if (s.n)
+        memcpy(dst, s.p, s.n);
+    dst[s.n] = '\0';
+    return 0;
+}
+
+/* --- Hex --- */
+
+void str_hex(char *dst, const void *src, size_t n)
+{
+    static const char digits[16] = "0123456789abcdef";
+    const unsigned char *p = src;
+    for (size_t i = 0; i < n; i++) {
+        *dst++ = digits[p[i] >> 4];
+        *dst++ = digits[p[i] & 15];
+    }
+    *dst = '\0';
+}
+
+static int hex_value(char c)
+{
+    if (c >= '0' && c <= '9')
+        return c - '0';
+    char low = str_lower(c);
+    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
+}
+
+int str_unhex(void *dst, size_t n, struct str hex)
+{
+    unsigned char *p = dst;
+    if (hex.n / 2 != n || hex.n % 2 != 0)
+        return ERR_SYNTAX;
+    for (size_t i = 0; i < n; i++) {
+        int high = hex_value(hex.p[2 * i]), low = hex_value(hex.p[2 * i + 1]);
+        if (high < 0 || low < 0)
+            return ERR_SYNTAX;
+        p[i] = (unsigned char)(high << 4 | low);
+    }
+    return 0;
+}
+
+/* --- base64 --- */
+
+static const char base64_plain[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_url[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+
+int str_base64_encode(char *dst, size_t cap, const void *src, size_t n, bool url)
+{
+    const char *set = url ? base64_url : base64_plain;
+    const unsigned char *p = src;
+    if (n > SIZE_MAX / 2)
+        return ERR_LIMIT;
+    size_t rest = n % 3, tail = rest == 0 ? 0 : (url ? rest + 1 : 4);
+    if (n / 3 * 4 + tail + 1 > cap)
+        return ERR_LIMIT;
+    for (; n >= 3; n -= 3, p += 3) {
+        *dst++ = set[p[0] >> 2];
+        *dst++ = set[(p[0] & 3) << 4 | p[1] >> 4];
+        *dst++ = set[(p[1] & 15) << 2 | p[2] >> 6];
+        *dst++ = set[p[2] & 63];
+    }
+    if (rest) {
+        unsigned second = rest == 2 ? p[1] : 0;
+        *dst++ = set[p[0] >> 2];
+        *dst++ = set[(p[0] & 3u) << 4 | second >> 4];
+        if (rest == 2)
+            *dst++ = set[(second & 15) << 2];
+        for (size_t i = rest + 1; i < tail; i++)
+            *dst++ = '=';
+    }
+    *dst = '\0';
+    return 0;
+}
+
+static int base64_value(char c, bool url)
+{
+    if (c >= 'A' && c <= 'Z')
+        return c - 'A';
+    if (c >= 'a' && c <= 'z')
+        return c - 'a' + 26;
+    if (c >= '0' && c <= '9')
+        return c - '0' + 52;
+    if (c == (url ? '-' : '+'))
+        return 62;
+    if (c == (url ? '_' : '/'))
+        return 63;
+    return -1;
+}
+
+/* RFC 4648 3.3: no characters outside the alphabet; 3.5: bits that pad the last byte must be zero. */
+int str_base64_decode(void *dst, size_t cap, struct str text, bool url, size_t *ret_len)
+{
+    unsigned char *out = dst;
+    size_t n = text.n, done = 0;
+    if (!url) {
+        if (n % 4 != 0)
+            return ERR_SYNTAX;
+        for (int i = 0; i < 2 && n && text.p[n - 1] == '='; i++)
+            n--;
+    }
+    if (n % 4 == 1)
+        return ERR_SYNTAX;
+    size_t want = n / 4 * 3 + (n % 4 ? n % 4 - 1 : 0);
+    if (want > cap)
+        return ERR_LIMIT;
+    uint32_t bits = 0;
+    unsigned n_bits = 0;
+    for (size_t i = 0; i < n; i++) {
+        int v = base64_value(text.p[i], url);
+        if (v < 0)
+            return ERR_SYNTAX;
+        bits = bits << 6 | (uint32_t)v;
+        n_bits += 6;
+        if (n_bits >= 8) {
+            n_bits -= 8;
+            out[done++] = (unsigned char)(bits >> n_bits);
+            bits &= (1u << n_bits) - 1;
+        }
+    }
+    if (bits != 0)
+        return ERR_SYNTAX;
+    *ret_len = done;
+    return 0;
+}
+
+/* --- UTF-8 --- */
+
+/* Length of the well-formed sequence at p (RFC 3629 4), 0 if there is none. */
+static size_t utf8_sequence(const unsigned char *p, size_t n)
+{
+    unsigned char low = 0x80, high = 0xbf; /* of the second byte: here overlong forms and surrogates fall out */
+    size_t len;
+    if (p[0] < 0x80)
+        return 1;
+    if (p[0] >= 0xc2 && p[0] <= 0xdf) {
+        len = 2;
+    } else if (p[0] >= 0xe0 && p[0] <= 0xef) {
+        len = 3;
+        low = p[0] == 0xe0 ? 0xa0 : 0x80;
+        high = p[0] == 0xed ? 0x9f : 0xbf;
+    } else if (p[0] >= 0xf0 && p[0] <= 0xf4) {
+        len = 4;
+        low = p[0] == 0xf0 ? 0x90 : 0x80;
+        high = p[0] == 0xf4 ? 0x8f : 0xbf;
+    } else {
+        return 0;
+    }
+    if (len > n || p[1] < low || p[1] > high)
+        return 0;
+    for (size_t i = 2; i < len; i++) {
+        if ((p[i] & 0xc0) != 0x80)
+            return 0;
+    }
+    return len;
+}
+
+size_t str_utf8_prefix(struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+    size_t i = 0;
+    while (i < s.n) {
+        while (s.n - i >= 8 && (word_load(s.p + i) & 0x8080808080808080u) == 0)
+            i += 8;
+        if (i == s.n)
+            break;
+        size_t len = utf8_sequence(p + i, s.n - i);
+        if (len == 0)
+            break;
+        i += len;
+    }
+    return i;
+}
+
+bool str_is_utf8(struct str s)
+{
+    return str_utf8_prefix(s) == s.n;
+}
+
+/* --- Hash --- */
+
+static uint64_t hash_key[2];
+
+/* Before main, so that no lookup has to ask whether there is a key. */
+AT_START static void hash_key_draw(void)
+{
+    if (getrandom(hash_key, sizeof(hash_key), 0) != (ssize_t)sizeof(hash_key))
+        abort();
+}
+
+void str_hash_set_key(uint64_t k0, uint64_t k1)
+{
+    hash_key[0] = k0;
+    hash_key[1] = k1;
+}
+
+uint64_t str_hash(struct str s)
+{
+    return sip_hash(hash_key, s.p, s.n, 1, 3, false);
+}
+
+uint64_t str_hash_nocase(struct str s)
+{
+    return sip_hash(hash_key, s.p, s.n, 1, 3, true);
+}
