@@ -130,8 +130,16 @@ struct edge_req {
     struct dialog_token token;
     bool from_caller;    /* in-dialog: direction */
     unsigned routes_used; /* how many top Route values named us and are taken off (16.4) */
-    bool strict_route;   /* 16.4: request-URI was ours with lr missing upstream; the last Route became the request-URI */
+    unsigned n_routes;   /* Route values in all */
+    struct str next_route; /* the first Route value that does not name us; empty: none */
+    bool strict_route;   /* 16.4: a strict router put our URI into the request-URI; the last Route value is the target */
+    struct str strict_uri;
+    bool has_flow_path;  /* a flow token of ours was in a Route (RFC 5626 5.3) */
+    struct path flow_path;
+    bool bad_token;      /* a Route named us with a user part that is no token of ours */
+    bool to_us;          /* ends here whatever the request-URI says (Max-Forwards 0) */
     bool emergency;
+    uint64_t loop_hash;  /* RFC 5393 4.2.1, of the request as received */
 };
 
 /* Answers and forgets. `why` gives status, phrase detail (Warning 399 or Reason where useful) and the log line. */

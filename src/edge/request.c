@@ -1,0 +1,422 @@
+/* One request's way through the edge: the checks of RFC 3261 16.3 (with RFC 5393 4 and RFC 5630 5.3), what in it names us (16.4),
+ * who sent it (gate.c), and then to the registrar, to ourselves, or on to the proxy.
+ * Everything made here lives in the message's arena. Worker thread. */
+#include "base/log.h"
+#include "edge/edge_priv.h"
+#include "edge/request_priv.h"
+
+/* ---- answers ---- */
+
+void edge_reply(struct edge_req *r, unsigned status)
+{
+    struct sip_response resp = {.status = status};
+    int err;
+
+    if (!r->tx)
+        return;
+    if ((err = sip_stx_reply(r->tx, &resp)) != 0) {
+        LOG(LOG_WARN, "reply-failed", LU("status", status), LZ("error", err_text(err)));
+        if (!sip_stx_is_final(r->tx))
+            sip_stx_drop(r->tx);
+    }
+}
+
+void edge_refuse(struct edge_req *r, const struct reason *why)
+{
+    struct edge_worker *w = r->w;
+    char warning[REASON_DETAIL_MAX + 96], retry[16];
+    struct sbuf b = sbuf_make(warning, sizeof warning), rb = sbuf_make(retry, sizeof retry);
+    unsigned status = why->sip_status ? why->sip_status : 500;
+    struct sip_response resp = {.status = status};
+    char addr[ADDR_TEXT_MAX];
+
+    LOG(status == 403 || status == 400 ? LOG_NOTICE : LOG_INFO, "refused", LU("status", status),
+        LZ("reason", why->code), LZ("clause", why->clause), LZ("detail", why->detail), LS("method", r->m->method_text),
+        LS("remote", addr_text(&r->rx.path.remote, addr)), LS("call", r->m->call_id));
+    if (!r->tx)
+        return;
+    /* Warning 399 carries the reason to whoever reads the trace (RFC 3261 20.43); 380 and 381 are RFC 5630's own. */
+    sbuf_fmt(&b, "%u sallyport \"%s", strcmp(why->code, "sips-not-allowed") == 0 ? 380u
+                                      : strcmp(why->code, "sips-required") == 0  ? 381u
+                                                                                 : 399u,
+             why->code);
+    if (why->clause)
+        sbuf_fmt(&b, " (%s)", why->clause);
+    sbuf_lit(&b, "\"");
+    resp.extra[resp.n_extra].name = STR("Warning");
+    resp.extra[resp.n_extra++].value = sbuf_get(&b);
+    if (status == 420 && why->detail[0]) {
+        resp.extra[resp.n_extra].name = STR("Unsupported");
+        resp.extra[resp.n_extra++].value = str_z(why->detail);
+    }
+    if (status == 503) {
+        sbuf_u64(&rb, w->cfg->overload_retry_s ? w->cfg->overload_retry_s : 5);
+        resp.extra[resp.n_extra].name = STR("Retry-After");
+        resp.extra[resp.n_extra++].value = sbuf_get(&rb);
+    }
+    edge_count(w, EC_BAD_REQUESTS);
+    if (sip_stx_reply(r->tx, &resp) != 0 && !sip_stx_is_final(r->tx))
+        sip_stx_drop(r->tx);
+}
+
+/* ---- what names us ---- */
+
+/* Is host:port one of our listeners or advertised names? Port 0 means the default of any of them. */
+static bool names_listener(const struct edge_worker *w, struct str host, uint16_t port)
+{
+    struct addr a;
+    bool literal = addr_parse(&a, host, port) == 0;
+    size_t i;
+
+    for (i = 0; i < w->cfg->n_listens; i++) {
+        const struct config_listen *l = &w->cfg->listens[i];
+        uint16_t lport = addr_port(&l->addr);
+        struct str name, rest;
+
+        if (port && port != lport)
+            continue;
+        if (literal && (addr_eq_host(&a, &l->addr) || (addr_is_any(&l->addr) && addr_is_loopback(&a))))
+            return true;
+        if (!l->advertise.n)
+            continue;
+        rest = str_cut(l->advertise, ':', &name);
+        (void)rest;
+        if (str_eq_nocase(name, host))
+            return true;
+    }
+    return false;
+}
+
+bool request_uri_is_ours(const struct edge_worker *w, const struct sip_uri *u)
+{
+    if (u->scheme != SIP_SCHEME_SIP && u->scheme != SIP_SCHEME_SIPS)
+        return false;
+    return names_listener(w, u->host, u->port) || (!u->port && config_domain_find(w->cfg, u->host));
+}
+
+const struct config_domain *request_domain(const struct edge_worker *w, const struct sip_uri *u)
+{
+    const struct config_domain *d;
+
+    if (u->scheme == SIP_SCHEME_TEL)
+        return w->cfg->n_domains ? &w->cfg->domains[0] : NULL; /* numbers are the first domain's to resolve */
+    if (u->scheme != SIP_SCHEME_SIP && u->scheme != SIP_SCHEME_SIPS)
+        return NULL;
+    d = config_domain_find(w->cfg, u->host);
+    if (!d && names_listener(w, u->host, u->port) && w->cfg->n_domains)
+        d = &w->cfg->domains[0];
+    return d;
+}
+
+/* A Route value (or request-URI) that we put into a message ourselves: opens the token in its user part. */
+static void open_own_route(struct edge_req *r, const struct sip_uri *u)
+{
+    if (!u->user.n || r->has_token)
+        return;
+    if (token_dialog_open(&r->w->edge->keys, u->user, r->m->call_id, &r->token) == 0) {
+        r->has_token = true;
+        r->emergency = r->token.emergency;
+    } else if (token_flow_open(&r->w->edge->keys, u->user, &r->flow_path) == 0) {
+        r->has_flow_path = true;
+    } else {
+        edge_count(r->w, EC_TOKENS_FORGED);
+        r->bad_token = true;
+    }
+}
+
+/* RFC 3261 16.4: strict routing upstream, then every leading Route value that names us. */
+static int preprocess_routes(struct edge_req *r, struct reason *why)
+{
+    struct sip_values it;
+    struct sip_addr a;
+    struct sip_uri u;
+    unsigned n = 0;
+
+    if (r->ruri.has_user && r->ruri.lr && request_uri_is_ours(r->w, &r->ruri) && sip_msg_has(r->m, SIP_H_ROUTE)) {
+        /* A strict router put our Record-Route value into the request-URI; the target is the last Route value. */
+        open_own_route(r, &r->ruri);
+        for (it = sip_values_start(r->m, SIP_H_ROUTE); sip_values_next(&it);)
+            if (sip_addr_parse(it.value, &a) == 0)
+                r->strict_uri = a.uri;
+        if (it.bad || sip_uri_parse(r->strict_uri, &r->ruri) != 0)
+            goto bad;
+        r->strict_route = true;
+    }
+    for (it = sip_values_start(r->m, SIP_H_ROUTE); sip_values_next(&it); n++) {
+        if (sip_addr_parse(it.value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0)
+            goto bad;
+        if (r->routes_used == n && request_uri_is_ours(r->w, &u)) {
+            r->routes_used++;
+            open_own_route(r, &u);
+        } else if (!r->next_route.n) {
+            r->next_route = it.value;
+        }
+    }
+    if (it.bad)
+        goto bad;
+    r->n_routes = n;
+    if (r->strict_route && r->n_routes == r->routes_used + 1)
+        r->next_route = STR_NULL; /* the only one left became the request-URI */
+    return 0;
+bad:
+    reason_set(why, "bad-route", "RFC 3261 16.4", 400, NULL);
+    return ERR_REFUSED;
+}
+
+/* ---- checks ---- */
+
+/* Everything that routing looks at, and nothing that the method changes (RFC 5393 4.2.1). Never 0. */
+uint64_t request_loop_hash(const struct edge_req *r)
+{
+    uint64_t h = str_hash(r->m->ruri), v;
+    int16_t i;
+
+    for (i = r->m->first[SIP_H_ROUTE]; i >= 0; i = r->m->hdrs[i].next)
+        h = h * 0x9e3779b97f4a7c15u + str_hash(r->m->hdrs[i].value);
+    v = str_hash(r->m->from.uri) ^ (str_hash(r->m->call_id) << 1) ^ (str_hash(r->m->from_tag) << 2) ^
+        (str_hash(r->m->to_tag) << 3) ^ ((uint64_t)r->m->cseq << 7);
+    h = h * 0x9e3779b97f4a7c15u + v;
+    return h ? h : 1;
+}
+
+static int check_loop(struct edge_req *r, struct reason *why)
+{
+    struct sip_values it = sip_values_start(r->m, SIP_H_VIA);
+    struct sip_via via;
+    unsigned n = 0;
+
+    r->loop_hash = request_loop_hash(r);
+    while (sip_values_next(&it)) {
+        if (++n > LIMIT_VIAS) {
+            reason_set(why, "too-many-hops", "RFC 3261 16.3", 483, "more than %u Via", LIMIT_VIAS);
+            return ERR_REFUSED;
+        }
+        if (n == 1 || sip_via_parse(it.value, &via) != 0)
+            continue;
+        if (sip_branch_loop_hash(via.branch) == r->loop_hash) {
+            edge_count(r->w, EC_LOOPS);
+            reason_set(why, "loop", "RFC 5393 4.2.2", 482, NULL);
+            return ERR_REFUSED;
+        }
+    }
+    return 0;
+}
+
+static int check_max_forwards(struct edge_req *r, struct reason *why)
+{
+    if (r->m->max_forwards != 0)
+        return 0;
+    if (r->m->method == SIP_OPTIONS) {
+        r->to_us = true; /* 16.3 step 3: whoever it was for, it ends here, and OPTIONS may be answered */
+        return 0;
+    }
+    reason_set(why, "max-forwards", "RFC 3261 16.3", 483, NULL);
+    return ERR_REFUSED;
+}
+
+/* RFC 3261 16.3 step 5: the extensions that a proxy must know. We know those that need nothing of us, and outbound. */
+static int check_proxy_require(struct edge_req *r, struct reason *why)
+{
+    struct sip_values it = sip_values_start(r->m, SIP_H_PROXY_REQUIRE);
+
+    while (sip_values_next(&it)) {
+        if (str_eq_nocase(it.value, STR("sec-agree")) || str_eq_nocase(it.value, STR("privacy"))) {
+            reason_set(why, "proxy-require", "RFC 3261 16.3", 420, "%.*s", STR_FMT(it.value));
+            return ERR_REFUSED;
+        }
+        if (!str_eq_nocase(it.value, STR("outbound")) && !str_eq_nocase(it.value, STR("path"))) {
+            reason_set(why, "proxy-require", "RFC 3261 16.3", 420, "%.*s", STR_FMT(it.value));
+            return ERR_REFUSED;
+        }
+    }
+    return 0;
+}
+
+/* Emergency: the service URN (RFC 5031), or what the configuration says means it. */
+static bool is_emergency(const struct edge_req *r)
+{
+    size_t i;
+
+    if (r->ruri.scheme == SIP_SCHEME_URN && str_starts_nocase(r->ruri.user, STR("service:sos")))
+        return r->ruri.user.n == 11 || r->ruri.user.p[11] == '.';
+    for (i = 0; i < r->w->cfg->emergency.urns.n; i++) {
+        struct str e = r->w->cfg->emergency.urns.v[i];
+
+        if (str_eq_nocase(e, r->m->ruri) || (r->domain && r->ruri.has_user && str_eq(e, r->ruri.user)))
+            return true;
+        if (r->ruri.scheme == SIP_SCHEME_TEL && str_eq(e, r->ruri.user))
+            return true;
+    }
+    return false;
+}
+
+/* RFC 5630: a sips request comes over TLS and has a sips Contact where it makes a dialog (4, 5.1.1, 5.3); the peer may be one that
+ * still uses RFC 3261's last-hop exception (peer option). */
+static int check_sips(struct edge_req *r, struct reason *why)
+{
+    struct sip_values it;
+    struct sip_addr a;
+    bool dialog = r->m->method == SIP_INVITE || r->m->method == SIP_SUBSCRIBE || r->m->method == SIP_REFER ||
+                  r->m->method == SIP_UPDATE || r->m->method == SIP_REGISTER;
+
+    if (r->ruri.scheme != SIP_SCHEME_SIPS)
+        return 0;
+    if (!r->hop_secure) {
+        reason_set(why, "sips-over-clear", "RFC 5630 5.3", 403, "a sips request came over %s",
+                   transport_text(r->rx.path.transport).p);
+        return ERR_REFUSED;
+    }
+    if (!dialog || r->m->method == SIP_REGISTER)
+        return 0;
+    for (it = sip_values_start(r->m, SIP_H_CONTACT); sip_values_next(&it);) {
+        if (sip_addr_parse(it.value, &a) != 0 || a.star || str_starts_nocase(a.uri, STR("sips:")))
+            continue;
+        reason_set(why, "sips-contact", "RFC 5630 5.3", 400, "request-URI is sips, Contact is not");
+        return ERR_REFUSED;
+    }
+    return 0;
+}
+
+static int check_request(struct edge_req *r, struct reason *why)
+{
+    int err;
+
+    if (r->m->defect.sip_status) {
+        *why = r->m->defect;
+        return ERR_REFUSED;
+    }
+    if (sip_uri_parse(r->m->ruri, &r->ruri) != 0) {
+        reason_set(why, "bad-request-uri", "RFC 3261 16.3", 400, NULL);
+        return ERR_REFUSED;
+    }
+    if (r->ruri.scheme == SIP_SCHEME_OTHER) {
+        reason_set(why, "uri-scheme", "RFC 3261 16.3", 416, "%.*s", STR_FMT(r->ruri.scheme_text));
+        return ERR_REFUSED;
+    }
+    if (str_eq_nocase(r->ruri.transport, STR("dtls-udp")) || str_eq_nocase(r->ruri.transport, STR("sctp")) ||
+        str_eq_nocase(r->ruri.transport, STR("tls-sctp"))) {
+        reason_set(why, "transport-unsupported", "RFC 3261 18", 478, "%.*s is out of scope of this edge",
+                   STR_FMT(r->ruri.transport));
+        return ERR_REFUSED;
+    }
+    if ((err = check_max_forwards(r, why)) != 0 || (err = preprocess_routes(r, why)) != 0)
+        return err;
+    r->domain = request_domain(r->w, &r->ruri);
+    if (!r->emergency)
+        r->emergency = is_emergency(r);
+    if ((err = check_loop(r, why)) != 0 || (err = check_proxy_require(r, why)) != 0)
+        return err;
+    if (r->bad_token && !r->emergency) {
+        reason_set(why, "token-forged", "RFC 5626 5.3", 403, "Route carries a token that is not ours for this call");
+        return ERR_REFUSED;
+    }
+    return r->emergency ? 0 : check_sips(r, why);
+}
+
+/* ---- entry ---- */
+
+static void fill_req(struct edge_req *r, struct edge_worker *w, struct sip_msg *m, const struct rx *rx)
+{
+    r->w = w;
+    r->m = m;
+    r->rx = *rx;
+    r->hop_secure = rx->hop->secure;
+    r->hop_peer_verified = rx->hop->peer_verified;
+}
+
+/* Which side of its dialog sends this? Only the token's memory of the caller's tag tells (RFC 3261 12.2.1.1). */
+static void find_direction(struct edge_req *r)
+{
+    if (r->has_token && sip_msg_in_dialog(r->m))
+        r->from_caller = (uint32_t)str_hash(r->m->from_tag) == r->token.caller_tag;
+}
+
+static bool is_for_us(const struct edge_req *r)
+{
+    if (r->to_us)
+        return true;
+    if (r->next_route.n || r->has_token || r->has_flow_path || !r->domain)
+        return false;
+    if (r->ruri.scheme == SIP_SCHEME_TEL || r->emergency)
+        return false;
+    return r->m->method == SIP_REGISTER || !r->ruri.user.n;
+}
+
+static void request_route(struct edge_req *r)
+{
+    struct edge_targets *targets = arena_zalloc(r->m->arena, sizeof *targets);
+    struct reason why = {0};
+
+    if (!targets) {
+        edge_reply(r, 500);
+        return;
+    }
+    if (route_targets(r, targets, &why) != 0) {
+        edge_refuse(r, &why);
+        return;
+    }
+    proxy_forward(r, targets);
+}
+
+void request_receive(struct edge_worker *w, struct sip_stx *tx, struct sip_stx *invite, struct sip_msg *m,
+                     const struct rx *rx)
+{
+    struct edge_req *r;
+    struct reason why = {0};
+
+    if (m->method == SIP_CANCEL) {
+        if (invite)
+            proxy_cancel(w, invite, m);
+        return;
+    }
+    r = arena_zalloc(m->arena, sizeof *r);
+    if (!r) {
+        struct edge_req tmp = {.w = w, .m = m, .tx = tx};
+
+        edge_reply(&tmp, 500);
+        return;
+    }
+    fill_req(r, w, m, rx);
+    r->tx = tx;
+    if (check_request(r, &why) != 0) {
+        edge_refuse(r, &why);
+        return;
+    }
+    find_direction(r);
+    if (r->emergency)
+        edge_count(w, EC_EMERGENCY);
+    if (gate_admit(r) != 0)
+        return; /* answered */
+    if (is_for_us(r)) {
+        if (m->method == SIP_REGISTER)
+            registrar_handle(r);
+        else
+            own_handle(r);
+        return;
+    }
+    request_route(r);
+}
+
+/* ACK to a 2xx: no transaction, no answer, no challenge (RFC 3261 13.2.2.4, 22.1); passes only inside a dialog that is ours. */
+void request_ack(struct edge_worker *w, struct sip_msg *m, const struct rx *rx)
+{
+    struct edge_targets *targets;
+    struct edge_req *r = arena_zalloc(m->arena, sizeof *r);
+    struct reason why = {0};
+
+    if (!r)
+        return;
+    fill_req(r, w, m, rx);
+    if (check_request(r, &why) != 0) {
+        LOG(LOG_DEBUG, "ack-dropped", LZ("reason", why.code));
+        edge_count(w, EC_BAD_REQUESTS);
+        return;
+    }
+    find_direction(r);
+    targets = arena_zalloc(m->arena, sizeof *targets);
+    if (!targets || !gate_ack_ok(r) || route_targets(r, targets, &why) != 0 || targets->n == 0) {
+        LOG(LOG_DEBUG, "ack-dropped", LZ("reason", why.code ? why.code : "not in a dialog of ours"));
+        return;
+    }
+    proxy_ack(r, targets->v[0]);
+}

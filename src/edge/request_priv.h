@@ -1,0 +1,11 @@
+/* What request.c offers to the other files of the edge. */
+#ifndef EDGE_REQUEST_PRIV_H
+#define EDGE_REQUEST_PRIV_H
+
+#include "edge/edge_priv.h"
+
+bool request_uri_is_ours(const struct edge_worker *w, const struct sip_uri *u); /* a listener, or a bare domain of ours */
+const struct config_domain *request_domain(const struct edge_worker *w, const struct sip_uri *u); /* NULL: another's */
+uint64_t request_loop_hash(const struct edge_req *r);
+
+#endif
