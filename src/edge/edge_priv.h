@@ -126,6 +126,9 @@ struct edge_req {
     struct sip_uri ruri; /* after 16.4 route preprocessing */
     const struct config_domain *domain; /* of the (effective) request-URI; NULL: not ours */
     struct principal who;
+    bool has_credentials; /* the digest answer that gate.c accepted: which header and which of its values (for removal) */
+    enum sip_hdr_id credentials_hdr;
+    unsigned credentials_index;
     bool has_token;      /* a valid dialog token was in the topmost Route (or request-URI) that named us */
     struct dialog_token token;
     bool from_caller;    /* in-dialog: direction */

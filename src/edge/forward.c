@@ -1,0 +1,181 @@
+/* The making of a forwarded request: RFC 3261 16.6 steps 1 to 10, RFC 5658 double Record-Route, RFC 5626 5.3 flow tokens,
+ * RFC 5630 5.3 schemes, RFC 5393 5.3.3 Max-Breadth. What none of these touches leaves byte for byte as it came.
+ * Memory: the arena of the request. Worker thread. */
+#include "edge/proxy_priv.h"
+#include "edge/request_priv.h"
+
+#define RR_TEXT_MAX (TOKEN_TEXT_MAX + 384)
+
+/* In sip: URIs of hops over TLS we write transport=tls, which RFC 5630 3.1.4 deprecates: phones in the field need it to come back
+ * by TLS, and sips would promise what other hops do not keep. ARCHITECTURE.md lists it. */
+static void put_own_uri(struct sbuf *b, const struct edge_worker *w, const struct path *p, struct str token, bool sips)
+{
+    sbuf_str(b, sips ? STR("<sips:") : STR("<sip:"));
+    sbuf_str(b, token);
+    sbuf_char(b, '@');
+    sbuf_str(b, w->sent_by[p->listener]);
+    switch (p->transport) {
+    case TRANSPORT_TCP:
+        sbuf_lit(b, ";transport=tcp");
+        break;
+    case TRANSPORT_TLS:
+        if (!sips)
+            sbuf_lit(b, ";transport=tls");
+        break;
+    case TRANSPORT_WS:
+    case TRANSPORT_WSS:
+        sbuf_lit(b, ";transport=ws");
+        break;
+    case TRANSPORT_UDP:
+    case TRANSPORT_N:
+        break;
+    }
+    sbuf_lit(b, ";lr>");
+}
+
+/* Where requests from the other side are to go: along the flow (or datagram source) that this side uses, where it has one. */
+static void side_of_sender(const struct edge_req *r, struct token_side *s)
+{
+    s->who = principal_id(&r->who);
+    s->has_path = r->who.kind == PRINCIPAL_USER;
+    s->path = r->rx.path;
+}
+
+static void side_of_target(const struct edge_target *t, const struct path *out, struct token_side *s)
+{
+    struct principal p = {0};
+
+    if (t->aor.n)
+        p = (struct principal){.kind = PRINCIPAL_USER, .name = t->aor};
+    else if (t->peer)
+        p = (struct principal){.kind = PRINCIPAL_PEER, .name = t->peer->name};
+    s->who = principal_id(&p);
+    s->has_path = t->to_user;
+    s->path = *out;
+}
+
+static bool forms_dialog(const struct sip_msg *m)
+{
+    return !sip_msg_in_dialog(m) && (m->method == SIP_INVITE || m->method == SIP_SUBSCRIBE || m->method == SIP_REFER);
+}
+
+/* Two values where the two sides differ in transport or listener, so that each side sees the one it can use (RFC 5658). */
+static int add_record_route(struct sip_edit *e, struct edge_req *r, const struct forward_args *f)
+{
+    struct dialog_token t = {.worker = r->w->id, .call_slot = f->call_slot, .call_gen = f->call_gen,
+                             .caller_tag = (uint32_t)str_hash(r->m->from_tag), .emergency = r->emergency};
+    bool sips = r->ruri.scheme == SIP_SCHEME_SIPS;
+    bool two = r->rx.path.transport != f->out->transport || r->rx.path.listener != f->out->listener;
+    char token[TOKEN_TEXT_MAX];
+    char *text = arena_alloc(r->m->arena, 2 * RR_TEXT_MAX);
+    struct sbuf in, out;
+    int err;
+
+    if (!text)
+        return ERR_NOMEM;
+    side_of_sender(r, &t.caller);
+    side_of_target(f->t, f->out, &t.callee);
+    if ((err = token_dialog_seal(&r->w->edge->keys, &t, r->m->call_id, token)) != 0)
+        return err;
+    in = sbuf_make(text, RR_TEXT_MAX);
+    put_own_uri(&in, r->w, &r->rx.path, str_z(token), sips);
+    if (in.overflow)
+        return ERR_LIMIT;
+    sip_edit_add_first(e, SIP_H_RECORD_ROUTE, sbuf_get(&in));
+    if (!two)
+        return 0;
+    out = sbuf_make(text + RR_TEXT_MAX, RR_TEXT_MAX);
+    put_own_uri(&out, r->w, f->out, str_z(token), sips);
+    if (out.overflow)
+        return ERR_LIMIT;
+    sip_edit_add_first(e, SIP_H_RECORD_ROUTE, sbuf_get(&out));
+    return 0;
+}
+
+static int add_via(struct sip_edit *e, struct edge_req *r, const struct path *out, struct str branch)
+{
+    char *text = arena_alloc(r->m->arena, 256);
+    struct sbuf b;
+
+    if (!text)
+        return ERR_NOMEM;
+    b = sbuf_make(text, 256);
+    sbuf_lit(&b, "SIP/2.0/");
+    sbuf_str(&b, transport_text(out->transport));
+    sbuf_char(&b, ' ');
+    sbuf_str(&b, r->w->sent_by[out->listener]);
+    sbuf_lit(&b, ";branch=");
+    sbuf_str(&b, branch);
+    sbuf_lit(&b, ";rport");
+    if (out->transport == TRANSPORT_TLS)
+        sbuf_lit(&b, ";alias"); /* RFC 5923 7.2: the connection may carry requests back to us */
+    if (b.overflow)
+        return ERR_LIMIT;
+    sip_edit_add_first(e, SIP_H_VIA, sbuf_get(&b));
+    return 0;
+}
+
+static int set_number(struct sip_edit *e, struct arena *a, enum sip_hdr_id id, unsigned n)
+{
+    char *text = arena_alloc(a, 16);
+    struct sbuf b;
+
+    if (!text)
+        return ERR_NOMEM;
+    b = sbuf_make(text, 16);
+    sbuf_u64(&b, n);
+    sip_edit_set(e, id, sbuf_get(&b));
+    return 0;
+}
+
+/* 16.4 and 16.6 steps 5 and 6: what named us goes, what the target asks for comes in front. */
+static void edit_routes(struct sip_edit *e, struct edge_req *r, const struct edge_target *t)
+{
+    unsigned i;
+
+    for (i = 0; i < r->routes_used; i++)
+        sip_edit_remove_value(e, SIP_H_ROUTE, i);
+    if (r->strict_route && r->n_routes > r->routes_used)
+        sip_edit_remove_value(e, SIP_H_ROUTE, r->n_routes - 1);
+    if (t->route.n)
+        sip_edit_add_first(e, SIP_H_ROUTE, t->route);
+}
+
+int forward_build(struct edge_req *r, const struct forward_args *f, struct buf **ret)
+{
+    struct sip_msg *m = r->m;
+    struct sip_edit *e = sip_edit_new(m->arena, m);
+    unsigned hops = m->max_forwards < 0 ? 70 : (unsigned)m->max_forwards - 1;
+    int err;
+
+    if (!e)
+        return ERR_NOMEM;
+    if (!str_eq(f->t->uri, m->ruri))
+        sip_edit_ruri(e, f->t->uri);
+    if ((err = set_number(e, m->arena, SIP_H_MAX_FORWARDS, hops)) != 0)
+        return err;
+    if (f->breadth && (err = set_number(e, m->arena, SIP_H_MAX_BREADTH, f->breadth)) != 0)
+        return err;
+    edit_routes(e, r, f->t);
+    if (forms_dialog(m) && (err = add_record_route(e, r, f)) != 0)
+        return err;
+    if (r->has_credentials) /* RFC 3261 22.3: what was meant for our realm has done its work */
+        sip_edit_remove_value(e, r->credentials_hdr, r->credentials_index);
+    sip_edit_remove(e, SIP_H_X_SALLYPORT_STATUS); /* only we may say this (TR/100 10: a status from outside is worth nothing) */
+    sip_edit_via_received(e, m, &r->rx.path.remote);
+    if ((err = add_via(e, r, f->out, f->branch)) != 0)
+        return err;
+    return sip_edit_build(e, ret);
+}
+
+void forward_stateless_branch(const struct edge_req *r, char ret[40])
+{
+    uint64_t h[2] = {str_hash(r->m->via.branch) ^ str_hash(r->m->from_tag),
+                     str_hash(r->m->call_id) ^ ((uint64_t)r->m->cseq << 32) ^ str_hash(r->m->to_tag)};
+    struct sbuf b = sbuf_make(ret, 39);
+
+    sbuf_lit(&b, "z9hG4bK-a");
+    sbuf_hex(&b, h, 8);
+    sbuf_hex(&b, &h[1], 6);
+    ret[b.n] = 0;
+}

@@ -1,0 +1,329 @@
+/* From a target to the paths to try in turn: RFC 3263 (by net_locate, never waiting), RFC 5626 flows, connection reuse, and the TLS
+ * client context and name that the next hop must satisfy (RFC 5922 7.3, 7.4).
+ * A hop lives in the arena of its request and is cancelled before that goes. Contexts belong to the worker. Worker thread. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "edge/edge_priv.h"
+
+struct edge_tls {
+    struct pki_tls_client *any;   /* domains without a peer stanza: the system's anchors, our first domain's certificate */
+    struct pki_tls_client **peer; /* by index in the configuration */
+    size_t n_peer;
+    const struct config *cfg;     /* which snapshot `peer` is indexed by */
+};
+
+struct hop {
+    struct edge_worker *w;
+    struct arena *arena;
+    const struct edge_target *t;
+    hop_fn fn;
+    void *arg;
+    bool sips, started, waiting;
+    uint64_t locate_id;
+    struct str server_name; /* what the certificate must name */
+    struct net_target *list;
+    size_t n, next;
+    struct reason why;
+};
+
+/* ---- client contexts ---- */
+
+static int tls_client_make(const struct config *cfg, const struct config_peer *p, struct pki_tls_client **ret,
+                           struct reason *why)
+{
+    const struct config_domain *d = cfg->n_domains ? &cfg->domains[0] : NULL;
+    struct pki_tls_identity id = {0};
+    struct pki_tls_options o = {.identities = &id};
+
+    if (p && p->certificate.n) {
+        id = (struct pki_tls_identity){.cert_pem = p->certificate.p, .key_pem = p->key.p};
+        o.n_identities = 1;
+    } else if (d && d->certificate.n) {
+        id = (struct pki_tls_identity){.domain = d->name, .cert_pem = d->certificate.p, .key_pem = d->key.p};
+        o.n_identities = 1;
+    }
+    if (p) {
+        o.ca_pem = p->ca.n ? p->ca.p : NULL;
+        o.min_version = p->tls_min;
+        o.ciphers12 = p->ciphers;
+        o.insecure_no_verify = p->allow_unverified;
+    }
+    return pki_tls_client_new(&o, ret, why);
+}
+
+static void tls_free(struct edge_tls *t)
+{
+    size_t i;
+
+    if (!t)
+        return;
+    for (i = 0; i < t->n_peer; i++)
+        pki_tls_client_unref(t->peer[i]);
+    pki_tls_client_unref(t->any);
+    mem_free(t->peer);
+    mem_free(t);
+}
+
+static struct edge_tls *tls_make(const struct config *cfg)
+{
+    struct edge_tls *t = mem_zalloc(sizeof *t);
+    struct reason why = {0};
+    size_t i;
+
+    if (!t)
+        return NULL;
+    t->cfg = cfg;
+    t->n_peer = cfg->n_peers;
+    t->peer = mem_zalloc((cfg->n_peers ? cfg->n_peers : 1) * sizeof *t->peer);
+    if (!t->peer || tls_client_make(cfg, NULL, &t->any, &why) != 0)
+        goto fail;
+    for (i = 0; i < cfg->n_peers; i++)
+        if (tls_client_make(cfg, &cfg->peers[i], &t->peer[i], &why) != 0)
+            goto fail;
+    return t;
+fail:
+    log_reason(LOG_ERROR, "tls-client", &why, NULL, 0);
+    tls_free(t);
+    return NULL;
+}
+
+int hop_worker_start(struct edge_worker *w)
+{
+    w->tls = tls_make(w->cfg);
+    return w->tls ? 0 : ERR_CRYPTO;
+}
+
+/* On failure the old contexts stay; they are still indexed by the old snapshot, so peers are then found by name. */
+int hop_worker_reload(struct edge_worker *w)
+{
+    struct edge_tls *t = tls_make(w->cfg);
+
+    if (!t)
+        return ERR_CRYPTO;
+    tls_free(w->tls); /* open connections hold their own references */
+    w->tls = t;
+    return 0;
+}
+
+void hop_worker_stop(struct edge_worker *w)
+{
+    tls_free(w->tls);
+    w->tls = NULL;
+}
+
+static struct pki_tls_client *tls_for(const struct edge_worker *w, const struct config_peer *p)
+{
+    size_t i;
+
+    if (!p)
+        return w->tls->any;
+    for (i = 0; i < w->cfg->n_peers && i < w->tls->n_peer; i++)
+        if (&w->cfg->peers[i] == p && w->tls->cfg == w->cfg)
+            return w->tls->peer[i];
+    return w->tls->any;
+}
+
+/* ---- from address to path ---- */
+
+/* A listener in whose name we send: same transport and address family, one that reaches the target. */
+static int listener_for(const struct edge_worker *w, enum transport t, const struct addr *remote)
+{
+    int found = -1;
+    size_t i;
+
+    for (i = 0; i < w->cfg->n_listens; i++) {
+        const struct config_listen *l = &w->cfg->listens[i];
+
+        if (l->transport != t || addr_is_v6(&l->addr) != addr_is_v6(remote))
+            continue;
+        if (addr_is_loopback(&l->addr) && !addr_is_loopback(remote))
+            continue; /* loopback reaches nothing else */
+        if (found < 0 || (addr_is_loopback(remote) && addr_is_loopback(&l->addr)))
+            found = (int)i;
+    }
+    return found;
+}
+
+/* Any listener can name a stream that we dial, since replies and further requests come back on it. */
+static int listener_for_stream(const struct edge_worker *w, enum transport t, const struct addr *remote)
+{
+    int i = listener_for(w, t, remote);
+
+    if (i < 0)
+        i = listener_for(w, t == TRANSPORT_TLS ? TRANSPORT_TCP : TRANSPORT_TLS, remote);
+    return i;
+}
+
+static int path_datagram(struct hop *h, const struct addr *remote, struct path *ret)
+{
+    int l = listener_for(h->w, TRANSPORT_UDP, remote);
+
+    if (l < 0)
+        return ERR_NOTFOUND;
+    *ret = (struct path){.transport = TRANSPORT_UDP, .listener = (uint16_t)l, .local = h->w->cfg->listens[l].addr,
+                         .remote = *remote};
+    return 0;
+}
+
+static int path_stream(struct hop *h, enum transport t, const struct addr *remote, struct path *ret)
+{
+    struct net_connect_args ca = {.transport = t, .remote = *remote};
+    flow_id flow = net_find(h->w->net, t, remote, t == TRANSPORT_TLS ? h->server_name : STR_NULL);
+    int l;
+
+    if (flow && net_flow_path(h->w->net, flow, ret) == 0)
+        return 0;
+    l = listener_for_stream(h->w, t, remote);
+    if (l < 0)
+        return ERR_NOTFOUND;
+    ca.listener = (uint16_t)l;
+    if (t == TRANSPORT_TLS) {
+        ca.tls = tls_for(h->w, h->t->peer);
+        ca.server_name = h->server_name;
+    }
+    return net_connect(h->w->net, &ca, &flow, ret);
+}
+
+static void hop_give(struct hop *h)
+{
+    struct path p;
+
+    while (h->next < h->n) {
+        const struct net_target *nt = &h->list[h->next++];
+        int err = nt->transport == TRANSPORT_UDP ? path_datagram(h, &nt->addr, &p)
+                                                 : path_stream(h, nt->transport, &nt->addr, &p);
+
+        if (err == 0) {
+            h->fn(h->arg, &p, NULL);
+            return;
+        }
+        reason_set(&h->why, "no-listener", "RFC 3261 18.1.1", 503, "no listener for %s of this address family",
+                   transport_text(nt->transport).p);
+    }
+    if (!h->why.code)
+        reason_set(&h->why, "no-next-hop", "RFC 3263 4.3", 503, NULL);
+    h->fn(h->arg, NULL, &h->why);
+}
+
+/* ---- location ---- */
+
+static void hop_located(void *arg, const struct net_target *targets, size_t n, const struct reason *why)
+{
+    struct hop *h = arg;
+
+    h->waiting = false;
+    if (n)
+        h->list = arena_alloc(h->arena, n * sizeof *h->list);
+    if (h->list && n) {
+        memcpy(h->list, targets, n * sizeof *h->list);
+        h->n = n;
+    } else if (why) {
+        h->why = *why;
+        h->why.sip_status = 503;
+    }
+    hop_give(h);
+}
+
+/* The name a certificate must carry: what was asked for before any DNS step (RFC 3263, RFC 5922 7.3), or what the peer's stanza says. */
+static struct str expected_name(const struct hop *h, const struct sip_uri *u)
+{
+    const struct config_peer *p = h->t->peer;
+    struct addr a;
+
+    if (p && p->certificate_names.n)
+        return p->certificate_names.v[0];
+    if (p && addr_parse(&a, u->host, 0) == 0 && p->domains.n && !str_eq(p->domains.v[0], STR("*")))
+        return p->domains.v[0];
+    return u->host;
+}
+
+static int hop_locate(struct hop *h)
+{
+    struct net_locate_args la = {0};
+    struct sip_addr na;
+    struct sip_uri u;
+    struct addr a;
+
+    if (sip_addr_parse(h->t->next_hop, &na) != 0 || sip_uri_parse(na.uri, &u) != 0 ||
+        (u.scheme != SIP_SCHEME_SIP && u.scheme != SIP_SCHEME_SIPS)) {
+        reason_set(&h->why, "next-hop-uri", "RFC 3261 16.6", 416, NULL);
+        return ERR_SYNTAX;
+    }
+    h->server_name = expected_name(h, &u);
+    la.sips = h->sips || u.scheme == SIP_SCHEME_SIPS;
+    la.host = u.maddr.n ? u.maddr : u.host;
+    la.port = u.port;
+    la.prefer_tls = true;
+    la.allow_clear = !la.sips && (h->t->to_user || (h->t->peer && h->t->peer->allow_clear));
+    if (u.transport.n) {
+        if (transport_parse(&la.transport, u.transport) != 0 || la.transport == TRANSPORT_WS ||
+            la.transport == TRANSPORT_WSS) {
+            reason_set(&h->why, "transport-unsupported", "RFC 3263 4.1", 478, "%.*s", STR_FMT(u.transport));
+            return ERR_UNSUPPORTED;
+        }
+        la.has_transport = true;
+        if (la.sips && la.transport == TRANSPORT_TCP)
+            la.transport = TRANSPORT_TLS; /* sips with transport=tcp means TLS over TCP (RFC 3261 26.2.2) */
+    }
+    if (addr_parse(&a, la.host, 0) == 0) {
+        /* A literal needs no lookup (RFC 3263 4.1, 4.2): sips is TLS, else the transport asked for, else UDP. */
+        enum transport t = la.sips ? TRANSPORT_TLS : la.has_transport ? la.transport : TRANSPORT_UDP;
+
+        if (!transport_is_secure(t) && !la.allow_clear) {
+            reason_set(&h->why, "clear-refused", "TR/100 7.2", 403, "this destination has no allow-clear line");
+            return ERR_REFUSED;
+        }
+        addr_set_port(&a, la.port ? la.port : transport_default_port(t));
+        h->list = arena_alloc(h->arena, sizeof *h->list);
+        if (!h->list)
+            return ERR_NOMEM;
+        h->list[0] = (struct net_target){.transport = t, .addr = a};
+        h->n = 1;
+        hop_give(h);
+        return 0;
+    }
+    h->waiting = true;
+    return net_locate(h->w->net, &la, hop_located, h, &h->locate_id);
+}
+
+int hop_start(struct edge_worker *w, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
+              struct hop **ret_hop)
+{
+    struct hop *h = arena_zalloc(a, sizeof *h);
+    int err;
+
+    if (!h)
+        return ERR_NOMEM;
+    h->w = w;
+    h->arena = a;
+    h->t = t;
+    h->sips = sips;
+    h->fn = fn;
+    h->arg = arg;
+    *ret_hop = h;
+    if (t->has_path) {
+        fn(arg, &t->path, NULL);
+        return 0;
+    }
+    err = hop_locate(h);
+    if (err != 0) {
+        h->waiting = false;
+        if (!h->why.code)
+            reason_set(&h->why, "lookup", "RFC 3263 4", 503, "%s", err_text(err));
+        fn(arg, NULL, &h->why);
+    }
+    return 0;
+}
+
+void hop_next(struct hop *h)
+{
+    hop_give(h);
+}
+
+void hop_cancel(struct hop *h)
+{
+    if (h && h->waiting) {
+        h->waiting = false;
+        net_locate_cancel(h->w->net, h->locate_id);
+    }
+}
