@@ -11,6 +11,8 @@
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
 #define AT_START __attribute__((constructor)) /* runs before main */
+#define BIT_LOWEST(v) ((unsigned)__builtin_ctzll(v))        /* index of the lowest set bit; v is not 0 */
+#define BIT_HIGHEST(v) (63u - (unsigned)__builtin_clzll(v)) /* index of the highest set bit; v is not 0 */
 #define ARRAY_LEN(a) (sizeof(a) / sizeof((a)[0]))
 #define CONTAINER_OF(ptr, type, member) ((type *)(void *)((char *)(ptr)-offsetof(type, member)))
 

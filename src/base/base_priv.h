@@ -4,6 +4,8 @@
 #define BASE_BASE_PRIV_H
 
 #include "base/attr.h"
+#include "base/log.h"
+#include "base/sbuf.h"
 #include <endian.h>
 #include <stdbool.h>
 #include <stddef.h>
@@ -102,5 +104,14 @@ MUST_USE void *pool_get(size_t n, size_t *ret_cap, uint32_t *ret_class);
 void pool_put(void *block, uint32_t klass);
 /* In ASan builds blocks go straight back to malloc, so that use after free is seen; tests of the pool switch it on. */
 void pool_set_enabled(bool is_enabled);
+
+/* --- One line of the log --- */
+
+#define LOG_TIME_MAX 32
+
+/* Always gives a whole line of whole fields; " ..." at the end if some were left out. `out` has room for 64 bytes. */
+void log_line_build(struct sbuf *out, struct str time, enum log_level level, const char *event,
+                    const struct log_field *fields, size_t n);
+struct str log_time_text(char dst[LOG_TIME_MAX], int64_t sec, long nsec);
 
 #endif

@@ -23,6 +23,11 @@ MUST_USE static inline void *mem_zalloc_array(size_t n, size_t size)
         return NULL;
     return calloc(n ? n : 1, size ? size : 1);
 }
+/* For what must not share a cache line; n is a multiple of `align`, a power of two. */
+MUST_USE static inline void *mem_alloc_aligned(size_t align, size_t n)
+{
+    return UNLIKELY(fault_hit()) ? NULL : aligned_alloc(align, n);
+}
 /* p may be NULL. On failure p stays valid and unchanged. */
 MUST_USE static inline void *mem_realloc(void *p, size_t n)
 {

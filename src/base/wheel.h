@@ -1,5 +1,6 @@
 /* Timer wheel: O(1) start and cancel, one owner thread, millisecond ticks, driven by whoever owns the clock (the real
- * loop or the scenario player). Hierarchical, range up to 2^32 ms. Timers never fire inside wheel_start. */
+ * loop or the scenario player). Hierarchical; any delay will do. Timers never fire inside wheel_start: a delay of 0
+ * fires with the next wheel_advance, or within the one under way at its next millisecond. */
 #ifndef BASE_WHEEL_H
 #define BASE_WHEEL_H
 
@@ -18,7 +19,7 @@ struct wheel_timer {
 };
 
 MUST_USE struct wheel *wheel_new(uint64_t now_ms);
-void wheel_free(struct wheel *w); /* pending timers are unlinked, not called */
+void wheel_free(struct wheel *w); /* NULL is fine; pending timers are unlinked, not called */
 static inline void wheel_timer_init(struct wheel_timer *t, wheel_fn fn)
 {
     list_init(&t->node);
@@ -31,7 +32,9 @@ static inline bool wheel_is_running(const struct wheel_timer *t)
 {
     return !list_is_empty(&t->node);
 }
-/* Moves the clock to now_ms (never back) and calls every timer due by then, in order of due time (ties: start order). */
+/* Moves the clock to now_ms (never back) and calls every timer due by then, in order of due time (ties: start order).
+ * Inside a callback the clock shows the millisecond that is being worked off, not yet now_ms. Does nothing when called
+ * from a callback. */
 void wheel_advance(struct wheel *w, uint64_t now_ms);
 uint64_t wheel_now_ms(const struct wheel *w);
 /* Milliseconds from the wheel's clock to the next timer due; UINT64_MAX if none. May be early, never late. */
