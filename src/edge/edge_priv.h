@@ -142,6 +142,7 @@ struct edge_req {
     bool bad_token;      /* a Route named us with a user part that is no token of ours */
     bool to_us;          /* ends here whatever the request-URI says (Max-Forwards 0) */
     bool emergency;
+    unsigned max_breadth; /* RFC 5393 5.3.3, as received or the default */
     uint64_t loop_hash;  /* RFC 5393 4.2.1, of the request as received */
 };
 
@@ -187,6 +188,10 @@ struct edge_targets {
 /* 0: targets are set. ERR_REFUSED: `why` says what to answer (404, 480, 416, 403 ...). */
 MUST_USE int route_targets(struct edge_req *r, struct edge_targets *ret, struct reason *why);
 
+/* One Contact of a 3xx as a target for the same request (16.5, 16.7 step 4), if its sender might have asked for it itself and the
+ * scheme does not change between sip and sips (RFC 5630 5.3); NULL otherwise. In the request's arena. */
+struct edge_target *route_redirect(struct edge_req *r, struct str contact);
+
 /* proxy.c: forwards statefully to the targets (16.6 to 16.10), or an ACK statelessly. Answers or lets answers pass. */
 void proxy_forward(struct edge_req *r, const struct edge_targets *targets);
 void proxy_cancel(struct edge_worker *w, struct sip_stx *invite, struct sip_msg *cancel);
@@ -200,7 +205,10 @@ typedef void (*hop_fn)(void *arg, const struct path *path, const struct reason *
 MUST_USE int hop_start(struct edge_worker *w, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
                        struct hop **ret_hop);
 void hop_next(struct hop *h); /* RFC 3263 4.3: that one failed, find the next one */
-void hop_cancel(struct hop *h);
+void hop_cancel(struct hop *h); /* NULL is fine */
+/* The same address by TCP, for a message that is too large for UDP (RFC 3261 18.1.1). ERR_NOTFOUND. */
+MUST_USE int hop_stream_instead(struct hop *h, const struct path *udp, struct path *ret);
+#define EDGE_UDP_MAX 1300u /* RFC 3261 18.1.1, path MTU not known */
 MUST_USE int hop_worker_start(struct edge_worker *w);
 MUST_USE int hop_worker_reload(struct edge_worker *w); /* new client contexts; open flows keep theirs */
 void hop_worker_stop(struct edge_worker *w);

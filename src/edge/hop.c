@@ -320,6 +320,11 @@ void hop_next(struct hop *h)
     hop_give(h);
 }
 
+int hop_stream_instead(struct hop *h, const struct path *udp, struct path *ret)
+{
+    return path_stream(h, TRANSPORT_TCP, &udp->remote, ret);
+}
+
 void hop_cancel(struct hop *h)
 {
     if (h && h->waiting) {

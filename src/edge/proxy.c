@@ -1,0 +1,747 @@
+/* The stateful proxy: one response context per server transaction, one branch per target (RFC 3261 16.6 to 16.10, RFC 6026 8,
+ * RFC 4320 4, RFC 5393 5.3.3).
+ *
+ * Life: proxy_forward makes the context and starts the branches of the highest q; each branch asks hop.c for a path, makes its
+ * client transaction, and comes back with responses. Groups of lower q follow when all of a group have failed. The first 2xx (or a
+ * 6xx) cancels the others; when none is under way any more the best response goes back. After the final response the request and
+ * its arena are gone (r is NULL); the context itself stays for late 2xx until its transactions end.
+ *
+ * Owner: the worker; freed when the server transaction and all client transactions are gone. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "edge/proxy_priv.h"
+#include "edge/request_priv.h"
+
+enum branch_state { BRANCH_IDLE, BRANCH_LOCATING, BRANCH_CALLING, BRANCH_PROCEEDING, BRANCH_DONE };
+
+struct branch {
+    struct proxy *p;
+    const struct edge_target *t; /* NULL once the request is gone */
+    struct hop *hop;
+    struct sip_ctx *ctx;
+    struct wheel_timer timer_c; /* 16.6 step 11 */
+    enum branch_state state;
+    bool started, canceled, was_udp_oversize;
+    unsigned status; /* final, when DONE */
+};
+
+struct proxy {
+    struct edge_worker *w;
+    struct sip_stx *stx; /* NULL: gone */
+    struct edge_req *r;  /* NULL: a final response was sent, the request is gone */
+    enum sip_method method;
+    bool final_sent, canceled, running; /* running: inside start_group, do not conclude yet */
+    unsigned n, max;
+    unsigned redirects;
+    unsigned breadth;
+    uint32_t call_slot, call_gen;
+    /* the best final response so far (16.7 step 6), as it would be forwarded */
+    struct buf *best;
+    unsigned best_status;
+    struct branch v[];
+};
+
+static void branch_start(struct branch *b);
+static void proxy_conclude(struct proxy *p);
+
+static void proxy_try_free(struct proxy *p)
+{
+    unsigned i;
+
+    if (p->stx || p->running)
+        return;
+    for (i = 0; i < p->n; i++)
+        if (p->v[i].ctx)
+            return;
+    for (i = 0; i < p->n; i++) {
+        wheel_cancel(p->w->net->wheel, &p->v[i].timer_c);
+        if (p->r)
+            hop_cancel(p->v[i].hop);
+    }
+    buf_unref(p->best);
+    mem_free(p);
+}
+
+void proxy_stx_gone(void *upper)
+{
+    struct proxy *p = upper;
+    unsigned i;
+
+    p->stx = NULL;
+    for (i = 0; i < p->n; i++) {
+        if (p->r)
+            hop_cancel(p->v[i].hop);
+        p->v[i].hop = NULL;
+    }
+    p->r = NULL;
+    proxy_try_free(p);
+}
+
+/* The request and everything in its arena are about to go: nothing may look at them afterwards. */
+static void proxy_forget_request(struct proxy *p)
+{
+    unsigned i;
+
+    p->final_sent = true;
+    for (i = 0; i < p->n; i++) {
+        hop_cancel(p->v[i].hop);
+        p->v[i].hop = NULL;
+        p->v[i].t = NULL;
+        if (p->v[i].state == BRANCH_LOCATING)
+            p->v[i].state = BRANCH_DONE;
+    }
+    p->r = NULL;
+}
+
+static void proxy_send(struct proxy *p, unsigned status, struct buf *msg)
+{
+    if (!p->stx)
+        return;
+    if (status >= 200) {
+        calls_event(p->w, p->call_slot, p->call_gen, status, p->method, true);
+        proxy_forget_request(p);
+    }
+    p->w->responses_by_class[status / 100]++;
+    if (sip_stx_respond(p->stx, status, msg) != 0 && status >= 200 && p->stx && !sip_stx_is_final(p->stx))
+        sip_stx_drop(p->stx);
+}
+
+/* A final answer of our own making. */
+static void proxy_reply(struct proxy *p, unsigned status, struct str extra_name, struct str extra_value)
+{
+    struct sip_response resp = {.status = status};
+    struct sip_stx *tx = p->stx;
+
+    if (!tx || p->final_sent)
+        return;
+    if (extra_name.n) {
+        resp.extra[0].name = extra_name;
+        resp.extra[0].value = extra_value;
+        resp.n_extra = 1;
+    }
+    calls_event(p->w, p->call_slot, p->call_gen, status, p->method, true);
+    proxy_forget_request(p);
+    p->w->responses_by_class[status / 100]++;
+    if (sip_stx_reply(tx, &resp) != 0 && p->stx && !sip_stx_is_final(p->stx))
+        sip_stx_drop(p->stx);
+}
+
+/* ---- choosing (16.7 step 6) ---- */
+
+/* Lower is better: 6xx ends it, then the lowest class; within 4xx those that let the caller mend its request. */
+static unsigned rank(unsigned status)
+{
+    if (status >= 600)
+        return status;
+    if (status < 400)
+        return 1000 + status;
+    switch (status) {
+    case 401:
+    case 407:
+        return 2000;
+    case 415:
+    case 420:
+    case 484:
+    case 488:
+        return 2001;
+    case 408:
+    case 430:
+    case 480:
+        return 2900;
+    case 487:
+        return 2950;
+    default:
+        return status < 500 ? 2100 + status - 400 : 3000 + status;
+    }
+}
+
+/* 401 and 407 of all branches go back together (16.7 step 7): the challenges of the later one are added to the kept one. */
+static struct buf *merge_challenges(const struct buf *best, const struct sip_msg *m)
+{
+    static const enum sip_hdr_id ids[] = {SIP_H_WWW_AUTHENTICATE, SIP_H_PROXY_AUTHENTICATE};
+    struct arena *a = arena_new(8192, LIMIT_MSG_ARENA_BYTES);
+    struct reason why;
+    struct sip_msg *kept;
+    struct sip_edit *e;
+    struct buf *out = NULL;
+    const struct sip_hdr *h;
+    size_t k;
+    unsigned i;
+
+    if (!a)
+        return NULL;
+    if (sip_msg_parse(a, buf_str(best), &kept, &why) == 0 && (e = sip_edit_new(a, kept)) != NULL) {
+        for (k = 0; k < ARRAY_LEN(ids); k++)
+            for (i = 0; (h = sip_msg_hdr(m, ids[k], i)) != NULL; i++)
+                sip_edit_add_last(e, ids[k], h->value);
+        if (sip_edit_build(e, &out) != 0)
+            out = NULL;
+    }
+    arena_free(a);
+    return out;
+}
+
+static struct buf *response_build(const struct sip_msg *m)
+{
+    struct sip_edit *e = sip_edit_new(m->arena, m);
+    struct buf *out;
+
+    if (!e)
+        return NULL;
+    sip_edit_remove_value(e, SIP_H_VIA, 0);
+    sip_edit_remove(e, SIP_H_X_SALLYPORT_STATUS);
+    return sip_edit_build(e, &out) == 0 ? out : NULL;
+}
+
+static void keep_best(struct proxy *p, const struct sip_msg *m)
+{
+    struct buf *out;
+
+    if ((m->status == 401 || m->status == 407) && p->best && (p->best_status == 401 || p->best_status == 407)) {
+        out = merge_challenges(p->best, m);
+        if (out) {
+            buf_unref(p->best);
+            p->best = out;
+        }
+        return;
+    }
+    if (p->best && rank(m->status) >= rank(p->best_status))
+        return;
+    out = response_build(m);
+    if (!out)
+        return;
+    buf_unref(p->best);
+    p->best = out;
+    p->best_status = m->status;
+}
+
+static void note_failure(struct branch *b, unsigned status)
+{
+    b->state = BRANCH_DONE;
+    b->status = status;
+    wheel_cancel(b->p->w->net->wheel, &b->timer_c);
+}
+
+/* ---- branches ---- */
+
+static void cancel_branches(struct proxy *p, const struct branch *except, struct str reason_value)
+{
+    unsigned i;
+
+    for (i = 0; i < p->n; i++) {
+        struct branch *b = &p->v[i];
+
+        if (b == except || b->state == BRANCH_DONE)
+            continue;
+        b->canceled = true;
+        if (b->state == BRANCH_CALLING || b->state == BRANCH_PROCEEDING) {
+            if (b->ctx && p->method == SIP_INVITE)
+                sip_ctx_cancel(b->ctx, reason_value);
+        } else {
+            if (p->r)
+                hop_cancel(b->hop);
+            note_failure(b, 487);
+        }
+    }
+}
+
+static void on_timer_c(struct wheel_timer *t)
+{
+    struct branch *b = CONTAINER_OF(t, struct branch, timer_c);
+
+    if (!b->ctx || b->state == BRANCH_DONE)
+        return;
+    LOG(LOG_INFO, "timer-c", LZ("clause", "RFC 3261 16.8"));
+    sip_ctx_cancel(b->ctx, STR_NULL);
+}
+
+static void start_timer_c(struct branch *b)
+{
+    if (b->p->method == SIP_INVITE)
+        wheel_start(b->p->w->net->wheel, &b->timer_c, (uint64_t)b->p->w->cfg->timer_c_s * 1000);
+}
+
+static void on_final_2xx(struct branch *b, const struct sip_msg *m)
+{
+    struct proxy *p = b->p;
+    struct buf *out = response_build(m);
+
+    note_failure(b, m->status);
+    if (out) {
+        if (!p->final_sent)
+            cancel_branches(p, b, STR("SIP;cause=200;text=\"Call completed elsewhere\""));
+        proxy_send(p, m->status, out); /* every 2xx to an INVITE passes (16.7 step 5) */
+        buf_unref(out);
+    }
+}
+
+static bool try_redirect(struct branch *b, const struct sip_msg *m);
+
+static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const struct rx *rx)
+{
+    struct branch *b = arg;
+    struct proxy *p = b->p;
+    struct buf *out;
+
+    (void)tx;
+    (void)rx;
+    if (m->status < 200) {
+        b->state = BRANCH_PROCEEDING;
+        if (m->status > 100) {
+            start_timer_c(b);
+            if (!p->final_sent && (out = response_build(m)) != NULL) {
+                calls_event(p->w, p->call_slot, p->call_gen, m->status, p->method, true);
+                proxy_send(p, m->status, out);
+                buf_unref(out);
+            }
+        }
+        return;
+    }
+    if (m->status < 300) {
+        on_final_2xx(b, m);
+        return;
+    }
+    note_failure(b, m->status);
+    if (p->final_sent)
+        return;
+    if (m->status < 400 && try_redirect(b, m))
+        return;
+    if (m->status == 503 && b->hop && b->t && !b->canceled) {
+        /* 16.7 step 6 and RFC 3263 4.3: a server that is out of service: the next one */
+        keep_best(p, m);
+        b->state = BRANCH_LOCATING;
+        hop_next(b->hop);
+        return;
+    }
+    keep_best(p, m);
+    if (m->status >= 600)
+        cancel_branches(p, b, STR_NULL);
+    proxy_conclude(p);
+}
+
+static void on_end(void *arg, struct sip_ctx *tx, enum sip_tx_end why)
+{
+    struct branch *b = arg;
+    struct proxy *p = b->p;
+
+    (void)tx;
+    if (why == SIP_TX_TRANSPORT && b->hop && b->t && !b->canceled && !p->final_sent) {
+        b->ctx = NULL; /* on_gone for that one comes detached */
+        b->state = BRANCH_LOCATING;
+        sip_ctx_detach(tx);
+        hop_next(b->hop);
+        return;
+    }
+    note_failure(b, why == SIP_TX_TIMEOUT ? 408 : b->t && b->t->to_user ? 430 : 503);
+    if (!p->final_sent)
+        proxy_conclude(p);
+}
+
+static void on_gone(void *arg, struct sip_ctx *tx)
+{
+    struct branch *b = arg;
+
+    if (b->ctx == tx)
+        b->ctx = NULL;
+    proxy_try_free(b->p);
+}
+
+/* RFC 3261 18.1.1: what does not fit a datagram goes by a stream. A registered datagram contact has no other address, so it
+ * keeps UDP; a located next hop is tried by TCP at the same address. */
+static bool is_oversize(const struct branch *b, const struct path *path, const struct buf *msg)
+{
+    return path->transport == TRANSPORT_UDP && msg->n > EDGE_UDP_MAX && !b->t->has_path && !addr_is_loopback(&path->remote);
+}
+
+static int branch_send(struct branch *b, const struct path *path)
+{
+    static const struct sip_ctx_user callbacks = {.on_response = on_response, .on_end = on_end, .on_gone = on_gone};
+    struct proxy *p = b->p;
+    struct sip_ctx_user u = callbacks;
+    struct forward_args f = {.t = b->t, .out = path, .breadth = p->breadth, .call_slot = p->call_slot,
+                             .call_gen = p->call_gen};
+    struct buf *msg;
+    int err;
+
+    u.arg = b;
+    b->ctx = sip_ctx_new(p->w->txl, p->method, &u);
+    if (!b->ctx)
+        return ERR_LIMIT;
+    sip_ctx_set_loop_hash(b->ctx, p->r->loop_hash);
+    f.branch = sip_ctx_via_branch(b->ctx);
+    err = forward_build(p->r, &f, &msg);
+    if (err != 0) {
+        sip_ctx_detach(b->ctx);
+        b->ctx = NULL;
+        return err;
+    }
+    if (is_oversize(b, path, msg) && !b->was_udp_oversize) {
+        b->was_udp_oversize = true;
+        sip_ctx_detach(b->ctx);
+        b->ctx = NULL;
+        buf_unref(msg);
+        return ERR_AGAIN;
+    }
+    b->state = BRANCH_CALLING;
+    err = sip_ctx_start(b->ctx, msg, path);
+    buf_unref(msg);
+    if (err != 0) {
+        b->ctx = NULL;
+        return err;
+    }
+    edge_count(p->w, EC_FORWARDED);
+    start_timer_c(b);
+    return 0;
+}
+
+static void on_path(void *arg, const struct path *path, const struct reason *why)
+{
+    struct branch *b = arg;
+    struct proxy *p = b->p;
+    struct path tcp;
+    int err;
+
+    if (p->final_sent || !p->r)
+        return;
+    if (!path) {
+        LOG(LOG_INFO, "no-next-hop", LZ("reason", why ? why->code : NULL), LZ("detail", why ? why->detail : NULL),
+            LS("uri", b->t->uri));
+        note_failure(b, why && why->sip_status ? why->sip_status : 503);
+        proxy_conclude(p);
+        return;
+    }
+    if (b->canceled) {
+        note_failure(b, 487);
+        proxy_conclude(p);
+        return;
+    }
+    err = branch_send(b, path);
+    if (err == ERR_AGAIN) {
+        if (hop_stream_instead(b->hop, path, &tcp) == 0)
+            err = branch_send(b, &tcp);
+        if (err != 0)
+            err = branch_send(b, path);
+    }
+    if (err == 0)
+        return;
+    if (err == ERR_NOMEM || err == ERR_LIMIT) {
+        note_failure(b, 500);
+        proxy_conclude(p);
+        return;
+    }
+    b->state = BRANCH_LOCATING;
+    if (b->t->has_path) {
+        note_failure(b, b->t->to_user ? 430 : 503);
+        proxy_conclude(p);
+        return;
+    }
+    hop_next(b->hop); /* bounded: each call takes one off the list */
+}
+
+static void branch_start(struct branch *b)
+{
+    struct proxy *p = b->p;
+    bool sips = p->r->ruri.scheme == SIP_SCHEME_SIPS;
+    int err;
+
+    b->started = true;
+    b->state = BRANCH_LOCATING;
+    err = hop_start(p->w, p->r->m->arena, b->t, sips, on_path, b, &b->hop);
+    if (err != 0) {
+        note_failure(b, 500);
+        proxy_conclude(p);
+    }
+}
+
+/* ---- groups ---- */
+
+static bool group_is_busy(const struct proxy *p, struct str group)
+{
+    unsigned i;
+
+    if (!group.n)
+        return false;
+    for (i = 0; i < p->n; i++)
+        if (p->v[i].started && p->v[i].state != BRANCH_DONE && p->v[i].t && str_eq(p->v[i].t->group, group))
+            return true;
+    return false;
+}
+
+/* RFC 5626 6: another flow of an instance is tried only when the first one did not reach it. */
+static bool group_is_answered(const struct proxy *p, struct str group)
+{
+    unsigned i;
+
+    if (!group.n)
+        return false;
+    for (i = 0; i < p->n; i++)
+        if (p->v[i].started && p->v[i].state == BRANCH_DONE && p->v[i].t && str_eq(p->v[i].t->group, group) &&
+            p->v[i].status != 430 && p->v[i].status != 408 && p->v[i].status != 503)
+            return true;
+    return false;
+}
+
+/* Starts what is next: all unstarted branches of the highest q, one flow of an instance at a time, within Max-Breadth.
+ * False: nothing left. */
+static bool start_group(struct proxy *p)
+{
+    unsigned i, q = 0, n = 0, allowed;
+    bool any = false;
+
+    for (i = 0; i < p->n; i++)
+        if (!p->v[i].started && !group_is_answered(p, p->v[i].t->group) && (!any || p->v[i].t->q_milli > q)) {
+            q = p->v[i].t->q_milli;
+            any = true;
+        }
+    if (!any)
+        return false;
+    allowed = p->r->max_breadth;
+    for (i = 0; i < p->n; i++)
+        n += !p->v[i].started && p->v[i].t->q_milli == q;
+    if (n > allowed)
+        n = allowed; /* the rest follows one after the other (RFC 5393 5.3.3.2) */
+    p->breadth = n > 1 || sip_msg_has(p->r->m, SIP_H_MAX_BREADTH) ? allowed / n : 0;
+    p->running = true;
+    for (i = 0; i < p->n && n && !p->final_sent; i++) {
+        struct branch *b = &p->v[i];
+
+        if (b->started || b->t->q_milli != q || group_is_busy(p, b->t->group) || group_is_answered(p, b->t->group))
+            continue;
+        n--;
+        branch_start(b);
+    }
+    p->running = false;
+    return true;
+}
+
+static bool is_under_way(const struct proxy *p)
+{
+    unsigned i;
+
+    for (i = 0; i < p->n; i++)
+        if (p->v[i].started && p->v[i].state != BRANCH_DONE)
+            return true;
+    return false;
+}
+
+/* The status to answer with when no branch brought a response: what the branches met, worst last. */
+static unsigned own_status(const struct proxy *p)
+{
+    unsigned i, best = 0;
+
+    for (i = 0; i < p->n; i++)
+        if (p->v[i].status >= 300 && (!best || rank(p->v[i].status) < rank(best)))
+            best = p->v[i].status;
+    return best ? best : 480;
+}
+
+/* When nothing is under way any more: the next group, or the best response (16.7 steps 5 to 9). */
+static void proxy_conclude(struct proxy *p)
+{
+    unsigned status;
+
+    if (p->running || p->final_sent || !p->stx)
+        return;
+    while (!is_under_way(p)) {
+        if (!p->canceled && (!p->best || p->best_status < 600) && start_group(p)) {
+            if (p->final_sent || !p->stx)
+                return;
+            continue;
+        }
+        break;
+    }
+    if (is_under_way(p))
+        return;
+    status = own_status(p);
+    if (p->best && rank(p->best_status) <= rank(status)) {
+        struct buf *out = p->best;
+
+        p->best = NULL;
+        if (p->best_status == 503) /* 16.7 step 6: it was that server's 503, not ours */
+            proxy_reply(p, 500, STR("Reason"), STR("SIP;cause=503"));
+        else
+            proxy_send(p, p->best_status, out);
+        buf_unref(out);
+        return;
+    }
+    if (p->canceled)
+        status = 487;
+    if (status == 408 && p->method != SIP_INVITE) {
+        /* RFC 4320 4.2: nobody waits for this any more */
+        sip_stx_drop(p->stx);
+        return;
+    }
+    proxy_reply(p, status, STR_NULL, STR_NULL);
+}
+
+/* 3xx: recursion (16.5, 16.7 step 4) into targets that the caller might have asked for itself; never between sip and sips
+ * (RFC 5630 5.3). */
+static bool try_redirect(struct branch *b, const struct sip_msg *m)
+{
+    struct proxy *p = b->p;
+    struct sip_values it = sip_values_start(m, SIP_H_CONTACT);
+    unsigned added = 0;
+
+    while (sip_values_next(&it) && p->redirects < LIMIT_REDIRECTS && p->n < p->max) {
+        struct edge_target *t = route_redirect(p->r, it.value);
+        struct branch *nb;
+
+        if (!t)
+            return added > 0;
+        nb = &p->v[p->n];
+        *nb = (struct branch){.p = p, .t = t};
+        wheel_timer_init(&nb->timer_c, on_timer_c);
+        p->n++;
+        p->redirects++;
+        added++;
+    }
+    if (!added)
+        return false;
+    proxy_conclude(p);
+    return true;
+}
+
+/* ---- entry ---- */
+
+static unsigned max_breadth(const struct sip_msg *m)
+{
+    const struct sip_hdr *h = sip_msg_hdr(m, SIP_H_MAX_BREADTH, 0);
+    uint32_t v;
+
+    if (!h || str_to_u32(h->value, LIMIT_MAX_BREADTH, &v) != 0)
+        return LIMIT_MAX_BREADTH;
+    return v;
+}
+
+void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
+{
+    unsigned max = (unsigned)targets->n + LIMIT_REDIRECTS, i;
+    struct proxy *p;
+    struct reason why = {0};
+
+    r->max_breadth = max_breadth(r->m);
+    if (!r->max_breadth) {
+        reason_set(&why, "max-breadth", "RFC 5393 5.3.3", 440, NULL);
+        edge_refuse(r, &why);
+        return;
+    }
+    p = mem_zalloc(sizeof *p + max * sizeof p->v[0]);
+    if (!p) {
+        edge_reply(r, 500);
+        return;
+    }
+    p->w = r->w;
+    p->r = r;
+    p->stx = r->tx;
+    p->method = r->m->method;
+    p->max = max;
+    p->n = (unsigned)targets->n;
+    for (i = 0; i < p->n; i++) {
+        p->v[i].p = p;
+        p->v[i].t = targets->v[i];
+        wheel_timer_init(&p->v[i].timer_c, on_timer_c);
+    }
+    sip_stx_set_upper(r->tx, p);
+    if (p->method == SIP_INVITE && !sip_msg_in_dialog(r->m)) {
+        (void)calls_begin(r, &p->call_slot, &p->call_gen);
+        sip_stx_trying(r->tx);
+    } else if (r->has_token) {
+        p->call_slot = r->token.call_slot;
+        p->call_gen = r->token.call_gen;
+    }
+    proxy_conclude(p); /* starts the first group */
+}
+
+/* RFC 3261 16.10: the transaction layer has answered the CANCEL; now the branches. */
+void proxy_cancel(struct edge_worker *w, struct sip_stx *invite, struct sip_msg *cancel)
+{
+    struct proxy *p = sip_stx_upper(invite);
+    const struct sip_hdr *h = sip_msg_hdr(cancel, SIP_H_REASON, 0);
+
+    (void)w;
+    if (!p || p->final_sent)
+        return;
+    p->canceled = true;
+    cancel_branches(p, NULL, h ? h->value : STR_NULL);
+    proxy_conclude(p);
+}
+
+/* ---- ACK ---- */
+
+/* An ACK whose next hop must be looked up outlives its message: everything is copied into an arena of its own. */
+struct ack_wait {
+    struct arena *arena;
+    struct edge_req *r;
+    struct edge_target *t;
+    struct hop *hop;
+    bool sent, sync;
+};
+
+static void ack_send(struct edge_req *r, const struct edge_target *t, const struct path *path)
+{
+    char branch[40];
+    struct forward_args f = {.t = t, .out = path};
+    struct buf *msg;
+
+    forward_stateless_branch(r, branch);
+    f.branch = str_z(branch);
+    if (forward_build(r, &f, &msg) != 0)
+        return;
+    tap_message(r->w, true, path, buf_str(msg));
+    if (net_send(r->w->net, path, msg) == 0)
+        edge_count(r->w, EC_FORWARDED);
+    buf_unref(msg);
+}
+
+static void ack_path(void *arg, const struct path *path, const struct reason *why)
+{
+    struct ack_wait *a = arg;
+
+    (void)why;
+    if (path)
+        ack_send(a->r, a->t, path);
+    a->sent = true;
+    if (!a->sync)
+        arena_free(a->arena);
+}
+
+void proxy_ack(struct edge_req *r, const struct edge_target *target)
+{
+    struct arena *arena;
+    struct ack_wait *a;
+    struct reason why;
+    struct str bytes;
+
+    if (target->has_path) {
+        ack_send(r, target, &target->path);
+        return;
+    }
+    arena = arena_new(8192, LIMIT_MSG_ARENA_BYTES);
+    if (!arena)
+        return;
+    a = arena_zalloc(arena, sizeof *a);
+    bytes = arena_str(arena, r->m->bytes);
+    if (!a || !bytes.p)
+        goto fail;
+    a->arena = arena;
+    a->r = arena_alloc(arena, sizeof *a->r);
+    a->t = arena_alloc(arena, sizeof *a->t);
+    if (!a->r || !a->t)
+        goto fail;
+    *a->r = *r;
+    *a->t = *target;
+    a->t->uri = arena_str(arena, target->uri);
+    a->t->route = arena_str(arena, target->route);
+    a->t->next_hop = arena_str(arena, target->next_hop);
+    if (sip_msg_parse(arena, bytes, &a->r->m, &why) != 0 || !a->t->uri.p || !a->t->next_hop.p)
+        goto fail;
+    a->sync = true;
+    if (hop_start(r->w, arena, a->t, r->ruri.scheme == SIP_SCHEME_SIPS, ack_path, a, &a->hop) != 0)
+        goto fail;
+    a->sync = false;
+    if (a->sent)
+        arena_free(arena);
+    return;
+fail:
+    arena_free(arena);
+}
