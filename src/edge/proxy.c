@@ -93,6 +93,20 @@ static void proxy_forget_request(struct proxy *p)
     p->r = NULL;
 }
 
+/* Nobody is answered any more: the transaction calls nothing back for a dropped one. */
+static void proxy_drop(struct proxy *p)
+{
+    struct sip_stx *tx = p->stx;
+
+    if (!tx)
+        return;
+    if (!p->final_sent)
+        proxy_forget_request(p);
+    p->stx = NULL;
+    sip_stx_drop(tx);
+    proxy_try_free(p);
+}
+
 static void proxy_send(struct proxy *p, unsigned status, struct buf *msg)
 {
     if (!p->stx)
@@ -102,8 +116,8 @@ static void proxy_send(struct proxy *p, unsigned status, struct buf *msg)
         proxy_forget_request(p);
     }
     p->w->responses_by_class[status / 100]++;
-    if (sip_stx_respond(p->stx, status, msg) != 0 && status >= 200 && p->stx && !sip_stx_is_final(p->stx))
-        sip_stx_drop(p->stx);
+    if (sip_stx_respond(p->stx, status, msg) != 0 && status >= 200 && !sip_stx_is_final(p->stx))
+        proxy_drop(p);
 }
 
 /* A final answer of our own making. */
@@ -122,8 +136,8 @@ static void proxy_reply(struct proxy *p, unsigned status, struct str extra_name,
     calls_event(p->w, p->call_slot, p->call_gen, status, p->method, true);
     proxy_forget_request(p);
     p->w->responses_by_class[status / 100]++;
-    if (sip_stx_reply(tx, &resp) != 0 && p->stx && !sip_stx_is_final(p->stx))
-        sip_stx_drop(p->stx);
+    if (sip_stx_reply(tx, &resp) != 0 && !sip_stx_is_final(tx))
+        proxy_drop(p);
 }
 
 /* ---- choosing (16.7 step 6) ---- */
@@ -567,8 +581,7 @@ static void proxy_conclude(struct proxy *p)
     if (p->canceled)
         status = 487;
     if (status == 408 && p->method != SIP_INVITE) {
-        /* RFC 4320 4.2: nobody waits for this any more */
-        sip_stx_drop(p->stx);
+        proxy_drop(p); /* RFC 4320 4.2: nobody waits for this any more */
         return;
     }
     proxy_reply(p, status, STR_NULL, STR_NULL);
@@ -643,8 +656,7 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     }
     sip_stx_set_upper(r->tx, p);
     if (p->method == SIP_INVITE && !sip_msg_in_dialog(r->m)) {
-        (void)calls_begin(r, &p->call_slot, &p->call_gen);
-        sip_stx_trying(r->tx);
+        (void)calls_begin(r, &p->call_slot, &p->call_gen); /* 100 comes from the transaction after 200 ms (17.2.1) */
     } else if (r->has_token) {
         p->call_slot = r->token.call_slot;
         p->call_gen = r->token.call_gen;

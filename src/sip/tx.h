@@ -74,8 +74,6 @@ void *sip_stx_upper(const struct sip_stx *tx);
 MUST_USE int sip_stx_respond(struct sip_stx *tx, unsigned status, struct buf *msg);
 /* Builds and sends in one go; the To tag is made by the layer and the same for all responses of the transaction. */
 MUST_USE int sip_stx_reply(struct sip_stx *tx, struct sip_response *r);
-/* INVITE: sends 100 now, instead of after 200 ms (17.2.1), because an answer will take a while. */
-void sip_stx_trying(struct sip_stx *tx);
 struct str sip_stx_to_tag(struct sip_stx *tx); /* the tag sip_stx_reply uses */
 bool sip_stx_is_final(const struct sip_stx *tx);
 /* No final response will come (4320 4.2: non-INVITE late, or forwarding gave up silently): forget it. */

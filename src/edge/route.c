@@ -1,0 +1,328 @@
+/* Where a request may go (RFC 3261 16.5): the other side of its dialog, the flow its token names, a Route it brings, the contacts of
+ * a user of ours (RFC 5627 GRUUs included), a peer, or another domain by DNS. Every way is checked against what its sender may use
+ * and against the scheme (RFC 5630 5.3). All results live in the request's arena. Worker thread. */
+#include "edge/request_priv.h"
+
+static struct edge_target *target_add(struct edge_req *r, struct edge_targets *ts)
+{
+    struct edge_target *t;
+
+    if (ts->n >= LIMIT_TARGETS)
+        return NULL;
+    t = arena_zalloc(r->m->arena, sizeof *t);
+    if (!t)
+        return NULL;
+    t->q_milli = 1000;
+    ts->v[ts->n++] = t;
+    return t;
+}
+
+static int no_memory(struct reason *why)
+{
+    reason_set(why, "no-memory", NULL, 500, NULL);
+    return ERR_NOMEM;
+}
+
+static struct str uri_text(const struct edge_req *r)
+{
+    return r->strict_route ? r->strict_uri : r->m->ruri;
+}
+
+static const struct config_peer *peer_of_host(const struct edge_worker *w, struct str host)
+{
+    const struct config_peer *all = NULL;
+    size_t i, k;
+
+    for (i = 0; i < w->cfg->n_peers; i++)
+        for (k = 0; k < w->cfg->peers[i].domains.n; k++) {
+            if (str_eq_nocase(w->cfg->peers[i].domains.v[k], host))
+                return &w->cfg->peers[i];
+            if (str_eq(w->cfg->peers[i].domains.v[k], STR("*")))
+                all = &w->cfg->peers[i];
+        }
+    return all;
+}
+
+/* The peer whose next hop has this host: so that in-dialog requests to its Contact are secured as its stanza says. */
+static const struct config_peer *peer_of_contact(const struct edge_req *r, struct str host)
+{
+    const struct config_peer *p = peer_of_host(r->w, host);
+    struct sip_uri u;
+    struct addr a;
+    size_t i, k;
+
+    if (p && !(p->domains.n == 1 && str_eq(p->domains.v[0], STR("*"))))
+        return p;
+    for (i = 0; i < r->w->cfg->n_peers; i++) {
+        const struct config_peer *c = &r->w->cfg->peers[i];
+
+        if (c->next_hop.n && sip_uri_parse(c->next_hop, &u) == 0 && str_eq_nocase(u.host, host))
+            return c;
+        if (addr_parse(&a, host, 0) != 0)
+            continue;
+        for (k = 0; k < c->n_sources; k++)
+            if (addr_net_has(&c->sources[k], &a))
+                return c;
+    }
+    return p;
+}
+
+static void target_peer(struct edge_req *r, struct edge_target *t, const struct config_peer *p)
+{
+    bool secure = r->hop_secure || r->ruri.scheme == SIP_SCHEME_SIPS;
+
+    t->peer = p;
+    t->next_hop = secure && p->next_hop_secure.n ? p->next_hop_secure : p->next_hop.n ? p->next_hop : t->uri;
+}
+
+/* ---- inside a dialog of ours ---- */
+
+static int route_in_dialog(struct edge_req *r, struct edge_targets *ts, struct reason *why)
+{
+    const struct token_side *other = r->from_caller ? &r->token.callee : &r->token.caller;
+    struct edge_target *t = target_add(r, ts);
+    struct sip_addr a;
+    struct sip_uri u;
+
+    if (!t)
+        return no_memory(why);
+    t->uri = uri_text(r);
+    if (r->next_route.n) {
+        if (sip_addr_parse(r->next_route, &a) != 0 || sip_uri_parse(a.uri, &u) != 0) {
+            reason_set(why, "bad-route", "RFC 3261 16.6", 400, NULL);
+            return ERR_SYNTAX;
+        }
+        t->next_hop = a.uri;
+        t->peer = peer_of_contact(r, u.host);
+        return 0;
+    }
+    if (other->has_path) {
+        t->has_path = t->to_user = true;
+        t->path = other->path;
+        return 0;
+    }
+    t->next_hop = t->uri;
+    t->peer = peer_of_contact(r, r->ruri.host);
+    return 0;
+}
+
+/* ---- users of ours ---- */
+
+/* RFC 5630 5.3: sips only to sips contacts; sip to a sips contact with the scheme replaced, over TLS. False: not to be used. */
+static bool contact_scheme(struct edge_req *r, const struct location_target *lt, struct edge_target *t)
+{
+    bool want = r->ruri.scheme == SIP_SCHEME_SIPS, is = str_starts_nocase(lt->uri, STR("sips:"));
+
+    t->uri = lt->uri;
+    if (want)
+        return is && (!lt->has_path || transport_is_secure(lt->path.transport));
+    if (!is)
+        return true;
+    t->uri = arena_fmt(r->m->arena, "sip:%.*s", (int)(lt->uri.n - 5), lt->uri.p + 5);
+    return t->uri.p && (!lt->has_path || transport_is_secure(lt->path.transport));
+}
+
+static int add_bindings(struct edge_req *r, const struct location_targets *lt, struct edge_targets *ts,
+                        struct reason *why)
+{
+    bool left_out = false;
+    size_t i;
+
+    for (i = 0; i < lt->n && ts->n < LIMIT_FORK_BRANCHES; i++) {
+        const struct location_target *b = &lt->v[i];
+        struct edge_target *t = target_add(r, ts);
+
+        if (!t)
+            return no_memory(why);
+        if (!contact_scheme(r, b, t)) {
+            ts->n--;
+            left_out = true;
+            continue;
+        }
+        t->route = b->route;
+        t->has_path = b->has_path;
+        t->path = b->path;
+        t->next_hop = b->route.n ? b->route : t->uri;
+        t->q_milli = b->q_milli;
+        t->group = b->instance;
+        t->aor = lt->aor;
+        t->to_user = true;
+    }
+    if (ts->n)
+        return 0;
+    if (left_out)
+        reason_set(why, "sips-not-allowed", "RFC 5630 5.3", 480, "registered without sips");
+    else if (lt->n_lost)
+        reason_set(why, "connection-lost", "RFC 5626 5.3", 480, "registered, but its connection is gone");
+    else
+        reason_set(why, "not-registered", "RFC 3261 16.5", 480, NULL);
+    return ERR_NOTFOUND;
+}
+
+/* The address of record under the domain's own name, whichever alias or address the request-URI used. */
+static int canonical_aor(struct edge_req *r, struct str *ret)
+{
+    struct sip_uri u = r->ruri;
+
+    u.host = r->domain->name;
+    return sip_uri_aor(r->m->arena, &u, ret);
+}
+
+static int route_to_user(struct edge_req *r, struct edge_targets *ts, struct reason *why)
+{
+    struct location_query q = {.now_s = net_wall_s(r->w->net)};
+    struct location_targets lt = {0};
+    const struct config_peer *p;
+    struct edge_target *t;
+    int err = ERR_NOTFOUND;
+
+    if (r->ruri.scheme != SIP_SCHEME_TEL) {
+        if (canonical_aor(r, &q.aor) != 0)
+            return no_memory(why);
+        q.has_gr = r->ruri.has_gr;
+        if (q.has_gr && r->ruri.gr_value.n && sip_unescape(r->m->arena, r->ruri.gr_value, &q.gr) != 0) {
+            reason_set(why, "bad-gruu", "RFC 5627 3.1", 404, NULL);
+            return ERR_NOTFOUND;
+        }
+        err = location_lookup(r->w->edge->loc, &q, r->m->arena, &lt);
+    }
+    if (err == 0)
+        return add_bindings(r, &lt, ts, why);
+    if (err != ERR_NOTFOUND)
+        return no_memory(why);
+    p = r->domain->unknown_users.n ? config_peer_find(r->w->cfg, r->domain->unknown_users) : NULL;
+    if (!p || q.has_gr) {
+        reason_set(why, "no-such-user", "RFC 3261 16.5", 404, NULL);
+        return ERR_NOTFOUND;
+    }
+    t = target_add(r, ts);
+    if (!t)
+        return no_memory(why);
+    t->uri = uri_text(r);
+    target_peer(r, t, p);
+    return 0;
+}
+
+/* ---- elsewhere ---- */
+
+static int route_outside(struct edge_req *r, struct edge_targets *ts, struct reason *why)
+{
+    const struct config_peer *p;
+    struct edge_target *t;
+    struct sip_addr a;
+    struct sip_uri u = r->ruri;
+    struct str hop = STR_NULL;
+
+    /* Who may use us as a way to others: our users, and peers that have an allow-relay line (TR/100 6.2, 6.3). */
+    if (r->who.kind != PRINCIPAL_USER && !(r->who.peer && r->who.peer->allow_relay)) {
+        reason_set(why, "relay-denied", "RFC 3261 16.3", 403, "not a domain of ours");
+        return ERR_REFUSED;
+    }
+    if (r->next_route.n) {
+        if (sip_addr_parse(r->next_route, &a) != 0 || sip_uri_parse(a.uri, &u) != 0) {
+            reason_set(why, "bad-route", "RFC 3261 16.6", 400, NULL);
+            return ERR_SYNTAX;
+        }
+        hop = a.uri;
+    }
+    if (u.scheme != SIP_SCHEME_SIP && u.scheme != SIP_SCHEME_SIPS) {
+        reason_set(why, "uri-scheme", "RFC 3261 16.5", 416, "%.*s cannot be routed", STR_FMT(u.scheme_text));
+        return ERR_UNSUPPORTED;
+    }
+    t = target_add(r, ts);
+    if (!t)
+        return no_memory(why);
+    t->uri = uri_text(r);
+    p = peer_of_host(r->w, u.host);
+    if (p)
+        target_peer(r, t, p);
+    else
+        t->next_hop = t->uri;
+    if (hop.n)
+        t->next_hop = hop;
+    return 0;
+}
+
+/* Emergency calls go where the configuration says, whoever calls (RFC 6881 SP-31, TR/100 6.2). */
+static int route_emergency(struct edge_req *r, struct edge_targets *ts, struct reason *why)
+{
+    const struct config_peer *p = config_peer_find(r->w->cfg, r->w->cfg->emergency.peer);
+    struct edge_target *t;
+
+    if (!p) {
+        reason_set(why, "no-emergency-peer", "RFC 6881 SP-31", 503, "emergency { peer } is not configured");
+        return ERR_NOTFOUND;
+    }
+    t = target_add(r, ts);
+    if (!t)
+        return no_memory(why);
+    t->uri = uri_text(r);
+    t->peer = p;
+    t->next_hop = p->next_hop_secure.n ? p->next_hop_secure : p->next_hop; /* TLS first ... */
+    t->q_milli = 1000;
+    if (!p->next_hop_secure.n || !p->next_hop.n)
+        return 0;
+    t = target_add(r, ts); /* ... then without */
+    if (!t)
+        return no_memory(why);
+    t->uri = uri_text(r);
+    t->peer = p;
+    t->next_hop = p->next_hop;
+    t->q_milli = 500;
+    return 0;
+}
+
+int route_targets(struct edge_req *r, struct edge_targets *ts, struct reason *why)
+{
+    struct edge_target *t;
+
+    if (r->has_token && sip_msg_in_dialog(r->m))
+        return route_in_dialog(r, ts, why);
+    if (r->emergency)
+        return route_emergency(r, ts, why);
+    if (r->has_flow_path) { /* RFC 5626 5.3: a proxy behind us found our token in a Path */
+        t = target_add(r, ts);
+        if (!t)
+            return no_memory(why);
+        t->uri = uri_text(r);
+        t->has_path = t->to_user = true;
+        t->path = r->flow_path;
+        return 0;
+    }
+    if (r->domain && !r->next_route.n)
+        return route_to_user(r, ts, why);
+    return route_outside(r, ts, why);
+}
+
+struct edge_target *route_redirect(struct edge_req *r, struct str contact)
+{
+    struct edge_targets ts = {0};
+    struct reason why;
+    struct edge_req *copy;
+    struct sip_addr a;
+    struct sip_uri u;
+    int err;
+
+    if (sip_addr_parse(contact, &a) != 0 || a.star || sip_uri_parse(a.uri, &u) != 0 || u.headers.n)
+        return NULL;
+    if ((u.scheme == SIP_SCHEME_SIPS) != (r->ruri.scheme == SIP_SCHEME_SIPS))
+        return NULL;
+    copy = arena_alloc(r->m->arena, sizeof *copy);
+    if (!copy)
+        return NULL;
+    *copy = *r;
+    /* The response's bytes go, the request's arena stays. */
+    u.whole = arena_str(r->m->arena, a.uri);
+    if (!u.whole.p || sip_uri_parse(u.whole, &copy->ruri) != 0)
+        return NULL;
+    copy->domain = request_domain(r->w, &copy->ruri);
+    copy->next_route = STR_NULL;
+    copy->has_flow_path = false;
+    copy->strict_route = true; /* uri_text: the new target */
+    copy->strict_uri = u.whole;
+    if (copy->domain && copy->ruri.has_user)
+        err = route_to_user(copy, &ts, &why);
+    else
+        err = copy->domain ? ERR_NOTFOUND : route_outside(copy, &ts, &why);
+    return err == 0 && ts.n ? ts.v[0] : NULL;
+}
