@@ -57,7 +57,7 @@ static void time_text(int64_t t, char dst[32])
     struct tm tm;
     time_t tt = (time_t)t;
     if (!gmtime_r(&tt, &tm) || strftime(dst, 32, "%Y-%m-%d %H:%M:%S UTC", &tm) == 0)
-        strcpy(dst, "?");
+        memcpy(dst, "?", 2);
 }
 
 /* Reads up to CHAIN_MAX certificates, at least one. */
@@ -213,7 +213,7 @@ int load_identity(struct identity *ret, struct str domain, const char *cert_pem,
         goto out;
     }
     if (i.file)
-        strcpy(i.file, cert_pem);
+        memcpy(i.file, cert_pem, strlen(cert_pem) + 1);
     err = read_certs(cert_pem, i.chain, CHAIN_MAX, reason);
     if (!err)
         err = read_key(key_pem, &i.key, reason);
