@@ -1,0 +1,246 @@
+/* Sealed tokens in the user part of our Record-Route and Path URIs: they carry who the sides of a dialog are and on which flow each is
+ * (RFC 5626 5.2, 5.3; TR/100 7.2.3), so that any worker, and a restarted process, can route and check later requests without a
+ * table. Not secret, but unforgeable: a truncated HMAC-SHA256 under a key of the process, over the contents and, for dialog tokens,
+ * the Call-ID. Pure. */
+#include "base/secret.h"
+#include "edge/edge_priv.h"
+#include <openssl/evp.h>
+#include <openssl/hmac.h>
+
+#define TOKEN_MAC 12
+#define TOKEN_BYTES_MAX 176
+
+enum { TOKEN_DIALOG = 1, TOKEN_FLOW = 2 };
+enum { SIDE_NONE, SIDE_FLOW4, SIDE_FLOW6, SIDE_DATAGRAM4, SIDE_DATAGRAM6 };
+
+/* ---- packing, with a sticky failure flag ---- */
+
+struct pack {
+    uint8_t *p;
+    size_t n, cap;
+    bool bad;
+};
+
+static void put(struct pack *k, const void *src, size_t n)
+{
+    if (n > k->cap - k->n) {
+        k->bad = true;
+        return;
+    }
+    memcpy(k->p + k->n, src, n);
+    k->n += n;
+}
+
+static void get(struct pack *k, void *dst, size_t n)
+{
+    if (n > k->cap - k->n) {
+        k->bad = true;
+        memset(dst, 0, n);
+        return;
+    }
+    memcpy(dst, k->p + k->n, n);
+    k->n += n;
+}
+
+static void put8(struct pack *k, unsigned v)
+{
+    uint8_t b = (uint8_t)v;
+
+    put(k, &b, 1);
+}
+
+static unsigned get8(struct pack *k)
+{
+    uint8_t b;
+
+    get(k, &b, 1);
+    return b;
+}
+
+static void put_addr(struct pack *k, const struct addr *a)
+{
+    uint16_t port = addr_port(a);
+
+    if (addr_is_v6(a))
+        put(k, &a->v6.sin6_addr, 16);
+    else
+        put(k, &a->v4.sin_addr, 4);
+    put(k, &port, 2);
+}
+
+static void get_addr(struct pack *k, bool v6, struct addr *a)
+{
+    uint16_t port;
+
+    memset(a, 0, sizeof *a);
+    a->sa.sa_family = v6 ? AF_INET6 : AF_INET;
+    if (v6)
+        get(k, &a->v6.sin6_addr, 16);
+    else
+        get(k, &a->v4.sin_addr, 4);
+    get(k, &port, 2);
+    addr_set_port(a, port);
+}
+
+/* A path as a flow keeps its transport, listener and far end; our own end is the listener's. */
+static void put_path(struct pack *k, const struct path *p)
+{
+    unsigned kind = p->flow ? SIDE_FLOW4 : SIDE_DATAGRAM4;
+
+    put8(k, kind + (addr_is_v6(&p->remote) ? 1 : 0));
+    put8(k, (unsigned)p->transport);
+    put8(k, p->listener);
+    if (p->flow)
+        put(k, &p->flow, sizeof p->flow);
+    put_addr(k, &p->remote);
+}
+
+static bool get_path(struct pack *k, struct path *p)
+{
+    unsigned kind = get8(k);
+
+    memset(p, 0, sizeof *p);
+    if (kind == SIDE_NONE)
+        return false;
+    if (kind > SIDE_DATAGRAM6) {
+        k->bad = true;
+        return false;
+    }
+    p->transport = (enum transport)get8(k);
+    p->listener = (uint16_t)get8(k);
+    if (kind == SIDE_FLOW4 || kind == SIDE_FLOW6)
+        get(k, &p->flow, sizeof p->flow);
+    get_addr(k, kind == SIDE_FLOW6 || kind == SIDE_DATAGRAM6, &p->remote);
+    if ((unsigned)p->transport >= TRANSPORT_N || p->listener >= EDGE_LISTENERS_MAX)
+        k->bad = true;
+    return true;
+}
+
+static void put_side(struct pack *k, const struct token_side *s)
+{
+    put(k, &s->who, sizeof s->who);
+    if (s->has_path)
+        put_path(k, &s->path);
+    else
+        put8(k, SIDE_NONE);
+}
+
+static void get_side(struct pack *k, struct token_side *s)
+{
+    get(k, &s->who, sizeof s->who);
+    s->has_path = get_path(k, &s->path);
+}
+
+/* ---- sealing ---- */
+
+static int token_mac(const struct edge_keys *k, const uint8_t *p, size_t n, struct str call_id, uint8_t ret[TOKEN_MAC])
+{
+    uint8_t in[TOKEN_BYTES_MAX + 256], full[32], digest[32];
+    unsigned full_len = sizeof full;
+
+    if (n > TOKEN_BYTES_MAX)
+        return ERR_LIMIT;
+    memcpy(in, p, n);
+    if (call_id.n > 200) { /* long ones by their hash, so that the input stays bounded */
+        if (!EVP_Digest(call_id.p, call_id.n, digest, NULL, EVP_sha256(), NULL))
+            return ERR_CRYPTO;
+        call_id = str_make((const char *)digest, sizeof digest);
+    }
+    memcpy(in + n, call_id.p, call_id.n);
+    if (!HMAC(EVP_sha256(), k->token, (int)sizeof k->token, in, n + call_id.n, full, &full_len))
+        return ERR_CRYPTO;
+    memcpy(ret, full, TOKEN_MAC);
+    return 0;
+}
+
+static int token_seal(const struct edge_keys *k, struct pack *p, struct str call_id, char ret[TOKEN_TEXT_MAX])
+{
+    uint8_t mac[TOKEN_MAC];
+    int err;
+
+    if (p->bad)
+        return ERR_LIMIT;
+    if ((err = token_mac(k, p->p, p->n, call_id, mac)) != 0)
+        return err;
+    put(p, mac, sizeof mac);
+    return p->bad ? ERR_LIMIT : str_base64_encode(ret, TOKEN_TEXT_MAX, p->p, p->n, true);
+}
+
+static int token_open(const struct edge_keys *k, struct str text, unsigned kind, struct str call_id,
+                      uint8_t bytes[TOKEN_BYTES_MAX], struct pack *ret)
+{
+    uint8_t mac[TOKEN_MAC];
+    size_t n;
+    int err;
+
+    if ((err = str_base64_decode(bytes, TOKEN_BYTES_MAX, text, true, &n)) != 0)
+        return err;
+    if (n < TOKEN_MAC + 1 || bytes[0] != kind)
+        return ERR_SYNTAX;
+    n -= TOKEN_MAC;
+    if ((err = token_mac(k, bytes, n, call_id, mac)) != 0)
+        return err;
+    if (!secret_bytes_eq(mac, bytes + n, TOKEN_MAC))
+        return ERR_REFUSED;
+    *ret = (struct pack){.p = bytes, .n = 1, .cap = n};
+    return 0;
+}
+
+int token_dialog_seal(const struct edge_keys *k, const struct dialog_token *t, struct str call_id,
+                      char ret[TOKEN_TEXT_MAX])
+{
+    uint8_t bytes[TOKEN_BYTES_MAX];
+    struct pack p = {.p = bytes, .cap = sizeof bytes};
+
+    put8(&p, TOKEN_DIALOG);
+    put8(&p, t->emergency);
+    put8(&p, t->worker);
+    put(&p, &t->call_slot, 4);
+    put(&p, &t->call_gen, 4);
+    put(&p, &t->caller_tag, 4);
+    put_side(&p, &t->caller);
+    put_side(&p, &t->callee);
+    return token_seal(k, &p, call_id, ret);
+}
+
+int token_dialog_open(const struct edge_keys *k, struct str text, struct str call_id, struct dialog_token *ret)
+{
+    uint8_t bytes[TOKEN_BYTES_MAX];
+    struct pack p;
+    int err = token_open(k, text, TOKEN_DIALOG, call_id, bytes, &p);
+
+    if (err != 0)
+        return err;
+    memset(ret, 0, sizeof *ret);
+    ret->emergency = get8(&p) != 0;
+    ret->worker = get8(&p);
+    get(&p, &ret->call_slot, 4);
+    get(&p, &ret->call_gen, 4);
+    get(&p, &ret->caller_tag, 4);
+    get_side(&p, &ret->caller);
+    get_side(&p, &ret->callee);
+    return p.bad || p.n != p.cap ? ERR_SYNTAX : 0;
+}
+
+int token_flow_seal(const struct edge_keys *k, const struct path *path, char ret[TOKEN_TEXT_MAX])
+{
+    uint8_t bytes[TOKEN_BYTES_MAX];
+    struct pack p = {.p = bytes, .cap = sizeof bytes};
+
+    put8(&p, TOKEN_FLOW);
+    put_path(&p, path);
+    return token_seal(k, &p, STR_NULL, ret);
+}
+
+int token_flow_open(const struct edge_keys *k, struct str text, struct path *ret)
+{
+    uint8_t bytes[TOKEN_BYTES_MAX];
+    struct pack p;
+    int err = token_open(k, text, TOKEN_FLOW, STR_NULL, bytes, &p);
+
+    if (err != 0)
+        return err;
+    if (!get_path(&p, ret) || p.bad || p.n != p.cap)
+        return ERR_SYNTAX;
+    return 0;
+}
