@@ -218,8 +218,9 @@ struct edge_call;
 MUST_USE int calls_start(struct edge_worker *w);
 void calls_stop(struct edge_worker *w);
 struct edge_call *calls_begin(struct edge_req *r, uint32_t *ret_slot, uint32_t *ret_gen); /* NULL: table full; goes on without */
+/* A response to `method` passed; session_s: its Session-Expires, 0 if none. Other workers' calls are told by message. */
 void calls_event(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned status, enum sip_method method,
-                 bool from_caller); /* a final response to that method passed; other workers' calls by message */
+                 uint32_t session_s);
 
 /* tap.c: every message in and out, for the HEP mirror; cheap when off. */
 void tap_message(struct edge_worker *w, bool out, const struct path *p, struct str bytes);

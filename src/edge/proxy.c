@@ -107,12 +107,12 @@ static void proxy_drop(struct proxy *p)
     proxy_try_free(p);
 }
 
-static void proxy_send(struct proxy *p, unsigned status, struct buf *msg)
+static void proxy_send(struct proxy *p, unsigned status, struct buf *msg, uint32_t session_s)
 {
     if (!p->stx)
         return;
     if (status >= 200) {
-        calls_event(p->w, p->call_slot, p->call_gen, status, p->method, true);
+        calls_event(p->w, p->call_slot, p->call_gen, status, p->method, session_s);
         proxy_forget_request(p);
     }
     p->w->responses_by_class[status / 100]++;
@@ -133,7 +133,7 @@ static void proxy_reply(struct proxy *p, unsigned status, struct str extra_name,
         resp.extra[0].value = extra_value;
         resp.n_extra = 1;
     }
-    calls_event(p->w, p->call_slot, p->call_gen, status, p->method, true);
+    calls_event(p->w, p->call_slot, p->call_gen, status, p->method, 0);
     proxy_forget_request(p);
     p->w->responses_by_class[status / 100]++;
     if (sip_stx_reply(tx, &resp) != 0 && !sip_stx_is_final(tx))
@@ -279,12 +279,15 @@ static void on_final_2xx(struct branch *b, const struct sip_msg *m)
 {
     struct proxy *p = b->p;
     struct buf *out = response_build(m);
+    uint32_t session_s;
 
+    if (sip_msg_seconds(m, SIP_H_SESSION_EXPIRES, &session_s) != 0)
+        session_s = 0; /* RFC 4028 8.1: the proxy may forget the call when it is not refreshed */
     note_failure(b, m->status);
     if (out) {
         if (!p->final_sent)
             cancel_branches(p, b, STR("SIP;cause=200;text=\"Call completed elsewhere\""));
-        proxy_send(p, m->status, out); /* every 2xx to an INVITE passes (16.7 step 5) */
+        proxy_send(p, m->status, out, session_s); /* every 2xx to an INVITE passes (16.7 step 5) */
         buf_unref(out);
     }
 }
@@ -304,8 +307,8 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
         if (m->status > 100) {
             start_timer_c(b);
             if (!p->final_sent && (out = response_build(m)) != NULL) {
-                calls_event(p->w, p->call_slot, p->call_gen, m->status, p->method, true);
-                proxy_send(p, m->status, out);
+                calls_event(p->w, p->call_slot, p->call_gen, m->status, p->method, 0);
+                proxy_send(p, m->status, out, 0);
                 buf_unref(out);
             }
         }
@@ -574,7 +577,7 @@ static void proxy_conclude(struct proxy *p)
         if (p->best_status == 503) /* 16.7 step 6: it was that server's 503, not ours */
             proxy_reply(p, 500, STR("Reason"), STR("SIP;cause=503"));
         else
-            proxy_send(p, p->best_status, out);
+            proxy_send(p, p->best_status, out, 0);
         buf_unref(out);
         return;
     }

@@ -1,0 +1,265 @@
+/* The calls that pass this worker, from INVITE to BYE: what `sallyport status` shows and what evidence will be made of. Nothing
+ * depends on a record to route. A record is named by worker, slot and generation, which travel in the dialog token, so that events
+ * seen by another worker find it by message.
+ * Owner: the worker; a record ends with a failed INVITE, a BYE, its session timer (RFC 4028 10) or call-max. */
+#include "edge/calls.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "edge/edge_priv.h"
+
+#define CALLS_MAX 0x00ffffffu
+#define CALLS_SWEEP_MS 10000u
+
+struct edge_call {
+    uint32_t gen;
+    uint32_t slot;
+    enum call_state state;
+    uint64_t begun_s, answered_s, deadline_s;
+    struct call_info info; /* strings behind the struct */
+};
+
+struct edge_calls {
+    struct edge_worker *w;
+    struct edge_call **v; /* NULL: free */
+    uint32_t *gens;
+    uint32_t *free_list;
+    uint32_t cap, n, n_free;
+    struct wheel_timer sweep;
+};
+
+static void call_remove(struct edge_calls *c, struct edge_call *call)
+{
+    c->v[call->slot] = NULL;
+    c->free_list[c->n_free++] = call->slot;
+    c->n--;
+    mem_free(call);
+}
+
+static void on_sweep(struct wheel_timer *t)
+{
+    struct edge_calls *c = CONTAINER_OF(t, struct edge_calls, sweep);
+    uint64_t now = net_wall_s(c->w->net);
+    uint32_t i;
+
+    for (i = 0; i < c->cap; i++) {
+        struct edge_call *call = c->v[i];
+
+        if (!call || now < call->deadline_s)
+            continue;
+        LOG(LOG_INFO, "call-timed-out", LS("call", call->info.call_id), LS("caller", call->info.caller));
+        edge_count(c->w, EC_CALLS_ENDED);
+        call_remove(c, call);
+    }
+    wheel_start(c->w->net->wheel, &c->sweep, CALLS_SWEEP_MS);
+}
+
+int calls_start(struct edge_worker *w)
+{
+    struct edge_calls *c = mem_zalloc(sizeof *c);
+
+    if (!c)
+        return ERR_NOMEM;
+    c->w = w;
+    wheel_timer_init(&c->sweep, on_sweep);
+    wheel_start(w->net->wheel, &c->sweep, CALLS_SWEEP_MS);
+    w->calls = c;
+    return 0;
+}
+
+void calls_stop(struct edge_worker *w)
+{
+    struct edge_calls *c = w->calls;
+    uint32_t i;
+
+    if (!c)
+        return;
+    wheel_cancel(w->net->wheel, &c->sweep);
+    for (i = 0; i < c->cap; i++)
+        mem_free(c->v[i]);
+    mem_free(c->v);
+    mem_free(c->gens);
+    mem_free(c->free_list);
+    mem_free(c);
+    w->calls = NULL;
+}
+
+static int calls_grow(struct edge_calls *c)
+{
+    uint32_t cap = c->cap ? c->cap * 2 : 256, i;
+    struct edge_call **v;
+    uint32_t *g, *f;
+
+    if (cap > CALLS_MAX)
+        return ERR_LIMIT;
+    v = mem_realloc(c->v, cap * sizeof *v);
+    if (v)
+        c->v = v;
+    g = mem_realloc(c->gens, cap * sizeof *g);
+    if (g)
+        c->gens = g;
+    f = mem_realloc(c->free_list, cap * sizeof *f);
+    if (f)
+        c->free_list = f;
+    if (!v || !g || !f)
+        return ERR_NOMEM;
+    for (i = cap; i > c->cap; i--) {
+        c->v[i - 1] = NULL;
+        c->gens[i - 1] = 0;
+        c->free_list[c->n_free++] = i - 1;
+    }
+    c->cap = cap;
+    return 0;
+}
+
+static struct str keep(char **at, struct str s)
+{
+    struct str r = {*at, s.n > 255 ? 255 : s.n};
+
+    if (r.n)
+        memcpy(*at, s.p, r.n);
+    *at += r.n;
+    return r;
+}
+
+static struct edge_call *call_new(const struct edge_req *r)
+{
+    const struct sip_msg *m = r->m;
+    size_t n = m->call_id.n + m->from.uri.n + m->to.uri.n + r->who.name.n + m->ruri.n;
+    struct edge_call *call = mem_zalloc(sizeof *call + n);
+    char *at;
+
+    if (!call)
+        return NULL;
+    at = (char *)(call + 1);
+    call->info.call_id = keep(&at, m->call_id);
+    call->info.from = keep(&at, m->from.uri);
+    call->info.to = keep(&at, m->to.uri);
+    call->info.caller = keep(&at, r->who.name);
+    call->info.target = keep(&at, m->ruri);
+    call->info.how = (unsigned)r->who.how;
+    call->info.in_transport = r->rx.path.transport;
+    call->info.emergency = r->emergency;
+    call->begun_s = net_wall_s(r->w->net);
+    call->deadline_s = call->begun_s + r->w->cfg->timer_c_s + 60;
+    return call;
+}
+
+struct edge_call *calls_begin(struct edge_req *r, uint32_t *ret_slot, uint32_t *ret_gen)
+{
+    struct edge_calls *c = r->w->calls;
+    struct edge_call *call;
+
+    edge_count(r->w, EC_CALLS_STARTED);
+    if (!c->n_free && calls_grow(c) != 0)
+        return NULL;
+    call = call_new(r);
+    if (!call)
+        return NULL;
+    call->slot = c->free_list[--c->n_free];
+    if (++c->gens[call->slot] == 0)
+        c->gens[call->slot] = 1;
+    call->gen = c->gens[call->slot];
+    c->v[call->slot] = call;
+    c->n++;
+    *ret_slot = (r->w->id << 24) | call->slot;
+    *ret_gen = call->gen;
+    return call;
+}
+
+/* ---- events ---- */
+
+struct call_event {
+    uint32_t slot, gen;
+    unsigned status;
+    enum sip_method method;
+    uint32_t session_s;
+};
+
+static void call_apply(struct edge_worker *w, const struct call_event *e)
+{
+    struct edge_calls *c = w->calls;
+    uint32_t i = e->slot & CALLS_MAX;
+    struct edge_call *call = i < c->cap ? c->v[i] : NULL;
+    uint64_t now;
+
+    if (!call || call->gen != e->gen)
+        return;
+    now = net_wall_s(w->net);
+    if (e->method == SIP_BYE) {
+        if (e->status >= 200) {
+            edge_count(w, EC_CALLS_ENDED);
+            call_remove(c, call);
+        }
+        return;
+    }
+    if (e->method != SIP_INVITE && e->method != SIP_UPDATE)
+        return;
+    if (e->status < 200) {
+        if (call->state == CALL_TRYING)
+            call->state = CALL_RINGING;
+        return;
+    }
+    if (e->status < 300) {
+        if (e->method == SIP_INVITE && call->state != CALL_ANSWERED) {
+            call->state = CALL_ANSWERED;
+            call->answered_s = now;
+            edge_count(w, EC_CALLS_ANSWERED);
+        }
+        call->deadline_s = now + (e->session_s ? e->session_s : w->cfg->call_max_s);
+        return;
+    }
+    if (call->state != CALL_ANSWERED && e->method == SIP_INVITE) {
+        edge_count(w, EC_CALLS_FAILED);
+        call_remove(c, call);
+    }
+}
+
+static void call_posted(void *edge_worker, void *arg)
+{
+    call_apply(edge_worker, arg);
+    mem_free(arg);
+}
+
+void calls_event(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned status, enum sip_method method,
+                 uint32_t session_s)
+{
+    struct call_event e = {slot, gen, status, method, session_s}, *copy;
+    unsigned owner = slot >> 24;
+
+    if (!gen)
+        return;
+    if (owner == w->id) {
+        call_apply(w, &e);
+        return;
+    }
+    if (owner >= w->edge->n_workers || (copy = mem_alloc(sizeof *copy)) == NULL)
+        return;
+    *copy = e;
+    if (net_post(w->net, owner, call_posted, copy) != 0)
+        mem_free(copy);
+}
+
+uint32_t calls_count(const struct edge_worker *w)
+{
+    return w->calls ? w->calls->n : 0;
+}
+
+void calls_each(const struct edge_worker *w, bool (*fn)(void *arg, const struct call_info *info), void *arg)
+{
+    const struct edge_calls *c = w->calls;
+    uint64_t now = net_wall_s(w->net);
+    uint32_t i;
+
+    for (i = 0; i < c->cap; i++) {
+        struct edge_call *call = c->v[i];
+
+        if (!call)
+            continue;
+        call->info.state = call->state;
+        call->info.begun_s = call->begun_s;
+        call->info.answered_s = call->answered_s;
+        call->info.seconds = now - (call->answered_s ? call->answered_s : call->begun_s);
+        if (!fn(arg, &call->info))
+            return;
+    }
+}

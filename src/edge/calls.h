@@ -1,0 +1,24 @@
+/* The view of a worker's calls (calls.c), for status and evidence. On the worker's thread. */
+#ifndef EDGE_CALLS_H
+#define EDGE_CALLS_H
+
+#include "base/path.h"
+
+struct edge_worker;
+
+enum call_state { CALL_TRYING, CALL_RINGING, CALL_ANSWERED };
+
+struct call_info {
+    enum call_state state;
+    struct str call_id, from, to, target;
+    struct str caller; /* principal: AOR or name of the peer; empty: nobody (emergency) */
+    unsigned how;      /* enum principal_how */
+    enum transport in_transport;
+    bool emergency;
+    uint64_t begun_s, answered_s, seconds;
+};
+
+uint32_t calls_count(const struct edge_worker *w);
+void calls_each(const struct edge_worker *w, bool (*fn)(void *arg, const struct call_info *info), void *arg);
+
+#endif
