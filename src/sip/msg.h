@@ -39,6 +39,11 @@ enum sip_hdr_id {
     SIP_H_SIP_ETAG, SIP_H_SIP_IF_MATCH, SIP_H_IN_REPLY_TO, SIP_H_X_SALLYPORT_STATUS, SIP_H_N
 };
 
+/* By name or compact form, any case; SIP_H_OTHER if there is no such row. */
+enum sip_hdr_id sip_hdr_parse(struct str name);
+struct str sip_hdr_text(enum sip_hdr_id id); /* the long form; empty for OTHER */
+bool sip_hdr_is_list(enum sip_hdr_id id);    /* comma separated values (RFC 3261 7.3.1) */
+
 struct sip_hdr {
     struct str name;  /* as written */
     struct str value; /* without leading and trailing white space; folds inside are left as they are */
@@ -76,6 +81,7 @@ struct sip_msg {
     enum sip_method method;  /* of the request line, or of CSeq in a response */
     struct str method_text;
     struct str ruri;         /* requests */
+    struct sip_uri uri;      /* ruri parsed; meaningful while defect.sip_status is 0 */
     unsigned status;         /* responses */
     struct str phrase;
     struct sip_hdr *hdrs;

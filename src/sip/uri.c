@@ -1,0 +1,390 @@
+/* URIs: sip and sips (RFC 3261 19.1, 25.1), tel (RFC 3966), urn (RFC 5031), anything else as absoluteURI.
+ * Pure functions over the caller's bytes; any thread. Comparison is in uri_eq.c. */
+#include "sip/uri.h"
+#include "base/err.h"
+#include "base/limits.h"
+#include "sip/host.h"
+#include "sip/lex.h"
+#include "sip/uri_priv.h"
+
+/* A run of a class in which "%" HEXDIG HEXDIG may stand ("escaped" in the grammar). */
+static struct str run_escaped(struct lex *l, unsigned classes)
+{
+    const char *start = l->p;
+    while (!l->bad && l->p < l->end) {
+        if (lex_is(*l->p, classes)) {
+            l->p++;
+        } else if (*l->p == '%') {
+            if (l->end - l->p < 3 || !lex_is(l->p[1], LEX_HEX) || !lex_is(l->p[2], LEX_HEX))
+                l->bad = true;
+            else
+                l->p += 3;
+        } else {
+            break;
+        }
+    }
+    return (struct str){start, (size_t)(l->p - start)};
+}
+
+static struct str run_escaped1(struct lex *l, unsigned classes)
+{
+    struct str s = run_escaped(l, classes);
+    if (s.n == 0)
+        l->bad = true;
+    return s;
+}
+
+static unsigned hex_digit(char c)
+{
+    return c <= '9' ? (unsigned)(c - '0') : (unsigned)((c | 0x20) - 'a' + 10);
+}
+
+int sip_uri_char(const char **p, const char *end)
+{
+    char c = *(*p)++;
+    if (c != '%' || end - *p < 2)
+        return (unsigned char)c;
+    unsigned v = hex_digit((*p)[0]) << 4 | hex_digit((*p)[1]);
+    *p += 2;
+    return (int)(v & 0xff) | SIP_URI_ESCAPED;
+}
+
+bool sip_uri_name_is(struct str name, struct str lower)
+{
+    if (name.n == lower.n)
+        return str_eq_nocase(name, lower);
+    if (name.n < lower.n || memchr(name.p, '%', name.n) == NULL)
+        return false;
+    const char *p = name.p, *end = name.p + name.n;
+    size_t i = 0;
+    for (; p < end && i < lower.n; i++) {
+        if (str_lower((char)(sip_uri_char(&p, end) & 0xff)) != lower.p[i])
+            return false;
+    }
+    return p == end && i == lower.n;
+}
+
+bool sip_uri_param_next(struct str *rest, struct str *ret_name, struct str *ret_value)
+{
+    if (rest->n == 0)
+        return false;
+    struct lex l = lex_make(*rest);
+    lex_expect(&l, ';');
+    *ret_name = run_escaped1(&l, LEX_PARAM);
+    *ret_value = lex_take(&l, '=') ? run_escaped1(&l, LEX_PARAM) : STR_NULL;
+    if (l.bad)
+        return false;
+    *rest = (struct str){l.p, (size_t)(l.end - l.p)};
+    return true;
+}
+
+/* Remembers one of the parameters that routing asks for; false if it came before (RFC 3261 19.1.1: at most once). */
+static bool uri_param_store(struct sip_uri *u, unsigned *seen, struct str name, struct str value)
+{
+    static const struct str known[] = {
+        {"transport", 9}, {"maddr", 5}, {"method", 6}, {"gr", 2}, {"lr", 2}, {"ob", 2}, {"user", 4}, {"ttl", 3},
+    };
+    size_t k = 0;
+    while (k < ARRAY_LEN(known) && !sip_uri_name_is(name, known[k]))
+        k++;
+    if (k == ARRAY_LEN(known))
+        return true;
+    if (*seen & 1u << k)
+        return false;
+    *seen |= 1u << k;
+    switch (k) {
+    case 0:
+        u->transport = value;
+        return value.n > 0;
+    case 1:
+        u->maddr = value;
+        return value.n > 0;
+    case 2:
+        u->method_param = value;
+        return value.n > 0;
+    case 3:
+        u->has_gr = true;
+        u->gr_value = value;
+        break;
+    case 4:
+        u->lr = true;
+        break;
+    case 5:
+        u->ob = true;
+        break;
+    case 6:
+        u->user_is_phone = str_eq_nocase(value, STR("phone"));
+        break;
+    default:
+        break;
+    }
+    return true;
+}
+
+static int uri_params(struct sip_uri *u, struct lex *l)
+{
+    const char *start = l->p;
+    unsigned n = 0, seen = 0;
+    while (lex_take(l, ';')) {
+        struct str name = run_escaped1(l, LEX_PARAM), value = STR_NULL;
+        if (lex_take(l, '='))
+            value = run_escaped1(l, LEX_PARAM);
+        if (l->bad || !uri_param_store(u, &seen, name, value))
+            return ERR_SYNTAX;
+        if (++n > LIMIT_URI_PARAMS)
+            return ERR_LIMIT;
+    }
+    u->params = (struct str){start, (size_t)(l->p - start)};
+    return 0;
+}
+
+/* headers = "?" hname "=" hvalue *( "&" hname "=" hvalue ) */
+static int uri_headers(struct sip_uri *u, struct lex *l)
+{
+    u->headers = run_escaped(l, LEX_HEADERS);
+    if (l->bad || u->headers.n == 0)
+        return ERR_SYNTAX;
+    struct str rest = u->headers, name, value;
+    unsigned n = 0;
+    while (sip_uri_header_next(&rest, &name, &value)) {
+        if (++n > LIMIT_URI_PARAMS)
+            return ERR_LIMIT;
+    }
+    return rest.n ? ERR_SYNTAX : 0;
+}
+
+bool sip_uri_header_next(struct str *rest, struct str *ret_name, struct str *ret_value)
+{
+    if (rest->n == 0)
+        return false;
+    struct str head, after = str_cut(*rest, '&', &head);
+    if (after.p != NULL && after.n == 0)
+        return false;
+    *ret_value = str_cut(head, '=', ret_name);
+    if (ret_name->n == 0 || ret_value->p == NULL || str_find_char(*ret_value, '=') < ret_value->n)
+        return false;
+    *rest = after;
+    return true;
+}
+
+static int uri_userinfo(struct sip_uri *u, struct str info)
+{
+    struct lex l = lex_make(info);
+    u->has_user = true;
+    u->user = run_escaped1(&l, LEX_USER);
+    if (lex_take(&l, ':'))
+        u->password = run_escaped(&l, LEX_PASSWORD);
+    return l.bad || !lex_at_end(&l) ? ERR_SYNTAX : 0;
+}
+
+/* [ userinfo "@" ] hostport uri-parameters [ headers ]. Neither host, parameters nor headers may hold a bare "@", so the
+ * first one ends the userinfo whatever stands before it (RFC 4475 3.1.1.9). */
+static int uri_sip(struct sip_uri *u, struct str rest)
+{
+    const char *at = rest.n ? memchr(rest.p, '@', rest.n) : NULL;
+    if (at != NULL) {
+        if (uri_userinfo(u, (struct str){rest.p, (size_t)(at - rest.p)}) < 0)
+            return ERR_SYNTAX;
+        rest = (struct str){at + 1, (size_t)(rest.p + rest.n - at - 1)};
+    }
+    struct lex l = lex_make(rest);
+    if (sip_hostport_lex(&l, &u->host, &u->host_is_v6, &u->port) < 0)
+        return ERR_SYNTAX;
+    int err = uri_params(u, &l);
+    if (!err && lex_take(&l, '?'))
+        err = uri_headers(u, &l);
+    if (err)
+        return err;
+    return lex_at_end(&l) ? 0 : ERR_SYNTAX;
+}
+
+/* phonedigit and phonedigit-hex (RFC 3966 3). */
+static bool is_visual_separator(char c)
+{
+    return c == '-' || c == '.' || c == '(' || c == ')';
+}
+
+static bool tel_number_is_valid(struct str s)
+{
+    bool global = s.n && s.p[0] == '+', digit = false;
+    for (size_t i = global ? 1 : 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (is_visual_separator(c))
+            continue;
+        if (!lex_is(c, global ? LEX_DIGIT : LEX_HEX) && (global || (c != '*' && c != '#')))
+            return false;
+        digit = true;
+    }
+    return digit;
+}
+
+/* A local number without a phone-context breaks RFC 3966 5.1.5, but is how phones dial "tel:112": it is let through here,
+ * and is no number by sip_uri_number. */
+static int uri_tel(struct sip_uri *u, struct str rest)
+{
+    size_t n = str_find_char(rest, ';');
+    u->user = (struct str){rest.p, n};
+    u->has_user = true;
+    if (!tel_number_is_valid(u->user))
+        return ERR_SYNTAX;
+    struct lex l = lex_make((struct str){rest.p + n, rest.n - n});
+    int err = uri_params(u, &l);
+    if (err)
+        return err;
+    return lex_at_end(&l) ? 0 : ERR_SYNTAX;
+}
+
+static int uri_other(struct sip_uri *u, struct str rest)
+{
+    struct lex l = lex_make(rest);
+    run_escaped1(&l, LEX_URIC);
+    if (l.bad || !lex_at_end(&l))
+        return ERR_SYNTAX;
+    if (u->scheme == SIP_SCHEME_URN) {
+        u->user = rest;
+        u->has_user = true;
+    }
+    return 0;
+}
+
+static enum sip_scheme scheme_parse(struct str s)
+{
+    if (s.n == 3 && str_eq_nocase(s, STR("sip")))
+        return SIP_SCHEME_SIP;
+    if (s.n == 4 && str_eq_nocase(s, STR("sips")))
+        return SIP_SCHEME_SIPS;
+    if (s.n == 3 && str_eq_nocase(s, STR("tel")))
+        return SIP_SCHEME_TEL;
+    if (s.n == 3 && str_eq_nocase(s, STR("urn")))
+        return SIP_SCHEME_URN;
+    return SIP_SCHEME_OTHER;
+}
+
+int sip_uri_parse(struct str text, struct sip_uri *ret)
+{
+    *ret = (struct sip_uri){.whole = text};
+    if (text.n > LIMIT_URI_BYTES)
+        return ERR_LIMIT;
+    struct lex l = lex_make(text);
+    if (lex_at_end(&l) || !lex_is(*l.p, LEX_ALPHA))
+        return ERR_SYNTAX;
+    ret->scheme_text = lex_run(&l, LEX_SCHEME);
+    lex_expect(&l, ':');
+    if (l.bad)
+        return ERR_SYNTAX;
+    ret->scheme = scheme_parse(ret->scheme_text);
+    struct str rest = {l.p, (size_t)(l.end - l.p)};
+    switch (ret->scheme) {
+    case SIP_SCHEME_SIP:
+    case SIP_SCHEME_SIPS:
+        return uri_sip(ret, rest);
+    case SIP_SCHEME_TEL:
+        return uri_tel(ret, rest);
+    default:
+        return uri_other(ret, rest);
+    }
+}
+
+int sip_unescape(struct arena *a, struct str s, struct str *ret)
+{
+    char *dst = arena_alloc(a, s.n + 1);
+    if (dst == NULL)
+        return ERR_NOMEM;
+    size_t n = 0;
+    for (size_t i = 0; i < s.n; i++) {
+        char c = s.p[i];
+        if (c == '%') {
+            if (s.n - i < 3 || !lex_is(s.p[i + 1], LEX_HEX) || !lex_is(s.p[i + 2], LEX_HEX))
+                return ERR_SYNTAX;
+            c = (char)(hex_digit(s.p[i + 1]) << 4 | hex_digit(s.p[i + 2]));
+            if (c == '\0')
+                return ERR_SYNTAX; /* whoever reads the result as C text would see less of it (RFC 4475 3.1.1.4) */
+            i += 2;
+        }
+        dst[n++] = c;
+    }
+    dst[n] = '\0';
+    *ret = (struct str){dst, n};
+    return 0;
+}
+
+/* The user part with every escape taken off that the grammar allows to stand bare, the others in upper case: one spelling for
+ * equal users, and still a URI (an escaped NUL or "@" stays escaped). */
+static size_t user_canonical(struct str user, char *dst)
+{
+    static const char hex[] = "0123456789ABCDEF";
+    const char *p = user.p, *end = user.p + user.n;
+    size_t n = 0;
+    while (p < end) {
+        int c = sip_uri_char(&p, end);
+        char byte = (char)(c & 0xff);
+        if (!(c & SIP_URI_ESCAPED) || (lex_is(byte, LEX_USER) && !sip_uri_is_reserved(byte))) {
+            dst[n++] = byte;
+        } else {
+            dst[n++] = '%';
+            dst[n++] = hex[(c >> 4) & 15];
+            dst[n++] = hex[c & 15];
+        }
+    }
+    return n;
+}
+
+int sip_uri_aor(struct arena *a, const struct sip_uri *u, struct str *ret)
+{
+    if (u->scheme != SIP_SCHEME_SIP && u->scheme != SIP_SCHEME_SIPS)
+        return ERR_UNSUPPORTED;
+    char *dst = arena_alloc(a, 4 + u->user.n + 1 + u->host.n + 2 + 1);
+    if (dst == NULL)
+        return ERR_NOMEM;
+    memcpy(dst, "sip:", 4);
+    size_t n = 4;
+    if (u->has_user) {
+        n += user_canonical(u->user, dst + n);
+        dst[n++] = '@';
+    }
+    struct str host = u->host;
+    if (host.n > 1 && !u->host_is_v6 && host.p[host.n - 1] == '.')
+        host.n--; /* "example.com." names the same host */
+    if (u->host_is_v6)
+        dst[n++] = '[';
+    for (size_t i = 0; i < host.n; i++)
+        dst[n++] = str_lower(host.p[i]);
+    if (u->host_is_v6)
+        dst[n++] = ']';
+    dst[n] = '\0';
+    *ret = (struct str){dst, n};
+    return 0;
+}
+
+int sip_uri_number(struct arena *a, const struct sip_uri *u, struct str *ret)
+{
+    struct str user = u->user;
+    bool sip = u->scheme == SIP_SCHEME_SIP || u->scheme == SIP_SCHEME_SIPS;
+    if (u->scheme != SIP_SCHEME_TEL && !sip)
+        return ERR_NOTFOUND;
+    char *dst = arena_alloc(a, user.n + 1);
+    if (dst == NULL)
+        return ERR_NOMEM;
+    if (user.n == 0)
+        return ERR_NOTFOUND;
+    const char *p = user.p, *end = user.p + user.n;
+    size_t n = 0;
+    bool separators = u->scheme == SIP_SCHEME_TEL || u->user_is_phone;
+    while (p < end) {
+        char c = (char)(sip_uri_char(&p, end) & 0xff);
+        if (sip && c == ';' && p[-1] == ';')
+            break; /* parameters of a telephone-subscriber (RFC 3261 19.1.6) */
+        if (separators && is_visual_separator(c))
+            continue;
+        if (!lex_is(c, LEX_DIGIT) && !(c == '+' && n == 0))
+            return ERR_NOTFOUND;
+        dst[n++] = c;
+    }
+    /* Global numbers begin with "+"; without it they are known only in a context that we do not have. A user part of digits
+     * alone is taken as written: it is for the caller's dialling rules to say what it means. */
+    if (n == 0 || (n == 1 && dst[0] == '+') || (u->scheme == SIP_SCHEME_TEL && dst[0] != '+'))
+        return ERR_NOTFOUND;
+    dst[n] = '\0';
+    *ret = (struct str){dst, n};
+    return 0;
+}
