@@ -1,5 +1,5 @@
-/* Transport addresses (addr.h): text forms of RFC 3261 25.1 and RFC 5952, v4-mapped IPv6 (RFC 4291 2.5.5.2) taken as the
- * IPv4 address it stands for. Pure; any thread. */
+/* Transport addresses (addr.h): text forms of RFC 3261 25.1 and RFC 5952, v4-mapped IPv6 (RFC
+ * 4291 2.5.5.2) taken as the IPv4 address it stands for. Pure; any thread. */
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/sbuf.h"
@@ -56,7 +56,8 @@ int addr_parse(struct addr *ret, struct str host, uint16_t port)
         uint32_t id = 0;
         if (inet_pton(AF_INET6, text, &a.v6.sin6_addr) != 1)
             return ERR_SYNTAX;
-        if (scope.p && (!is_link_local(a.v6.sin6_addr.s6_addr) || str_to_u32(scope, UINT32_MAX, &id) != 0))
+        if (scope.p &&
+            (!is_link_local(a.v6.sin6_addr.s6_addr) || str_to_u32(scope, UINT32_MAX, &id) != 0))
             return ERR_SYNTAX;
         a.v6.sin6_scope_id = id;
         a.v6.sin6_family = AF_INET6;
@@ -132,7 +133,8 @@ void addr_set_port(struct addr *a, uint16_t port)
         a->v4.sin_port = htons(port);
 }
 
-/* The interface a link-local address belongs to; 0 for all others, where the kernel may fill in anything. */
+/* The interface a link-local address belongs to; 0 for all others, where the kernel may fill in
+ * anything. */
 static uint32_t scope_of(const struct addr *a)
 {
     return addr_is_v6(a) && is_link_local(a->v6.sin6_addr.s6_addr) ? a->v6.sin6_scope_id : 0;
@@ -143,7 +145,8 @@ bool addr_eq_host(const struct addr *a, const struct addr *b)
     if (a->sa.sa_family == AF_INET && b->sa.sa_family == AF_INET)
         return a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
     struct addr_bytes x = bytes_of(a), y = bytes_of(b);
-    return addr_is_set(a) == addr_is_set(b) && memcmp(x.b, y.b, 16) == 0 && scope_of(a) == scope_of(b);
+    return addr_is_set(a) == addr_is_set(b) && memcmp(x.b, y.b, 16) == 0 &&
+           scope_of(a) == scope_of(b);
 }
 
 bool addr_eq(const struct addr *a, const struct addr *b)
@@ -187,8 +190,8 @@ static void text_group(struct sbuf *out, unsigned v)
     }
 }
 
-/* RFC 5952 4: lower case, no leading zeros, the longest (of equals the first) run of two or more zero groups as "::"; 5: a
- * v4-mapped address ends in dotted form. */
+/* RFC 5952 4: lower case, no leading zeros, the longest (of equals the first) run of two or more
+ * zero groups as "::"; 5: a v4-mapped address ends in dotted form. */
 static void text_v6(struct sbuf *out, const unsigned char b[16])
 {
     unsigned group[8];

@@ -1,6 +1,6 @@
-/* Arena (arena.h): a bump pointer through the embedded first chunk and then through doubled further ones. The sum of all
- * chunks, not just of what was handed out, stays within the cap. In ASan builds what is not handed out is poisoned.
- * One thread at a time. */
+/* Arena (arena.h): a bump pointer through the embedded first chunk and then through doubled further
+ * ones. The sum of all chunks, not just of what was handed out, stays within the cap. In ASan
+ * builds what is not handed out is poisoned. One thread at a time. */
 #include "base/arena.h"
 #include "base/base_priv.h"
 #include <stdarg.h>

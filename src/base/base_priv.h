@@ -1,5 +1,5 @@
-/* What the files of base share and nobody else includes: SipHash (inlined at its callers), the pool of memory blocks
- * behind buf and arena, and the ASan marks. */
+/* What the files of base share and nobody else includes: ASan's marks, SipHash (inlined at its
+ * callers), the pool of memory blocks behind buf and arena, and how a line of the log is made. */
 #ifndef BASE_BASE_PRIV_H
 #define BASE_BASE_PRIV_H
 
@@ -21,8 +21,8 @@
 #define MEM_UNPOISON(p, n) ((void)(p), (void)(n))
 #endif
 
-/* --- SipHash-c-d (Aumasson, Bernstein 2012). Rounds and case folding are constants at each call, so that the compiler
- * makes one straight function of each use. --- */
+/* --- SipHash-c-d (Aumasson, Bernstein 2012). Rounds and case folding are constants at each call,
+ * so that the compiler makes one straight function of each use. --- */
 
 struct sip_state {
     uint64_t v0, v1, v2, v3;
@@ -51,8 +51,8 @@ ALWAYS_INLINE void sip_rounds(struct sip_state *s, unsigned n)
 ALWAYS_INLINE uint64_t word_lower(uint64_t v)
 {
     const uint64_t high = 0x8080808080808080u, low = v & ~high;
-    uint64_t from_a = low + 0x3f3f3f3f3f3f3f3fu;  /* high bit set: >= 'A' */
-    uint64_t past_z = low + 0x2525252525252525u;  /* high bit set: > 'Z' */
+    uint64_t from_a = low + 0x3f3f3f3f3f3f3f3fu;    /* high bit set: >= 'A' */
+    uint64_t past_z = low + 0x2525252525252525u;    /* high bit set: > 'Z' */
     return v | (from_a & ~past_z & ~v & high) >> 2; /* 0x20 where both hold and the byte is ASCII */
 }
 ALWAYS_INLINE uint64_t word_load(const char *p)
@@ -99,17 +99,20 @@ ALWAYS_INLINE uint64_t sip_hash(const uint64_t key[2], const char *p, size_t n, 
 
 #define POOL_NONE UINT32_MAX /* class of a block that is not kept */
 
-/* A block of at least n bytes; *ret_cap gets its real size, *ret_class what pool_put wants back. NULL: no memory. */
+/* A block of at least n bytes; *ret_cap gets its real size, *ret_class what pool_put wants back.
+ * NULL: no memory. */
 MUST_USE void *pool_get(size_t n, size_t *ret_cap, uint32_t *ret_class);
 void pool_put(void *block, uint32_t klass);
-/* In ASan builds blocks go straight back to malloc, so that use after free is seen; tests of the pool switch it on. */
+/* In ASan builds blocks go straight back to malloc, so that use after free is seen; tests of the
+ * pool switch it on. */
 void pool_set_enabled(bool is_enabled);
 
 /* --- One line of the log --- */
 
 #define LOG_TIME_MAX 32
 
-/* Always gives a whole line of whole fields; " ..." at the end if some were left out. `out` has room for 64 bytes. */
+/* Always gives a whole line of whole fields; " ..." at the end if some were left out. `out` has
+ * room for 64 bytes. */
 void log_line_build(struct sbuf *out, struct str time, enum log_level level, const char *event,
                     const struct log_field *fields, size_t n);
 struct str log_time_text(char dst[LOG_TIME_MAX], int64_t sec, long nsec);

@@ -1,4 +1,5 @@
-/* Message buffers (buf.h) over the per-thread block pool. A buffer belongs to one thread at a time. */
+/* Message buffers (buf.h) over the per-thread block pool. A buffer belongs to one thread at a time.
+ */
 #include "base/buf.h"
 #include "base/base_priv.h"
 #include "base/limits.h"

@@ -1,7 +1,7 @@
-/* Allocation failure on demand, for tests: "every allocation failing in turn". Compiled in only with
- * -DSALLYPORT_FAULTS (set by meson when tests are on and the build type is not release); otherwise everything here is
- * empty and costs nothing. The state belongs to the calling thread, so other threads are not disturbed.
- * tests/unit/oom.h has the loop that uses it. */
+/* Allocation failure on demand, for tests: "every allocation failing in turn". Compiled in only
+ * with -DSALLYPORT_FAULTS (set by meson when tests are on and the build type is not release);
+ * otherwise everything here is empty and costs nothing. The state belongs to the calling thread, so
+ * other threads are not disturbed. tests/unit/oom.h has the loop that uses it. */
 #ifndef BASE_FAULT_H
 #define BASE_FAULT_H
 
@@ -41,7 +41,8 @@ static inline bool fault_hit(void)
     if (fault_state.at == 0)
         return false;
     fault_state.n++;
-    if (fault_state.n == fault_state.at || (fault_state.is_last && fault_state.n > fault_state.at)) {
+    if (fault_state.n == fault_state.at ||
+        (fault_state.is_last && fault_state.n > fault_state.at)) {
         fault_state.has_fired = true;
         return true;
     }

@@ -1,5 +1,6 @@
-/* The log (log.h): lines are made on the caller's thread, appended to one of two arrays under a short lock, and written by
- * one thread that swaps the arrays. The callers never wait for the disk or the journal. Any thread. */
+/* The log (log.h): lines are made on the caller's thread, appended to one of two arrays under a
+ * short lock, and written by one thread that swaps the arrays. The callers never wait for the disk
+ * or the journal. Any thread. */
 #include "base/log.h"
 #include "base/base_priv.h"
 #include "base/err.h"
@@ -105,8 +106,8 @@ void log_write(enum log_level level, const char *event, const struct log_field *
     emit(level, text, line.n + 1);
 }
 
-void log_reason(enum log_level level, const char *event, const struct reason *r, const struct log_field *fields,
-                size_t n)
+void log_reason(enum log_level level, const char *event, const struct reason *r,
+                const struct log_field *fields, size_t n)
 {
     struct log_field all[LOG_FIELDS_MAX];
     size_t k = 0;
@@ -226,7 +227,8 @@ void log_stop(void)
         return;
     pthread_join(state.thread, NULL);
     pthread_mutex_lock(&state.lock);
-    if (state.n && !write_all(state.filling, state.n)) /* lines that came after the writer's last look */
+    if (state.n &&
+        !write_all(state.filling, state.n)) /* lines that came after the writer's last look */
         count_lines_dropped(state.filling, state.n);
     state.n = 0;
     mem_free(state.filling);

@@ -94,8 +94,8 @@ void log_line_build(struct sbuf *out, struct str time, enum log_level level, con
 /* RFC 3339 5.6, in UTC, to the millisecond. */
 struct str log_time_text(char dst[LOG_TIME_MAX], int64_t sec, long nsec)
 {
-    /* Days to a civil date by counting from 0000-03-01 in eras of 400 years, so that leap days end the year; the log
-     * takes a time often enough that gmtime's lock and tables would be seen. */
+    /* Days to a civil date by counting from 0000-03-01 in eras of 400 years, so that leap days end
+     * the year; the log takes a time often enough that gmtime's lock and tables would be seen. */
     int64_t day = sec / 86400, rest = sec % 86400;
     if (rest < 0) {
         rest += 86400;
@@ -108,8 +108,13 @@ struct str log_time_text(char dst[LOG_TIME_MAX], int64_t sec, long nsec)
     unsigned of_year = of_era - (365 * year + year / 4 - year / 100);
     unsigned month = (5 * of_year + 2) / 153, mday = of_year - (153 * month + 2) / 5 + 1;
     month = month < 10 ? month + 3 : month - 9;
-    unsigned parts[7] = {(unsigned)(era * 400 + year + (month <= 2)), month, mday, (unsigned)(rest / 3600),
-                         (unsigned)(rest / 60 % 60), (unsigned)(rest % 60), (unsigned)(nsec / 1000000)};
+    unsigned parts[7] = {(unsigned)(era * 400 + year + (month <= 2)),
+                         month,
+                         mday,
+                         (unsigned)(rest / 3600),
+                         (unsigned)(rest / 60 % 60),
+                         (unsigned)(rest % 60),
+                         (unsigned)(nsec / 1000000)};
     static const struct {
         char width, after;
     } form[7] = {{4, '-'}, {2, '-'}, {2, 'T'}, {2, ':'}, {2, ':'}, {2, '.'}, {3, 'Z'}};

@@ -1,12 +1,14 @@
-/* Hash table (map.h), chained, growing a few slots at a time: moving a table of half a million transactions at once would
- * hold up a worker for tens of milliseconds. While it grows there are two arrays; slots of the old one below `n_moved` are
- * empty, the others still hold their nodes, so a key has exactly one slot. One thread. */
+/* Hash table (map.h), chained, growing a few slots at a time: moving a table of half a million
+ * transactions at once would hold up a worker for tens of milliseconds. While it grows there are
+ * two arrays; slots of the old one below `n_moved` are empty, the others still hold their nodes, so
+ * a key has exactly one slot. One thread. */
 #include "base/map.h"
 #include "base/err.h"
 #include "base/mem.h"
 
 #define MAP_SLOTS_MIN 16u
-#define MAP_MOVE_STEP 4u /* slots moved for each node added; 1 would do to be ready before the next growth */
+#define MAP_MOVE_STEP                                                                              \
+    4u /* slots moved for each node added; 1 would do to be ready before the next growth */
 
 int map_init(struct map *m, size_t max)
 {
@@ -41,7 +43,8 @@ static void move_some(struct map *m)
     for (size_t i = 0; i < MAP_MOVE_STEP && m->n_moved < n_old; i++, m->n_moved++) {
         struct map_node *node = m->old[m->n_moved];
         while (node) {
-            struct map_node *next = node->next, **slot = &m->slots[(size_t)node->hash & (m->n_slots - 1)];
+            struct map_node *next = node->next,
+                            **slot = &m->slots[(size_t)node->hash & (m->n_slots - 1)];
             node->next = *slot;
             *slot = node;
             node = next;
@@ -53,7 +56,8 @@ static void move_some(struct map *m)
     }
 }
 
-/* Without memory for more slots the chains get longer and the next node tries again: adding still works. */
+/* Without memory for more slots the chains get longer and the next node tries again: adding still
+ * works. */
 static void grow(struct map *m)
 {
     struct map_node **wider = mem_zalloc_array(m->n_slots * 2, sizeof(*wider));
@@ -110,7 +114,8 @@ void map_remove(struct map *m, struct map_node *node)
     }
 }
 
-static bool slots_each(struct map_node **slots, size_t n, bool (*fn)(struct map_node *, void *), void *arg)
+static bool slots_each(struct map_node **slots, size_t n, bool (*fn)(struct map_node *, void *),
+                       void *arg)
 {
     for (size_t i = 0; i < n; i++) {
         for (struct map_node *node = slots[i], *next; node; node = next) {

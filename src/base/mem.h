@@ -1,5 +1,6 @@
-/* Where memory comes from: thin wrappers over malloc, so that tests can make any allocation fail (base/fault.h).
- * Every room allocates through these. All return NULL when there is no memory; 0 bytes give a valid pointer. */
+/* Where memory comes from: thin wrappers over malloc, so that tests can make any allocation fail
+ * (base/fault.h). Every room allocates through these. All return NULL when there is no memory; 0
+ * bytes give a valid pointer. */
 #ifndef BASE_MEM_H
 #define BASE_MEM_H
 

@@ -1,6 +1,7 @@
-/* Message queue (mq.h): producers push onto a stack with one compare-and-swap, the consumer takes the whole stack with one
- * exchange and turns it round. Nobody pops single items from the stack, so an address that comes back (ABA) does no harm.
- * mq_push: any thread; mq_drain and mq_free: the consumer's. */
+/* Message queue (mq.h): producers push onto a stack with one compare-and-swap, the consumer takes
+ * the whole stack with one exchange and turns it round. Nobody pops single items from the stack, so
+ * an address that comes back (ABA) does no harm. mq_push: any thread; mq_drain and mq_free: the
+ * consumer's. */
 #include "base/mq.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -12,7 +13,7 @@
 struct mq {
     /* Written by producers. */
     _Alignas(MQ_CACHE_LINE) _Atomic(struct mq_item *) pushed; /* newest first */
-    atomic_size_t n;                                          /* in the queue, or claimed by a push under way */
+    atomic_size_t n; /* in the queue, or claimed by a push under way */
     /* The consumer's own; the rest never changes. */
     _Alignas(MQ_CACHE_LINE) struct mq_item *taken; /* oldest first */
     size_t max;
@@ -59,7 +60,8 @@ int mq_push(struct mq *q, struct mq_item *item)
 
 static struct mq_item *take_all(struct mq *q)
 {
-    struct mq_item *item = atomic_exchange_explicit(&q->pushed, NULL, memory_order_acquire), *first = NULL;
+    struct mq_item *item = atomic_exchange_explicit(&q->pushed, NULL, memory_order_acquire),
+                   *first = NULL;
     while (item) {
         struct mq_item *next = item->next;
         item->next = first;
@@ -89,7 +91,8 @@ size_t mq_drain(struct mq *q, void *consumer, size_t max)
         item->run(item, consumer);
         n++;
     }
-    /* Ours are left; or, if we never got to look, there may be pushed ones whose wake this call has used up. */
+    /* Ours are left; or, if we never got to look, there may be pushed ones whose wake this call has
+     * used up. */
     if (q->taken || (!has_taken && atomic_load_explicit(&q->pushed, memory_order_relaxed)))
         q->wake(q->arg);
     return n;

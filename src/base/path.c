@@ -1,4 +1,5 @@
-/* Transport names (path.h): RFC 3261 25.1 transport, RFC 7118 5 for WS and WSS. Pure; any thread. */
+/* Transport names (path.h): RFC 3261 25.1 transport, RFC 7118 5 for WS and WSS. Pure; any thread.
+ */
 #include "base/path.h"
 #include "base/err.h"
 
@@ -6,10 +7,8 @@ static const struct {
     struct str text;
     uint16_t port;
 } transports[TRANSPORT_N] = {
-    [TRANSPORT_UDP] = {{"UDP", 3}, 5060},
-    [TRANSPORT_TCP] = {{"TCP", 3}, 5060},
-    [TRANSPORT_TLS] = {{"TLS", 3}, 5061},
-    [TRANSPORT_WS] = {{"WS", 2}, 80},
+    [TRANSPORT_UDP] = {{"UDP", 3}, 5060}, [TRANSPORT_TCP] = {{"TCP", 3}, 5060},
+    [TRANSPORT_TLS] = {{"TLS", 3}, 5061}, [TRANSPORT_WS] = {{"WS", 2}, 80},
     [TRANSPORT_WSS] = {{"WSS", 3}, 443},
 };
 
@@ -28,7 +27,8 @@ static bool is_token(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i], low = str_lower(c);
-        if (!((low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') || (c && strchr("-.!%*_+`'~", c))))
+        if (!((low >= 'a' && low <= 'z') || (c >= '0' && c <= '9') ||
+              (c && strchr("-.!%*_+`'~", c))))
             return false;
     }
     return s.n > 0;

@@ -1,12 +1,12 @@
-/* Memory blocks by size class in bounded free lists of the calling thread (base_priv.h), behind buf and arena: the hot
- * path reuses a block that is still in its cache instead of calling malloc. */
+/* Memory blocks by size class in bounded free lists of the calling thread (base_priv.h), behind buf
+ * and arena: the hot path reuses a block that is still in its cache instead of calling malloc. */
 #include "base/base_priv.h"
 #include "base/buf.h"
 #include "base/limits.h"
 #include "base/mem.h"
 
-/* Payloads are round numbers; each block has room for its owner's header behind that. `keep` bounds what an idle thread
- * holds on to: below 5 MB when every list is full. */
+/* Payloads are round numbers; each block has room for its owner's header behind that. `keep` bounds
+ * what an idle thread holds on to: below 5 MB when every list is full. */
 #define POOL_HEADER 128
 static const struct pool_class {
     uint32_t payload;
@@ -47,7 +47,8 @@ void *pool_get(size_t n, size_t *ret_cap, uint32_t *ret_class)
     struct pool_list *list = &pool_lists[klass];
     if (!list->first)
         return mem_alloc(*ret_cap);
-    if (UNLIKELY(fault_hit())) /* a block from the list counts as an allocation, so that tests see the same each time */
+    if (UNLIKELY(fault_hit())) /* a block from the list counts as an allocation, so that tests see
+                                  the same each time */
         return NULL;
     struct pool_free *block = list->first;
     list->first = block->next;

@@ -1,5 +1,6 @@
-/* Random sources (rand.h): OpenSSL's generator, buffered because a call costs more than the bytes; and SplitMix64 for
- * repeatable runs. A source belongs to one thread; a child process never hands out what its parent buffered. */
+/* Random sources (rand.h): OpenSSL's generator, buffered because a call costs more than the bytes;
+ * and SplitMix64 for repeatable runs. A source belongs to one thread; a child process never hands
+ * out what its parent buffered. */
 #include "base/rand.h"
 #include "base/secret.h"
 #include <openssl/rand.h>

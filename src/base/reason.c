@@ -3,7 +3,8 @@
 #include <stdarg.h>
 #include <stdio.h>
 
-void reason_set(struct reason *r, const char *code, const char *clause, unsigned sip_status, const char *fmt, ...)
+void reason_set(struct reason *r, const char *code, const char *clause, unsigned sip_status,
+                const char *fmt, ...)
 {
     if (!r)
         return;

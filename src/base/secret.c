@@ -1,4 +1,5 @@
-/* Secrets (secret.h): wiping and constant-time comparison by OpenSSL, which keeps both from being optimised away. Pure. */
+/* Secrets (secret.h): wiping and constant-time comparison by OpenSSL, which keeps both from being
+ * optimised away. Pure. */
 #include "base/secret.h"
 #include "base/err.h"
 #include <openssl/crypto.h>

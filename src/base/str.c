@@ -1,5 +1,5 @@
-/* Text slices (str.h): comparing, numbers, hex, base64 (RFC 4648 4, 5), UTF-8 (RFC 3629 4). Pure, except that the hash key
- * is drawn when the process starts; any thread. */
+/* Text slices (str.h): comparing, numbers, hex, base64 (RFC 4648 4, 5), UTF-8 (RFC 3629 4). Pure,
+ * except that the hash key is drawn when the process starts; any thread. */
 #include "base/str.h"
 #include "base/base_priv.h"
 #include "base/err.h"
@@ -146,8 +146,10 @@ int str_unhex(void *dst, size_t n, struct str hex)
 
 /* --- base64 --- */
 
-static const char base64_plain[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-static const char base64_url[64] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static const char base64_plain[64] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+static const char base64_url[64] =
+    "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
 
 int str_base64_encode(char *dst, size_t cap, const void *src, size_t n, bool url)
 {
@@ -192,7 +194,8 @@ static int base64_value(char c, bool url)
     return -1;
 }
 
-/* RFC 4648 3.3: no characters outside the alphabet; 3.5: bits that pad the last byte must be zero. */
+/* RFC 4648 3.3: no characters outside the alphabet; 3.5: bits that pad the last byte must be zero.
+ */
 int str_base64_decode(void *dst, size_t cap, struct str text, bool url, size_t *ret_len)
 {
     unsigned char *out = dst;
@@ -233,7 +236,8 @@ int str_base64_decode(void *dst, size_t cap, struct str text, bool url, size_t *
 /* Length of the well-formed sequence at p (RFC 3629 4), 0 if there is none. */
 static size_t utf8_sequence(const unsigned char *p, size_t n)
 {
-    unsigned char low = 0x80, high = 0xbf; /* of the second byte: here overlong forms and surrogates fall out */
+    unsigned char low = 0x80,
+                  high = 0xbf; /* of the second byte: here overlong forms and surrogates fall out */
     size_t len;
     if (p[0] < 0x80)
         return 1;

@@ -1,11 +1,13 @@
 /* Timer wheel (wheel.h). One thread.
  *
- * Eleven levels of 64 slots cover all of a 64-bit clock, 6 bits a level. A timer lies in the level of the highest bit in
- * which its due time differs from the clock, in the slot of its own 6 bits there. So on every level only slots ahead of the
- * clock's own are occupied; when the clock enters a slot, its timers move to lower levels (each at most once a level, and
- * most are cancelled before), keeping their order, and those due go to `due`. A timer started later for the same
- * millisecond cannot overtake: as long as the earlier one lies in a higher slot, the later one is put behind it there.
- * A bit per slot finds the next occupied one without looking at the empty ones. */
+ * Eleven levels of 64 slots cover all of a 64-bit clock, 6 bits a level. A timer lies in the level
+ * of the highest bit in which its due time differs from the clock, in the slot of its own 6 bits
+ * there. So on every level only slots ahead of the clock's own are occupied; when the clock enters
+ * a slot, its timers move to lower levels (each at most once a level, and most are cancelled
+ * before), keeping their order, and those due go to `due`. A timer started later for the same
+ * millisecond cannot overtake: as long as the earlier one lies in a higher slot, the later one is
+ * put behind it there. A bit per slot finds the next occupied one without looking at the empty
+ * ones. */
 #include "base/wheel.h"
 #include "base/mem.h"
 
@@ -69,12 +71,14 @@ static void place(struct wheel *w, struct wheel_timer *t)
         list_append(&w->due, &t->node);
         return;
     }
-    unsigned level = BIT_HIGHEST(t->due_ms ^ w->now_ms) / WHEEL_BITS, slot = slot_at(t->due_ms, level);
+    unsigned level = BIT_HIGHEST(t->due_ms ^ w->now_ms) / WHEEL_BITS,
+             slot = slot_at(t->due_ms, level);
     list_append(&w->slots[level][slot], &t->node);
     w->occupied[level] |= (uint64_t)1 << slot;
 }
 
-/* The timer may have been the last of its slot: then both its neighbours are the slot's head, which tells the slot. */
+/* The timer may have been the last of its slot: then both its neighbours are the slot's head, which
+ * tells the slot. */
 static void unplace(struct wheel *w, struct wheel_timer *t)
 {
     struct list *head = t->node.next;
@@ -103,8 +107,8 @@ void wheel_cancel(struct wheel *w, struct wheel_timer *t)
         unplace(w, t);
 }
 
-/* Beginning of the first occupied slot ahead, UINT64_MAX if there is none. The lowest occupied level has it: whatever lies
- * higher is outside the stretch of time that level covers. */
+/* Beginning of the first occupied slot ahead, UINT64_MAX if there is none. The lowest occupied
+ * level has it: whatever lies higher is outside the stretch of time that level covers. */
 static uint64_t next_slot_ms(const struct wheel *w)
 {
     for (unsigned level = 0; level < WHEEL_LEVELS; level++) {
@@ -112,13 +116,15 @@ static uint64_t next_slot_ms(const struct wheel *w)
             continue;
         unsigned shift = level * WHEEL_BITS;
         uint64_t slot = BIT_LOWEST(w->occupied[level]);
-        uint64_t above = shift + WHEEL_BITS < 64 ? w->now_ms >> (shift + WHEEL_BITS) << (shift + WHEEL_BITS) : 0;
+        uint64_t above =
+            shift + WHEEL_BITS < 64 ? w->now_ms >> (shift + WHEEL_BITS) << (shift + WHEEL_BITS) : 0;
         return above | slot << shift;
     }
     return UINT64_MAX;
 }
 
-/* Moves the clock to a later time, at most the beginning of the next occupied slot, and empties the slots entered. */
+/* Moves the clock to a later time, at most the beginning of the next occupied slot, and empties the
+ * slots entered. */
 static void set_now(struct wheel *w, uint64_t now_ms)
 {
     unsigned top = BIT_HIGHEST(w->now_ms ^ now_ms) / WHEEL_BITS;
@@ -138,8 +144,8 @@ static void set_now(struct wheel *w, uint64_t now_ms)
     }
 }
 
-/* Calls what was due when we came here. What the callbacks start with no delay waits for the next step, so that a timer
- * which always restarts itself cannot hold up the loop. */
+/* Calls what was due when we came here. What the callbacks start with no delay waits for the next
+ * step, so that a timer which always restarts itself cannot hold up the loop. */
 static void fire(struct wheel *w)
 {
     if (list_is_empty(&w->due))

@@ -1,5 +1,6 @@
-/* Replays fuzz inputs without libFuzzer: each argument is a file, or a folder whose files are taken (one level deep).
- * Linked to a target's LLVMFuzzerTestOneInput. Fails when an input cannot be read; crashes are the target's own. */
+/* Replays fuzz inputs without libFuzzer: each argument is a file, or a folder whose files are taken
+ * (one level deep). Linked to a target's LLVMFuzzerTestOneInput. Fails when an input cannot be
+ * read; crashes are the target's own. */
 #include <dirent.h>
 #include <stdint.h>
 #include <stdio.h>

@@ -1,12 +1,13 @@
-/* Text primitives of base on any bytes: what is accepted must survive the way back, and nothing may read outside. */
+/* Text primitives of base on any bytes: what is accepted must survive the way back, and nothing may
+ * read outside. */
 #include "base/addr.h"
 #include "base/sbuf.h"
 #include <stdlib.h>
 
-#define CHECK(x)                                                                                      \
-    do {                                                                                              \
-        if (!(x))                                                                                     \
-            abort();                                                                                  \
+#define CHECK(x)                                                                                   \
+    do {                                                                                           \
+        if (!(x))                                                                                  \
+            abort();                                                                               \
     } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

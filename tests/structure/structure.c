@@ -1,9 +1,11 @@
 /* The shape of the sources: structure <project root>. Complains, and fails, about
- * - an #include of a room that the including room may not know (the table `rooms`), or one not written "room/file.h",
+ * - an #include of a room that the including room may not know (the table `rooms`), or one not
+ * written "room/file.h",
  * - a cycle of rooms, and a room that the table does not have,
  * - a private header (*_priv.h) included from another room,
- * - functions nobody calls (the table `banned`), and what a pure room does not do (clock, sockets, randomness, log).
- * Comments and literals do not count. One thread, no limits: its input is our own. */
+ * - functions nobody calls (the table `banned`), and what a pure room does not do (clock, sockets,
+ * randomness, log). Comments and literals do not count. One thread, no limits: its input is our
+ * own. */
 #include <ctype.h>
 #include <ftw.h>
 #include <stdbool.h>
@@ -32,12 +34,15 @@ static const struct room {
     {"config", "base pki net sip sdp identity keying media policy evidence store"},
     {"edge", "base pki net sip sdp identity keying media policy evidence store config"},
     {"phone", "base pki net sip sdp identity keying media policy evidence store config edge"},
-    {"console", "base pki net sip sdp identity keying media policy evidence store config edge phone"},
-    {"cli", "base pki net sip sdp identity keying media policy evidence store config edge phone console"},
+    {"console",
+     "base pki net sip sdp identity keying media policy evidence store config edge phone"},
+    {"cli",
+     "base pki net sip sdp identity keying media policy evidence store config edge phone console"},
 };
 #define N_ROOMS ARRAY_LEN(rooms)
 
-/* Calls that are refused: in the rooms of `in` (NULL: in all), but not in the files whose path ends in `except`. */
+/* Calls that are refused: in the rooms of `in` (NULL: in all), but not in the files whose path ends
+ * in `except`. */
 #define PURE "sip sdp identity keying policy"
 static const struct banned {
     const char *name, *in, *except, *instead;
@@ -101,9 +106,11 @@ static unsigned n_wrong, n_files;
 static bool edges[N_ROOMS][N_ROOMS];
 static size_t root_len;
 
-static void wrong(const char *path, unsigned line, const char *what, const char *name, const char *more)
+static void wrong(const char *path, unsigned line, const char *what, const char *name,
+                  const char *more)
 {
-    fprintf(stderr, "%s:%u: %s %s%s%s\n", path + root_len, line, what, name, *more ? ": " : "", more);
+    fprintf(stderr, "%s:%u: %s %s%s%s\n", path + root_len, line, what, name, *more ? ": " : "",
+            more);
     n_wrong++;
 }
 
@@ -184,8 +191,10 @@ static void blank(char *p)
     }
 }
 
-/* `target` is what stands between the quotes, n bytes. `room` is -1 in tests, which may include any room. */
-static void check_include(const char *path, unsigned line, const char *own, const char *target, size_t n)
+/* `target` is what stands between the quotes, n bytes. `room` is -1 in tests, which may include any
+ * room. */
+static void check_include(const char *path, unsigned line, const char *own, const char *target,
+                          size_t n)
 {
     char name[256];
     size_t len = strcspn(target, "/\">");
@@ -194,7 +203,8 @@ static void check_include(const char *path, unsigned line, const char *own, cons
     bool is_source = strncmp(path + root_len, "src/", 4) == 0;
     if (to < 0) {
         if (is_source)
-            wrong(path, line, "includes", name, "write \"room/file.h\", and name the room in tests/structure");
+            wrong(path, line, "includes", name,
+                  "write \"room/file.h\", and name the room in tests/structure");
         return;
     }
     if (ends_with(name, "_priv.h") && to != from)
@@ -212,7 +222,8 @@ static void check_call(const char *path, unsigned line, const char *own, const c
         const struct banned *b = &banned[i];
         if (strlen(b->name) != n || strncmp(b->name, name, n) != 0)
             continue;
-        if ((b->in && !has_word(b->in, own, strlen(own))) || (b->except && ends_with(path, b->except)))
+        if ((b->in && !has_word(b->in, own, strlen(own))) ||
+            (b->except && ends_with(path, b->except)))
             continue;
         wrong(path, line, "calls", b->name, b->instead);
     }
@@ -226,7 +237,8 @@ static bool is_call(const char *text, const char *name, const char *next)
         return false;
     while (name > text && (name[-1] == ' ' || name[-1] == '\t'))
         name--;
-    return !(name > text && name[-1] == '.') && !(name > text + 1 && name[-2] == '-' && name[-1] == '>');
+    return !(name > text && name[-1] == '.') &&
+           !(name > text + 1 && name[-2] == '-' && name[-1] == '>');
 }
 
 static void check_text(const char *path, const char *own, const char *original, const char *text)
@@ -245,7 +257,8 @@ static void check_text(const char *path, const char *own, const char *original, 
             const char *target = original + (p - text) + 1;
             if (*p == '"')
                 check_include(path, line, own, target, strcspn(target, "\"\n"));
-            else if (*p == '<' && room_find(target, strcspn(target, "/>\n")) >= 0 && target[strcspn(target, "/>\n")] == '/')
+            else if (*p == '<' && room_find(target, strcspn(target, "/>\n")) >= 0 &&
+                     target[strcspn(target, "/>\n")] == '/')
                 wrong(path, line, "includes with <>", "a room", "write \"room/file.h\"");
             p += strcspn(p, "\n");
         } else if (isalpha((unsigned char)*p) || *p == '_') {
@@ -272,7 +285,9 @@ static int visit(const char *path, const struct stat *st, int type, struct FTW *
     (void)ftw;
     if (type != FTW_F || !(ends_with(path, ".c") || ends_with(path, ".h")))
         return 0;
-    size_t skip = strncmp(local, "src/", 4) == 0 ? 4 : strncmp(local, "tests/unit/", 11) == 0 ? 11 : 0;
+    size_t skip = strncmp(local, "src/", 4) == 0           ? 4
+                  : strncmp(local, "tests/unit/", 11) == 0 ? 11
+                                                           : 0;
     size_t len = skip ? strcspn(local + skip, "/") : 0;
     if (skip && local[skip + len] == '/')
         snprintf(own, sizeof(own), "%.*s", (int)len, local + skip);
@@ -291,7 +306,8 @@ static int visit(const char *path, const struct stat *st, int type, struct FTW *
     return 0;
 }
 
-/* Takes away rooms with nothing left above or nothing left below; what stays is in a cycle, or between two. */
+/* Takes away rooms with nothing left above or nothing left below; what stays is in a cycle, or
+ * between two. */
 static void check_cycles(void)
 {
     bool is_gone[N_ROOMS] = {false}, has_changed = true;
@@ -310,7 +326,8 @@ static void check_cycles(void)
     for (size_t i = 0; i < N_ROOMS; i++) {
         for (size_t k = 0; k < N_ROOMS; k++) {
             if (edges[i][k] && !is_gone[i] && !is_gone[k]) {
-                fprintf(stderr, "src/%s includes src/%s: part of a cycle\n", rooms[i].name, rooms[k].name);
+                fprintf(stderr, "src/%s includes src/%s: part of a cycle\n", rooms[i].name,
+                        rooms[k].name);
                 n_wrong++;
             }
         }

@@ -13,18 +13,18 @@
 #include "base/str.h"
 
 /* A struct str against a literal, with both texts in the message. */
-#define check_str(actual, literal)                                                                    \
-    do {                                                                                              \
-        struct str check_a_ = (actual), check_b_ = str_z(literal);                                    \
-        if (!str_eq(check_a_, check_b_))                                                              \
-            fail_msg("\"%.*s\" is not \"%.*s\"", STR_FMT(check_a_), STR_FMT(check_b_));               \
+#define check_str(actual, literal)                                                                 \
+    do {                                                                                           \
+        struct str check_a_ = (actual), check_b_ = str_z(literal);                                 \
+        if (!str_eq(check_a_, check_b_))                                                           \
+            fail_msg("\"%.*s\" is not \"%.*s\"", STR_FMT(check_a_), STR_FMT(check_b_));            \
     } while (0)
 /* Codes are small negative numbers: say them in decimal. */
-#define check_err(actual, expected)                                                                   \
-    do {                                                                                              \
-        int check_code_ = (actual);                                                                   \
-        if (check_code_ != (expected))                                                                \
-            fail_msg("%s gives %d, not %d", #actual, check_code_, (int)(expected));                   \
+#define check_err(actual, expected)                                                                \
+    do {                                                                                           \
+        int check_code_ = (actual);                                                                \
+        if (check_code_ != (expected))                                                             \
+            fail_msg("%s gives %d, not %d", #actual, check_code_, (int)(expected));                \
     } while (0)
 
 #endif

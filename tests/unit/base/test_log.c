@@ -1,4 +1,5 @@
-/* base/log: the line, what escapes and caps do to hostile values, the sink, the writer thread, and drops. */
+/* base/log: the line, what escapes and caps do to hostile values, the sink, the writer thread, and
+ * drops. */
 #include "check.h"
 
 #include "base/base_priv.h"
@@ -20,7 +21,9 @@ static struct str build(const struct log_field *fields, size_t n, size_t cap)
     log_line_build(&out, STR("T"), LOG_INFO, "test-event", fields, n);
     return sbuf_get(&out);
 }
-#define BUILD(...) build((const struct log_field[]){__VA_ARGS__}, ARRAY_LEN(((struct log_field[]){__VA_ARGS__})), LOG_LINE_MAX)
+#define BUILD(...)                                                                                 \
+    build((const struct log_field[]){__VA_ARGS__}, ARRAY_LEN(((struct log_field[]){__VA_ARGS__})), \
+          LOG_LINE_MAX)
 
 static void test_line(void **state)
 {
@@ -55,7 +58,8 @@ static void test_caps(void **state)
     check_str(build(fields, 3, 32), "T info test-event one=1 ...");
     check_str(build(fields, 3, whole + 4), "T info test-event one=1 two=2 three=3");
     memset(big, '\xff', sizeof(big));
-    const struct log_field worst[] = {LS("a", str_make(big, sizeof(big))), LS("b", str_make(big, sizeof(big))),
+    const struct log_field worst[] = {LS("a", str_make(big, sizeof(big))),
+                                      LS("b", str_make(big, sizeof(big))),
                                       LS("c", str_make(big, sizeof(big)))};
     assert_true(build(worst, 3, LOG_LINE_MAX).n <= LOG_LINE_MAX);
 }
@@ -109,7 +113,9 @@ static void test_sink(void **state)
     reason_set(&r, "digest-bad", "RFC 7616 3.4", 401, "realm %s", "x y");
     const struct log_field fields[] = {LI("n", 1)};
     log_reason(LOG_ERROR, "refused", &r, fields, 1);
-    assert_non_null(strstr(seen.last, "error refused reason=digest-bad clause=\"RFC 7616 3.4\" detail=\"realm x y\" n=1"));
+    assert_non_null(
+        strstr(seen.last,
+               "error refused reason=digest-bad clause=\"RFC 7616 3.4\" detail=\"realm x y\" n=1"));
     reason_set(&r, "plain", NULL, 0, NULL);
     log_reason(LOG_ERROR, "refused", &r, NULL, 0);
     assert_non_null(strstr(seen.last, "error refused reason=plain"));

@@ -12,8 +12,10 @@ static void test_transport(void **state)
         uint16_t port;
         bool is_reliable, is_secure;
     } rows[TRANSPORT_N] = {
-        [TRANSPORT_UDP] = {"UDP", "udp", 5060, false, false}, [TRANSPORT_TCP] = {"TCP", "Tcp", 5060, true, false},
-        [TRANSPORT_TLS] = {"TLS", "tls", 5061, true, true},   [TRANSPORT_WS] = {"WS", "ws", 80, true, false},
+        [TRANSPORT_UDP] = {"UDP", "udp", 5060, false, false},
+        [TRANSPORT_TCP] = {"TCP", "Tcp", 5060, true, false},
+        [TRANSPORT_TLS] = {"TLS", "tls", 5061, true, true},
+        [TRANSPORT_WS] = {"WS", "ws", 80, true, false},
         [TRANSPORT_WSS] = {"WSS", "wSS", 443, true, true},
     };
     for (unsigned i = 0; i < TRANSPORT_N; i++) {
@@ -49,6 +51,7 @@ static void test_bad(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(test_transport), cmocka_unit_test(test_bad)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(test_transport),
+                                       cmocka_unit_test(test_bad)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

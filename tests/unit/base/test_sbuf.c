@@ -59,7 +59,8 @@ static void test_json(void **state)
     char p[256];
     struct sbuf b = sbuf_make(p, sizeof(p));
     sbuf_json(&b, STR("a\"b\\c\n\r\t\x01\x1f\x7f/\xc3\xbc\xff\xe2\x82z"));
-    check_str(sbuf_get(&b), "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u001f\\u007f/\xc3\xbc\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\"");
+    check_str(sbuf_get(&b), "\"a\\\"b\\\\c\\n\\r\\t\\u0001\\u001f\\u007f/"
+                            "\xc3\xbc\xef\xbf\xbd\xef\xbf\xbd\xef\xbf\xbdz\"");
     b = sbuf_make(p, sizeof(p));
     sbuf_json(&b, STR_NULL);
     sbuf_json(&b, STR("a\0b"));

@@ -1,4 +1,5 @@
-/* base/str: comparing, numbers, hex, base64 (RFC 4648 10), UTF-8 (RFC 3629), hashes (SipHash's own vectors). */
+/* base/str: comparing, numbers, hex, base64 (RFC 4648 10), UTF-8 (RFC 3629), hashes (SipHash's own
+ * vectors). */
 #include "check.h"
 
 #include "base/base_priv.h"
@@ -72,7 +73,8 @@ static void test_number(void **state)
     assert_int_equal(v, 42);
     check_err(str_to_u64(STR("43"), 42, &v), ERR_LIMIT);
     check_err(str_to_u64(STR("1"), 0, &v), ERR_LIMIT);
-    static const char *const bad[] = {"", " 1", "1 ", "+1", "-1", "1a", "0x1", "999999999999999999999x"};
+    static const char *const bad[] = {"",   " 1", "1 ",  "+1",
+                                      "-1", "1a", "0x1", "999999999999999999999x"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         check_err(str_to_u64(str_z(bad[i]), UINT64_MAX, &v), ERR_SYNTAX);
     assert_int_equal(v, 42); /* failures leave it alone */
@@ -138,11 +140,13 @@ static void test_base64(void **state)
                 check_err(str_base64_decode(raw, n - 1, str_z(want), url, &len), ERR_LIMIT);
         }
     }
-    static const char *const bad_plain[] = {"Zg", "Zg=", "Zh==", "Zm9=", "Z===", "====", "Zg==Zg==", "Zm 9v", "Zm9v\n",
-                                            "-_-_", "A", "Zg=A", "=", "=AAA"};
+    static const char *const bad_plain[] = {"Zg",   "Zg=",      "Zh==",  "Zm9=",   "Z===",
+                                            "====", "Zg==Zg==", "Zm 9v", "Zm9v\n", "-_-_",
+                                            "A",    "Zg=A",     "=",     "=AAA"};
     static const char *const bad_url[] = {"Zg==", "Zh", "Zm9", "A", "+/+/", "AAAAA", "Zm9v="};
     for (size_t i = 0; i < ARRAY_LEN(bad_plain); i++)
-        check_err(str_base64_decode(raw, sizeof(raw), str_z(bad_plain[i]), false, &len), ERR_SYNTAX);
+        check_err(str_base64_decode(raw, sizeof(raw), str_z(bad_plain[i]), false, &len),
+                  ERR_SYNTAX);
     for (size_t i = 0; i < ARRAY_LEN(bad_url); i++)
         check_err(str_base64_decode(raw, sizeof(raw), str_z(bad_url[i]), true, &len), ERR_SYNTAX);
 }
@@ -150,25 +154,37 @@ static void test_base64(void **state)
 static void test_utf8(void **state)
 {
     (void)state;
-    static const char *const good[] = {"", "plain text of more than eight bytes", "\xc2\x80", "\xdf\xbf",
-                                       "\xe0\xa0\x80", "\xed\x9f\xbf", "\xee\x80\x80", "\xef\xbf\xbf",
-                                       "\xf0\x90\x80\x80", "\xf4\x8f\xbf\xbf", "aaaaaaaa\xc3\xbczzzzzzzz"};
-    static const char *const bad[] = {"\x80", "\xc0\x80", "\xc1\xbf", "\xc2", "\xc2\x41", "\xe0\x9f\xbf",
-                                      "\xed\xa0\x80", "\xed\xbf\xbf", "\xe2\x82", "\xf0\x8f\xbf\xbf",
-                                      "\xf4\x90\x80\x80", "\xf5\x80\x80\x80", "\xff", "aaaaaaaaaaaa\xfe",
-                                      "\xe2\x28\xa1", "\xf0\x90\x28\xbc"};
+    static const char *const good[] = {"",
+                                       "plain text of more than eight bytes",
+                                       "\xc2\x80",
+                                       "\xdf\xbf",
+                                       "\xe0\xa0\x80",
+                                       "\xed\x9f\xbf",
+                                       "\xee\x80\x80",
+                                       "\xef\xbf\xbf",
+                                       "\xf0\x90\x80\x80",
+                                       "\xf4\x8f\xbf\xbf",
+                                       "aaaaaaaa\xc3\xbczzzzzzzz"};
+    static const char *const bad[] = {
+        "\x80",     "\xc0\x80",         "\xc1\xbf",         "\xc2",
+        "\xc2\x41", "\xe0\x9f\xbf",     "\xed\xa0\x80",     "\xed\xbf\xbf",
+        "\xe2\x82", "\xf0\x8f\xbf\xbf", "\xf4\x90\x80\x80", "\xf5\x80\x80\x80",
+        "\xff",     "aaaaaaaaaaaa\xfe", "\xe2\x28\xa1",     "\xf0\x90\x28\xbc"};
     for (size_t i = 0; i < ARRAY_LEN(good); i++)
         assert_true(str_is_utf8(str_z(good[i])));
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_false(str_is_utf8(str_z(bad[i])));
-    assert_int_equal(str_utf8_prefix(STR("ab\xc3\xbc\xff" "cd")), 4);
+    assert_int_equal(str_utf8_prefix(STR("ab\xc3\xbc\xff"
+                                         "cd")),
+                     4);
     assert_true(str_is_utf8(STR_NULL));
 }
 
 static void test_hash(void **state)
 {
     (void)state;
-    /* SipHash-2-4 of 00 01 02 ... with key 00..0f: the paper's appendix A (15 bytes), and the first of its vectors. */
+    /* SipHash-2-4 of 00 01 02 ... with key 00..0f: the paper's appendix A (15 bytes), and the first
+     * of its vectors. */
     const uint64_t key[2] = {0x0706050403020100u, 0x0f0e0d0c0b0a0908u};
     char in[64];
     for (size_t i = 0; i < sizeof(in); i++)

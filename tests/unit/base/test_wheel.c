@@ -1,4 +1,5 @@
-/* base/wheel: against a sorted model with random starts, restarts, cancels and jumps; and each promise of the header. */
+/* base/wheel: against a sorted model with random starts, restarts, cancels and jumps; and each
+ * promise of the header. */
 #include "check.h"
 
 #include "base/rand.h"
@@ -56,7 +57,8 @@ static void on_fire(struct wheel_timer *t)
     assert_false(wheel_is_running(t));
     assert_true(p->want_ms <= world.target_ms);
     /* In order of due time, ties in order of starting. */
-    assert_true(p->want_ms > world.last_ms || (p->want_ms == world.last_ms && p->order > world.last_order));
+    assert_true(p->want_ms > world.last_ms ||
+                (p->want_ms == world.last_ms && p->order > world.last_order));
     assert_true(wheel_now_ms(world.w) >= p->want_ms && wheel_now_ms(world.w) <= p->want_ms + 1);
     world.last_ms = p->want_ms;
     world.last_order = p->order;
@@ -151,7 +153,8 @@ static void test_steps(void **state)
     assert_true(wheel_next_ms(world.w) == UINT64_MAX);
     wheel_cancel(world.w, &world.probes[0].timer);
     wheel_start(world.w, &world.probes[0].timer, UINT64_MAX); /* saturates */
-    assert_true(world.probes[0].timer.due_ms == UINT64_MAX && wheel_is_running(&world.probes[0].timer));
+    assert_true(world.probes[0].timer.due_ms == UINT64_MAX &&
+                wheel_is_running(&world.probes[0].timer));
     wheel_free(world.w);
     assert_false(wheel_is_running(&world.probes[0].timer)); /* unlinked */
     wheel_free(NULL);
