@@ -34,6 +34,10 @@
 #define LIMIT_REDIRECTS 8u
 #define LIMIT_TARGETS 32u
 
+/* Authentication */
+#define LIMIT_DIGEST_PARAMS 32u         /* parameters of one challenge or of one set of credentials */
+#define LIMIT_DIGEST_VALUE_BYTES 1024u  /* each of their values; the uri may have LIMIT_URI_BYTES */
+
 /* Registrar */
 #define LIMIT_CONTACTS_AOR 10u
 #define LIMIT_FLOWS_CONTACT 8u

@@ -17,6 +17,7 @@
 #define EDGE_LOCATION_H
 
 #include "base/arena.h"
+#include "base/err.h"
 #include "base/path.h"
 #include "base/rand.h"
 #include "base/reason.h"

@@ -7,6 +7,7 @@
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include "base/err.h"
 #include "base/reason.h"
 #include "base/str.h"
 
