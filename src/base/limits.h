@@ -49,4 +49,7 @@
 #define LIMIT_DNS_RECORDS 32u
 #define LIMIT_DNS_WAITING 10000u
 
+/* Configuration */
+#define LIMIT_CONFIG_BYTES (4u << 20)
+
 #endif

@@ -1,0 +1,245 @@
+/* What no single value shows: names that must exist, files that must fit each other, listeners that must be reachable, weakenings
+ * that must be said. Also the small questions others ask of a snapshot. */
+#include "base/mem.h"
+#include "config/load.h"
+#include "pki/tls.h"
+#include <confuse.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+static bool host_ok(struct str h)
+{
+    size_t i;
+
+    if (!h.n || h.n > 253 || h.p[0] == '.' || h.p[0] == '-')
+        return false;
+    for (i = 0; i < h.n; i++) {
+        char c = str_lower(h.p[i]);
+
+        if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.'))
+            return false;
+    }
+    return true;
+}
+
+static bool check_file(struct load *l, const cfg_t *sec, const char *option, struct str file)
+{
+    if (!file.n || !l->files)
+        return file.n != 0;
+    if (access(file.p, R_OK) == 0)
+        return true;
+    load_problem(l, load_line(l, sec, option), "%s: %s: %s; put the file there or correct the name", option, file.p,
+                 strerror(errno));
+    return false;
+}
+
+/* Certificate and key are read as the edge will read them, so that what `check` accepts will start. */
+static void check_identity(struct load *l, const cfg_t *sec, struct str domain, struct str cert, struct str key)
+{
+    struct pki_tls_identity id = {.domain = domain, .cert_pem = cert.p, .key_pem = key.p};
+    struct pki_tls_options o = {.identities = &id, .n_identities = 1};
+    struct pki_tls_server *s;
+    struct reason why = {0};
+
+    if (cert.n && !key.n) {
+        load_problem(l, load_line(l, sec, "certificate"), "certificate without key; add key = \"FILE\"");
+        return;
+    }
+    if (!cert.n && key.n) {
+        load_problem(l, load_line(l, sec, "key"), "key without certificate; add certificate = \"FILE\"");
+        return;
+    }
+    if (!cert.n || !check_file(l, sec, "certificate", cert) || !check_file(l, sec, "key", key) || !l->files || !domain.n)
+        return;
+    if (pki_tls_server_new(&o, &s, &why) == 0)
+        pki_tls_server_unref(s);
+    else
+        load_problem(l, load_line(l, sec, "certificate"), "%s; use a certificate that is in force, names %.*s, and fits its key",
+                     why.detail[0] ? why.detail : why.code, STR_FMT(domain));
+}
+
+static void check_listen(struct load *l, const cfg_t *sec, const struct config_listen *c)
+{
+    unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
+    bool any_cert = false;
+    size_t i;
+
+    if (!addr_is_set(&c->addr))
+        return; /* said already */
+    if (!transport_is_secure(c->transport) && !c->allow_clear)
+        load_problem(l, line, "listen \"%s\" is in clear; use tls or wss, or add allow-clear = yes", c->title.p);
+    if (addr_is_any(&c->addr) && !c->advertise.n)
+        load_problem(l, line, "listen \"%s\" is on all addresses; add advertise = \"NAME\", the name phones use", c->title.p);
+    if (!addr_port(&c->addr))
+        load_problem(l, line, "listen \"%s\" has port 0; use %u", c->title.p, transport_default_port(c->transport));
+    for (i = 0; i < l->c->n_domains; i++)
+        any_cert |= l->c->domains[i].certificate.n > 0;
+    if (transport_is_secure(c->transport) && !any_cert)
+        load_problem(l, line, "listen \"%s\" needs a certificate; add certificate and key to a domain", c->title.p);
+    if (c->client_ca.n)
+        (void)check_file(l, sec, "client-ca", c->client_ca);
+}
+
+static void check_domain(struct load *l, const cfg_t *sec, const struct config_domain *d)
+{
+    unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
+
+    if (!host_ok(d->name))
+        load_problem(l, line, "domain \"%s\" is not a host name; as \"example.com\"", d->name.p);
+    check_identity(l, sec, d->name, d->certificate, d->key);
+    if (d->unknown_users.n && !config_peer_find(l->c, d->unknown_users))
+        load_problem(l, load_line(l, sec, "unknown-users"), "unknown-users = \"%s\": there is no such peer; add peer \"%s\" { ... }",
+                     d->unknown_users.p, d->unknown_users.p);
+    if (d->expires_min_s > d->expires_max_s || d->expires_default_s > d->expires_max_s ||
+        d->expires_default_s < d->expires_min_s)
+        load_problem(l, line, "domain \"%s\": expires-min <= expires-default <= expires-max does not hold (%u, %u, %u)",
+                     d->name.p, d->expires_min_s, d->expires_default_s, d->expires_max_s);
+    if (memchr(d->realm.p, '"', d->realm.n) || memchr(d->realm.p, '\\', d->realm.n))
+        load_problem(l, load_line(l, sec, "realm"), "realm must not contain quotes or backslashes");
+}
+
+static void check_peer(struct load *l, const cfg_t *sec, const struct config_peer *p)
+{
+    unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
+    bool star = p->domains.n == 1 && str_eq(p->domains.v[0], STR("*"));
+
+    if (!p->domains.n && !p->next_hop.n && !p->n_sources && !p->certificate_names.n)
+        load_problem(l, line, "peer \"%s\" is never met; add domains, next-hop or certificate-names", p->name.p);
+    if ((star || !p->domains.n) && !p->next_hop.n && !p->certificate_names.n && !p->n_sources)
+        load_problem(l, line, "peer \"%s\" takes all domains but has no next-hop; add next-hop = \"sip:...\"", p->name.p);
+    if (p->ca.n)
+        (void)check_file(l, sec, "ca", p->ca);
+    check_identity(l, sec, STR_NULL, p->certificate, p->key);
+    if (!p->allow_clear && p->next_hop.n && !str_starts_nocase(p->next_hop, STR("sips:"))) {
+        struct str rest = p->next_hop, head;
+        bool tls = false;
+
+        while (rest.p) {
+            rest = str_cut(rest, ';', &head);
+            tls |= str_eq_nocase(head, STR("transport=tls"));
+        }
+        if (!tls)
+            load_problem(l, load_line(l, sec, "next-hop"),
+                         "next-hop = \"%s\" may be reached in clear; add ;transport=tls or allow-clear = yes", p->next_hop.p);
+    }
+    if (p->kind == CONFIG_SUBSCRIPTION)
+        load_problem(l, load_line(l, sec, "kind"),
+                     "kind = subscription: trunks that we register with a carrier are not available; use peering");
+}
+
+void check_all(struct load *l, cfg_t *root)
+{
+    struct config *c = l->c;
+    size_t i, k;
+
+    for (i = 0; i < c->n_listens; i++) {
+        check_listen(l, cfg_getnsec(root, "listen", (unsigned)i), &c->listens[i]);
+        for (k = 0; k < i; k++)
+            if (c->listens[i].transport == c->listens[k].transport && addr_eq(&c->listens[i].addr, &c->listens[k].addr))
+                load_problem(l, (unsigned)cfg_getnsec(root, "listen", (unsigned)i)->line,
+                             "listen \"%s\" is there twice; remove one", c->listens[i].title.p);
+    }
+    if (!c->n_listens)
+        load_problem(l, 0, "no listen section; add listen \"tls:ADDRESS:5061\" { }");
+    if (c->n_listens > 32)
+        load_problem(l, 0, "more than 32 listen sections");
+    if (!c->n_domains)
+        load_problem(l, 0, "no domain section; add domain \"example.com\" { certificate = ... key = ... }");
+    for (i = 0; i < c->n_domains; i++)
+        check_domain(l, cfg_getnsec(root, "domain", (unsigned)i), &c->domains[i]);
+    for (i = 0; i < c->n_peers; i++)
+        check_peer(l, cfg_getnsec(root, "peer", (unsigned)i), &c->peers[i]);
+    if (c->emergency.peer.n && !config_peer_find(c, c->emergency.peer))
+        load_problem(l, load_line(l, cfg_getsec(root, "emergency"), "peer"), "emergency peer \"%s\" does not exist; add its peer section",
+                     c->emergency.peer.p);
+    if (c->emergency.urns.n && !c->emergency.peer.n)
+        load_problem(l, load_line(l, cfg_getsec(root, "emergency"), "numbers"), "emergency numbers without a peer; add peer = \"NAME\"");
+    if (c->hep.allow_mirror && !addr_is_set(&c->hep.collector))
+        load_problem(l, load_line(l, cfg_getsec(root, "hep"), "allow-mirror"), "the mirror has no collector; add collector = \"ADDRESS:9060\"");
+}
+
+/* ---- questions ---- */
+
+struct config *config_ref(struct config *c)
+{
+    __atomic_add_fetch(&c->refs, 1, __ATOMIC_RELAXED);
+    return c;
+}
+
+void config_unref(struct config *c)
+{
+    if (!c)
+        return;
+    if (c->refs && __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    arena_free(c->arena);
+    mem_free(c);
+}
+
+const struct config_domain *config_domain_find(const struct config *c, struct str host)
+{
+    size_t i, k;
+
+    for (i = 0; i < c->n_domains; i++) {
+        const struct config_domain *d = &c->domains[i];
+
+        if (str_eq_nocase(d->name, host))
+            return d;
+        for (k = 0; k < d->aliases.n; k++)
+            if (str_eq_nocase(d->aliases.v[k], host))
+                return d;
+    }
+    return NULL;
+}
+
+const struct config_peer *config_peer_find(const struct config *c, struct str name)
+{
+    size_t i;
+
+    for (i = 0; i < c->n_peers && name.n; i++)
+        if (str_eq(c->peers[i].name, name))
+            return &c->peers[i];
+    return NULL;
+}
+
+static bool member_differs(const struct row *r, const char *a, const char *b)
+{
+    switch (r->kind) {
+    case ROW_BOOL:
+        return *(const bool *)(a + r->offset) != *(const bool *)(b + r->offset);
+    case ROW_U32:
+    case ROW_ENUM:
+        return *(const uint32_t *)(const void *)(a + r->offset) != *(const uint32_t *)(const void *)(b + r->offset);
+    case ROW_U64:
+        return *(const uint64_t *)(const void *)(a + r->offset) != *(const uint64_t *)(const void *)(b + r->offset);
+    case ROW_ADDR: {
+        const struct addr *x = (const void *)(a + r->offset), *y = (const void *)(b + r->offset);
+
+        return addr_is_set(x) != addr_is_set(y) || (addr_is_set(x) && !addr_eq(x, y));
+    }
+    case ROW_TEXT:
+    case ROW_FILE:
+    case ROW_PATH:
+    case ROW_URI:
+        return !str_eq(*(const struct str *)(const void *)(a + r->offset), *(const struct str *)(const void *)(b + r->offset));
+    case ROW_LIST:
+    case ROW_NETS:
+        return false; /* every list can be reloaded */
+    }
+    return false;
+}
+
+size_t config_not_reloadable(const struct config *before, const struct config *after, struct str *ret, size_t cap)
+{
+    static const enum row_section sections[] = {SECTION_TOP, SECTION_HEP};
+    size_t found = 0, n, i, s;
+
+    for (s = 0; s < ARRAY_LEN(sections); s++) {
+        const struct row *v = rows_of(sections[s], &n);
+
+        for (i = 0; i < n && found < cap; i++)
+            if (!v[i].doc.reloadable && member_differs(&v[i], (const char *)before, (const char *)after))
+                ret[found++] = str_z(v[i].doc.name);
+    }
+    return found;
+}

@@ -1,0 +1,200 @@
+/* Every option of the configuration, one row each: from here come the reader, the checks, the sample and the manual page. Adding an
+ * option is adding a row and the member it fills. */
+#include "config/rows.h"
+#include <stddef.h>
+
+const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "emergency", "hep"};
+
+#define TOP(m) offsetof(struct config, m)
+#define LISTEN(m) offsetof(struct config_listen, m)
+#define DOMAIN(m) offsetof(struct config_domain, m)
+#define PEER(m) offsetof(struct config_peer, m)
+#define EMERGENCY(m) offsetof(struct config, emergency) + offsetof(struct config_emergency, m)
+#define HEP(m) offsetof(struct config, hep) + offsetof(struct config_hep, m)
+
+#define NO false
+#define YES true
+
+static const struct row top[] = {
+    {ROW_PATH, TOP(state_dir), NULL,
+     {"", "state-dir", "file", "/var/lib/sallyport", NULL, 0, 0, NO, NULL,
+      "Folder for the store, the keys of nonces and tokens, and the control socket; made with mode 0700 if it is not there."}},
+    {ROW_PATH, TOP(store_file), NULL,
+     {"", "store", "file", "state-dir/sallyport.db", NULL, 0, 0, NO, NULL, "The embedded store of users and registrations."}},
+    {ROW_PATH, TOP(control_socket), NULL,
+     {"", "control", "file", "state-dir/control", NULL, 0, 0, NO, NULL, "Socket by which `sallyport status` asks the daemon."}},
+    {ROW_TEXT, TOP(run_as), NULL,
+     {"", "run-as", "text", "", NULL, 0, 0, NO, "TR/100 6.2", "User to become once all addresses are bound; empty: stay."}},
+    {ROW_U32, TOP(workers), NULL,
+     {"", "workers", "number", "0", NULL, 0, 64, NO, NULL, "Signalling threads; 0 is one a core."}},
+    {ROW_ENUM, TOP(log_level), "debug|info|notice|warn|error",
+     {"", "log-level", "one of debug|info|notice|warn|error", "notice", NULL, 0, 0, YES, NULL, "What is logged."}},
+    {ROW_TEXT, TOP(server_header), NULL,
+     {"", "server-header", "text", "", NULL, 0, 0, YES, "RFC 3261 20.35",
+      "Text of the Server header; empty: none, so that nobody learns what runs here."}},
+    {ROW_ADDR, TOP(metrics), NULL,
+     {"", "metrics", "address", "", NULL, 0, 0, NO, NULL, "Address on which Prometheus may read /metrics; empty: none."}},
+    {ROW_TEXT, TOP(dns_server), NULL,
+     {"", "dns-server", "text", "", NULL, 0, 0, NO, "RFC 3263 4", "Resolver to use, as address@port; empty: the system's."}},
+    {ROW_U32, TOP(expiry_warn_days), NULL,
+     {"", "expiry-warning", "number", "30", "days", 1, 3650, YES, "TR/100 9", "Warn so long before a certificate ends."}},
+    {ROW_U32, TOP(max_transactions), NULL,
+     {"", "max-transactions", "number", "500000", NULL, 100, 1000000, YES, "RFC 3261 21.5.4",
+      "Transactions of one worker above which new requests get 503 with Retry-After."}},
+    {ROW_U32, TOP(max_calls), NULL,
+     {"", "max-calls", "number", "0", NULL, 0, 10000000, YES, NULL, "Calls of one worker above which new ones get 503; 0: no limit."}},
+    {ROW_U32, TOP(overload_retry_s), NULL,
+     {"", "overload-retry", "number", "5", "seconds", 1, 3600, YES, "RFC 3261 20.33", "Retry-After of such a 503."}},
+    {ROW_U32, TOP(guess_limit), NULL,
+     {"", "guess-limit", "number", "5", NULL, 1, 1000, NO, "TR/100 6.2",
+      "Wrong passwords of one address for one user before its answers are not looked at for a while; the user is not locked out."}},
+    {ROW_U32, TOP(timer_c_s), NULL,
+     {"", "ring-limit", "number", "185", "seconds", 181, 3600, YES, "RFC 3261 16.6", "Timer C: how long a call may ring."}},
+    {ROW_U32, TOP(call_max_s), NULL,
+     {"", "call-record-limit", "number", "43200", "seconds", 60, 604800, YES, "RFC 4028 10",
+      "After so long a call without session timer is no longer listed."}},
+};
+
+static const struct row listen_rows[] = {
+    {ROW_TEXT, LISTEN(advertise), NULL,
+     {"listen", "advertise", "text", "", NULL, 0, 0, YES, "RFC 3261 18.1.1",
+      "Host, or host:port, by which others reach this listener; needed when it listens on all addresses."}},
+    {ROW_ENUM, LISTEN(client_cert), "none|ask|require",
+     {"listen", "client-certificate", "one of none|ask|require", "ask", NULL, 0, 0, YES, "TR/100 7.2.1",
+      "Whether whoever connects must show a certificate. Peers must, phones have none: `ask` serves both."}},
+    {ROW_FILE, LISTEN(client_ca), NULL,
+     {"listen", "client-ca", "file", "", NULL, 0, 0, YES, "TR/100 9", "Anchors for the certificates of those who connect (PEM)."}},
+    {ROW_ENUM, LISTEN(tls_min), "1.2|1.3",
+     {"listen", "tls-min", "one of 1.2|1.3", "1.2", NULL, 12, 0, YES, "RFC 9325 3.1.1", "The oldest TLS version spoken."}},
+    {ROW_TEXT, LISTEN(ciphers), NULL,
+     {"listen", "ciphers", "text", "", NULL, 0, 0, YES, "RFC 9325 4.2",
+      "Suites for TLS 1.2 in OpenSSL's notation; empty: forward secret ones with AEAD."}},
+    {ROW_BOOL, LISTEN(allow_clear), NULL,
+     {"listen", "allow-clear", "yes/no", "no", NULL, 0, 0, YES, "TR/100 7.2",
+      "Needed for udp, tcp and ws: signalling on this listener can be read and changed on its way."}},
+    {ROW_U32, LISTEN(max_conns_source), NULL,
+     {"listen", "max-connections-per-source", "number", "1000", NULL, 1, 1000000, YES, "TR/100 6.2",
+      "Connections that one address may hold; the next is closed at once."}},
+    {ROW_U64, LISTEN(idle_s), NULL,
+     {"listen", "idle-timeout", "number", "900", "seconds", 10, 86400, YES, NULL,
+      "A connection without registration is closed when nothing came for so long."}},
+    {ROW_TEXT, LISTEN(ws_origins), NULL,
+     {"listen", "origins", "text", "", NULL, 0, 0, YES, "RFC 6455 10.2",
+      "Web pages (Origin values, comma separated) whose browsers may connect; empty: any."}},
+};
+
+static const struct row domain_rows[] = {
+    {ROW_TEXT, DOMAIN(realm), NULL,
+     {"domain", "realm", "text", "the domain", NULL, 0, 0, NO, "RFC 3261 22.1",
+      "Digest realm; passwords are stored hashed with it, so changing it means setting them anew."}},
+    {ROW_LIST, DOMAIN(aliases), NULL,
+     {"domain", "aliases", "list", "", NULL, 0, 0, YES, "RFC 3261 16.3", "Other host names and addresses that mean this domain."}},
+    {ROW_FILE, DOMAIN(certificate), NULL,
+     {"domain", "certificate", "file", "", NULL, 0, 0, YES, "RFC 5922 7.1", "Its certificate, then the intermediates (PEM)."}},
+    {ROW_FILE, DOMAIN(key), NULL,
+     {"domain", "key", "file", "", NULL, 0, 0, YES, "TR/100 9", "The private key of the certificate (PEM)."}},
+    {ROW_TEXT, DOMAIN(unknown_users), NULL,
+     {"domain", "unknown-users", "text", "", NULL, 0, 0, YES, "RFC 3261 16.5",
+      "Peer that gets requests for users this domain does not have; empty: 404."}},
+    {ROW_BOOL, DOMAIN(allow_md5), NULL,
+     {"domain", "allow-md5", "yes/no", "no", NULL, 0, 0, YES, "RFC 8760 3",
+      "Users marked allow-md5 are challenged with MD5, for phones that know nothing else."}},
+    {ROW_BOOL, DOMAIN(allow_clear_digest), NULL,
+     {"domain", "allow-clear-digest", "yes/no", "no", NULL, 0, 0, YES, "TR/100 7.2.3",
+      "Passwords are proven over clear UDP, TCP or WS, where the proof can be attacked offline."}},
+    {ROW_BOOL, DOMAIN(allow_flow_auth), NULL,
+     {"domain", "allow-flow-auth", "yes/no", "no", NULL, 0, 0, YES, "TR/100 7.2.3",
+      "A TLS connection on which a user registered counts as proof for that user's further requests."}},
+    {ROW_BOOL, DOMAIN(allow_weak_passwords), NULL,
+     {"domain", "allow-weak-passwords", "yes/no", "no", NULL, 0, 0, YES, "TR/100 7.1", "Weak passwords may be set."}},
+    {ROW_U32, DOMAIN(nonce_lifetime_s), NULL,
+     {"domain", "nonce-lifetime", "number", "300", "seconds", 10, 86400, YES, "RFC 7616 5.4", "How long a challenge can be answered."}},
+    {ROW_U32, DOMAIN(expires_min_s), NULL,
+     {"domain", "expires-min", "number", "60", "seconds", 1, 86400, YES, "RFC 3261 10.3", "Shorter registrations get 423."}},
+    {ROW_U32, DOMAIN(expires_max_s), NULL,
+     {"domain", "expires-max", "number", "7200", "seconds", 60, 604800, YES, "RFC 3261 10.3", "Longer ones are shortened to this."}},
+    {ROW_U32, DOMAIN(expires_default_s), NULL,
+     {"domain", "expires-default", "number", "3600", "seconds", 60, 604800, YES, "RFC 3261 10.3", "For phones that do not ask."}},
+    {ROW_U32, DOMAIN(max_contacts), NULL,
+     {"domain", "max-contacts", "number", "10", NULL, 1, 100, YES, "TR/100 6.2", "Phones that one user may register at once."}},
+    {ROW_U32, DOMAIN(flow_timer_s), NULL,
+     {"domain", "flow-timer", "number", "120", "seconds", 0, 3600, YES, "RFC 5626 4.4",
+      "Keep-alive interval asked of phones that use outbound; 0: none."}},
+    {ROW_BOOL, DOMAIN(sips_only), NULL,
+     {"domain", "sips-only", "yes/no", "no", NULL, 0, 0, YES, "RFC 5630 5.2", "Registrations are taken over TLS only."}},
+};
+
+static const struct row peer_rows[] = {
+    {ROW_ENUM, PEER(kind), "peering|subscription|gateway|site|server",
+     {"peer", "kind", "one of peering|subscription|gateway|site|server", "peering", NULL, 0, 0, YES, "TR/100 7.6",
+      "What it is: another enterprise or carrier by mutual TLS, a carrier we subscribe to, a PSTN gateway, a site or a server of our own."}},
+    {ROW_LIST, PEER(domains), NULL,
+     {"peer", "domains", "list", "", NULL, 0, 0, YES, "RFC 3261 16.5", "Domains whose requests go to it; \"*\" stands for all others."}},
+    {ROW_URI, PEER(next_hop), NULL,
+     {"peer", "next-hop", "text", "", NULL, 0, 0, YES, "RFC 3263 4", "Where it is, as a sip or sips URI; empty: what DNS says of the domain."}},
+    {ROW_URI, PEER(next_hop_secure), NULL,
+     {"peer", "next-hop-secure", "text", "", NULL, 0, 0, YES, "TR/100 7.3", "Used instead for requests that came by TLS or are for sips."}},
+    {ROW_NETS, PEER(sources), NULL,
+     {"peer", "allow-sources", "list", "", NULL, 0, 0, YES, "TR/100 7.2.2",
+      "Requests from these addresses are this peer's without any proof: for hops that are protected otherwise."}},
+    {ROW_LIST, PEER(certificate_names), NULL,
+     {"peer", "certificate-names", "list", "its domains", NULL, 0, 0, YES, "RFC 5922 7.4", "One of these must be in its certificate."}},
+    {ROW_LIST, PEER(identities), NULL,
+     {"peer", "identities", "list", "", NULL, 0, 0, YES, "TR/100 7.5.3",
+      "Domains it may speak for in From; empty: any but ours (sites, gateways and servers: any)."}},
+    {ROW_FILE, PEER(ca), NULL,
+     {"peer", "ca", "file", "", NULL, 0, 0, YES, "TR/100 9", "Anchors for its certificate (PEM); empty: the system's."}},
+    {ROW_FILE, PEER(certificate), NULL,
+     {"peer", "certificate", "file", "", NULL, 0, 0, YES, "TR/100 7.2.1", "What we show it; empty: our first domain's."}},
+    {ROW_FILE, PEER(key), NULL, {"peer", "key", "file", "", NULL, 0, 0, YES, "TR/100 9", "The key of that certificate."}},
+    {ROW_ENUM, PEER(tls_min), "1.2|1.3",
+     {"peer", "tls-min", "one of 1.2|1.3", "1.2", NULL, 12, 0, YES, "TR/100 7.3", "The oldest TLS version on this hop."}},
+    {ROW_TEXT, PEER(ciphers), NULL,
+     {"peer", "ciphers", "text", "", NULL, 0, 0, YES, "TR/100 7.3", "Suites for TLS 1.2 on this hop; empty: forward secret ones with AEAD."}},
+    {ROW_BOOL, PEER(allow_clear), NULL,
+     {"peer", "allow-clear", "yes/no", "no", NULL, 0, 0, YES, "TR/100 7.2", "Signalling with it may go over UDP or TCP."}},
+    {ROW_BOOL, PEER(allow_unverified), NULL,
+     {"peer", "allow-unverified", "yes/no", "no", NULL, 0, 0, YES, "RFC 5922 7.3", "Its certificate is not checked."}},
+    {ROW_BOOL, PEER(allow_last_hop_exception), NULL,
+     {"peer", "allow-last-hop-exception", "yes/no", "no", NULL, 0, 0, YES, "RFC 5630 3.1.3",
+      "A sips request may leave to it in clear, as RFC 3261 once let the last hop do."}},
+    {ROW_BOOL, PEER(allow_relay), NULL,
+     {"peer", "allow-relay", "yes/no", "no", NULL, 0, 0, YES, "TR/100 6.3", "It may reach other domains through us."}},
+    {ROW_U32, PEER(max_calls), NULL,
+     {"peer", "max-calls", "number", "0", NULL, 0, 1000000, YES, "TR/100 6.2", "Calls under way with it at once, per worker; 0: no limit."}},
+};
+
+static const struct row emergency_rows[] = {
+    {ROW_TEXT, EMERGENCY(peer), NULL,
+     {"emergency", "peer", "text", "", NULL, 0, 0, YES, "RFC 6881 SP-31", "Peer that takes calls to urn:service:sos; nothing stops them."}},
+    {ROW_LIST, EMERGENCY(urns), NULL,
+     {"emergency", "numbers", "list", "", NULL, 0, 0, YES, "RFC 6881 ED-3", "Numbers and URIs that mean the same, as \"112\"."}},
+};
+
+static const struct row hep_rows[] = {
+    {ROW_BOOL, HEP(allow_mirror), NULL,
+     {"hep", "allow-mirror", "yes/no", "no", NULL, 0, 0, NO, "TR/100 6.7", "Copy every message, those under TLS too, to the collector."}},
+    {ROW_ADDR, HEP(collector), NULL, {"hep", "collector", "address", "", NULL, 0, 0, NO, NULL, "Where it listens (UDP, HEP version 3)."}},
+    {ROW_U32, HEP(capture_id), NULL, {"hep", "capture-id", "number", "1", NULL, 0, 2147483647, NO, NULL, "Number of this node."}},
+    {ROW_TEXT, HEP(password), NULL, {"hep", "password", "text", "", NULL, 0, 0, NO, NULL, "Shared with the collector."}},
+    {ROW_BOOL, HEP(allow_secrets), NULL,
+     {"hep", "allow-secrets", "yes/no", "no", NULL, 0, 0, NO, "TR/100 7.1", "Leave keys, credentials and bodies in the copies."}},
+};
+
+const struct row *rows_of(enum row_section s, size_t *ret_n)
+{
+    static const struct {
+        const struct row *v;
+        size_t n;
+    } all[SECTION_N] = {
+        [SECTION_TOP] = {top, ARRAY_LEN(top)},
+        [SECTION_LISTEN] = {listen_rows, ARRAY_LEN(listen_rows)},
+        [SECTION_DOMAIN] = {domain_rows, ARRAY_LEN(domain_rows)},
+        [SECTION_PEER] = {peer_rows, ARRAY_LEN(peer_rows)},
+        [SECTION_EMERGENCY] = {emergency_rows, ARRAY_LEN(emergency_rows)},
+        [SECTION_HEP] = {hep_rows, ARRAY_LEN(hep_rows)},
+    };
+
+    *ret_n = all[s].n;
+    return all[s].v;
+}
