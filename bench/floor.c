@@ -1,7 +1,8 @@
-/* The do-nothing server: what the packets of each benchmark cost when next to nothing is done with them. It answers
- * OPTIONS, challenges and accepts every REGISTER with one fixed nonce, and relays calls to 127.0.0.1:17060 (TLS: 17061) by
- * cutting and pasting header lines. It keeps no transaction, checks no password and stores nothing, so no real server
- * can be cheaper with the same system calls: it reads and writes in batches. One thread. */
+/* The do-nothing server: what the packets of each benchmark cost when next to nothing is done with
+ * them. It answers OPTIONS, challenges and accepts every REGISTER with one fixed nonce, and relays
+ * calls to 127.0.0.1:17060 (TLS: 17061) by cutting and pasting header lines. It keeps no
+ * transaction, checks no password and stores nothing, so no real server can be cheaper with the
+ * same system calls: it reads and writes in batches. One thread. */
 #include "load/load.h"
 
 #include <arpa/inet.h>
@@ -26,9 +27,8 @@ static void on_signal(int number)
 
 static struct sockaddr_in loopback(uint16_t port)
 {
-    return (struct sockaddr_in){.sin_family = AF_INET,
-                                .sin_port = htons(port),
-                                .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
+    return (struct sockaddr_in){
+        .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
 }
 
 static void reply(struct link *link, const struct text *t, const struct sockaddr_in *from,
@@ -62,7 +62,8 @@ static void reply(struct link *link, const struct text *t, const struct sockaddr
         link_send(link, o.p, o.len, from);
 }
 
-/* The headers as they came, less the lines that begin at skip (first Via of a response, Route of a request). */
+/* The headers as they came, less the lines that begin at skip (first Via of a response, Route of a
+ * request). */
 static void copy_but(struct out *o, const char *p, const char *end, const struct slice *skip)
 {
     if (skip != NULL && skip->p > p && skip->p < end) {
@@ -190,10 +191,12 @@ int main(int argc, char **argv)
     signal(SIGINT, on_signal);
     signal(SIGPIPE, SIG_IGN);
     uas_udp = loopback(17060);
-    if (wire_init(&wire, (struct wire_handlers){on_message, on_ready, on_closed}, argv[1], argv[2]) != 0)
+    if (wire_init(&wire, (struct wire_handlers){on_message, on_ready, on_closed}, argv[1],
+                  argv[2]) != 0)
         return 1;
     wire.gather = true;
-    /* OpenSSL's two session tickets a connection are work that nobody asked for yet: none unless wanted. */
+    /* OpenSSL's two session tickets a connection are work that nobody asked for yet: none unless
+     * wanted. */
     SSL_CTX_set_num_tickets(wire.tls_server, argc == 4 ? (size_t)strtoul(argv[3], NULL, 10) : 0);
     udp = next_hop[PROTO_UDP] = wire_udp(&wire, loopback(5060), NULL, LINK_SERVER);
     if (udp == NULL || wire_listen(&wire, PROTO_TCP, loopback(5060)) == NULL ||

@@ -1,6 +1,7 @@
-/* The proxied call: a caller and the called phone behind the server, INVITE, 180, 200, ACK, BYE, 200. Requests within
- * the dialog follow the route set that Record-Route made, and each end checks that what reaches it is what a proxy may
- * make of what the other end sent. RFC 3261 12, 13, 15, 16.6, 16.7, 16.12. One thread. */
+/* The proxied call: a caller and the called phone behind the server, INVITE, 180, 200, ACK, BYE,
+ * 200. Requests within the dialog follow the route set that Record-Route made, and each end checks
+ * that what reaches it is what a proxy may make of what the other end sent. RFC 3261 12, 13,
+ * 15, 16.6, 16.7, 16.12. One thread. */
 #include "load.h"
 
 #include <stdio.h>
@@ -214,10 +215,8 @@ static void call_response(struct load *l, struct unit *u, char kind, const struc
     }
 }
 
-const struct scenario scenario_call = {.name = "call",
-                                       .prepare = call_prepare,
-                                       .begin = call_begin,
-                                       .response = call_response};
+const struct scenario scenario_call = {
+    .name = "call", .prepare = call_prepare, .begin = call_begin, .response = call_response};
 
 /* ---- the called side ---- */
 
@@ -288,8 +287,7 @@ static void callee_invite(struct load *l, struct unit *u, struct link *link, con
         return;
     }
     if (t->n_record_route == 0 || text_count_values(t->via, t->n_via) != 2 ||
-        !slice_eq(t->max_forwards, S("69")) || !slice_eq(t->body, S(SDP)) ||
-        t->n_route > 0) {
+        !slice_eq(t->max_forwards, S("69")) || !slice_eq(t->body, S(SDP)) || t->n_route > 0) {
         unit_fail_check(l, u, "INVITE at the callee: Record-Route, Via, Max-Forwards, body", t);
         return;
     }

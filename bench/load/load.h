@@ -1,9 +1,11 @@
-/* What the files of sipload, the signalling load generator, share: messages, links, units of work and their results.
+/* What the files of sipload, the signalling load generator, share: messages, links, units of work
+ * and their results.
  *
- * A unit is one thing a server is asked to do: one call, one registration, one OPTIONS, one connection. Units live in a
- * ring of slots that is used in order, so that a finished unit stays known for a while and can still answer a
- * retransmission. A link is a UDP socket or one TCP or TLS connection. One thread runs everything. The generator has its
- * own message code and shares nothing with the edge: it is the edge's judge. */
+ * A unit is one thing a server is asked to do: one call, one registration, one OPTIONS, one
+ * connection. Units live in a ring of slots that is used in order, so that a finished unit stays
+ * known for a while and can still answer a retransmission. A link is a UDP socket or one TCP or TLS
+ * connection. One thread runs everything. The generator has its own message code and shares nothing
+ * with the edge: it is the edge's judge. */
 #ifndef BENCH_LOAD_H
 #define BENCH_LOAD_H
 
@@ -66,13 +68,15 @@ struct text {
     struct slice body;
 };
 
-/* Scans the head of a message (up to and with the empty line) and sets body to the rest; false when it is not SIP. */
+/* Scans the head of a message (up to and with the empty line) and sets body to the rest; false when
+ * it is not SIP. */
 bool text_scan(struct text *t, const char *p, size_t len);
 /* The value of ;name=value in a header field value; empty when it is not there. */
 struct slice text_param(struct slice value, struct slice name);
 /* The URI of a name-addr or addr-spec. */
 struct slice text_uri(struct slice value);
-/* The next comma-separated value of a header field line, outside quotes and <>; false at its end. */
+/* The next comma-separated value of a header field line, outside quotes and <>; false at its end.
+ */
 bool text_next_value(struct slice *line, struct slice *ret_value);
 /* The value of name=value or name="value" in a challenge. */
 struct slice text_auth_param(struct slice challenge, struct slice name);
@@ -146,7 +150,8 @@ struct wire {
     struct link *dirty, *dead;
     struct datagrams *rx;
     void *tls_client, *tls_server;
-    uint64_t received, sent, garbage, disconnects, dropped;
+    unsigned lose_percent;
+    uint64_t received, sent, garbage, disconnects, dropped, lost;
     bool gather; /* what is sent on a connection in one turn leaves in one write */
     char tls_version[64];
 };
@@ -193,7 +198,7 @@ bool digest_challenge_find(const struct text *t, enum digest_kind kind,
                            struct digest_challenge *ret_challenge);
 size_t digest_hex(enum digest_kind kind, const char *p, size_t len, char *ret_hex);
 
-/* ---- load.c and the scenarios ---- */
+/* ---- load.c, arguments.c and the scenarios ---- */
 
 enum unit_state { UNIT_FREE, UNIT_CONNECTING, UNIT_FIRST, UNIT_SECOND, UNIT_DONE, UNIT_FAILED };
 
@@ -230,7 +235,7 @@ struct options {
     enum digest_kind kind;
     bool keep_nonce, callee_users, once, options_first, spread, gather;
     uint16_t bind_port;
-    unsigned timeout_ms;
+    unsigned timeout_ms, lose_percent;
     int pid;
 };
 
@@ -281,6 +286,9 @@ void unit_latency(struct load *l, struct unit *u);
 void unit_fail_status(struct load *l, struct unit *u, const struct text *t);
 void unit_fail_check(struct load *l, struct unit *u, const char *what, const struct text *t);
 void unit_fail_timeout(struct load *l, struct unit *u);
+
+/* arguments.c: fills l->opt and l->scenario; says what is wrong and returns false. */
+bool options_scan(struct load *l, int argc, char **argv);
 
 extern const struct scenario scenario_call, scenario_register, scenario_options, scenario_connect,
     scenario_idle;

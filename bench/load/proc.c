@@ -1,6 +1,7 @@
-/* What a server used: processor time from /proc/PID/task/TID/schedstat (nanoseconds of run time) summed over the process
- * and its descendants, and memory as the proportional set size of smaps_rollup. Threads that ended between two
- * readings take their time with them; servers here keep theirs. One thread. */
+/* What a server used: processor time from /proc/PID/task/TID/schedstat (nanoseconds of run time)
+ * summed over the process and its descendants, and memory as the proportional set size of
+ * smaps_rollup. Threads that ended between two readings take their time with them; servers here
+ * keep theirs. One thread. */
 #include "load.h"
 
 #include <ctype.h>

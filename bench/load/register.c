@@ -1,5 +1,5 @@
-/* Registrations: with a challenge each, with a kept nonce, on a connection of their own, and phones that stay. RFC 3261
- * 10, 22; RFC 7616 3.4; RFC 8760. One thread. */
+/* Registrations: with a challenge each, with a kept nonce, on a connection of their own, and phones
+ * that stay. RFC 3261 10, 22; RFC 7616 3.4; RFC 8760. One thread. */
 #include "load.h"
 
 #include <arpa/inet.h>
@@ -73,7 +73,8 @@ static bool phone_challenge(const struct load *l, const struct unit *u,
     return ph->ha1_len > 0 || phone_ha1(l, u, ph);
 }
 
-/* RFC 7616 3.4.1: KD(H(A1), nonce ":" nc ":" cnonce ":" qop ":" H(A2)), or RFC 2069's shorter form. */
+/* RFC 7616 3.4.1: KD(H(A1), nonce ":" nc ":" cnonce ":" qop ":" H(A2)), or RFC 2069's shorter form.
+ */
 static void register_authorization(struct out *o, const struct load *l, const struct unit *u,
                                    struct phone *ph)
 {

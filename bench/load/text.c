@@ -1,5 +1,5 @@
-/* Scans received SIP messages and builds sent ones, for the load generator only: strict enough to judge a server's
- * answers, and no more. RFC 3261 7, 20. One thread. */
+/* Scans received SIP messages and builds sent ones, for the load generator only: strict enough to
+ * judge a server's answers, and no more. RFC 3261 7, 20. One thread. */
 #include "load.h"
 
 static bool is_blank(char c)

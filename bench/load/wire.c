@@ -1,6 +1,7 @@
-/* The load generator's links: UDP in batches (recvmmsg, sendmmsg), TCP and TLS connections with what is sent within one
- * turn of the loop gathered into one write. Every link belongs to the one thread; a closed link is freed at the
- * end of the turn, so that events still queued for it find it. */
+/* The load generator's links: UDP in batches (recvmmsg, sendmmsg), TCP and TLS connections with
+ * what is sent within one turn of the loop gathered into one write. Every link belongs to the one
+ * thread; a closed link is freed at the end of the turn, so that events still queued for it find
+ * it. */
 #include "load.h"
 
 #include <arpa/inet.h>
@@ -58,7 +59,8 @@ static SSL_CTX *tls_new(const SSL_METHOD *method)
 
 int wire_init(struct wire *w, struct wire_handlers on, const char *cert, const char *key)
 {
-    /* Connection buffers come and go with each message: without this the heap's top goes back to the kernel each time. */
+    /* Connection buffers come and go with each message: without this the heap's top goes back to
+     * the kernel each time. */
     mallopt(M_TRIM_THRESHOLD, 64 << 20);
     mallopt(M_TOP_PAD, 1 << 20);
     w->on = on;
@@ -70,8 +72,7 @@ int wire_init(struct wire *w, struct wire_handlers on, const char *cert, const c
     if (cert == NULL)
         return 0;
     w->tls_server = tls_new(TLS_server_method());
-    if (w->tls_server == NULL ||
-        SSL_CTX_use_certificate_chain_file(w->tls_server, cert) != 1 ||
+    if (w->tls_server == NULL || SSL_CTX_use_certificate_chain_file(w->tls_server, cert) != 1 ||
         SSL_CTX_use_PrivateKey_file(w->tls_server, key, SSL_FILETYPE_PEM) != 1) {
         fprintf(stderr, "sipload: cannot use certificate %s with key %s\n", cert, key);
         return -1;
@@ -272,7 +273,8 @@ static ssize_t stream_write(struct link *link, const char *p, size_t len)
     return -1;
 }
 
-/* A message a write, as phones and most servers send; what the connection does not take is kept for the flush. */
+/* A message a write, as phones and most servers send; what the connection does not take is kept for
+ * the flush. */
 static void stream_send(struct link *link, const char *p, size_t len)
 {
     if (!link->wire->gather && link->state == LINK_READY && link->out_len == 0) {
@@ -347,8 +349,7 @@ static void stream_flush(struct link *link)
         return;
     }
     while (link->out_done < link->out_len) {
-        ssize_t n =
-            stream_write(link, link->out + link->out_done, link->out_len - link->out_done);
+        ssize_t n = stream_write(link, link->out + link->out_done, link->out_len - link->out_done);
         if (n < 0) {
             link_lost(link);
             return;
@@ -391,11 +392,14 @@ void wire_flush(struct wire *w)
     }
 }
 
-static void message_in(struct link *link, const char *p, size_t len,
-                       const struct sockaddr_in *from)
+static void message_in(struct link *link, const char *p, size_t len, const struct sockaddr_in *from)
 {
     struct text t;
 
+    if (link->wire->lose_percent > 0 && (unsigned)(random() % 100) < link->wire->lose_percent) {
+        link->wire->lost++;
+        return;
+    }
     link->wire->received++;
     if (!text_scan(&t, p, len)) {
         if (link->wire->garbage++ < 3)
@@ -579,7 +583,8 @@ static void accept_in(struct link *listener)
         struct sockaddr_in peer;
         socklen_t len = sizeof(peer);
         int one = 1;
-        int fd = accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+        int fd =
+            accept4(listener->fd, (struct sockaddr *)&peer, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
         if (fd < 0)
             return;
         setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
