@@ -135,7 +135,8 @@ void check_all(struct load *l, cfg_t *root)
     for (i = 0; i < c->n_listens; i++) {
         check_listen(l, cfg_getnsec(root, "listen", (unsigned)i), &c->listens[i]);
         for (k = 0; k < i; k++)
-            if (c->listens[i].transport == c->listens[k].transport && addr_eq(&c->listens[i].addr, &c->listens[k].addr))
+            if (c->listens[i].transport == c->listens[k].transport && addr_is_set(&c->listens[i].addr) &&
+                addr_is_set(&c->listens[k].addr) && addr_eq(&c->listens[i].addr, &c->listens[k].addr))
                 load_problem(l, (unsigned)cfg_getnsec(root, "listen", (unsigned)i)->line,
                              "listen \"%s\" is there twice; remove one", c->listens[i].title.p);
     }

@@ -109,6 +109,10 @@ static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
                          *section ? "in section " : "here", section);
         return;
     }
+    if (strstr(fmt, "duplicate title")) {
+        load_problem(current, line, "the section \"%s\" is there twice; remove one", va_arg(ap, const char *));
+        return;
+    }
     vsnprintf(text, sizeof text, fmt, ap);
     for (n = strlen(text); n && text[n - 1] == '\n';)
         text[--n] = 0;

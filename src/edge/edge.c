@@ -3,10 +3,12 @@
 #include "edge/edge.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/secret.h"
 #include "edge/tap.h"
 #include "edge/worker_priv.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -209,7 +211,7 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
     }
     if ((err = keys_load(cfg, &e->keys, why)) != 0)
         return err;
-    str_hash_set_key(e->keys.hash); /* tokens name principals by this hash: the same after a restart */
+    str_hash_set_key(e->keys.hash[0], e->keys.hash[1]); /* tokens name principals by this hash: the same after a restart */
     if ((err = store_open(cfg->store_file.p, false, &e->store, why)) != 0)
         return err;
     la = (struct location_args){.store = e->store, .gruu_key = e->keys.gruu};

@@ -23,7 +23,7 @@ struct edge_keys {
     struct digest_nonce_key nonce;
     uint8_t token[32]; /* Record-Route and flow tokens (token.c) */
     uint8_t gruu[LOCATION_GRUU_KEY_BYTES]; /* temporary GRUUs (location.c) */
-    uint8_t hash[16];  /* base/str.h's hash key */
+    uint64_t hash[2];  /* base/str.h's hash key */
 };
 
 struct edge {

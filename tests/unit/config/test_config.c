@@ -1,0 +1,169 @@
+/* The configuration: what is read, what is refused with which line and cure, what cannot be changed while running. */
+#include "check.h"
+#include "config/config.h"
+#include <stdio.h>
+
+static char problems[8192];
+static unsigned n_problems;
+
+static void on_problem(void *arg, struct str line)
+{
+    size_t at = strlen(problems);
+
+    (void)arg;
+    n_problems++;
+    snprintf(problems + at, sizeof problems - at, "%.*s\n", STR_FMT(line));
+}
+
+static int parse(const char *text, struct config **ret)
+{
+    problems[0] = 0;
+    n_problems = 0;
+    return config_parse(str_z(text), on_problem, NULL, ret);
+}
+
+static void expect_problem(const char *text, const char *part)
+{
+    struct config *c;
+
+    check_err(parse(text, &c), ERR_INVALID);
+    assert_null(c);
+    if (!strstr(problems, part))
+        fail_msg("expected \"%s\" in: %s", part, problems);
+}
+
+#define DOMAIN "domain \"example.com\" { certificate = \"c\" key = \"k\" }\n"
+
+static void reads_what_is_written(void **state)
+{
+    struct config *c;
+    const struct config_peer *p;
+
+    (void)state;
+    check_err(parse("state-dir = \"/tmp/x\"\nworkers = 2\nlog-level = debug\n"
+                    "domain \"Example.COM\" { certificate = \"c\" key = \"k\" aliases = {\"a.example\", \"192.0.2.1\"} allow-md5 = yes }\n"
+                    "listen \"tls:[::1]:5061\" { tls-min = \"1.3\" client-certificate = require }\n"
+                    "listen \"udp:127.0.0.1:5060\" { allow-clear = yes }\n"
+                    "peer \"p\" { kind = gateway domains = {\"*\"} next-hop = \"sip:192.0.2.9;transport=tcp\"\n"
+                    " allow-clear = yes allow-sources = {\"192.0.2.9\", \"198.51.100.0/24\"} }\n",
+                    &c),
+              0);
+    check_str(c->state_dir, "/tmp/x");
+    check_str(c->store_file, "/tmp/x/sallyport.db");
+    check_str(c->control_socket, "/tmp/x/control");
+    assert_int_equal(c->workers, 2);
+    assert_int_equal(c->log_level, LOG_DEBUG);
+    assert_int_equal(c->timer_c_s, 185);
+    assert_int_equal(c->n_domains, 1);
+    check_str(c->domains[0].name, "example.com");
+    check_str(c->domains[0].realm, "example.com");
+    assert_true(c->domains[0].allow_md5);
+    assert_false(c->domains[0].allow_clear_digest);
+    assert_int_equal(c->domains[0].nonce_lifetime_s, 300);
+    assert_ptr_equal(config_domain_find(c, STR("A.Example")), &c->domains[0]);
+    assert_null(config_domain_find(c, STR("b.example")));
+    assert_int_equal(c->n_listens, 2);
+    assert_int_equal(c->listens[0].transport, TRANSPORT_TLS);
+    assert_int_equal(c->listens[0].tls_min, 13);
+    assert_int_equal(c->listens[0].client_cert, 2);
+    assert_int_equal(addr_port(&c->listens[0].addr), 5061);
+    assert_int_equal(c->listens[1].idle_s, 900);
+    p = config_peer_find(c, STR("p"));
+    assert_non_null(p);
+    assert_int_equal(p->kind, CONFIG_GATEWAY);
+    assert_int_equal(p->n_sources, 2);
+    assert_int_equal(p->tls_min, 12);
+    assert_int_equal(c->n_allow, 4); /* md5, clear listener, clear peer, sources */
+    check_str(c->allow[0].option, "allow-clear");
+    check_str(c->allow[0].where, "listen udp:127.0.0.1:5060");
+    assert_int_equal(c->allow[0].line, 6);
+    config_unref(c);
+}
+
+static void says_line_and_cure(void **state)
+{
+    (void)state;
+    expect_problem("workers = x\n" DOMAIN "listen \"tls:127.0.0.1:5061\" { }\n", "(text):1: workers = x: not a number from 0 to 64");
+    expect_problem(DOMAIN "\n\nlisten \"tls:127.0.0.1:5061\" { tls-min = 1.1 }\n", "(text):4: tls-min = 1.1: must be one of 1.2|1.3");
+    expect_problem("lisen \"tls:127.0.0.1:5061\" { }\n", "did you mean 'listen'");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" {\n  alow-clear = yes\n}\n", "3: there is no option 'alow-clear' in section listen; did you mean 'allow-clear'?");
+    expect_problem(DOMAIN "listen \"udp:127.0.0.1:5060\" { }\n", "in clear; use tls or wss, or add allow-clear = yes");
+    expect_problem(DOMAIN "listen \"dtls:127.0.0.1:5060\" { }\n", "SIP over DTLS is out of scope");
+    expect_problem(DOMAIN "listen \"tls:0.0.0.0:5061\" { }\n", "add advertise");
+    expect_problem(DOMAIN "listen \"tls:example.com\" { }\n", "must be transport:address:port");
+    expect_problem(DOMAIN, "no listen section");
+    expect_problem("listen \"tls:127.0.0.1:5061\" { }\n", "no domain section");
+    expect_problem("domain \"a.b\" { certificate = \"c\" }\nlisten \"tls:127.0.0.1:5061\" { }\n", "1: certificate without key");
+    expect_problem("domain \"a b\" { }\nlisten \"udp:127.0.0.1:5060\" { allow-clear = yes }\n", "is not a host name");
+    expect_problem("domain \"a.b\" { unknown-users = \"x\" }\nlisten \"udp:127.0.0.1:5060\" { allow-clear = yes }\n", "there is no such peer");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { next-hop = \"sip:192.0.2.1\" }\n", "3: next-hop = \"sip:192.0.2.1\" may be reached in clear");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { }\n", "is never met");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nlisten \"tls:127.0.0.1:5061\" { }\n", "3: the section \"tls:127.0.0.1:5061\" is there twice; remove one");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nemergency { numbers = {\"112\"} }\n", "emergency numbers without a peer");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nhep { allow-mirror = yes }\n", "the mirror has no collector");
+    expect_problem("domain \"x.y\" {\n", "check quotes, braces");
+}
+
+static void reports_all_problems(void **state)
+{
+    struct config *c;
+
+    (void)state;
+    check_err(parse("workers = 99\nexpiry-warning = 0\nlog-level = loud\n" DOMAIN "listen \"udp:127.0.0.1:5060\" { }\n", &c), ERR_INVALID);
+    assert_int_equal(n_problems, 4);
+}
+
+static void tells_what_needs_a_restart(void **state)
+{
+    static const char rest[] = DOMAIN "listen \"tls:127.0.0.1:5061\" { }\n";
+    char text[512];
+    struct config *a, *b;
+    struct str names[8];
+
+    (void)state;
+    check_err(parse(rest, &a), 0);
+    snprintf(text, sizeof text, "workers = 3\nring-limit = 200\n%s", rest);
+    check_err(parse(text, &b), 0);
+    assert_int_equal(config_not_reloadable(a, b, names, 8), 1);
+    check_str(names[0], "workers");
+    assert_int_equal(config_not_reloadable(a, a, names, 8), 0);
+    config_unref(a);
+    config_unref(b);
+}
+
+static void count_line(void *arg, struct str line)
+{
+    unsigned *n = arg;
+
+    assert_false(memchr(line.p, '\n', line.n) != NULL);
+    ++*n;
+}
+
+static void documents_every_row(void **state)
+{
+    unsigned sample = 0, man = 0;
+    size_t n, i;
+    const struct config_row *rows = config_rows(&n);
+
+    (void)state;
+    config_write_sample(count_line, &sample);
+    config_write_man(count_line, &man);
+    assert_true(sample > 2 * n);
+    assert_true(man > 3 * n);
+    for (i = 0; i < n; i++) {
+        assert_true(strlen(rows[i].sentence) > 10);
+        assert_true(rows[i].sentence[strlen(rows[i].sentence) - 1] == '.');
+        assert_true(strncmp(rows[i].name, "allow-", 6) != 0 || strcmp(rows[i].def, "yes") != 0);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(reads_what_is_written),      cmocka_unit_test(says_line_and_cure),
+        cmocka_unit_test(reports_all_problems),       cmocka_unit_test(tells_what_needs_a_restart),
+        cmocka_unit_test(documents_every_row),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
