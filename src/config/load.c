@@ -549,15 +549,56 @@ static cfg_t *make_parser(void)
     return cfg;
 }
 
-static int load_run(struct load *l, cfg_t *cfg, const char *file, const char *text)
+/* libconfuse takes the end of the file for the end of every open section: what is left open is found here. */
+static unsigned open_brace_line(const char *t)
 {
+    unsigned line = 1, lines[8], depth = 0;
+
+    for (; *t; t++) {
+        if (*t == '\n') {
+            line++;
+        } else if (*t == '#' || (t[0] == '/' && t[1] == '/')) {
+            while (t[1] && t[1] != '\n')
+                t++;
+        } else if (t[0] == '/' && t[1] == '*') {
+            for (t += 2; t[0] && !(t[0] == '*' && t[1] == '/'); t++)
+                line += *t == '\n';
+            if (!*t)
+                return line;
+            t++;
+        } else if (*t == '"' || *t == '\'') {
+            char q = *t;
+
+            for (t++; *t && *t != q; t++) {
+                if (*t == '\\' && t[1])
+                    t++;
+                line += *t == '\n';
+            }
+            if (!*t)
+                return line;
+        } else if (*t == '{') {
+            if (depth < ARRAY_LEN(lines))
+                lines[depth] = line;
+            depth++;
+        } else if (*t == '}' && depth) {
+            depth--;
+        }
+    }
+    return depth ? lines[depth <= ARRAY_LEN(lines) ? depth - 1 : 0] : 0;
+}
+
+static int load_run(struct load *l, cfg_t *cfg, const char *text)
+{
+    unsigned line = open_brace_line(text);
     int rc;
 
+    if (line) {
+        load_problem(l, line, "what is opened here is never closed; check quotes and braces");
+        return ERR_INVALID;
+    }
     current = l;
-    rc = text ? cfg_parse_buf(cfg, text) : cfg_parse(cfg, file);
-    if (rc == CFG_FILE_ERROR)
-        load_problem(l, 0, "cannot be read: %s", strerror(errno));
-    else if (rc != CFG_SUCCESS && !l->n_problems)
+    rc = cfg_parse_buf(cfg, text);
+    if (rc != CFG_SUCCESS && !l->n_problems)
         load_problem(l, (unsigned)cfg->line, "cannot be understood; check quotes, braces and '='");
     if (rc == CFG_SUCCESS) {
         set_all_defaults(cfg);
@@ -571,12 +612,37 @@ static int load_run(struct load *l, cfg_t *cfg, const char *file, const char *te
     return l->n_problems ? ERR_INVALID : 0;
 }
 
+/* The whole file, terminated; NULL with the problem said. */
+static char *read_file(struct load *l, const char *file)
+{
+    FILE *f = fopen(file, "re");
+    char *text = f ? mem_alloc(LIMIT_CONFIG_BYTES + 1) : NULL;
+    size_t n;
+
+    if (!f) {
+        load_problem(l, 0, "cannot be read: %s", strerror(errno));
+        return NULL;
+    }
+    if (text) {
+        n = fread(text, 1, LIMIT_CONFIG_BYTES + 1, f);
+        if (ferror(f) || n > LIMIT_CONFIG_BYTES || memchr(text, 0, n)) {
+            load_problem(l, 0, n > LIMIT_CONFIG_BYTES ? "is too large" : "is not a text file");
+            mem_free(text);
+            text = NULL;
+        } else {
+            text[n] = 0;
+        }
+    }
+    fclose(f);
+    return text;
+}
+
 static int load_any(const char *file, const char *text, void (*problem)(void *, struct str), void *arg,
                     struct config **ret)
 {
     struct load *l = mem_zalloc(sizeof *l);
     char full[PATH_MAX];
-    char *slash;
+    char *slash, *read = NULL;
     cfg_t *cfg = NULL;
     int err = ERR_NOMEM;
 
@@ -600,7 +666,14 @@ static int load_any(const char *file, const char *text, void (*problem)(void *, 
         goto out;
     l->c->refs = 1;
     l->c->file = keep(l, file ? file : "");
-    err = load_run(l, cfg, file, text);
+    if (!text) {
+        text = read = read_file(l, file);
+        if (!text) {
+            err = ERR_IO;
+            goto out;
+        }
+    }
+    err = load_run(l, cfg, text);
     if (err == 0) {
         *ret = l->c;
         l->c = NULL;
@@ -610,6 +683,7 @@ out:
         cfg_free(cfg);
     config_unref(l->c);
     mem_free(l);
+    mem_free(read);
     return err;
 }
 

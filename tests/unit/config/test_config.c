@@ -101,7 +101,8 @@ static void says_line_and_cure(void **state)
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nlisten \"tls:127.0.0.1:5061\" { }\n", "3: the section \"tls:127.0.0.1:5061\" is there twice; remove one");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nemergency { numbers = {\"112\"} }\n", "emergency numbers without a peer");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nhep { allow-mirror = yes }\n", "the mirror has no collector");
-    expect_problem("domain \"x.y\" {\n", "check quotes, braces");
+    expect_problem("\ndomain \"x.y\" {\n  key = \"}\" # }\n", "2: what is opened here is never closed");
+    expect_problem("state-dir = \"x\n", "never closed");
 }
 
 static void reports_all_problems(void **state)
