@@ -48,15 +48,15 @@ END
 
 credentials='[authentication]'
 
-# --- The caller ([user] calls [callee] at [domain])
+# --- The caller ([user] of [domain] calls [callee], an address)
 
 out_head() { # METHOD CSEQ FURTHER-HEADERS: a request outside a dialog
     cat <<END
-$1 sip:[callee]@[domain] SIP/2.0
+$1 sip:[callee] SIP/2.0
 Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=${BRANCH:-[branch]};rport
 Max-Forwards: 70
 From: <sip:[user]@[domain]>;tag=[pid]c[call_number]
-To: <sip:[callee]@[domain]>${TO_TAG:-}
+To: <sip:[callee]>${TO_TAG:-}
 Call-ID: [call_id]
 CSeq: $2 ${CSEQ_METHOD:-$1}
 END
@@ -70,7 +70,7 @@ Via: SIP/2.0/[transport] [local_ip]:[local_port];branch=${BRANCH:-[branch]};rpor
 [routes]
 Max-Forwards: 70
 From: <sip:[user]@[domain]>;tag=[pid]c[call_number]
-To: <sip:[callee]@[domain]>[peer_tag_param]
+To: <sip:[callee]>[peer_tag_param]
 Call-ID: [call_id]
 CSeq: $2 $1
 Contact: <sip:[user]@[local_ip]:[local_port];transport=[transport]>
@@ -199,7 +199,7 @@ END
 
 # --- Running sipp
 
-# sipp_run NAME SCENARIO-ARGUMENTS...: one or more calls to the edge, to their end. TRANSPORT=u1|t1, FROM=own address,
+# sipp_run NAME SCENARIO-ARGUMENTS...: one or more calls to the edge (or TO), to their end. TRANSPORT=u1|t1, FROM=own address,
 # PORT=own port, AS=the user whose credentials it has.
 sipp_run() {
     local name=$1
@@ -207,7 +207,7 @@ sipp_run() {
     local -x TERM=dumb
     local as=()
     [ -z "${AS:-}" ] || as=(-key user "$AS" -au "$AS" -ap "$(password_of "$AS")")
-    timeout "${SIPP_SECONDS:-20}" sipp "$ADDR:5060" -i "${FROM:-$ADDR}" -p "${PORT:-7200}" -t "${TRANSPORT:-u1}" -nostdin -nd \
+    timeout "${SIPP_SECONDS:-20}" sipp "${TO:-$ADDR}:5060" -i "${FROM:-$ADDR}" -p "${PORT:-7200}" -t "${TRANSPORT:-u1}" -nostdin -nd \
         -key domain "$DOMAIN" -timeout "${SIPP_SECONDS:-20}" -timeout_error -recv_timeout "${RECV_MS:-8000}" \
         -trace_err -error_file "$WORK/$name-err.log" -trace_msg -message_file "$WORK/$name.msg" \
         "${as[@]}" "$@" >"$name.out" 2>&1

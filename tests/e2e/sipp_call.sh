@@ -30,7 +30,7 @@ for way in UDP:u1:7210 TCP:t1:7220; do
         sipp_register bob "sip:bob@$ADDR:$port;transport=${kind,,}"
     PORT=$port SIPP_SECONDS=15 sipp_begin "uas-$kind" -sf uas.xml -m 10
     PORT=$((port + 2)) AS=alice check "ten authenticated calls to sipp's stock callee over $kind" \
-        sipp_run "uac-$kind" -sf caller.xml -m 10 -r 5 -key callee bob
+        sipp_run "uac-$kind" -sf caller.xml -m 10 -r 5 -key callee bob@$DOMAIN
     check "the stock callee over $kind saw ten whole calls" sipp_wait "uas-$kind"
     PORT=$((port + 3)) check "bob's registration is taken back over $kind" \
         sipp_register bob "sip:bob@$ADDR:$port;transport=${kind,,}" 0

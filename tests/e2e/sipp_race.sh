@@ -197,7 +197,7 @@ race() { # NAME WHAT CALLS
     scenario "$1_callee" "$1_callee"
     PORT=7410 AS=bob SIPP_SECONDS=12 sipp_begin "$1_callee" -sf "$1_callee.xml" -m "$3"
     PORT=7400 AS=alice SIPP_SECONDS=10 check "$2: the caller's side" sipp_run "$1_caller" -sf "$1_caller.xml" -m "$3" -r 5 \
-        -key callee bob
+        -key callee bob@$DOMAIN
     check "$2: the callee's side" sipp_wait "$1_callee"
 }
 
