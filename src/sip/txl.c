@@ -1,0 +1,465 @@
+/* The transaction layer: entry and dispatch (RFC 3261 18.1.2, 18.2.1 as amended by RFC 6026 8.9 and 8.10), the memory of
+ * transactions, and transport news (17.1.4, 16.9, RFC 6026 8.8).
+ *
+ * Nothing that a caller further down the stack may still hold is freed under it: client transactions that ended wait in
+ * `dead` until the outermost call returns, requests that were answered wait in `dying` until the next message or timer.
+ *
+ * Owner: one worker, which alone calls it. */
+#include "base/limits.h"
+#include "base/mem.h"
+#include "sip/tx_priv.h"
+
+#ifdef ASAN_ENABLED
+#include <sanitizer/asan_interface.h>
+#define TX_POISON(p, n) __asan_poison_memory_region((p), (n))
+#define TX_UNPOISON(p, n) __asan_unpoison_memory_region((p), (n))
+#else
+#define TX_POISON(p, n) ((void)(p), (void)(n))
+#define TX_UNPOISON(p, n) ((void)(p), (void)(n))
+#endif
+
+#define DEST_SLOTS_MAX 65536u
+#define WORKER_MAX 255u        /* what two digits of a branch hold */
+#define SLOT_MAX (1u << 24)    /* what six hold */
+
+/* ---- pools: slabs of 256 byte objects, grown on demand and never given back; the head of a free one stays readable ---- */
+
+static struct tx_head *chunk_object(void *chunk, size_t i)
+{
+    uintptr_t first = ((uintptr_t)chunk + 63) & ~(uintptr_t)63;
+
+    return (struct tx_head *)(first + i * TX_OBJECT_BYTES);
+}
+
+static struct tx_head *pool_at(const struct tx_pool *p, size_t index)
+{
+    return index / TX_CHUNK < p->n_chunks ? chunk_object(p->chunks[index / TX_CHUNK], index % TX_CHUNK) : NULL;
+}
+
+static int pool_init(struct tx_pool *p, size_t max)
+{
+    p->max_chunks = (max + TX_CHUNK - 1) / TX_CHUNK;
+    p->chunks = mem_zalloc_array(p->max_chunks, sizeof *p->chunks);
+    return p->chunks ? 0 : ERR_NOMEM;
+}
+
+static void pool_put(struct tx_pool *p, struct tx_head *h)
+{
+    TX_POISON(h + 1, TX_OBJECT_BYTES - sizeof *h);
+    h->state = 0;
+    h->link.next = p->free;
+    p->free = &h->link;
+}
+
+static bool pool_grow(struct tx_pool *p)
+{
+    size_t i;
+    void *chunk;
+
+    if (p->n_chunks == p->max_chunks || !(chunk = mem_alloc(TX_CHUNK * TX_OBJECT_BYTES + 63)))
+        return false;
+    p->chunks[p->n_chunks++] = chunk;
+    for (i = TX_CHUNK; i-- > 0;) {
+        struct tx_head *h = chunk_object(chunk, i);
+
+        h->index = (uint32_t)((p->n_chunks - 1) * TX_CHUNK + i);
+        pool_put(p, h);
+    }
+    return true;
+}
+
+/* Zeroed but for its index. */
+static struct tx_head *pool_get(struct tx_pool *p)
+{
+    struct tx_head *h;
+    uint32_t index;
+
+    if (!p->free && !pool_grow(p))
+        return NULL;
+    h = CONTAINER_OF(p->free, struct tx_head, link);
+    p->free = h->link.next;
+    TX_UNPOISON(h + 1, TX_OBJECT_BYTES - sizeof *h);
+    index = h->index;
+    memset(h, 0, TX_OBJECT_BYTES);
+    h->index = index;
+    return h;
+}
+
+static void pool_done(struct tx_pool *p)
+{
+    while (p->n_chunks) {
+        void *chunk = p->chunks[--p->n_chunks];
+
+        TX_UNPOISON(chunk, TX_CHUNK * TX_OBJECT_BYTES + 63);
+        mem_free(chunk);
+    }
+    mem_free(p->chunks);
+}
+
+struct sip_ctx *txl_ctx_get(struct sip_txl *l)
+{
+    struct tx_head *h = pool_get(&l->ctxs);
+
+    if (!h)
+        return NULL;
+    l->st.ctx_now++;
+    l->st.ctx_made++;
+    return CONTAINER_OF(h, struct sip_ctx, head);
+}
+
+struct sip_stx *txl_stx_get(struct sip_txl *l)
+{
+    struct tx_head *h = pool_get(&l->stxs);
+
+    if (!h)
+        return NULL;
+    l->st.stx_now++;
+    l->st.stx_made++;
+    return CONTAINER_OF(h, struct sip_stx, head);
+}
+
+void txl_ctx_put(struct sip_ctx *tx)
+{
+    tx->l->st.ctx_now--;
+    tx->head.link.next = tx->l->dead;
+    tx->l->dead = &tx->head.link;
+}
+
+void txl_stx_put(struct sip_stx *tx)
+{
+    tx->l->st.stx_now--;
+    pool_put(&tx->l->stxs, &tx->head);
+}
+
+struct sip_ctx *txl_ctx_at(const struct sip_txl *l, uint32_t slot)
+{
+    struct tx_head *h = pool_at(&l->ctxs, slot);
+
+    return h ? CONTAINER_OF(h, struct sip_ctx, head) : NULL;
+}
+
+bool txl_has_room(const struct sip_txl *l, bool reserve)
+{
+    return l->st.stx_now + l->st.ctx_now < l->max + (reserve ? l->reserve : 0);
+}
+
+/* ---- arenas ---- */
+
+struct arena *sip_txl_arena(struct sip_txl *l)
+{
+    return l->n_arenas ? l->arenas[--l->n_arenas] : arena_new(TX_ARENA_FIRST, LIMIT_MSG_ARENA_BYTES);
+}
+
+void sip_txl_arena_done(struct sip_txl *l, struct arena *a)
+{
+    if (!a)
+        return;
+    if (l->n_arenas == TX_ARENAS) {
+        arena_free(a);
+        return;
+    }
+    arena_reset(a);
+    l->arenas[l->n_arenas++] = a;
+}
+
+/* ---- the stack of calls ---- */
+
+static void dead_flush(struct sip_txl *l)
+{
+    while (l->dead) {
+        struct tx_head *h = CONTAINER_OF(l->dead, struct tx_head, link);
+
+        l->dead = h->link.next;
+        pool_put(&l->ctxs, h);
+    }
+}
+
+static void dying_flush(struct sip_txl *l)
+{
+    while (l->dying) {
+        struct stx_live *v = l->dying;
+        struct buf *buf = v->buf;
+
+        l->dying = v->next;
+        sip_txl_arena_done(l, v->m->arena); /* v is in there */
+        buf_unref(buf);
+    }
+}
+
+void txl_enter(struct sip_txl *l)
+{
+    if (l->depth++ == 0) {
+        dying_flush(l);
+        dead_flush(l);
+    }
+}
+
+void txl_leave(struct sip_txl *l)
+{
+    if (--l->depth == 0)
+        dead_flush(l);
+}
+
+int txl_send(struct sip_txl *l, const struct path *to, struct buf *msg)
+{
+    int err = l->user.send(l->user.arg, to, msg);
+
+    if (UNLIKELY(err < 0))
+        l->st.transport_errors++;
+    return err < 0 ? err : 0;
+}
+
+/* ---- tables ---- */
+
+void txl_table_add(struct sip_stx *tx)
+{
+    struct sip_stx **slot = &tx->l->table[tx->key[0] & tx->l->table_mask];
+
+    tx->next = *slot;
+    *slot = tx;
+}
+
+void txl_table_remove(struct sip_stx *tx)
+{
+    struct sip_stx **at = &tx->l->table[tx->key[0] & tx->l->table_mask];
+
+    while (*at != tx)
+        at = &(*at)->next;
+    *at = tx->next;
+}
+
+void tx_unlink(struct tx_link *link)
+{
+    if (!link->where)
+        return;
+    *link->where = link->next;
+    if (link->next)
+        link->next->where = link->where;
+    link->where = NULL;
+}
+
+static void link_into(struct tx_link **bucket, struct tx_link *link)
+{
+    link->next = *bucket;
+    link->where = bucket;
+    if (link->next)
+        link->next->where = &link->next;
+    *bucket = link;
+}
+
+/* A flow is its id; what has none is its transport and remote address. */
+static size_t dest_slot(const struct sip_txl *l, const struct path *p)
+{
+    uint64_t h = p->flow ? p->flow : addr_hash(&p->remote) + p->transport;
+
+    return (size_t)((h * 0x9e3779b97f4a7c15u) >> 32) & l->dest_mask;
+}
+
+static bool dest_is(const struct path *p, const struct path *to)
+{
+    if (p->flow || to->flow)
+        return p->flow == to->flow;
+    return p->transport == to->transport && addr_eq(&p->remote, &to->remote);
+}
+
+void txl_ctx_wait(struct sip_ctx *tx)
+{
+    if (!tx->head.link.where)
+        link_into(&tx->l->ctx_dest[dest_slot(tx->l, &tx->path)], &tx->head.link);
+}
+
+void txl_stx_wait(struct sip_stx *tx)
+{
+    struct path scratch;
+
+    if (!tx->head.link.where)
+        link_into(&tx->l->stx_dest[dest_slot(tx->l, stx_path(tx, &scratch))], &tx->head.link);
+}
+
+/* ---- transport news ---- */
+
+static void ctxs_failed(struct sip_txl *l, const struct path *to, enum ctx_event ev)
+{
+    struct tx_link *hit = NULL, *at = l->ctx_dest[dest_slot(l, to)];
+
+    /* First aside with all of them: callbacks start new ones to the same place, which have not failed. */
+    while (at) {
+        struct sip_ctx *tx = CONTAINER_OF(at, struct sip_ctx, head.link);
+
+        at = at->next;
+        if (dest_is(&tx->path, to)) {
+            tx_unlink(&tx->head.link);
+            link_into(&hit, &tx->head.link);
+        }
+    }
+    while (hit) {
+        struct sip_ctx *tx = CONTAINER_OF(hit, struct sip_ctx, head.link);
+
+        tx_unlink(hit);
+        txl_ctx_wait(tx); /* the machine takes it out again if this ends the waiting */
+        ctx_event(tx, ev, NULL);
+    }
+}
+
+static void stxs_failed(struct sip_txl *l, const struct path *to)
+{
+    struct tx_link *hit = NULL, *at = l->stx_dest[dest_slot(l, to)];
+    struct path scratch;
+
+    while (at) {
+        struct sip_stx *tx = CONTAINER_OF(at, struct sip_stx, head.link);
+
+        at = at->next;
+        if (dest_is(stx_path(tx, &scratch), to)) {
+            tx_unlink(&tx->head.link);
+            link_into(&hit, &tx->head.link);
+        }
+    }
+    while (hit) {
+        struct sip_stx *tx = CONTAINER_OF(hit, struct sip_stx, head.link);
+
+        tx_unlink(hit);
+        (void)stx_event(tx, STX_E_SEND_ERROR, NULL);
+    }
+}
+
+void sip_txl_flow_failed(struct sip_txl *l, flow_id flow)
+{
+    struct path to = {.flow = flow};
+
+    if (!flow)
+        return;
+    txl_enter(l);
+    ctxs_failed(l, &to, CTX_E_FLOW_GONE);
+    stxs_failed(l, &to);
+    txl_leave(l);
+}
+
+void sip_txl_path_failed(struct sip_txl *l, const struct path *path)
+{
+    struct path to = *path;
+
+    to.flow = 0;
+    txl_enter(l);
+    ctxs_failed(l, &to, CTX_E_SEND_ERROR);
+    stxs_failed(l, &to);
+    txl_leave(l);
+}
+
+/* ---- entry ---- */
+
+int sip_txl_receive(struct sip_txl *l, struct sip_msg *m, const struct rx *rx)
+{
+    struct arena *a = m->arena;
+    int err = 0;
+
+    txl_enter(l);
+    if (m->is_request) {
+        err = stx_receive(l, m, rx);
+    } else {
+        ctx_receive(l, m, rx);
+        sip_txl_arena_done(l, a);
+    }
+    txl_leave(l);
+    return err;
+}
+
+/* ---- life ---- */
+
+void sip_txl_set_timers(struct sip_txl *l, const struct sip_timers *t)
+{
+    uint64_t e, sum = 0;
+
+    l->t = *t;
+    for (e = t->t1_ms; e && e < t->t2_ms; e *= 2)
+        sum += e;
+    l->trying_ms = (uint32_t)sum;
+}
+
+void sip_txl_allow_maddr(struct sip_txl *l, bool allow)
+{
+    l->maddr = allow;
+}
+
+static size_t power_of_two(size_t n)
+{
+    size_t p = 16;
+
+    while (p < n)
+        p *= 2;
+    return p;
+}
+
+struct sip_txl *sip_txl_new(const struct sip_txl_user *user, struct wheel *wheel, struct rand_source *rand,
+                            unsigned worker, size_t max_transactions)
+{
+    struct sip_txl *l;
+    size_t n_table = power_of_two(max_transactions), n_dest;
+
+    if (worker > WORKER_MAX || max_transactions < 1 || max_transactions > SLOT_MAX / 2)
+        return NULL;
+    l = mem_zalloc(sizeof *l);
+    if (!l)
+        return NULL;
+    l->user = *user;
+    l->wheel = wheel;
+    l->rand = rand;
+    l->worker = worker;
+    l->max = max_transactions;
+    l->reserve = max_transactions / 8 + 8;
+    sip_txl_set_timers(l, &(struct sip_timers){500, 4000, 5000, 32000});
+    n_dest = n_table < DEST_SLOTS_MAX ? n_table : DEST_SLOTS_MAX;
+    l->table_mask = n_table - 1;
+    l->dest_mask = n_dest - 1;
+    l->table = mem_zalloc_array(n_table, sizeof *l->table);
+    l->ctx_dest = mem_zalloc_array(n_dest, sizeof *l->ctx_dest);
+    l->stx_dest = mem_zalloc_array(n_dest, sizeof *l->stx_dest);
+    if (!l->table || !l->ctx_dest || !l->stx_dest || pool_init(&l->ctxs, l->max + l->reserve) != 0 ||
+        pool_init(&l->stxs, l->max + l->reserve) != 0) {
+        sip_txl_free(l);
+        return NULL;
+    }
+    return l;
+}
+
+void sip_txl_free(struct sip_txl *l)
+{
+    size_t i;
+
+    if (!l)
+        return;
+    dying_flush(l);
+    dead_flush(l);
+    for (i = 0; i < l->ctxs.n_chunks * TX_CHUNK; i++) {
+        struct sip_ctx *tx = CONTAINER_OF(pool_at(&l->ctxs, i), struct sip_ctx, head);
+
+        if (tx->head.state == CTX_FREE)
+            continue;
+        wheel_cancel(l->wheel, &tx->timer);
+        ctx_drop_buf(tx);
+    }
+    for (i = 0; i < l->stxs.n_chunks * TX_CHUNK; i++) {
+        struct sip_stx *tx = CONTAINER_OF(pool_at(&l->stxs, i), struct sip_stx, head);
+
+        if (tx->head.state == STX_FREE)
+            continue;
+        wheel_cancel(l->wheel, &tx->timer);
+        stx_give_back(tx);
+        stx_keep(tx, NULL);
+        buf_unref(tx->dest);
+    }
+    dying_flush(l);
+    while (l->n_arenas)
+        arena_free(l->arenas[--l->n_arenas]);
+    pool_done(&l->ctxs);
+    pool_done(&l->stxs);
+    mem_free(l->table);
+    mem_free(l->ctx_dest);
+    mem_free(l->stx_dest);
+    mem_free(l);
+}
+
+void sip_txl_stats(const struct sip_txl *l, struct sip_txl_stats *ret)
+{
+    *ret = l->st;
+}
