@@ -10,7 +10,9 @@
 struct sip_edit;
 
 MUST_USE struct sip_edit *sip_edit_new(struct arena *a, const struct sip_msg *m); /* NULL: no memory */
-/* All of these are sticky on failure: the first error comes back from sip_edit_build. Slices are borrowed until then. */
+/* All of these are sticky on failure: the first error comes back from sip_edit_build. Slices are borrowed until then.
+ * ERR_INVALID: a message with a defect is not edited; a value with a line end outside a fold, or a control character outside a
+ * quoted-pair, is not written, nor a name that is no token; Content-Length is not for callers to change. */
 void sip_edit_ruri(struct sip_edit *e, struct str uri);
 /* In front of all lines of its kind (Via, Record-Route, Route, Path), or at the top if there are none. */
 void sip_edit_add_first(struct sip_edit *e, enum sip_hdr_id id, struct str value);
@@ -21,9 +23,11 @@ void sip_edit_add_named(struct sip_edit *e, struct str name, struct str value);
 void sip_edit_set(struct sip_edit *e, enum sip_hdr_id id, struct str value);
 void sip_edit_remove(struct sip_edit *e, enum sip_hdr_id id);              /* all lines */
 void sip_edit_remove_named(struct sip_edit *e, struct str name);           /* all lines, any spelling */
-void sip_edit_remove_value(struct sip_edit *e, enum sip_hdr_id id, unsigned i); /* the i-th value, counted before edits */
+/* The i-th value, counted before edits. One that never was is ERR_NOTFOUND, and so is replacing one that is gone; removing one
+ * that is gone is fine. A line loses its values one by one and goes with the last. */
+void sip_edit_remove_value(struct sip_edit *e, enum sip_hdr_id id, unsigned i);
 void sip_edit_replace_value(struct sip_edit *e, enum sip_hdr_id id, unsigned i, struct str value);
-/* Replaces body and Content-Type (empty type: none) and Content-Length. */
+/* Replaces body and Content-Type (empty type: none) and Content-Length; other Content-* headers are the caller's to remove. */
 void sip_edit_body(struct sip_edit *e, struct str content_type, struct str body);
 /* The i-th value of a header as it will be sent; false if there is none. */
 bool sip_edit_value(const struct sip_edit *e, enum sip_hdr_id id, unsigned i, struct str *ret);

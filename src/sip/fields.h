@@ -18,7 +18,7 @@ bool sip_param_lex(struct lex *l, struct sip_param *ret);
 MUST_USE int sip_addr_parse_tag(struct str value, struct sip_addr *ret, struct str *ret_tag);
 
 /* Cuts the first value off a comma separated list: *rest is what follows its comma (p == NULL: nothing follows). False if a
- * quoted string or <> does not end. */
+ * quoted string or <> with a comma in it does not end. */
 bool sip_list_cut(struct str *rest, struct str *ret_value);
 
 #endif

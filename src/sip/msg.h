@@ -133,7 +133,7 @@ bool sip_values_next(struct sip_values *it);
 MUST_USE int sip_addr_parse(struct str value, struct sip_addr *ret);
 MUST_USE int sip_via_parse(struct str value, struct sip_via *ret);
 /* A ;name=value parameter list (also URI parameters): value of `name` (case-insensitive); quotes are taken off, escapes inside
- * stay. True if present; ret may be NULL, and is empty for a flag. */
+ * stay. An unquoted value is read up to the next separator and may hold what a token may not (":", "/", "=": many tags do). True if present; ret may be NULL, and is empty for a flag. */
 bool sip_param_find(struct str params, struct str name, struct str *ret);
 /* Next parameter of a list; false at the end or when malformed (then *params.p stays where it broke and params.n > 0). */
 bool sip_param_next(struct str *params, struct str *ret_name, struct str *ret_value);
@@ -152,7 +152,9 @@ struct sip_part {
     bool required; /* handling is not optional (RFC 5621 8.2: default for session and unknown dispositions) */
     unsigned depth;
 };
-/* Parts of the body in document order (a simple body is one part). *ret_n holds the capacity in, the number out. */
+/* Parts of the body in document order. *ret_n holds the capacity in, the number out. A simple body is one part of depth 0. Of a
+ * multipart body come its parts, depth 1; a part that is a multipart itself comes first, then its parts with one more depth.
+ * ERR_SYNTAX (400), ERR_LIMIT (413) with `why`. */
 MUST_USE int sip_body_parts(const struct sip_msg *m, struct sip_part *ret, size_t *ret_n, struct reason *why);
 
 /* Does the message's From-tag/Call-ID/CSeq/To-tag look like an in-dialog request? */

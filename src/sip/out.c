@@ -67,6 +67,9 @@ void out_via_received(struct sbuf *b, const struct sip_via *v, const struct addr
     struct str host = addr_text_host(source, text);
     if (host.n >= 2 && host.p[0] == '[') /* via-received has no brackets (RFC 5118 4.5) */
         host = (struct str){host.p + 1, host.n - 2};
+    /* what a socket for both families calls ::ffff:192.0.2.1 is 192.0.2.1 to its sender */
+    if (str_starts_nocase(host, STR("::ffff:")) && str_find_char(host, '.') < host.n)
+        host = (struct str){host.p + 7, host.n - 7};
     sbuf_lit(b, ";received=");
     sbuf_str(b, host);
 }

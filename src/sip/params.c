@@ -65,6 +65,11 @@ bool sip_param_find(struct str params, struct str name, struct str *ret)
 bool sip_list_cut(struct str *rest, struct str *ret_value)
 {
     struct lex l = lex_make(*rest);
+    if (memchr(l.p, ',', (size_t)(l.end - l.p)) == NULL) {
+        *ret_value = str_trim(*rest); /* one value; its own parser sees whether quotes and <> are closed */
+        *rest = STR_NULL;
+        return true;
+    }
     while (l.p < l.end && *l.p != ',') {
         if (*l.p == '"') {
             lex_quoted(&l);

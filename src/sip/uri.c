@@ -6,6 +6,7 @@
 #include "sip/host.h"
 #include "sip/lex.h"
 #include "sip/uri_priv.h"
+#include <arpa/inet.h>
 
 /* A run of a class in which "%" HEXDIG HEXDIG may stand ("escaped" in the grammar). */
 static struct str run_escaped(struct lex *l, unsigned classes)
@@ -329,11 +330,29 @@ static size_t user_canonical(struct str user, char *dst)
     return n;
 }
 
+/* Lower case, without the root's dot; an IPv6 literal in the form of RFC 5952, in brackets. Room for host.n + INET6_ADDRSTRLEN. */
+static size_t host_canonical(const struct sip_uri *u, char *dst)
+{
+    uint8_t bytes[16];
+    if (u->host_is_v6 && sip_ipv6_parse(u->host, bytes) && inet_ntop(AF_INET6, bytes, dst + 1, INET6_ADDRSTRLEN)) {
+        size_t n = strlen(dst + 1);
+        dst[0] = '[';
+        dst[n + 1] = ']';
+        return n + 2;
+    }
+    size_t n = u->host.n;
+    if (n > 1 && u->host.p[n - 1] == '.')
+        n--;
+    for (size_t i = 0; i < n; i++)
+        dst[i] = str_lower(u->host.p[i]);
+    return n;
+}
+
 int sip_uri_aor(struct arena *a, const struct sip_uri *u, struct str *ret)
 {
     if (u->scheme != SIP_SCHEME_SIP && u->scheme != SIP_SCHEME_SIPS)
         return ERR_UNSUPPORTED;
-    char *dst = arena_alloc(a, 4 + u->user.n + 1 + u->host.n + 2 + 1);
+    char *dst = arena_alloc(a, 4 + u->user.n + 1 + u->host.n + INET6_ADDRSTRLEN + 2);
     if (dst == NULL)
         return ERR_NOMEM;
     memcpy(dst, "sip:", 4);
@@ -342,15 +361,7 @@ int sip_uri_aor(struct arena *a, const struct sip_uri *u, struct str *ret)
         n += user_canonical(u->user, dst + n);
         dst[n++] = '@';
     }
-    struct str host = u->host;
-    if (host.n > 1 && !u->host_is_v6 && host.p[host.n - 1] == '.')
-        host.n--; /* "example.com." names the same host */
-    if (u->host_is_v6)
-        dst[n++] = '[';
-    for (size_t i = 0; i < host.n; i++)
-        dst[n++] = str_lower(host.p[i]);
-    if (u->host_is_v6)
-        dst[n++] = ']';
+    n += host_canonical(u, dst + n);
     dst[n] = '\0';
     *ret = (struct str){dst, n};
     return 0;

@@ -26,13 +26,17 @@ struct sip_uri {
 
 /* ERR_SYNTAX, ERR_LIMIT. A scheme we do not know is not an error (scheme OTHER): 416 is the caller's decision. */
 MUST_USE int sip_uri_parse(struct str text, struct sip_uri *ret);
-/* RFC 3261 19.1.4 for sip/sips, RFC 3966 4 for tel, bytewise (scheme case-insensitive) for others. */
+/* RFC 3261 19.1.4 for sip/sips (IPv6 literals by value, RFC 5954 4.2), RFC 3966 4 for tel, RFC 5031 for urn:service (no case),
+ * bytewise (scheme and urn namespace case-insensitive) for others. */
 bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b);
-/* Address of record (RFC 3261 10.3 step 5): "sip:user@host" with user unescaped where that is allowed, host in lower case, no
- * password, port, parameters and headers. The key of every table of users. sips gives the same key as sip. In the arena. */
+/* Address of record (RFC 3261 10.3 step 5): "sip:user@host" with user unescaped where that is allowed (what may not stand bare or
+ * is reserved stays escaped, so %00 does), host in lower case and without the root's dot, IPv6 literals by RFC 5952, no password,
+ * port, parameters and headers. The key of every table of users. sips gives the same key as sip. In the arena.
+ * ERR_UNSUPPORTED for other schemes. */
 MUST_USE int sip_uri_aor(struct arena *a, const struct sip_uri *u, struct str *ret);
 /* Digits of a global number ("+4930...", visual separators off) from a tel URI or a user=phone / all-digit user part;
- * ERR_NOTFOUND if it is not one. */
+ * ERR_NOTFOUND if it is not one. The user part of a sip URI may be digits without "+": they come back so, and it is the caller's
+ * dialling rules that know what they mean; a tel URI without "+" is a local number and no result. */
 MUST_USE int sip_uri_number(struct arena *a, const struct sip_uri *u, struct str *ret);
 /* %-unescape into the arena; ERR_SYNTAX on %00 or a broken escape. */
 MUST_USE int sip_unescape(struct arena *a, struct str s, struct str *ret);
