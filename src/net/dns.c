@@ -330,11 +330,12 @@ static int set_sources(struct ub_ctx *ub, const struct dns_args *args, const cha
         *ret_failed = args->trust_anchor;
         err = ub_ctx_add_ta_file(ub, args->trust_anchor);
     }
-    /* The library answers "test." by itself (RFC 6761 6.2); whoever names a server means that server. Last: it fixes all. */
-    if (!err && args->forward) {
-        *ret_failed = "test.";
+    /* Last, since either call fixes the settings, and only then are anchors read. The library answers "test." by itself
+     * (RFC 6761 6.2); whoever names a server means that server. */
+    if (!err && args->forward)
         err = ub_ctx_zone_add(ub, "test.", "nodefault");
-    }
+    else if (!err)
+        err = ub_ctx_zone_remove(ub, "sallyport.invalid.");
     return err;
 }
 
