@@ -90,7 +90,7 @@ static const char *nearest(const char *section, const char *name)
     return best;
 }
 
-static void on_error(cfg_t *cfg, const char *fmt, va_list ap)
+static void PRINTF_LIKE(2, 0) on_error(cfg_t *cfg, const char *fmt, va_list ap)
 {
     char text[512];
     const char *section = cfg && cfg->name && strcmp(cfg->name, "root") != 0 ? cfg->name : "", *near;

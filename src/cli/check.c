@@ -1,0 +1,49 @@
+/* sallyport check: the configuration read as the daemon would read it; also the sample and the manual page of the format, which
+ * come from the option rows. */
+#include "cli/cli.h"
+#include "config/config.h"
+#include <stdio.h>
+
+static void on_line(void *arg, struct str line)
+{
+    (void)arg;
+    printf("%.*s\n", STR_FMT(line));
+}
+
+/* What is weaker than it could be, so that nobody has to look for it. */
+static void weakenings(const struct config *c)
+{
+    size_t i;
+
+    for (i = 0; i < c->n_allow; i++) {
+        const struct config_allow *a = &c->allow[i];
+
+        printf("%s:%u: weakened: %.*s%s%.*s\n", c->file.p, a->line, STR_FMT(a->where), a->where.n ? ": " : "",
+               STR_FMT(a->option));
+    }
+}
+
+int cli_check(int argc, char **argv)
+{
+    static const char *const flags[] = {"sample", "man", NULL};
+    struct cli_options o = {.config = CLI_CONFIG_FILE};
+    struct config *c;
+
+    if (cli_options(argc, argv, flags, &o) != CLI_OK)
+        return CLI_USAGE;
+    if (o.first != argc || o.flags == 3)
+        return cli_usage(argv[0]);
+    if (o.flags) {
+        if (o.flags & 1)
+            config_write_sample(on_line, NULL);
+        else
+            config_write_man(on_line, NULL);
+        return cli_flush();
+    }
+    if (cli_config_load(o.config, &c) != CLI_OK)
+        return CLI_FAILED;
+    weakenings(c);
+    printf("%s: no problem found\n", c->file.p);
+    config_unref(c);
+    return cli_flush();
+}

@@ -1,0 +1,123 @@
+/* The command `sallyport` and the table of its subcommands. */
+#include "cli/cli.h"
+#include "config/config.h"
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const struct cli_command commands[] = {
+    {"check", cli_check, "[-c FILE] [--sample | --man]",
+     "Reads a configuration as the daemon would and says what is wrong with it.",
+     "Each problem is one line with file, line, and what would be right. Certificates and keys are read too.\n"
+     "--sample writes a configuration with every option and its default, --man the manual page of the format."},
+    {"help", cli_help, "[COMMAND | --man]", "Says what the commands do; --man writes this manual page.", NULL},
+    {"version", cli_version, "", "Prints the version.", NULL},
+};
+
+const struct cli_command *cli_command_at(size_t i)
+{
+    return i < ARRAY_LEN(commands) ? &commands[i] : NULL;
+}
+
+const struct cli_command *cli_command_find(const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(commands); i++)
+        if (strcmp(commands[i].name, name) == 0)
+            return &commands[i];
+    return NULL;
+}
+
+/* ---- what commands share ---- */
+
+void cli_error(const char *fmt, ...)
+{
+    va_list ap;
+
+    fflush(stdout);
+    fputs("sallyport: ", stderr);
+    va_start(ap, fmt);
+    vfprintf(stderr, fmt, ap);
+    va_end(ap);
+    fputc('\n', stderr);
+}
+
+void cli_error_reason(const char *what, const struct reason *why)
+{
+    cli_error("%s: %s", what, why->detail[0] ? why->detail : why->code ? why->code : "unknown cause");
+}
+
+int cli_usage(const char *name)
+{
+    const struct cli_command *c = cli_command_find(name);
+
+    fprintf(stderr, "usage: sallyport %s%s%s\n", name, c && *c->args ? " " : "", c ? c->args : "");
+    return CLI_USAGE;
+}
+
+int cli_flush(void)
+{
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return CLI_OK;
+    cli_error("standard output: %s", strerror(errno));
+    return CLI_FAILED;
+}
+
+int cli_options(int argc, char **argv, const char *const *flags, struct cli_options *ret)
+{
+    struct option all[16] = {{"config", required_argument, NULL, 'c'}};
+    size_t n;
+    int c;
+
+    for (n = 0; flags && flags[n] && n + 2 < ARRAY_LEN(all); n++)
+        all[n + 1] = (struct option){flags[n], no_argument, NULL, 256 + (int)n};
+    ret->flags = 0;
+    opterr = 0;
+    optind = 0; /* begin anew: glibc */
+    while ((c = getopt_long(argc, argv, ":c:", all, NULL)) != -1) {
+        if (c == 'c') {
+            ret->config = optarg;
+        } else if (c >= 256) {
+            ret->flags |= 1u << (c - 256);
+        } else {
+            cli_error("%s: %s %s", argv[0], c == ':' ? "a value is missing behind" : "there is no option", argv[optind - 1]);
+            return cli_usage(argv[0]);
+        }
+    }
+    ret->first = optind;
+    return CLI_OK;
+}
+
+static void on_problem(void *arg, struct str line)
+{
+    (void)arg;
+    fprintf(stderr, "%.*s\n", STR_FMT(line));
+}
+
+int cli_config_load(const char *file, struct config **ret)
+{
+    return config_load(file, on_problem, NULL, ret) == 0 ? CLI_OK : CLI_FAILED;
+}
+
+int main(int argc, char **argv)
+{
+    const struct cli_command *c;
+    const char *name = argc > 1 ? argv[1] : NULL;
+
+    if (!name) {
+        fputs("usage: sallyport COMMAND [...]; `sallyport help` lists the commands\n", stderr);
+        return CLI_USAGE;
+    }
+    if (strcmp(name, "--help") == 0 || strcmp(name, "-h") == 0)
+        name = "help";
+    if (strcmp(name, "--version") == 0 || strcmp(name, "-V") == 0)
+        name = "version";
+    c = cli_command_find(name);
+    if (!c) {
+        cli_error("there is no command '%s'; `sallyport help` lists them", name);
+        return CLI_USAGE;
+    }
+    return c->run(argc - 1, argv + 1);
+}
