@@ -1,0 +1,66 @@
+/* The simulated implementation of net.h: no sockets, virtual time, a fixed random source. Parties of a scenario are addresses; what
+ * the edge sends to one is kept in its queue until the scenario looks at it or lets it be lost. */
+#ifndef SCENARIO_SIM_H
+#define SCENARIO_SIM_H
+
+#include "net/net.h"
+
+#define SIM_PARTIES 16
+#define SIM_QUEUE 256
+
+struct sim_msg {
+    struct buf *buf;
+    uint64_t at_ms;
+};
+
+struct sim_party {
+    char name[32];
+    enum transport transport;
+    struct addr addr;
+    uint16_t listener;
+    bool dialled;       /* the edge connects to it; else it connects to the edge */
+    flow_id flow;       /* 0: none open */
+    bool refuses;       /* connections to it fail */
+    bool silent;        /* datagrams to it get an ICMP error */
+    struct hop_facts hop;
+    struct str cert_names[4];
+    char cert_text[256];
+    void *flow_user;
+    unsigned lose;      /* so many of the next messages to it are lost */
+    struct sim_msg queue[SIM_QUEUE];
+    unsigned head, n;
+};
+
+struct sim_dns { /* one scripted result of net_locate */
+    char host[128];
+    struct net_target v[8];
+    size_t n;
+    bool dead; /* never answers within the time limit: dns-timeout */
+};
+
+struct sim {
+    struct net net;
+    uint64_t now_ms, wall0_s;
+    struct sim_party party[SIM_PARTIES];
+    unsigned n_parties;
+    struct sim_dns dns[16];
+    unsigned n_dns;
+    struct list later; /* what happens when the current call has returned */
+    uint32_t gen;
+    uint64_t next_id;
+    struct addr listener_addr[32];
+    enum transport listener_transport[32];
+    unsigned n_listeners;
+};
+
+MUST_USE int sim_init(struct sim *s);
+void sim_done(struct sim *s);
+struct sim_party *sim_find(struct sim *s, const char *name);
+/* Delivers bytes from a party to the edge and runs what follows at this moment. */
+void sim_deliver(struct sim *s, struct sim_party *p, struct str bytes);
+void sim_open(struct sim *s, struct sim_party *p);  /* the party connects (TCP, TLS, WS, WSS) */
+void sim_close(struct sim *s, struct sim_party *p); /* ... and goes */
+void sim_advance(struct sim *s, uint64_t ms);
+void sim_settle(struct sim *s); /* runs what was put off, without moving the clock */
+
+#endif
