@@ -11,6 +11,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/resource.h>
+#include <time.h>
 
 enum { FD_MAX = 65536 };
 
@@ -178,9 +179,10 @@ static void on_closed(struct link *link)
 int main(int argc, char **argv)
 {
     struct rlimit files;
+    struct timespec coalesce = {0, argc > 4 ? strtol(argv[4], NULL, 10) * 1000 : 0};
 
-    if (argc < 3 || argc > 4) {
-        fprintf(stderr, "usage: floor CERTIFICATE KEY [TICKETS]\n");
+    if (argc < 3 || argc > 5) {
+        fprintf(stderr, "usage: floor CERTIFICATE KEY [TICKETS [COALESCE_US]]\n");
         return 2;
     }
     if (getrlimit(RLIMIT_NOFILE, &files) == 0) {
@@ -197,13 +199,16 @@ int main(int argc, char **argv)
     wire.gather = true;
     /* OpenSSL's two session tickets a connection are work that nobody asked for yet: none unless
      * wanted. */
-    SSL_CTX_set_num_tickets(wire.tls_server, argc == 4 ? (size_t)strtoul(argv[3], NULL, 10) : 0);
+    SSL_CTX_set_num_tickets(wire.tls_server, argc > 3 ? (size_t)strtoul(argv[3], NULL, 10) : 0);
     udp = next_hop[PROTO_UDP] = wire_udp(&wire, loopback(5060), NULL, LINK_SERVER);
     if (udp == NULL || wire_listen(&wire, PROTO_TCP, loopback(5060)) == NULL ||
         wire_listen(&wire, PROTO_TLS, loopback(5061)) == NULL)
         return 1;
     while (!stopped) {
         wire_flush(&wire);
+        /* What comes within so many microseconds of the last wake-up is taken together. */
+        if (coalesce.tv_nsec > 0)
+            nanosleep(&coalesce, NULL);
         wire_poll(&wire, NS_PER_S);
     }
     return 0;

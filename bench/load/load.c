@@ -473,8 +473,11 @@ static void run_counted(struct load *l, uint64_t count, struct sample *a, struct
     next_due_ns = clock_ns();
     sample_take(l, a);
     l->measuring = true;
-    while (!interrupted && !l->stopping && (l->started < count || l->in_flight > 0))
+    while (!interrupted && !l->stopping && (l->started < count || l->in_flight > 0)) {
         turn(l, count, UINT64_MAX);
+        if (l->all.failed > 64 && l->all.failed > l->all.done)
+            l->stopping = true; /* a server that does not answer would keep this going for hours */
+    }
     drain(l);
     sample_take(l, b);
     l->measuring = false;
