@@ -29,19 +29,6 @@ browse() {
 browser_stop() { kill -TERM $BROWSER; wait $BROWSER; }
 says() { grep -aq "E2E $2" "$1.log"; }
 
-message_parts() {
-    message_head 1 | send_part 'retrans="500"'
-    recv_opt 100
-    recv 407 'auth="true"'
-    message_head 2 "$credentials" | send_part 'retrans="500"'
-    recv_opt 100
-    recv 200
-}
-message_head() {
-    out_head MESSAGE "$1" "${2:-}"
-    printf '%s\n' 'Content-Type: text/plain' 'Content-Length: [len]' '' 'hello-from-udp'
-}
-
 make_certs
 make_ca stranger
 edge_conf
@@ -61,6 +48,7 @@ check "bob registers over WSS" await 10 says knowing 'bob registered'
 check "the MESSAGE is answered with 200" await 10 says knowing 'message answered 200'
 check "the MESSAGE arrives" await 5 says knowing '\(alice\|bob\) got hello-wss from sip:\(alice\|bob\)@'
 scenario message message_parts
+sed -i 's/^hello$/hello-from-udp/' message.xml
 PORT=7510 AS=carol check "carol sends a MESSAGE from UDP" sipp_run message -sf message.xml -m 1 -key callee alice@$DOMAIN
 check "it arrives in the browser" await 5 says knowing "alice got hello-from-udp from sip:carol@$DOMAIN"
 browser_stop

@@ -39,47 +39,17 @@ $sdp_body"; sdp_part 1; } | send_part 'retrans="500"'
     in_head BYE 2 "$no_body" | send_part 'retrans="500"'
     recv 200
 }
-message_head() {
-    out_head MESSAGE "$1" "${2:-}"
-    printf '%s\n' 'Content-Type: text/plain' 'Content-Length: [len]' '' 'hello'
-}
-message_parts() {
-    message_head 1 | send_part 'retrans="500"'
-    recv_opt 100
-    recv 407 'auth="true"'
-    message_head 2 "$credentials" | send_part 'retrans="500"'
-    recv_opt 100
-    recv "${EXPECT:-200}"
-}
 plain_message_parts() {
     message_head 1 | send_part 'retrans="500"'
     recv_opt 100
     recv "${EXPECT:-200}"
 }
-message_callee_parts() {
-    recv_request MESSAGE
-    answer 200 OK
-}
-refused_parts() {
-    message_head 1 | send_part 'retrans="500"'
-    recv_opt 100
-    recv 407 'auth="true"'
-    message_head 2 "$credentials" | send_part 'retrans="500"'
-    recv_opt 100
-    recv_opt 500 'next="refused"'
-    recv_opt 502 'next="refused"'
-    recv_opt 503 'next="refused"'
-    recv_opt 403 'next="refused"'
-    recv 408
-    label refused
-}
-
 make_certs
 make_cert ca secure.test DNS:secure.test,URI:sip:secure.test
 edge_conf \
     "peer \"next\" { kind = site  domains = { \"next.test\" }  next-hop = \"sip:$NEXT_ADDR:5060;transport=udp\"" \
     "    allow-sources = { \"$NEXT_ADDR\" }  allow-clear = yes }" \
-    "listen \"tls:$ADDR:5064\" { client-cert = require  client-ca = \"$WORK/certs/ca.crt\" }" \
+    "listen \"tls:$ADDR:5064\" { client-certificate = require  client-ca = \"$WORK/certs/ca.crt\" }" \
     "peer \"secure\" { kind = peering  domains = { \"secure.test\" }  certificate-names = { \"secure.test\" }" \
     "    next-hop = \"sip:$NEXT_ADDR:5061;transport=tls\"  ca = \"$WORK/certs/ca.crt\" }" \
     "peer \"impostor\" { kind = peering  domains = { \"impostor.test\" }  certificate-names = { \"impostor.test\" }" \
@@ -94,7 +64,7 @@ scenario plain_call plain_call_parts
 scenario message message_parts
 scenario plain_message plain_message_parts
 scenario message_callee message_callee_parts
-scenario refused refused_parts
+scenario refused message_fails_parts
 sipp -sd uas | sed -e 's/^ *\[last_Via:\]/&\n[last_Record-Route:]/' >uas.xml
 
 # Out by UDP
@@ -107,19 +77,19 @@ check "Kamailio had them from the edge" log_has next.log "INVITE sip:dave@next.t
 PORT=7720 need "bob registers" sipp_register bob "sip:bob@$ADDR:7720"
 PORT=7720 SIPP_SECONDS=12 sipp_begin in_callee -sf uas.xml -m 5
 TO=$NEXT_ADDR DOMAIN=next.test FROM=$NEXT_ADDR PORT=7730 check "five calls from next.test to bob" \
-    sipp_run in -sf plain_call.xml -m 5 -r 5 -key user erin -key callee "bob@$DOMAIN"
+    sipp_run in -sf plain_call.xml -m 5 -r 5 -key user erin -key callee bob@example.com
 check "their callee bob" sipp_wait in_callee
 
 # Out by mutual TLS
 FROM=$NEXT_ADDR PORT=7700 SIPP_SECONDS=12 sipp_begin secure_callee -sf message_callee.xml -m 1
 PORT=7711 AS=alice check "a MESSAGE from alice to secure.test" sipp_run secure -sf message.xml -m 1 -key callee dave@secure.test
 check "its receiver in secure.test" sipp_wait secure_callee
-check "it went by TLS" log_has next.log "MESSAGE sip:dave@secure.test from $ADDR by tls"
+check "it went by TLS" log_has next.log "MESSAGE sip:dave@secure.test from .* by tls"
 
 # In by mutual TLS
 PORT=7720 SIPP_SECONDS=12 sipp_begin secure_in_callee -sf message_callee.xml -m 1
 TO=$NEXT_ADDR DOMAIN=secure.test FROM=$NEXT_ADDR PORT=7731 check "a MESSAGE from secure.test to bob, by mutual TLS" \
-    sipp_run secure_in -sf plain_message.xml -m 1 -key user erin -key callee "bob@$DOMAIN"
+    sipp_run secure_in -sf plain_message.xml -m 1 -key user erin -key callee bob@example.com
 check "its receiver bob" sipp_wait secure_in_callee
 
 # The certificate of the next hop names another domain: nothing is sent there, and the log says so.

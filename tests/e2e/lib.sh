@@ -246,6 +246,7 @@ edge_stop() {
 }
 
 edge_kill9() {
+    pkill -KILL -P "$E2E_EDGE_PID"
     kill -KILL "$E2E_EDGE_PID"
     wait "$E2E_EDGE_PID" 2>/dev/null
     E2E_EDGE_PID=

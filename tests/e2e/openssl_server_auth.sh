@@ -32,7 +32,7 @@ make_cert stranger foreign DNS:phone.test
 openssl x509 -req -in certs/phone.csr -CA certs/ca.crt -CAkey certs/ca.key -CAcreateserial -days -1 \
     -extfile certs/phone.ext -out certs/expired.crt 2>>openssl.log
 edge_conf "domain \"second.test\" { certificate = \"$WORK/certs/second.test.crt\"  key = \"$WORK/certs/second.test.key\" }" \
-    "listen \"tls:$ADDR:$MUTUAL\" { client-cert = require  client-ca = \"$WORK/certs/ca.crt\" }"
+    "listen \"tls:$ADDR:$MUTUAL\" { client-certificate = require  client-ca = \"$WORK/certs/ca.crt\" }"
 need "the edge starts" edge_start
 need "the listener that demands certificates is up" await 5 tcp_open $MUTUAL
 printf '%s\r\n' "OPTIONS sip:$DOMAIN SIP/2.0" "Via: SIP/2.0/TLS $ADDR:9;branch=z9hG4bKping;rport" 'Max-Forwards: 70' \

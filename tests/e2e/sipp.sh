@@ -262,3 +262,57 @@ sipp_received() {
     awk -v want="$2" '/^-+ [0-9]/ { take = 0 } / message received / { take = 1; next }
         take && $0 != "" { if ($0 ~ want) n++; take = 0 } END { print n + 0 }' "$1.msg"
 }
+
+# --- Scenarios that several scripts use
+
+message_head() {
+    out_head MESSAGE "$1" "${2:-}"
+    printf '%s\n' 'Content-Type: text/plain' 'Content-Length: [len]' '' 'hello'
+}
+
+# A MESSAGE with digest; EXPECT is its final response. Made with: scenario message message_parts
+message_parts() {
+    message_head 1 | send_part 'retrans="500"'
+    recv_opt 100
+    recv 407 'auth="true"'
+    message_head 2 "$credentials" | send_part 'retrans="500"'
+    recv_opt 100
+    recv "${EXPECT:-200}"
+}
+
+# The same where no way leads there: any answer of the kind, but an answer.
+message_fails_parts() {
+    local status
+    message_head 1 | send_part 'retrans="500"'
+    recv_opt 100
+    recv 407 'auth="true"'
+    message_head 2 "$credentials" | send_part
+    recv_opt 100
+    for status in 403 404 480 500 502 503 504; do
+        recv_opt $status 'next="failed"'
+    done
+    recv 408
+    label failed
+}
+
+message_callee_parts() {
+    recv_request MESSAGE
+    answer 200 OK
+}
+
+# REGISTER without a Contact: succeeds when the binding whose URI is [contact] is listed (RFC 3261 10.3 step 7).
+fetch_parts() {
+    register_head 1 | sed '/^Contact:/d; /^Expires:/d' | send_part 'retrans="500"'
+    recv_opt 100
+    recv 401 'auth="true"'
+    register_head 2 "$credentials" | sed '/^Contact:/d; /^Expires:/d' | send_part 'retrans="500"'
+    recv_opt 100
+    cat <<'END'
+  <recv response="200">
+    <action>
+      <ereg regexp="sip:[^>;]*:7799" search_in="hdr" header="Contact:" check_it="true" assign_to="found"/>
+    </action>
+  </recv>
+  <Reference variables="found"/>
+END
+}
