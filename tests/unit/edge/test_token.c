@@ -1,0 +1,103 @@
+/* Dialog and flow tokens: what is sealed comes out, for this Call-ID and key only, and nothing else opens (RFC 5626 5.2). */
+#include "check.h"
+#include "edge/edge_priv.h"
+
+static const struct edge_keys keys = {.token = {1, 2, 3}};
+
+static struct dialog_token sample(void)
+{
+    struct dialog_token t = {.worker = 1, .call_slot = 0x01000007, .call_gen = 9, .caller_tag = 77, .emergency = false};
+
+    t.caller = (struct token_side){.who = 11, .has_path = true,
+                                   .path = {.transport = TRANSPORT_TLS, .listener = 3, .flow = 0x0100000500000002u}};
+    assert_int_equal(addr_parse_hostport(&t.caller.path.remote, STR("192.0.2.10:40000")), 0);
+    t.callee = (struct token_side){.who = 12, .has_path = true, .path = {.transport = TRANSPORT_UDP, .listener = 0}};
+    assert_int_equal(addr_parse_hostport(&t.callee.path.remote, STR("[2001:db8::7]:5060")), 0);
+    return t;
+}
+
+static void comes_out_as_it_went_in(void **state)
+{
+    struct dialog_token t = sample(), u;
+    char text[TOKEN_TEXT_MAX];
+
+    (void)state;
+    check_err(token_dialog_seal(&keys, &t, STR("call@x"), text), 0);
+    check_err(token_dialog_open(&keys, str_z(text), STR("call@x"), &u), 0);
+    assert_int_equal(u.worker, 1);
+    assert_int_equal(u.call_slot, 0x01000007);
+    assert_int_equal(u.call_gen, 9);
+    assert_int_equal(u.caller_tag, 77);
+    assert_false(u.emergency);
+    assert_int_equal(u.caller.who, 11);
+    assert_int_equal(u.caller.path.flow, t.caller.path.flow);
+    assert_int_equal(u.caller.path.listener, 3);
+    assert_true(addr_eq(&u.caller.path.remote, &t.caller.path.remote));
+    assert_true(addr_eq(&u.callee.path.remote, &t.callee.path.remote));
+    assert_int_equal(u.callee.path.flow, 0);
+    assert_int_equal(u.callee.path.transport, TRANSPORT_UDP);
+    t.callee.has_path = false;
+    check_err(token_dialog_seal(&keys, &t, STR("call@x"), text), 0);
+    check_err(token_dialog_open(&keys, str_z(text), STR("call@x"), &u), 0);
+    assert_false(u.callee.has_path);
+}
+
+static void opens_for_nothing_else(void **state)
+{
+    static const struct edge_keys other = {.token = {1, 2, 4}};
+    struct dialog_token t = sample(), u;
+    struct path p;
+    char text[TOKEN_TEXT_MAX], bad[TOKEN_TEXT_MAX];
+    size_t i, n;
+
+    (void)state;
+    check_err(token_dialog_seal(&keys, &t, STR("call@x"), text), 0);
+    assert_int_not_equal(token_dialog_open(&keys, str_z(text), STR("call@y"), &u), 0);
+    assert_int_not_equal(token_dialog_open(&other, str_z(text), STR("call@x"), &u), 0);
+    assert_int_not_equal(token_flow_open(&keys, str_z(text), &p), 0);
+    n = strlen(text);
+    for (i = 0; i < n; i++) {
+        memcpy(bad, text, n + 1);
+        bad[i] = bad[i] == 'A' ? 'B' : 'A';
+        assert_int_not_equal(token_dialog_open(&keys, str_make(bad, n), STR("call@x"), &u), 0);
+        assert_int_not_equal(token_dialog_open(&keys, str_make(text, i), STR("call@x"), &u), 0);
+    }
+}
+
+static void long_call_ids_are_bound_too(void **state)
+{
+    struct dialog_token t = sample(), u;
+    char text[TOKEN_TEXT_MAX], id[600];
+
+    (void)state;
+    memset(id, 'c', sizeof id);
+    check_err(token_dialog_seal(&keys, &t, str_make(id, 600), text), 0);
+    check_err(token_dialog_open(&keys, str_z(text), str_make(id, 600), &u), 0);
+    assert_int_not_equal(token_dialog_open(&keys, str_z(text), str_make(id, 599), &u), 0);
+}
+
+static void flows_too(void **state)
+{
+    struct dialog_token t = sample();
+    struct path p;
+    char text[TOKEN_TEXT_MAX];
+
+    (void)state;
+    check_err(token_flow_seal(&keys, &t.caller.path, text), 0);
+    check_err(token_flow_open(&keys, str_z(text), &p), 0);
+    assert_int_equal(p.flow, t.caller.path.flow);
+    text[3] ^= 1;
+    assert_int_not_equal(token_flow_open(&keys, str_z(text), &p), 0);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(comes_out_as_it_went_in),
+        cmocka_unit_test(opens_for_nothing_else),
+        cmocka_unit_test(long_call_ids_are_bound_too),
+        cmocka_unit_test(flows_too),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
