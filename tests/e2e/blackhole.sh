@@ -20,7 +20,8 @@ invite_fails_parts() {
 
 make_certs
 hole() {
-    echo "peer \"hole-$1\" { kind = site  domains = { \"$1.hole.test\" }  allow-clear = yes"
+    echo "peer \"hole-$1\" { kind = site  domains = { \"$1.hole.test\" }"
+    [ "$1" = tls ] || echo "    allow-clear = yes"
     echo "    ca = \"$WORK/certs/ca.crt\"  certificate-names = { \"hole.test\" }"
     echo "    next-hop = \"sip:$NEXT_ADDR:7800;transport=$1\" }"
 }

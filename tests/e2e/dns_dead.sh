@@ -6,7 +6,7 @@
 PROBE=$(tool probe)
 make_certs
 edge_conf "dns-server = \"$NEXT_ADDR@53\"" \
-    "peer \"world\" { kind = site  domains = { \"*\" }  allow-clear = yes  allow-unverified = yes }"
+    "peer \"far\" { kind = site  domains = { \"nowhere.test\" }  allow-clear = yes }"
 user_add alice
 user_add bob
 "$PROBE" blackhole $NEXT_ADDR 53 60 >dns.log 2>&1 &
