@@ -5,7 +5,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "edge/tap.h"
-#include "edge/worker_priv.h"
+#include "edge/edge_worker.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>

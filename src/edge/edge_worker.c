@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/edge_priv.h"
-#include "edge/worker_priv.h"
+#include "edge/edge_worker.h"
 
 /* A response that another worker read: moved over there whole. */
 struct handover {

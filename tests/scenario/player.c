@@ -3,7 +3,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "edge/worker_priv.h"
+#include "edge/edge_worker.h"
 #include "sim.h"
 #include <dirent.h>
 #include <stdio.h>

@@ -1,6 +1,6 @@
 /* What edge.c and the scenario player need of one worker beyond edge_priv.h: its making and its end. */
-#ifndef EDGE_WORKER_PRIV_H
-#define EDGE_WORKER_PRIV_H
+#ifndef EDGE_WORKER_H
+#define EDGE_WORKER_H
 
 #include "edge/edge_priv.h"
 
