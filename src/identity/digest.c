@@ -1,5 +1,5 @@
-/* Digest arithmetic of both sides: hashed passwords, responses, rspauth (RFC 7616 3.4, RFC 3261 22.4, RFC 8760 2).
- * Pure; any thread. */
+/* Digest arithmetic of both sides: hashed passwords, responses, rspauth (RFC 7616 3.4, RFC
+ * 3261 22.4, RFC 8760 2). Pure; any thread. */
 #include "base/secret.h"
 #include "identity/identity_priv.h"
 #include <stdio.h>
@@ -30,7 +30,8 @@ struct str digest_algo_text(enum digest_algo a)
     }
 }
 
-int digest_ha1_make(enum digest_algo a, struct str user, struct str realm, struct str password, struct digest_ha1 *ret)
+int digest_ha1_make(enum digest_algo a, struct str user, struct str realm, struct str password,
+                    struct digest_ha1 *ret)
 {
     struct hash h;
     int err;
@@ -62,8 +63,8 @@ static int hash_hex(struct hash *h, struct hex *ret)
     return 0;
 }
 
-/* H(A1) as text. For -sess the hashed password is hashed once more with both nonces (RFC 7616 3.4.2); H() stands for the hex
- * text there as everywhere (RFC 2617 erratum 1649). */
+/* H(A1) as text. For -sess the hashed password is hashed once more with both nonces (RFC
+ * 7616 3.4.2); H() stands for the hex text there as everywhere (RFC 2617 erratum 1649). */
 static int a1_hex(const struct digest_credentials *c, const struct digest_ha1 *ha1, struct hex *ret)
 {
     struct hash h;
@@ -84,8 +85,10 @@ static int a1_hex(const struct digest_credentials *c, const struct digest_ha1 *h
     return err;
 }
 
-/* H(A2), RFC 7616 3.4.3; without a body its hash is that of the empty string (RFC 8760 2.6 item 7). */
-static int a2_hex(const struct digest_credentials *c, struct str method, struct str body, struct hex *ret)
+/* H(A2), RFC 7616 3.4.3; without a body its hash is that of the empty string (RFC 8760 2.6 item 7).
+ */
+static int a2_hex(const struct digest_credentials *c, struct str method, struct str body,
+                  struct hex *ret)
 {
     struct hash h;
     struct hex body_hex;
@@ -110,9 +113,10 @@ static int a2_hex(const struct digest_credentials *c, struct str method, struct 
     return hash_hex(&h, ret);
 }
 
-/* The response of RFC 7616 3.4.1, or of RFC 2069 when there is no qop. An empty method makes rspauth (3.5). */
-static int response_make(const struct digest_credentials *c, const struct digest_ha1 *ha1, struct str method,
-                         struct str body, uint8_t ret[DIGEST_BYTES_MAX])
+/* The response of RFC 7616 3.4.1, or of RFC 2069 when there is no qop. An empty method makes
+ * rspauth (3.5). */
+static int response_make(const struct digest_credentials *c, const struct digest_ha1 *ha1,
+                         struct str method, struct str body, uint8_t ret[DIGEST_BYTES_MAX])
 {
     struct hex a1, a2;
     struct hash h;
@@ -137,13 +141,15 @@ static int response_make(const struct digest_credentials *c, const struct digest
     }
     hash_add(&h, hex_str(&a2));
     err = hash_finish(&h, ret);
-    secret_wipe(h.buf, a1.n); /* the hashed password stands at its beginning, and is as good as the password here */
+    secret_wipe(h.buf, a1.n); /* the hashed password stands at its beginning, and is as good as the
+                                 password here */
 out:
     secret_wipe(a1.p, sizeof(a1.p));
     return err;
 }
 
-/* Same value and, when not, nothing learnt about where they differ. Capital hex digits are taken as well. */
+/* Same value and, when not, nothing learnt about where they differ. Capital hex digits are taken as
+ * well. */
 static bool response_is(struct str text, const uint8_t *expected, size_t n)
 {
     char got[HEX_MAX], hex[HEX_MAX + 1];
@@ -156,14 +162,15 @@ static bool response_is(struct str text, const uint8_t *expected, size_t n)
     return secret_bytes_eq(got, hex, 2 * n);
 }
 
-int digest_check(const struct digest_credentials *c, const struct digest_ha1 *ha1, struct str method, struct str body,
-                 struct reason *why)
+int digest_check(const struct digest_credentials *c, const struct digest_ha1 *ha1,
+                 struct str method, struct str body, struct reason *why)
 {
     uint8_t expected[DIGEST_BYTES_MAX];
     int err;
 
     if (str_is_empty(c->response) || str_is_empty(c->nonce)) {
-        reason_set(why, "digest-no-answer", "RFC 8760 2.7", 401, "credentials without an answer to a challenge");
+        reason_set(why, "digest-no-answer", "RFC 8760 2.7", 401,
+                   "credentials without an answer to a challenge");
         return ERR_REFUSED;
     }
     if (ha1->n != hash_len(c->algo) || ha1->algo != c->algo) {
@@ -172,11 +179,13 @@ int digest_check(const struct digest_credentials *c, const struct digest_ha1 *ha
         return ERR_REFUSED;
     }
     if (str_is_empty(c->qop) || str_is_empty(c->cnonce) || c->nc == 0) {
-        reason_set(why, "digest-qop-missing", "RFC 8760 2.6 item 8", 400, "qop, cnonce and nc are required");
+        reason_set(why, "digest-qop-missing", "RFC 8760 2.6 item 8", 400,
+                   "qop, cnonce and nc are required");
         return ERR_REFUSED;
     }
     if (!str_eq(c->qop, STR("auth")) && !str_eq(c->qop, STR("auth-int"))) {
-        reason_set(why, "digest-qop-unknown", "RFC 7616 3.4", 400, "qop is neither auth nor auth-int");
+        reason_set(why, "digest-qop-unknown", "RFC 7616 3.4", 400,
+                   "qop is neither auth nor auth-int");
         return ERR_REFUSED;
     }
     if ((err = response_make(c, ha1, method, body, expected)) != 0)
@@ -189,8 +198,8 @@ int digest_check(const struct digest_credentials *c, const struct digest_ha1 *ha
     return err;
 }
 
-int digest_rspauth(const struct digest_credentials *c, const struct digest_ha1 *ha1, struct str body,
-                   char ret_hex[2 * DIGEST_BYTES_MAX + 1])
+int digest_rspauth(const struct digest_credentials *c, const struct digest_ha1 *ha1,
+                   struct str body, char ret_hex[2 * DIGEST_BYTES_MAX + 1])
 {
     uint8_t bytes[DIGEST_BYTES_MAX];
     int err;
@@ -204,8 +213,8 @@ int digest_rspauth(const struct digest_credentials *c, const struct digest_ha1 *
     return 0;
 }
 
-int digest_info_check(const struct digest_info *info, const struct digest_credentials *c, const struct digest_ha1 *ha1,
-                      struct str body, struct reason *why)
+int digest_info_check(const struct digest_info *info, const struct digest_credentials *c,
+                      const struct digest_ha1 *ha1, struct str body, struct reason *why)
 {
     struct digest_credentials answered = *c;
     uint8_t expected[DIGEST_BYTES_MAX];
@@ -213,17 +222,21 @@ int digest_info_check(const struct digest_info *info, const struct digest_creden
 
     if (ha1->n != hash_len(c->algo) || ha1->algo != c->algo)
         return ERR_INVALID;
-    /* RFC 7616 3.5: cnonce and nc are those of the request; the qop of the answer is what it was made with. */
-    if (info->qop.n && c->qop.n && (str_eq(info->qop, STR("auth")) || str_eq(info->qop, STR("auth-int"))))
+    /* RFC 7616 3.5: cnonce and nc are those of the request; the qop of the answer is what it was
+     * made with. */
+    if (info->qop.n && c->qop.n &&
+        (str_eq(info->qop, STR("auth")) || str_eq(info->qop, STR("auth-int"))))
         answered.qop = info->qop;
-    if ((info->cnonce.n && !str_eq(info->cnonce, c->cnonce)) || (info->nc_text.n && !str_eq(info->nc_text, c->nc_text)))
+    if ((info->cnonce.n && !str_eq(info->cnonce, c->cnonce)) ||
+        (info->nc_text.n && !str_eq(info->nc_text, c->nc_text)))
         goto wrong;
     if ((err = response_make(&answered, ha1, STR(""), body, expected)) != 0)
         return err;
     if (response_is(info->rspauth, expected, ha1->n))
         return 0;
 wrong:
-    reason_set(why, "digest-rspauth-wrong", "RFC 7616 3.5", 0, "the server has not shown that it knows the password");
+    reason_set(why, "digest-rspauth-wrong", "RFC 7616 3.5", 0,
+               "the server has not shown that it knows the password");
     return ERR_REFUSED;
 }
 
@@ -278,7 +291,8 @@ void digest_challenge_build(struct sbuf *b, const struct digest_challenge *c)
 }
 
 /* RFC 7616 3.4.4: with userhash the name goes as H(username:realm). */
-static int answer_username(const struct digest_answer_args *args, struct hex *hashed, struct str *ret)
+static int answer_username(const struct digest_answer_args *args, struct hex *hashed,
+                           struct str *ret)
 {
     struct hash h;
     int err;
@@ -298,8 +312,12 @@ static int answer_username(const struct digest_answer_args *args, struct hex *ha
 int digest_answer_build(struct sbuf *b, const struct digest_answer_args *args)
 {
     const struct digest_challenge *ch = args->challenge;
-    struct digest_credentials c = {.nonce = ch->nonce, .uri = args->uri, .cnonce = args->cnonce, .algo = ch->algo,
-                                   .sess = ch->sess, .nc = args->nc};
+    struct digest_credentials c = {.nonce = ch->nonce,
+                                   .uri = args->uri,
+                                   .cnonce = args->cnonce,
+                                   .algo = ch->algo,
+                                   .sess = ch->sess,
+                                   .nc = args->nc};
     uint8_t response[DIGEST_BYTES_MAX];
     char nc[9], hex[HEX_MAX + 1];
     struct hex hashed_name;

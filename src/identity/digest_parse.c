@@ -1,25 +1,50 @@
-/* Digest credentials, challenges and Authentication-Info from text (RFC 3261 25.1, RFC 7616 3.3 to 3.5, RFC 8760 2.7).
- * Takes what real clients send: quotes where there should be none and the other way round, any case, white space around "=" and
- * ",", empty list elements, unknown parameters. Refuses what could be read in two ways: a parameter given twice, an
- * unterminated string, control characters. Pure; slices over the value, or over the arena where escapes had to be resolved. */
+/* Digest credentials, challenges and Authentication-Info from text (RFC 3261 25.1, RFC 7616 3.3
+ * to 3.5, RFC 8760 2.7). Takes what real clients send: quotes where there should be none and the
+ * other way round, any case, white space around "=" and
+ * ",", empty list elements, unknown parameters. Refuses what could be read in two ways: a parameter
+ * given twice, an unterminated string, control characters. Pure; slices over the value, or over the
+ * arena where escapes had to be resolved. */
 #include "base/limits.h"
 #include "identity/identity_priv.h"
 
 enum param_id {
-    PARAM_UNKNOWN, PARAM_USERNAME, PARAM_USERNAME_EXT, PARAM_REALM, PARAM_NONCE, PARAM_URI, PARAM_RESPONSE,
-    PARAM_CNONCE, PARAM_OPAQUE, PARAM_QOP, PARAM_NC, PARAM_ALGORITHM, PARAM_USERHASH, PARAM_DOMAIN, PARAM_STALE,
-    PARAM_NEXTNONCE, PARAM_RSPAUTH, PARAM_N
+    PARAM_UNKNOWN,
+    PARAM_USERNAME,
+    PARAM_USERNAME_EXT,
+    PARAM_REALM,
+    PARAM_NONCE,
+    PARAM_URI,
+    PARAM_RESPONSE,
+    PARAM_CNONCE,
+    PARAM_OPAQUE,
+    PARAM_QOP,
+    PARAM_NC,
+    PARAM_ALGORITHM,
+    PARAM_USERHASH,
+    PARAM_DOMAIN,
+    PARAM_STALE,
+    PARAM_NEXTNONCE,
+    PARAM_RSPAUTH,
+    PARAM_N
 };
 
 static const struct str param_names[PARAM_N] = {
-    [PARAM_USERNAME] = {"username", 8}, [PARAM_USERNAME_EXT] = {"username*", 9},
-    [PARAM_REALM] = {"realm", 5},       [PARAM_NONCE] = {"nonce", 5},
-    [PARAM_URI] = {"uri", 3},           [PARAM_RESPONSE] = {"response", 8},
-    [PARAM_CNONCE] = {"cnonce", 6},     [PARAM_OPAQUE] = {"opaque", 6},
-    [PARAM_QOP] = {"qop", 3},           [PARAM_NC] = {"nc", 2},
-    [PARAM_ALGORITHM] = {"algorithm", 9}, [PARAM_USERHASH] = {"userhash", 8},
-    [PARAM_DOMAIN] = {"domain", 6},     [PARAM_STALE] = {"stale", 5},
-    [PARAM_NEXTNONCE] = {"nextnonce", 9}, [PARAM_RSPAUTH] = {"rspauth", 7},
+    [PARAM_USERNAME] = {"username", 8},
+    [PARAM_USERNAME_EXT] = {"username*", 9},
+    [PARAM_REALM] = {"realm", 5},
+    [PARAM_NONCE] = {"nonce", 5},
+    [PARAM_URI] = {"uri", 3},
+    [PARAM_RESPONSE] = {"response", 8},
+    [PARAM_CNONCE] = {"cnonce", 6},
+    [PARAM_OPAQUE] = {"opaque", 6},
+    [PARAM_QOP] = {"qop", 3},
+    [PARAM_NC] = {"nc", 2},
+    [PARAM_ALGORITHM] = {"algorithm", 9},
+    [PARAM_USERHASH] = {"userhash", 8},
+    [PARAM_DOMAIN] = {"domain", 6},
+    [PARAM_STALE] = {"stale", 5},
+    [PARAM_NEXTNONCE] = {"nextnonce", 9},
+    [PARAM_RSPAUTH] = {"rspauth", 7},
 };
 
 /* What was read of one value: by parameter, and the names that nobody knows (to see them twice). */
@@ -68,7 +93,8 @@ static void skip_space(struct reader *r)
         r->at++;
 }
 
-/* unq() of RFC 7616 3.3: quoting slashes off; a fold inside counts as one space (RFC 3261 25.1, LWS in quoted-string). */
+/* unq() of RFC 7616 3.3: quoting slashes off; a fold inside counts as one space (RFC 3261 25.1, LWS
+ * in quoted-string). */
 static int unquote(struct reader *r, struct str raw, struct str *ret)
 {
     char *p = arena_alloc(r->arena, raw.n + 1);
@@ -105,7 +131,8 @@ static int read_quoted(struct reader *r, struct str *ret)
         if (c == '\\') {
             plain = false;
             r->at++; /* what is escaped does not end the string */
-            if (r->at < r->all.n && ((unsigned char)r->all.p[r->at] < 0x20 || r->all.p[r->at] == 0x7f))
+            if (r->at < r->all.n &&
+                ((unsigned char)r->all.p[r->at] < 0x20 || r->all.p[r->at] == 0x7f))
                 return refuse(r, "a control character is escaped");
         } else if (c == '\r' || c == '\n') {
             plain = false;
@@ -159,8 +186,9 @@ static int params_add(struct reader *r, struct params *ps, struct str name, stru
     bool is_twice = ps->has[id];
 
     if (value.n > max || ++ps->n > LIMIT_DIGEST_PARAMS) {
-        reason_set(r->why, "digest-too-large", NULL, 400, "%.*s: more than %zu bytes, or more than %u parameters",
-                   STR_FMT(name), max, LIMIT_DIGEST_PARAMS);
+        reason_set(r->why, "digest-too-large", NULL, 400,
+                   "%.*s: more than %zu bytes, or more than %u parameters", STR_FMT(name), max,
+                   LIMIT_DIGEST_PARAMS);
         return ERR_LIMIT;
     }
     if (id != PARAM_UNKNOWN) {
@@ -172,7 +200,8 @@ static int params_add(struct reader *r, struct params *ps, struct str name, stru
         ps->unknown[ps->n_unknown++] = name; /* ps->n bounds it */
     }
     if (is_twice) {
-        reason_set(r->why, "digest-parameter-twice", "RFC 3261 25.1", 400, "%.*s stands there twice", STR_FMT(name));
+        reason_set(r->why, "digest-parameter-twice", "RFC 3261 25.1", 400,
+                   "%.*s stands there twice", STR_FMT(name));
         return ERR_SYNTAX;
     }
     return 0;
@@ -216,9 +245,10 @@ static int read_all(struct reader *r, struct params *ps, bool has_scheme)
         start = r->at;
         while (r->at < r->all.n && is_token(r->all.p[r->at]))
             r->at++;
-        if (!str_eq_nocase(str_make(r->all.p + start, r->at - start), STR("Digest")) || r->at >= r->all.n ||
-            !is_space(r->all.p[r->at])) {
-            reason_set(r->why, "auth-scheme-unknown", "RFC 3261 22.4", 400, "the scheme is not Digest");
+        if (!str_eq_nocase(str_make(r->all.p + start, r->at - start), STR("Digest")) ||
+            r->at >= r->all.n || !is_space(r->all.p[r->at])) {
+            reason_set(r->why, "auth-scheme-unknown", "RFC 3261 22.4", 400,
+                       "the scheme is not Digest");
             return ERR_UNSUPPORTED;
         }
     }
@@ -238,7 +268,8 @@ static int require(const struct params *ps, const enum param_id *ids, size_t n, 
 }
 
 /* RFC 7616 3.3: MD5 if absent. */
-static int algorithm_parse(const struct params *ps, enum digest_algo *ret, bool *ret_sess, struct reason *why)
+static int algorithm_parse(const struct params *ps, enum digest_algo *ret, bool *ret_sess,
+                           struct reason *why)
 {
     struct str s = ps->value[PARAM_ALGORITHM], head = s;
     const struct str sess = STR("-sess");
@@ -262,17 +293,21 @@ static int algorithm_parse(const struct params *ps, enum digest_algo *ret, bool 
     return ERR_UNSUPPORTED;
 }
 
-/* nc: eight hex digits (RFC 7616 3.5); fewer are taken, as the text that is hashed is the one that was sent. */
+/* nc: eight hex digits (RFC 7616 3.5); fewer are taken, as the text that is hashed is the one that
+ * was sent. */
 static int nc_parse(struct str s, uint32_t *ret, struct reason *why)
 {
     uint32_t v = 0;
 
     for (size_t i = 0; i < s.n; i++) {
         char c = str_lower(s.p[i]);
-        unsigned digit = c >= '0' && c <= '9' ? (unsigned)(c - '0') : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10 : 16;
+        unsigned digit = c >= '0' && c <= '9'   ? (unsigned)(c - '0')
+                         : c >= 'a' && c <= 'f' ? (unsigned)(c - 'a') + 10
+                                                : 16;
 
         if (digit == 16 || s.n > 8) {
-            reason_set(why, "digest-syntax", "RFC 7616 3.5", 400, "nc is not a number of eight hex digits");
+            reason_set(why, "digest-syntax", "RFC 7616 3.5", 400,
+                       "nc is not a number of eight hex digits");
             return ERR_SYNTAX;
         }
         v = v << 4 | digit;
@@ -308,7 +343,8 @@ static int username_ext(struct reader *r, struct str s, struct str *ret)
     return str_is_utf8(*ret) ? 0 : refuse(r, "username* is not UTF-8");
 }
 
-int digest_credentials_parse(struct arena *a, struct str value, struct digest_credentials *ret, struct reason *why)
+int digest_credentials_parse(struct arena *a, struct str value, struct digest_credentials *ret,
+                             struct reason *why)
 {
     static const enum param_id required[] = {PARAM_REALM, PARAM_NONCE, PARAM_URI, PARAM_RESPONSE};
     struct reader r = {.arena = a, .all = value, .why = why};
@@ -318,12 +354,14 @@ int digest_credentials_parse(struct arena *a, struct str value, struct digest_cr
     memset(&ps, 0, offsetof(struct params, unknown));
     ps.n = ps.n_unknown = 0;
     *ret = (struct digest_credentials){.algo = DIGEST_MD5};
-    if ((err = read_all(&r, &ps, true)) != 0 || (err = require(&ps, required, ARRAY_LEN(required), why)) != 0)
+    if ((err = read_all(&r, &ps, true)) != 0 ||
+        (err = require(&ps, required, ARRAY_LEN(required), why)) != 0)
         return err;
     if (ps.has[PARAM_USERNAME] == ps.has[PARAM_USERNAME_EXT])
         return refuse(&r, "username and username*: one of them is needed, not both");
     ret->username = ps.value[PARAM_USERNAME];
-    if (ps.has[PARAM_USERNAME_EXT] && (err = username_ext(&r, ps.value[PARAM_USERNAME_EXT], &ret->username)) != 0)
+    if (ps.has[PARAM_USERNAME_EXT] &&
+        (err = username_ext(&r, ps.value[PARAM_USERNAME_EXT], &ret->username)) != 0)
         return err;
     ret->realm = ps.value[PARAM_REALM];
     ret->nonce = ps.value[PARAM_NONCE];
@@ -340,7 +378,8 @@ int digest_credentials_parse(struct arena *a, struct str value, struct digest_cr
     return algorithm_parse(&ps, &ret->algo, &ret->sess, why);
 }
 
-int digest_challenge_parse(struct arena *a, struct str value, struct digest_challenge *ret, struct reason *why)
+int digest_challenge_parse(struct arena *a, struct str value, struct digest_challenge *ret,
+                           struct reason *why)
 {
     static const enum param_id required[] = {PARAM_REALM, PARAM_NONCE};
     struct reader r = {.arena = a, .all = value, .why = why};
@@ -351,7 +390,8 @@ int digest_challenge_parse(struct arena *a, struct str value, struct digest_chal
     memset(&ps, 0, offsetof(struct params, unknown));
     ps.n = ps.n_unknown = 0;
     *ret = (struct digest_challenge){.algo = DIGEST_MD5};
-    if ((err = read_all(&r, &ps, true)) != 0 || (err = require(&ps, required, ARRAY_LEN(required), why)) != 0)
+    if ((err = read_all(&r, &ps, true)) != 0 ||
+        (err = require(&ps, required, ARRAY_LEN(required), why)) != 0)
         return err;
     ret->realm = ps.value[PARAM_REALM];
     ret->nonce = ps.value[PARAM_NONCE];
@@ -359,7 +399,8 @@ int digest_challenge_parse(struct arena *a, struct str value, struct digest_chal
     ret->domain = ps.value[PARAM_DOMAIN];
     ret->stale = str_eq_nocase(ps.value[PARAM_STALE], STR("true"));
     ret->userhash = str_eq_nocase(ps.value[PARAM_USERHASH], STR("true"));
-    for (rest = ps.value[PARAM_QOP]; rest.p;) { /* options that we do not know are passed over (RFC 7616 3.3) */
+    for (rest = ps.value[PARAM_QOP];
+         rest.p;) { /* options that we do not know are passed over (RFC 7616 3.3) */
         rest = str_cut(rest, ',', &option);
         option = str_trim(option);
         ret->qop_auth |= str_eq_nocase(option, STR("auth"));
@@ -367,14 +408,16 @@ int digest_challenge_parse(struct arena *a, struct str value, struct digest_chal
     }
     if ((err = algorithm_parse(&ps, &ret->algo, &ret->sess, why)) != 0)
         return err;
-    if (ps.has[PARAM_QOP] && !ret->qop_auth && !ret->qop_auth_int && str_trim(ps.value[PARAM_QOP]).n) {
+    if (ps.has[PARAM_QOP] && !ret->qop_auth && !ret->qop_auth_int &&
+        str_trim(ps.value[PARAM_QOP]).n) {
         reason_set(why, "digest-qop-unknown", "RFC 7616 3.3", 0, "no qop that is known is offered");
         return ERR_UNSUPPORTED;
     }
     return 0;
 }
 
-int digest_info_parse(struct arena *a, struct str value, struct digest_info *ret, struct reason *why)
+int digest_info_parse(struct arena *a, struct str value, struct digest_info *ret,
+                      struct reason *why)
 {
     struct reader r = {.arena = a, .all = value, .why = why};
     struct params ps;

@@ -1,7 +1,7 @@
-/* Hash functions of digest authentication (RFC 7616 3.2), fast for short texts: the algorithms are fetched from OpenSSL once per
- * process, and each thread keeps one context for each of them, freed when the thread ends. (SHA-256 of 64 bytes with
- * OpenSSL 3.0.22: 390 ns by EVP_Digest, 150 ns with a kept context.)
- * Any thread; nothing is shared but the fetched algorithms, which are constant. */
+/* Hash functions of digest authentication (RFC 7616 3.2), fast for short texts: the algorithms are
+ * fetched from OpenSSL once per process, and each thread keeps one context for each of them, freed
+ * when the thread ends. (SHA-256 of 64 bytes with OpenSSL 3.0.22: 390 ns by EVP_Digest, 150 ns with
+ * a kept context.) Any thread; nothing is shared but the fetched algorithms, which are constant. */
 #include "base/fault.h"
 #include "base/secret.h"
 #include "identity/identity_priv.h"

@@ -1,10 +1,12 @@
-/* What the files of identity share: hashing with contexts that each thread keeps, and the MAC of nonces. */
+/* What the files of identity share: hashing with contexts that each thread keeps, and the MAC of
+ * nonces. */
 #ifndef IDENTITY_IDENTITY_PRIV_H
 #define IDENTITY_IDENTITY_PRIV_H
 
 #include "identity/digest.h"
 
-/* Text is gathered here and given to OpenSSL in one call: its calls cost more than hashing a short line. */
+/* Text is gathered here and given to OpenSSL in one call: its calls cost more than hashing a short
+ * line. */
 struct hash {
     enum digest_algo algo;
     bool started, failed;

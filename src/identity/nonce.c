@@ -1,11 +1,12 @@
-/* Nonces that the server recognises without having kept them (RFC 7616 5.4), and the window that accepts each of their counts
- * once (5.5).
+/* Nonces that the server recognises without having kept them (RFC 7616 5.4), and the window that
+ * accepts each of their counts once (5.5).
  *
- * A nonce is 33 bytes, 44 letters of base64url: version, time (8), id (8), MAC (16). The MAC is SipHash-2-4 with a key of 128 bits
- * and a tag of 128: made for short inputs under a key that only we have, and 70 ns where HMAC-SHA-256 by OpenSSL 3.0 takes 1070 in
- * one call (200 only with a context kept for each thread and key); a registration needs it twice. What it protects is freshness:
- * who forged a nonce would still have to know a password. The second half of the 32-byte key is hashed first, so that none of it
- * is unused.
+ * A nonce is 33 bytes, 44 letters of base64url: version, time (8), id (8), MAC (16). The MAC is
+ * SipHash-2-4 with a key of 128 bits and a tag of 128: made for short inputs under a key that only
+ * we have, and 70 ns where HMAC-SHA-256 by OpenSSL 3.0 takes 1070 in one call (200 only with a
+ * context kept for each thread and key); a registration needs it twice. What it protects is
+ * freshness: who forged a nonce would still have to know a password. The second half of the 32-byte
+ * key is hashed first, so that none of it is unused.
  *
  * Nonces are pure and for any thread; a replay window belongs to one thread. */
 #include "base/mem.h"
@@ -17,7 +18,8 @@
 #define NONCE_MAC_AT 17
 #define NONCE_BYTES 33
 
-/* ---- SipHash-2-4 with a 128-bit result (Aumasson, Bernstein 2012; the longer tag is in their reference code) ---- */
+/* ---- SipHash-2-4 with a 128-bit result (Aumasson, Bernstein 2012; the longer tag is in their
+ * reference code) ---- */
 
 struct mac {
     uint64_t v[4];
@@ -67,8 +69,8 @@ static void mac_start(struct mac *m, const uint8_t key[16])
 {
     uint64_t k0 = load64(key), k1 = load64(key + 8);
 
-    *m = (struct mac){.v = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du ^ 0xee, k0 ^ 0x6c7967656e657261u,
-                            k1 ^ 0x7465646279746573u}};
+    *m = (struct mac){.v = {k0 ^ 0x736f6d6570736575u, k1 ^ 0x646f72616e646f6du ^ 0xee,
+                            k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u}};
 }
 
 static void mac_add(struct mac *m, const void *bytes, size_t n)
@@ -124,7 +126,8 @@ void identity_siphash128(const uint8_t key[16], const void *p, size_t n, uint8_t
 
 /* ---- nonces ---- */
 
-static void nonce_mac(const uint8_t key[32], const uint8_t *head, struct str realm, struct str binding, uint8_t ret[16])
+static void nonce_mac(const uint8_t key[32], const uint8_t *head, struct str realm,
+                      struct str binding, uint8_t ret[16])
 {
     struct mac m;
 
@@ -137,8 +140,8 @@ static void nonce_mac(const uint8_t key[32], const uint8_t *head, struct str rea
     secret_wipe(&m, sizeof(m));
 }
 
-int digest_nonce_make(const struct digest_nonce_key *key, uint64_t now_s, uint64_t random_id, struct str realm,
-                      struct str binding, char ret[DIGEST_NONCE_TEXT_MAX])
+int digest_nonce_make(const struct digest_nonce_key *key, uint64_t now_s, uint64_t random_id,
+                      struct str realm, struct str binding, char ret[DIGEST_NONCE_TEXT_MAX])
 {
     uint8_t bytes[NONCE_BYTES] = {NONCE_VERSION};
     uint64_t time = htobe64(now_s), id = htobe64(random_id);
@@ -157,7 +160,8 @@ static bool key_is_set(const uint8_t key[32])
     return !secret_bytes_eq(key, zeros, sizeof(zeros));
 }
 
-static bool nonce_is_by(const uint8_t key[32], const uint8_t *bytes, struct str realm, struct str binding)
+static bool nonce_is_by(const uint8_t key[32], const uint8_t *bytes, struct str realm,
+                        struct str binding)
 {
     uint8_t mac[16];
 
@@ -165,8 +169,9 @@ static bool nonce_is_by(const uint8_t key[32], const uint8_t *bytes, struct str 
     return secret_bytes_eq(mac, bytes + NONCE_MAC_AT, sizeof(mac));
 }
 
-int digest_nonce_check(const struct digest_nonce_key *key, uint64_t now_s, uint64_t max_age_s, struct str realm,
-                       struct str binding, struct str nonce, struct digest_nonce_info *ret, struct reason *why)
+int digest_nonce_check(const struct digest_nonce_key *key, uint64_t now_s, uint64_t max_age_s,
+                       struct str realm, struct str binding, struct str nonce,
+                       struct digest_nonce_info *ret, struct reason *why)
 {
     uint8_t bytes[NONCE_BYTES];
     uint64_t word;
@@ -177,7 +182,8 @@ int digest_nonce_check(const struct digest_nonce_key *key, uint64_t now_s, uint6
         bytes[0] != NONCE_VERSION ||
         (!(key_is_set(key->now) && nonce_is_by(key->now, bytes, realm, binding)) &&
          !(key_is_set(key->before) && nonce_is_by(key->before, bytes, realm, binding)))) {
-        reason_set(why, "digest-nonce-foreign", "RFC 7616 5.4", 401, "not a nonce of ours, or made for another connection");
+        reason_set(why, "digest-nonce-foreign", "RFC 7616 5.4", 401,
+                   "not a nonce of ours, or made for another connection");
         return ERR_REFUSED;
     }
     memcpy(&word, bytes + 1, 8);
@@ -198,7 +204,7 @@ int digest_nonce_check(const struct digest_nonce_key *key, uint64_t now_s, uint6
 
 struct entry {
     uint64_t id, issued_s;
-    uint64_t seen;         /* bit i: count highest - i was used */
+    uint64_t seen; /* bit i: count highest - i was used */
     uint32_t highest;
     uint32_t next_in_slot;
     uint32_t older, newer; /* in order of last use */
@@ -211,7 +217,8 @@ struct digest_replay {
     uint32_t n, max;
     uint32_t oldest, newest;
     bool has_forgotten;
-    uint64_t forgotten_s; /* nonces issued up to this second and not in the table may have been in it */
+    uint64_t
+        forgotten_s; /* nonces issued up to this second and not in the table may have been in it */
 };
 
 struct digest_replay *digest_replay_new(size_t max_nonces)
@@ -225,7 +232,8 @@ struct digest_replay *digest_replay_new(size_t max_nonces)
     while (r->n_slots < r->max)
         r->n_slots *= 2;
     r->entries = mem_zalloc_array(r->max, sizeof(*r->entries));
-    r->slots = mem_zalloc_array(r->n_slots, sizeof(*r->slots)); /* index + 1; zero pages cost nothing until they are used */
+    r->slots = mem_zalloc_array(
+        r->n_slots, sizeof(*r->slots)); /* index + 1; zero pages cost nothing until they are used */
     r->oldest = r->newest = NONE;
     if (!r->entries || !r->slots) {
         digest_replay_free(r);
@@ -338,7 +346,11 @@ int digest_replay_check(struct digest_replay *r, const struct digest_nonce_info 
         return ERR_TIMEOUT;
     e = entry_take(r);
     slot = slot_of(r, nonce->id);
-    *e = (struct entry){.id = nonce->id, .issued_s = nonce->issued_s, .seen = 1, .highest = nc, .next_in_slot = *slot};
+    *e = (struct entry){.id = nonce->id,
+                        .issued_s = nonce->issued_s,
+                        .seen = 1,
+                        .highest = nc,
+                        .next_in_slot = *slot};
     *slot = (uint32_t)(e - r->entries) + 1;
     age_append(r, e);
     return 0;

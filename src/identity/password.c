@@ -1,30 +1,39 @@
-/* Which passwords may be set. Whoever sees one digest answer can try passwords against it at leisure (RFC 7616 5.1, 5.7), so what can
- * be guessed is refused: the measure is what is left when everything predictable is taken away. Pure. */
+/* Which passwords may be set. Whoever sees one digest answer can try passwords against it at
+ * leisure (RFC 7616 5.1, 5.7), so what can be guessed is refused: the measure is what is left when
+ * everything predictable is taken away. Pure. */
 #include "identity/identity_priv.h"
 
 #define PASSWORD_CHARS_MIN 12
 #define PASSWORD_CHARS_PHRASE 20 /* so many may be of fewer kinds */
 #define PASSWORD_BYTES_MAX 128
-#define PASSWORD_LEFT_MIN 8      /* not predictable */
+#define PASSWORD_LEFT_MIN 8 /* not predictable */
 #define PASSWORD_DIFFERENT_MIN 6
-#define RUN_MIN 3                /* "abc", "321", "zzz", "qwe" */
+#define RUN_MIN 3 /* "abc", "321", "zzz", "qwe" */
 
-/* Compared in lower case and with the usual digits and signs read as letters. Whole passwords of the usual lists are shorter than
- * the minimum; these are the parts that longer ones are made of. */
+/* Compared in lower case and with the usual digits and signs read as letters. Whole passwords of
+ * the usual lists are shorter than the minimum; these are the parts that longer ones are made of.
+ */
 static const char *const common[] = {
-    "password", "passwort", "passwd", "passw", "kennwort", "secret", "geheim", "welcome", "willkommen", "letmein", "iloveyou",
-    "monkey", "dragon", "sunshine", "princess", "football", "baseball", "master", "shadow", "superman", "batman", "michael",
-    "jennifer", "trustno", "whatever", "freedom", "login", "admin", "administrator", "root", "guest", "default", "changeme",
-    "change", "access", "hello", "hallo", "test", "temp", "user", "phone", "telefon", "voip", "asterisk", "kamailio", "sip",
-    "sallyport", "company", "firma", "summer", "sommer", "winter", "spring", "autumn", "herbst", "monday", "montag", "january",
-    "februar", "march", "april", "august", "september", "oktober", "october", "november", "december", "dezember", "hunter",
-    "ninja", "mustang", "harley", "ranger", "thomas", "charlie", "andrew", "daniel", "jordan", "killer", "soccer", "hockey",
-    "cheese", "pepper", "ginger", "cookie", "banana", "computer", "internet", "server", "abc", "qwerty", "qwertz", "azerty",
+    "password",      "passwort",   "passwd",   "passw",    "kennwort",  "secret",   "geheim",
+    "welcome",       "willkommen", "letmein",  "iloveyou", "monkey",    "dragon",   "sunshine",
+    "princess",      "football",   "baseball", "master",   "shadow",    "superman", "batman",
+    "michael",       "jennifer",   "trustno",  "whatever", "freedom",   "login",    "admin",
+    "administrator", "root",       "guest",    "default",  "changeme",  "change",   "access",
+    "hello",         "hallo",      "test",     "temp",     "user",      "phone",    "telefon",
+    "voip",          "asterisk",   "kamailio", "sip",      "sallyport", "company",  "firma",
+    "summer",        "sommer",     "winter",   "spring",   "autumn",    "herbst",   "monday",
+    "montag",        "january",    "februar",  "march",    "april",     "august",   "september",
+    "oktober",       "october",    "november", "december", "dezember",  "hunter",   "ninja",
+    "mustang",       "harley",     "ranger",   "thomas",   "charlie",   "andrew",   "daniel",
+    "jordan",        "killer",     "soccer",   "hockey",   "cheese",    "pepper",   "ginger",
+    "cookie",        "banana",     "computer", "internet", "server",    "abc",      "qwerty",
+    "qwertz",        "azerty",
 };
 
 /* Keys that lie side by side, as they are typed. */
-static const char *const rows[] = {"qwertyuiop", "qwertzuiop", "asdfghjkl", "zxcvbnm", "yxcvbnm", "azertyuiop", "1qaz2wsx3edc",
-                                   "1234567890", "!@#$%^&*()", "!\"$%&/()="};
+static const char *const rows[] = {"qwertyuiop", "qwertzuiop", "asdfghjkl",    "zxcvbnm",
+                                   "yxcvbnm",    "azertyuiop", "1qaz2wsx3edc", "1234567890",
+                                   "!@#$%^&*()", "!\"$%&/()="};
 
 struct text {
     size_t n;
@@ -62,7 +71,8 @@ static bool is_beside(const char *row, char a, char b)
     return p && q && (q == p + 1 || p == q + 1);
 }
 
-/* Does b carry on from a: the same, the next or the one before in the alphabet, or beside it on the keyboard? */
+/* Does b carry on from a: the same, the next or the one before in the alphabet, or beside it on the
+ * keyboard? */
 static bool is_run(char a, char b)
 {
     if (b == a || b == a + 1 || b == a - 1)
@@ -93,13 +103,14 @@ static void mark_years(struct text *t)
     for (size_t i = 0; i + 4 <= t->n; i++) {
         const char *p = t->lower + i;
 
-        if (((p[0] == '1' && p[1] == '9') || (p[0] == '2' && p[1] == '0')) && p[2] >= '0' && p[2] <= '9' && p[3] >= '0' &&
-            p[3] <= '9')
+        if (((p[0] == '1' && p[1] == '9') || (p[0] == '2' && p[1] == '0')) && p[2] >= '0' &&
+            p[2] <= '9' && p[3] >= '0' && p[3] <= '9')
             memset(t->is_guessable + i, true, 4);
     }
 }
 
-/* The words of a name: "alice.smith", "pbx.example.com" fall into parts at what is no letter and no digit. */
+/* The words of a name: "alice.smith", "pbx.example.com" fall into parts at what is no letter and no
+ * digit. */
 static void mark_name(struct text *t, struct str name)
 {
     size_t start = 0;
@@ -165,7 +176,8 @@ static int weak(struct reason *why, const char *what)
     return ERR_REFUSED;
 }
 
-int digest_password_check(struct str user, struct str domain, struct str password, struct reason *why)
+int digest_password_check(struct str user, struct str domain, struct str password,
+                          struct reason *why)
 {
     struct text t = {.n = password.n};
     size_t n, different;
@@ -184,7 +196,8 @@ int digest_password_check(struct str user, struct str domain, struct str passwor
     if (n < PASSWORD_CHARS_MIN)
         return weak(why, "shorter than 12 characters");
     if (n < PASSWORD_CHARS_PHRASE && kinds(password) < 3)
-        return weak(why, "mix three of small letters, capitals, digits and signs, or take 20 characters or more");
+        return weak(why, "mix three of small letters, capitals, digits and signs, or take 20 "
+                         "characters or more");
     mark_runs(&t);
     mark_years(&t);
     mark_name(&t, user);
@@ -194,7 +207,8 @@ int digest_password_check(struct str user, struct str domain, struct str passwor
         mark_word(&t, t.letters, str_z(common[i]));
     }
     if (chars_left(&t, &different) < PASSWORD_LEFT_MIN)
-        return weak(why, "too much of it can be guessed: names, common words, years, runs like abc or 123");
+        return weak(
+            why, "too much of it can be guessed: names, common words, years, runs like abc or 123");
     if (different < PASSWORD_DIFFERENT_MIN)
         return weak(why, "fewer than 6 different characters");
     return 0;

@@ -1,12 +1,14 @@
-/* Store: users and registrations that outlive the process. One interface; the embedded implementation is SQLite
- * (store/sqlite.c). Calls never wait for it: reading happens at start, writing is queued (bounded) and done by one thread of
- * the store's, in batches. When the store cannot write (read-only, full) changes stay queued and are tried again, newer ones
- * replace older ones of the same key, and store_health says so; what is in memory keeps working.
+/* Store: users and registrations that outlive the process. One interface; the embedded
+ * implementation is SQLite (store/sqlite.c). Calls never wait for it: reading happens at start,
+ * writing is queued (bounded) and done by one thread of the store's, in batches. When the store
+ * cannot write (read-only, full) changes stay queued and are tried again, newer ones replace older
+ * ones of the same key, and store_health says so; what is in memory keeps working.
  *
  * Passwords are kept as digest HA1 hashes only. */
 #ifndef STORE_STORE_H
 #define STORE_STORE_H
 
+#include "base/arena.h"
 #include "base/err.h"
 #include "base/reason.h"
 #include "base/str.h"
@@ -15,20 +17,20 @@ struct store;
 
 #define STORE_HA1_N 3 /* order of enum digest_algo: MD5, SHA-256, SHA-512-256 */
 struct store_user {
-    struct str aor;    /* "sip:alice@example.com", the key */
-    struct str username, realm; /* digest */
+    struct str aor;               /* "sip:alice@example.com", the key */
+    struct str username, realm;   /* digest */
     uint8_t ha1_len[STORE_HA1_N]; /* 0: not there */
     uint8_t ha1[STORE_HA1_N][32];
-    bool allow_md5;    /* challenge with MD5 and nothing else */
+    bool allow_md5; /* challenge with MD5 and nothing else */
     bool disabled;
 };
 
 /* One binding (RFC 3261 10.3, RFC 5626 6). All text is what the registrar needs to rebuild it. */
 struct store_binding {
     struct str aor;
-    struct str key;      /* unique within the AOR: instance+reg-id, or the contact URI */
-    struct str contact;  /* the Contact value: <uri>;params */
-    struct str path;     /* Path values as received, comma separated; may be empty */
+    struct str key;     /* unique within the AOR: instance+reg-id, or the contact URI */
+    struct str contact; /* the Contact value: <uri>;params */
+    struct str path;    /* Path values as received, comma separated; may be empty */
     struct str call_id;
     uint32_t cseq;
     uint32_t q_milli;    /* 0..1000 */
@@ -36,35 +38,55 @@ struct store_binding {
     struct str instance; /* +sip.instance, may be empty */
     uint64_t expires_s;  /* wall clock */
     uint64_t registered_s;
+    uint64_t gruu_epoch; /* which temporary GRUUs are valid (edge/location.c); 0: none */
     struct str source;   /* "transport address" for people */
     uint8_t transport;   /* enum transport */
     uint8_t secure;      /* came over TLS all the way that we see */
     uint16_t listener;
-    struct str remote;   /* address of a datagram binding: usable again after a restart; empty for connections */
+    struct str remote; /* address of a datagram binding: usable again after a restart; empty for
+                          connections */
+    struct str local;  /* and our side of it */
     struct str user_agent;
 };
 
-/* Opens or creates; runs migrations. The file is made with mode 0600. */
+/* Opens or creates; runs migrations. The file is made with mode 0600; one that others may read is
+ * refused (ERR_REFUSED), as is one of a newer version or of another program. A file that exists and
+ * cannot be written is opened all the same, as it can be read and may become writable later:
+ * store_health says so. read_only: for looking at it beside a running daemon. */
 MUST_USE int store_open(const char *file, bool read_only, struct store **ret, struct reason *why);
-void store_close(struct store *s); /* writes what is queued (at most 5 s), then closes */
+void store_close(
+    struct store *s); /* writes what is queued (at most 5 s), then closes; NULL is fine */
 
-/* Reading, at start only (blocking). Rows are valid during the callback; return negative to stop. */
-MUST_USE int store_each_user(struct store *s, int (*fn)(void *arg, const struct store_user *u), void *arg);
-MUST_USE int store_each_binding(struct store *s, int (*fn)(void *arg, const struct store_binding *b), void *arg);
+/* Reading, at start only (blocking). Rows are valid during the callback, which must not call the
+ * store except to queue; return negative to stop, it is handed back. */
+MUST_USE int store_each_user(struct store *s, int (*fn)(void *arg, const struct store_user *u),
+                             void *arg);
+MUST_USE int store_each_binding(struct store *s,
+                                int (*fn)(void *arg, const struct store_binding *b), void *arg);
 
-/* Queue a change; copies. Any thread. ERR_LIMIT only if the bounded queue is full even after replacing. */
+/* Queue a change; copies. Any thread. ERR_LIMIT only if the bounded queue is full even after
+ * replacing. */
 MUST_USE int store_put_binding(struct store *s, const struct store_binding *b);
 MUST_USE int store_del_binding(struct store *s, struct str aor, struct str key);
 
-/* Watches for users changed by the command line tool (another process): `fn` runs on the store's thread within about 2 s of the
- * change; `deleted` rows carry the aor only. */
-void store_watch_users(struct store *s, void (*fn)(void *arg, const struct store_user *u, bool deleted), void *arg);
+/* Watches for users changed by the command line tool (another process) since store_each_user: `fn`
+ * runs on the store's thread within about 2 s of the change; `deleted` rows carry the aor only.
+ * NULL ends it: afterwards `fn` does not run any more. One daemon per store: it also clears the
+ * list of changes. ERR_NOMEM: no thread could be started. */
+MUST_USE int store_watch_users(struct store *s,
+                               void (*fn)(void *arg, const struct store_user *u, bool deleted),
+                               void *arg);
 
-/* For the command line tool (blocking, own process). Put replaces. ERR_NOTFOUND from del. Many: inside store_begin/commit. */
+/* For the command line tool (blocking, own process). Put replaces. Many: inside store_begin/commit.
+ * ERR_NOTFOUND from del and get; ERR_AGAIN: another process is writing for longer than 5 s. Text
+ * that get returns lives in the arena. */
 MUST_USE int store_put_user(struct store *s, const struct store_user *u, struct reason *why);
+MUST_USE int store_get_user(struct store *s, struct arena *a, struct str aor,
+                            struct store_user *ret, struct reason *why);
 MUST_USE int store_del_user(struct store *s, struct str aor, struct reason *why);
 MUST_USE int store_begin(struct store *s, struct reason *why);
 MUST_USE int store_commit(struct store *s, struct reason *why);
+void store_rollback(struct store *s);
 
 struct store_health {
     bool writable;

@@ -1,13 +1,14 @@
-/* Digest credentials, challenges, Authentication-Info, nonces and passwords from any bytes: nothing may be read outside of them, what is
- * built from what was parsed must parse to the same, and no nonce may pass that we have not made. */
+/* Digest credentials, challenges, Authentication-Info, nonces and passwords from any bytes: nothing
+ * may be read outside of them, what is built from what was parsed must parse to the same, and no
+ * nonce may pass that we have not made. */
 #include "base/limits.h"
 #include "identity/digest.h"
 #include <stdlib.h>
 
-#define CHECK(x)                                                                                      \
-    do {                                                                                              \
-        if (!(x))                                                                                     \
-            abort();                                                                                  \
+#define CHECK(x)                                                                                   \
+    do {                                                                                           \
+        if (!(x))                                                                                  \
+            abort();                                                                               \
     } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -25,8 +26,9 @@ static bool is_clean(struct str s)
 
 static void check_credentials(struct arena *a, struct str s)
 {
-    static const struct digest_ha1 ha1[] = {
-        {.algo = DIGEST_MD5, .n = 16}, {.algo = DIGEST_SHA256, .n = 32}, {.algo = DIGEST_SHA512_256, .n = 32}};
+    static const struct digest_ha1 ha1[] = {{.algo = DIGEST_MD5, .n = 16},
+                                            {.algo = DIGEST_SHA256, .n = 32},
+                                            {.algo = DIGEST_SHA512_256, .n = 32}};
     struct digest_credentials c;
     struct reason why = {0};
     char hex[2 * DIGEST_BYTES_MAX + 1];
@@ -37,7 +39,8 @@ static void check_credentials(struct arena *a, struct str s)
         return;
     CHECK(c.algo < DIGEST_ALGO_N && c.nc_text.n <= 8 && c.uri.n <= LIMIT_URI_BYTES);
     CHECK(c.username.n <= LIMIT_DIGEST_VALUE_BYTES && c.nonce.n <= LIMIT_DIGEST_VALUE_BYTES);
-    CHECK(is_clean(c.username) && is_clean(c.realm) && is_clean(c.nonce) && is_clean(c.opaque) && is_clean(c.uri));
+    CHECK(is_clean(c.username) && is_clean(c.realm) && is_clean(c.nonce) && is_clean(c.opaque) &&
+          is_clean(c.uri));
     for (size_t i = 0; i < DIGEST_ALGO_N; i++) {
         why = (struct reason){0};
         if (digest_check(&c, &ha1[i], STR("REGISTER"), s, &why) == ERR_REFUSED)
@@ -72,9 +75,15 @@ static void check_answer(struct arena *a, struct str s)
     struct digest_ha1 ha1;
     struct reason why = {0};
     struct sbuf b = sbuf_make(text, sizeof(text));
-    struct digest_answer_args args = {.challenge = &ch, .username = STR("a\"b\\c"), .method = STR("INVITE"),
-                                      .uri = STR("sip:x@y"), .body = STR("v=0"), .cnonce = STR("c\"d"), .ha1 = &ha1,
-                                      .nc = 17, .prefer_int = s.n % 2};
+    struct digest_answer_args args = {.challenge = &ch,
+                                      .username = STR("a\"b\\c"),
+                                      .method = STR("INVITE"),
+                                      .uri = STR("sip:x@y"),
+                                      .body = STR("v=0"),
+                                      .cnonce = STR("c\"d"),
+                                      .ha1 = &ha1,
+                                      .nc = 17,
+                                      .prefer_int = s.n % 2};
 
     if (digest_challenge_parse(a, s, &ch, &why) != 0)
         return;
@@ -100,7 +109,8 @@ static void check_info(struct arena *a, struct str s)
     i.qop = i.nc_text = STR_NULL; /* are built without quotes, so must be tokens */
     digest_info_build(&b, &i);
     CHECK(!b.overflow && digest_info_parse(a, sbuf_get(&b), &j, &why) == 0);
-    CHECK(str_eq(i.nextnonce, j.nextnonce) && str_eq(i.rspauth, j.rspauth) && str_eq(i.cnonce, j.cnonce));
+    CHECK(str_eq(i.nextnonce, j.nextnonce) && str_eq(i.rspauth, j.rspauth) &&
+          str_eq(i.cnonce, j.cnonce));
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
@@ -117,7 +127,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     check_answer(a, s);
     check_info(a, s);
     CHECK(digest_nonce_check(&key, 1000, 60, STR("r"), STR("b"), s, &info, NULL) == ERR_REFUSED);
-    (void)!digest_password_check(str_make(s.p, n / 4), str_make(s.p + n / 4, n / 4), str_make(s.p + n / 2, n - n / 2), NULL);
+    (void)!digest_password_check(str_make(s.p, n / 4), str_make(s.p + n / 4, n / 4),
+                                 str_make(s.p + n / 2, n - n / 2), NULL);
     arena_free(a);
     return 0;
 }

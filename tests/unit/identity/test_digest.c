@@ -1,8 +1,8 @@
-/* Digest authentication against the examples of the RFCs, against values made with another implementation (Python's hashlib),
- * and against what real clients and attackers send. */
-#include "check.h"
+/* Digest authentication against the examples of the RFCs, against values made with another
+ * implementation (Python's hashlib), and against what real clients and attackers send. */
 #include "base/buf.h"
 #include "base/limits.h"
+#include "check.h"
 #include "identity/identity_priv.h"
 #include "oom.h"
 #include <openssl/crypto.h>
@@ -51,7 +51,8 @@ static int parse_err(const char *text, const char *code)
     return err;
 }
 
-static struct digest_ha1 ha1_of(enum digest_algo a, const char *user, const char *realm, const char *password)
+static struct digest_ha1 ha1_of(enum digest_algo a, const char *user, const char *realm,
+                                const char *password)
 {
     struct digest_ha1 h;
 
@@ -59,7 +60,8 @@ static struct digest_ha1 ha1_of(enum digest_algo a, const char *user, const char
     return h;
 }
 
-static void check_ok(const char *text, const struct digest_ha1 *ha1, const char *method, const char *body)
+static void check_ok(const char *text, const struct digest_ha1 *ha1, const char *method,
+                     const char *body)
 {
     struct digest_credentials c = parse_ok(text);
     struct reason why = {0};
@@ -81,13 +83,16 @@ static void test_rfc7616_sha256_and_md5(void **state)
     struct digest_ha1 sha = ha1_of(DIGEST_SHA256, "Mufasa", realm, "Circle of Life");
 
     (void)state;
-    check_ok("Digest username=\"Mufasa\",\r\n    realm=\"http-auth@example.org\",\r\n    uri=\"/dir/index.html\",\r\n"
-             "    algorithm=MD5,\r\n    nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\",\r\n    nc=00000001,\r\n"
+    check_ok("Digest username=\"Mufasa\",\r\n    realm=\"http-auth@example.org\",\r\n    "
+             "uri=\"/dir/index.html\",\r\n"
+             "    algorithm=MD5,\r\n    "
+             "nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\",\r\n    nc=00000001,\r\n"
              "    cnonce=\"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ\",\r\n    qop=auth,\r\n"
              "    response=\"8ca523f5e9506fed4657c9700eebdbec\",\r\n"
              "    opaque=\"FQhe/qaU925kfnzjCev0ciny7QMkPqMAFRtzCUYo5tdS\"",
              &md5, "GET", "");
-    check_ok("Digest username=\"Mufasa\", realm=\"http-auth@example.org\", uri=\"/dir/index.html\", algorithm=SHA-256, "
+    check_ok("Digest username=\"Mufasa\", realm=\"http-auth@example.org\", "
+             "uri=\"/dir/index.html\", algorithm=SHA-256, "
              "nonce=\"7ypf/xlj9XXwfDPEoM4URrv/xwf94BcCAzFZH4GiTo0v\", nc=00000001, "
              "cnonce=\"f2/wE4q74E6zIJEtWaHKaf5wv/H5QzzpXusqGemxURZJ\", qop=auth, "
              "response=\"753927fa0e85d155564e2e272a28d1802ca10daf4496794697cf8db5856cb6c1\", "
@@ -95,10 +100,12 @@ static void test_rfc7616_sha256_and_md5(void **state)
              &sha, "GET", "");
 }
 
-/* RFC 7616 3.9.2 with its erratum 4897 (the printed values were made with another function than SHA-512/256). */
+/* RFC 7616 3.9.2 with its erratum 4897 (the printed values were made with another function than
+ * SHA-512/256). */
 static void test_rfc7616_sha512_256(void **state)
 {
-    struct digest_ha1 ha1 = ha1_of(DIGEST_SHA512_256, "J\xc3\xa4s\xc3\xb8n Doe", "api@example.org", "Secret, or not?");
+    struct digest_ha1 ha1 =
+        ha1_of(DIGEST_SHA512_256, "J\xc3\xa4s\xc3\xb8n Doe", "api@example.org", "Secret, or not?");
     struct digest_credentials c;
     struct digest_challenge ch;
     struct reason why;
@@ -106,25 +113,34 @@ static void test_rfc7616_sha512_256(void **state)
     struct sbuf b = sbuf_make(text, sizeof(text));
 
     (void)state;
-    check_ok("Digest username*=UTF-8''J%C3%A4s%C3%B8n%20Doe, realm=\"api@example.org\", uri=\"/doe.json\", "
-             "algorithm=SHA-512-256, nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", nc=00000001, "
+    check_ok("Digest username*=UTF-8''J%C3%A4s%C3%B8n%20Doe, realm=\"api@example.org\", "
+             "uri=\"/doe.json\", "
+             "algorithm=SHA-512-256, nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", "
+             "nc=00000001, "
              "cnonce=\"NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v\", qop=auth, "
              "response=\"3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5\", "
              "opaque=\"HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS\", userhash=false",
              &ha1, "GET", "");
     /* the client's side, with its name hashed */
-    check_err(digest_challenge_parse(arena,
-                                     STR("Digest realm=\"api@example.org\", qop=\"auth\", algorithm=SHA-512-256, "
-                                         "nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", "
-                                         "opaque=\"HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS\", charset=UTF-8, "
-                                         "userhash=true"),
-                                     &ch, &why),
+    check_err(digest_challenge_parse(
+                  arena,
+                  STR("Digest realm=\"api@example.org\", qop=\"auth\", algorithm=SHA-512-256, "
+                      "nonce=\"5TsQWLVdgBdmrQ0XsxbDODV+57QdFR34I9HAbC/RVvkK\", "
+                      "opaque=\"HRPCssKJSGjCrkzDg8OhwpzCiGPChXYjwrI2QmXDnsOS\", charset=UTF-8, "
+                      "userhash=true"),
+                  &ch, &why),
               0);
-    check_err(digest_answer_build(&b, &(struct digest_answer_args){
-                                          .challenge = &ch, .username = STR("J\xc3\xa4s\xc3\xb8n Doe"),
-                                          .method = STR("GET"), .uri = STR("/doe.json"), .ha1 = &ha1, .nc = 1,
-                                          .cnonce = STR("NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v")}),
-              0);
+    check_err(
+        digest_answer_build(&b,
+                            &(struct digest_answer_args){
+                                .challenge = &ch,
+                                .username = STR("J\xc3\xa4s\xc3\xb8n Doe"),
+                                .method = STR("GET"),
+                                .uri = STR("/doe.json"),
+                                .ha1 = &ha1,
+                                .nc = 1,
+                                .cnonce = STR("NTg6RKcb9boFIAS3KrFK9BGeh+iDa/sm6jUMp2wds69v")}),
+        0);
     check_err(digest_credentials_parse(arena, sbuf_get(&b), &c, &why), 0);
     check_str(c.username, "793263caabb707a56211940d90411ea4a575adeccb7e360aeb624ed06ece9b0b");
     check_str(c.response, "3798d4131c277846293534c3edc11bd8a5e4cdcbff78b05db9d95eeb1cec68a5");
@@ -137,13 +153,16 @@ static void test_rfc2617(void **state)
     struct digest_ha1 ha1 = ha1_of(DIGEST_MD5, "Mufasa", "testrealm@host.com", "Circle Of Life");
 
     (void)state;
-    check_ok("Digest username=\"Mufasa\", realm=\"testrealm@host.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
+    check_ok("Digest username=\"Mufasa\", realm=\"testrealm@host.com\", "
+             "nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
              "uri=\"/dir/index.html\", qop=auth, nc=00000001, cnonce=\"0a4f113b\", "
-             "response=\"6629fae49393a05397450978507c4ef1\", opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"",
+             "response=\"6629fae49393a05397450978507c4ef1\", "
+             "opaque=\"5ccc069c403ebaf9f0171e9517f40e41\"",
              &ha1, "GET", "");
 }
 
-/* The credentials of RFC 3261 22.4's bob, each algorithm, plain and -sess, auth and auth-int; values made with hashlib. */
+/* The credentials of RFC 3261 22.4's bob, each algorithm, plain and -sess, auth and auth-int;
+ * values made with hashlib. */
 static void test_all_variants(void **state)
 {
     static const struct {
@@ -154,11 +173,16 @@ static void test_all_variants(void **state)
         {DIGEST_MD5, "MD5", "auth-int", "77226bb823dc077c1ad3537415667bae"},
         {DIGEST_MD5, "MD5-sess", "auth", "e4e4ea61d186d07a92c9e1f6919902e9"},
         {DIGEST_MD5, "MD5-sess", "auth-int", "8527c9ab1b4eed3fd75491f811944e26"},
-        {DIGEST_SHA256, "SHA-256", "auth", "b3b5a6c69453abafaab9ae4dccdac90a076b6c80615d5f3498e7433b6e93bf4f"},
-        {DIGEST_SHA256, "SHA-256", "auth-int", "554a9ffe79ce71c3cb6c9630deddd2787d8033f895e5cdef6a73c8e84ed4c979"},
-        {DIGEST_SHA256, "SHA-256-sess", "auth", "5da59c9ca40954be9d5063a15a174066c8251be2c10cf47c144c366dc7daf792"},
-        {DIGEST_SHA256, "SHA-256-sess", "auth-int", "0b4a1efc19e1b701ec5775b6b16dde0fc416102e34a6c5bd6f957b20b5d79170"},
-        {DIGEST_SHA512_256, "SHA-512-256", "auth", "7f1a09de0f19af0a1eac2b28d33e3f2fb89cca1ad8fb01bba5e1883b288bac14"},
+        {DIGEST_SHA256, "SHA-256", "auth",
+         "b3b5a6c69453abafaab9ae4dccdac90a076b6c80615d5f3498e7433b6e93bf4f"},
+        {DIGEST_SHA256, "SHA-256", "auth-int",
+         "554a9ffe79ce71c3cb6c9630deddd2787d8033f895e5cdef6a73c8e84ed4c979"},
+        {DIGEST_SHA256, "SHA-256-sess", "auth",
+         "5da59c9ca40954be9d5063a15a174066c8251be2c10cf47c144c366dc7daf792"},
+        {DIGEST_SHA256, "SHA-256-sess", "auth-int",
+         "0b4a1efc19e1b701ec5775b6b16dde0fc416102e34a6c5bd6f957b20b5d79170"},
+        {DIGEST_SHA512_256, "SHA-512-256", "auth",
+         "7f1a09de0f19af0a1eac2b28d33e3f2fb89cca1ad8fb01bba5e1883b288bac14"},
         {DIGEST_SHA512_256, "SHA-512-256", "auth-int",
          "e9a7fbc1c80a10421c59a0c982f28d40e0ddc7b62ef3dc4faf68f179c6e05922"},
         {DIGEST_SHA512_256, "SHA-512-256-sess", "auth",
@@ -178,25 +202,33 @@ static void test_all_variants(void **state)
         bool is_int = strcmp(cases[i].qop, "auth-int") == 0;
 
         snprintf(text, sizeof(text),
-                 "Digest username=\"bob\", realm=\"biloxi.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
-                 "uri=\"sip:bob@biloxi.com\", qop=%s, nc=00000001, cnonce=\"0a4f113b\", response=\"%s\", "
+                 "Digest username=\"bob\", realm=\"biloxi.com\", "
+                 "nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
+                 "uri=\"sip:bob@biloxi.com\", qop=%s, nc=00000001, cnonce=\"0a4f113b\", "
+                 "response=\"%s\", "
                  "opaque=\"5ccc069c403ebaf9f0171e9517f40e41\", algorithm=%s",
                  cases[i].qop, cases[i].response, cases[i].name);
         check_ok(text, &ha1, "INVITE", "v=0\r\n");
         c = parse_ok(text);
-        check_err(digest_check(&c, &ha1, STR("INVITE"), STR("v=1\r\n"), NULL), is_int ? ERR_REFUSED : 0);
+        check_err(digest_check(&c, &ha1, STR("INVITE"), STR("v=1\r\n"), NULL),
+                  is_int ? ERR_REFUSED : 0);
 
         /* our own client gives the same answer */
         snprintf(challenge, sizeof(challenge),
-                 "Digest realm=\"biloxi.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", qop=\"%s\", algorithm=%s",
+                 "Digest realm=\"biloxi.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
+                 "qop=\"%s\", algorithm=%s",
                  cases[i].qop, cases[i].name);
         check_err(digest_challenge_parse(arena, str_z(challenge), &ch, &why), 0);
-        check_err(digest_answer_build(&b, &(struct digest_answer_args){.challenge = &ch, .username = STR("bob"),
-                                                                      .method = STR("INVITE"),
-                                                                      .uri = STR("sip:bob@biloxi.com"),
-                                                                      .body = STR("v=0\r\n"), .cnonce = STR("0a4f113b"),
-                                                                      .ha1 = &ha1, .nc = 1}),
-                  0);
+        check_err(
+            digest_answer_build(&b, &(struct digest_answer_args){.challenge = &ch,
+                                                                 .username = STR("bob"),
+                                                                 .method = STR("INVITE"),
+                                                                 .uri = STR("sip:bob@biloxi.com"),
+                                                                 .body = STR("v=0\r\n"),
+                                                                 .cnonce = STR("0a4f113b"),
+                                                                 .ha1 = &ha1,
+                                                                 .nc = 1}),
+            0);
         check_err(digest_credentials_parse(arena, sbuf_get(&b), &c, &why), 0);
         check_str(c.response, cases[i].response);
     }
@@ -206,10 +238,18 @@ static void test_all_variants(void **state)
 static void test_auth_int_without_body(void **state)
 {
     struct digest_ha1 ha1 = ha1_of(DIGEST_SHA256, "bob", "biloxi.com", "zanzibar");
-    struct digest_challenge ch = {.realm = STR("biloxi.com"), .nonce = STR("n"), .algo = DIGEST_SHA256,
-                                  .qop_auth = true, .qop_auth_int = true};
-    struct digest_answer_args args = {.challenge = &ch, .username = STR("bob"), .method = STR("BYE"),
-                                      .uri = STR("sip:a@b"), .cnonce = STR("c"), .ha1 = &ha1, .nc = 255,
+    struct digest_challenge ch = {.realm = STR("biloxi.com"),
+                                  .nonce = STR("n"),
+                                  .algo = DIGEST_SHA256,
+                                  .qop_auth = true,
+                                  .qop_auth_int = true};
+    struct digest_answer_args args = {.challenge = &ch,
+                                      .username = STR("bob"),
+                                      .method = STR("BYE"),
+                                      .uri = STR("sip:a@b"),
+                                      .cnonce = STR("c"),
+                                      .ha1 = &ha1,
+                                      .nc = 255,
                                       .prefer_int = true};
     char text[1024];
     struct sbuf b = sbuf_make(text, sizeof(text));
@@ -227,7 +267,8 @@ static void test_auth_int_without_body(void **state)
     check_err(digest_check(&c, &ha1, STR("BYE"), STR("x"), &why), ERR_REFUSED);
 }
 
-/* RFC 2069 servers: no qop is offered (RFC 3261 22.4 item 8). We answer them; we do not accept it ourselves. */
+/* RFC 2069 servers: no qop is offered (RFC 3261 22.4 item 8). We answer them; we do not accept it
+ * ourselves. */
 static void test_without_qop(void **state)
 {
     struct digest_ha1 ha1 = ha1_of(DIGEST_MD5, "bob", "biloxi.com", "zanzibar");
@@ -236,12 +277,17 @@ static void test_without_qop(void **state)
     struct reason why = {0};
     char text[512];
     struct sbuf b = sbuf_make(text, sizeof(text));
-    struct digest_answer_args args = {.challenge = &ch, .username = STR("bob"), .method = STR("REGISTER"),
-                                      .uri = STR("sip:biloxi.com"), .ha1 = &ha1};
+    struct digest_answer_args args = {.challenge = &ch,
+                                      .username = STR("bob"),
+                                      .method = STR("REGISTER"),
+                                      .uri = STR("sip:biloxi.com"),
+                                      .ha1 = &ha1};
 
     (void)state;
-    check_err(digest_challenge_parse(arena, STR("Digest realm=\"biloxi.com\",nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\""),
-                                     &ch, &why),
+    check_err(digest_challenge_parse(
+                  arena,
+                  STR("Digest realm=\"biloxi.com\",nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\""),
+                  &ch, &why),
               0);
     assert_false(ch.qop_auth || ch.qop_auth_int || ch.sess);
     check_err(digest_answer_build(&b, &args), 0);
@@ -251,11 +297,15 @@ static void test_without_qop(void **state)
     check_err(digest_check(&c, &ha1, STR("REGISTER"), STR_NULL, &why), ERR_REFUSED);
     assert_string_equal(why.code, "digest-qop-missing");
     /* -sess needs a cnonce, and that needs qop */
-    check_err(digest_challenge_parse(arena, STR("Digest realm=r,nonce=n,algorithm=MD5-sess"), &ch, &why), 0);
+    check_err(
+        digest_challenge_parse(arena, STR("Digest realm=r,nonce=n,algorithm=MD5-sess"), &ch, &why),
+        0);
     b = sbuf_make(text, sizeof(text));
     check_err(digest_answer_build(&b, &args), ERR_UNSUPPORTED);
     /* a hash of another algorithm, and too little room */
-    check_err(digest_challenge_parse(arena, STR("Digest realm=r,nonce=n,algorithm=SHA-256"), &ch, &why), 0);
+    check_err(
+        digest_challenge_parse(arena, STR("Digest realm=r,nonce=n,algorithm=SHA-256"), &ch, &why),
+        0);
     check_err(digest_answer_build(&b, &args), ERR_INVALID);
     check_err(digest_challenge_parse(arena, STR("Digest realm=r,nonce=n"), &ch, &why), 0);
     for (size_t n = 0; n < 100; n++) {
@@ -268,11 +318,13 @@ static void test_without_qop(void **state)
 static void test_rspauth(void **state)
 {
     struct digest_ha1 ha1 = ha1_of(DIGEST_SHA256, "bob", "biloxi.com", "zanzibar");
-    struct digest_credentials c =
-        parse_ok("Digest username=\"bob\", realm=\"biloxi.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
-                 "uri=\"sip:bob@biloxi.com\", qop=auth, nc=00000001, cnonce=\"0a4f113b\", response=\"\", algorithm=SHA-256");
+    struct digest_credentials c = parse_ok("Digest username=\"bob\", realm=\"biloxi.com\", "
+                                           "nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
+                                           "uri=\"sip:bob@biloxi.com\", qop=auth, nc=00000001, "
+                                           "cnonce=\"0a4f113b\", response=\"\", algorithm=SHA-256");
     struct digest_ha1 other = ha1_of(DIGEST_MD5, "bob", "biloxi.com", "zanzibar");
-    struct digest_info info = {.nextnonce = STR("n\"x"), .qop = STR("auth"), .cnonce = c.cnonce, .nc_text = c.nc_text};
+    struct digest_info info = {
+        .nextnonce = STR("n\"x"), .qop = STR("auth"), .cnonce = c.cnonce, .nc_text = c.nc_text};
     char hex[2 * DIGEST_BYTES_MAX + 1], text[512];
     struct sbuf b = sbuf_make(text, sizeof(text));
     struct digest_info got;
@@ -284,9 +336,10 @@ static void test_rspauth(void **state)
     check_err(digest_rspauth(&c, &other, STR_NULL, hex), ERR_INVALID);
     info.rspauth = STR("eac28e17b8d5d63e96e148e02f1b50afcf750aeecb3856ac20399028c0ee51e6");
     digest_info_build(&b, &info);
-    check_str(sbuf_get(&b), "nextnonce=\"n\\\"x\", qop=auth, "
-                            "rspauth=\"eac28e17b8d5d63e96e148e02f1b50afcf750aeecb3856ac20399028c0ee51e6\", "
-                            "cnonce=\"0a4f113b\", nc=00000001");
+    check_str(sbuf_get(&b),
+              "nextnonce=\"n\\\"x\", qop=auth, "
+              "rspauth=\"eac28e17b8d5d63e96e148e02f1b50afcf750aeecb3856ac20399028c0ee51e6\", "
+              "cnonce=\"0a4f113b\", nc=00000001");
     check_err(digest_info_parse(arena, sbuf_get(&b), &got, &why), 0);
     check_str(got.nextnonce, "n\"x");
     check_err(digest_info_check(&got, &c, &ha1, STR_NULL, &why), 0);
@@ -308,8 +361,10 @@ static void test_tolerance(void **state)
     struct digest_credentials c;
 
     (void)state;
-    c = parse_ok("digest USERNAME = \"bob\" ,Realm=\t\"biloxi.com\",,\r\n nonce=\"abc\", uri=sip:biloxi.com;transport=tls, "
-                 "response=\"00\", algorithm=\"md5\", qop=\"auth\", nc=\"0000000A\", cnonce=xyz, x-vendor=1, , flag=\"\",");
+    c = parse_ok("digest USERNAME = \"bob\" ,Realm=\t\"biloxi.com\",,\r\n nonce=\"abc\", "
+                 "uri=sip:biloxi.com;transport=tls, "
+                 "response=\"00\", algorithm=\"md5\", qop=\"auth\", nc=\"0000000A\", cnonce=xyz, "
+                 "x-vendor=1, , flag=\"\",");
     check_str(c.username, "bob");
     check_str(c.realm, "biloxi.com");
     check_str(c.uri, "sip:biloxi.com;transport=tls");
@@ -318,19 +373,24 @@ static void test_tolerance(void **state)
     check_str(c.nc_text, "0000000A");
     assert_int_equal(c.nc, 10);
     assert_true(c.has_algo && c.algo == DIGEST_MD5 && !c.sess);
-    c = parse_ok("Digest username=\"a\\\"b\\\\c, d\", realm=\"two\r\n  lines\", nonce=\"n\", uri=\"sip:x\", response=\"r\"");
+    c = parse_ok("Digest username=\"a\\\"b\\\\c, d\", realm=\"two\r\n  lines\", nonce=\"n\", "
+                 "uri=\"sip:x\", response=\"r\"");
     check_str(c.username, "a\"b\\c, d");
     check_str(c.realm, "two lines");
     assert_false(c.has_algo);
     assert_int_equal(c.nc, 0);
     /* before a first challenge (RFC 8760 2.7) */
-    c = parse_ok("Digest username=\"bob@biloxi.com\",realm=\"biloxi.com\",nonce=\"\",uri=\"sip:biloxi.com\",response=\"\"");
+    c = parse_ok("Digest "
+                 "username=\"bob@biloxi.com\",realm=\"biloxi.com\",nonce=\"\",uri=\"sip:biloxi."
+                 "com\",response=\"\"");
     assert_true(str_is_empty(c.nonce) && str_is_empty(c.response));
-    check_err(digest_check(&c, &(struct digest_ha1){.algo = DIGEST_MD5, .n = 16}, STR("REGISTER"), STR_NULL, NULL),
+    check_err(digest_check(&c, &(struct digest_ha1){.algo = DIGEST_MD5, .n = 16}, STR("REGISTER"),
+                           STR_NULL, NULL),
               ERR_REFUSED);
     /* capital hex digits in the response */
     struct digest_ha1 ha1 = ha1_of(DIGEST_MD5, "Mufasa", "testrealm@host.com", "Circle Of Life");
-    check_ok("Digest username=\"Mufasa\", realm=\"testrealm@host.com\", nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
+    check_ok("Digest username=\"Mufasa\", realm=\"testrealm@host.com\", "
+             "nonce=\"dcd98b7102dd2f0e8b11d0f600bfb0c093\", "
              "uri=\"/dir/index.html\", qop=auth, nc=00000001, cnonce=\"0a4f113b\", "
              "response=\"6629FAE49393A05397450978507C4EF1\"",
              &ha1, "GET", "");
@@ -341,10 +401,28 @@ static void test_tolerance(void **state)
 static void test_refusals(void **state)
 {
     static const char *const broken[] = {
-        "Digest", "Digest ,,", "Digest username", "Digest username=\"b", "Digest username=\"b\\", BASE ",x=\"\\\"",
-        BASE " x=1", BASE ",=1", BASE ",x y=1", BASE ",x=1 2", BASE ",x=a\"b\"", BASE ",x=\"a\"b", BASE ",x=\001",
-        BASE ",x=\"\001\"", BASE ",x=\"\\\r\n\"", BASE ",x=\177", BASE ";x=1", BASE ",nc=0000000g", BASE ",nc=000000001",
-        BASE ",nc=-1", BASE ",username*=UTF-8''x", "Digest realm=r,nonce=n,uri=u,response=00",
+        "Digest",
+        "Digest ,,",
+        "Digest username",
+        "Digest username=\"b",
+        "Digest username=\"b\\",
+        BASE ",x=\"\\\"",
+        BASE " x=1",
+        BASE ",=1",
+        BASE ",x y=1",
+        BASE ",x=1 2",
+        BASE ",x=a\"b\"",
+        BASE ",x=\"a\"b",
+        BASE ",x=\001",
+        BASE ",x=\"\001\"",
+        BASE ",x=\"\\\r\n\"",
+        BASE ",x=\177",
+        BASE ";x=1",
+        BASE ",nc=0000000g",
+        BASE ",nc=000000001",
+        BASE ",nc=-1",
+        BASE ",username*=UTF-8''x",
+        "Digest realm=r,nonce=n,uri=u,response=00",
         "Digest username*=UTF-8''%ff,realm=r,nonce=n,uri=u,response=00",
         "Digest username*=UTF-8''%0a,realm=r,nonce=n,uri=u,response=00",
         "Digest username*=UTF-8''%4,realm=r,nonce=n,uri=u,response=00",
@@ -353,11 +431,14 @@ static void test_refusals(void **state)
         "Digest username*=x,realm=r,nonce=n,uri=u,response=00",
     };
     static const char *const missing[] = {
-        "Digest username=b,nonce=n,uri=u,response=00", "Digest username=b,realm=r,uri=u,response=00",
-        "Digest username=b,realm=r,nonce=n,response=00", "Digest username=b,realm=r,nonce=n,uri=u",
+        "Digest username=b,nonce=n,uri=u,response=00",
+        "Digest username=b,realm=r,uri=u,response=00",
+        "Digest username=b,realm=r,nonce=n,response=00",
+        "Digest username=b,realm=r,nonce=n,uri=u",
     };
     static const char *const twice[] = {
-        BASE ",realm=\"r\"", BASE ",NONCE=x", BASE ",x=1,y=2,X=3", BASE ",qop=auth,qop=auth-int", BASE ",username=c",
+        BASE ",realm=\"r\"",           BASE ",NONCE=x",    BASE ",x=1,y=2,X=3",
+        BASE ",qop=auth,qop=auth-int", BASE ",username=c",
     };
     char big[16384];
     struct digest_credentials c;
@@ -375,7 +456,8 @@ static void test_refusals(void **state)
         check_err(parse_err(missing[i], "digest-parameter-missing"), ERR_SYNTAX);
     for (size_t i = 0; i < ARRAY_LEN(twice); i++)
         check_err(parse_err(twice[i], "digest-parameter-twice"), ERR_SYNTAX);
-    check_err(parse_err("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "auth-scheme-unknown"), ERR_UNSUPPORTED);
+    check_err(parse_err("Basic QWxhZGRpbjpvcGVuIHNlc2FtZQ==", "auth-scheme-unknown"),
+              ERR_UNSUPPORTED);
     check_err(parse_err("Bearer abc", "auth-scheme-unknown"), ERR_UNSUPPORTED);
     check_err(parse_err("", "auth-scheme-unknown"), ERR_UNSUPPORTED);
     check_err(parse_err("DigestX username=b", "auth-scheme-unknown"), ERR_UNSUPPORTED);
@@ -384,7 +466,8 @@ static void test_refusals(void **state)
     check_err(parse_err(BASE ",algorithm=\"\"", "digest-algorithm-unknown"), ERR_UNSUPPORTED);
     check_err(parse_err(BASE ",algorithm=SHA-2567", "digest-algorithm-unknown"), ERR_UNSUPPORTED);
     /* ... but whose they are can be told */
-    check_err(digest_credentials_parse(arena, STR(BASE ",algorithm=SHA-1"), &c, &why), ERR_UNSUPPORTED);
+    check_err(digest_credentials_parse(arena, STR(BASE ",algorithm=SHA-1"), &c, &why),
+              ERR_UNSUPPORTED);
     check_str(c.realm, "r");
     check_str(c.nonce, "n");
 
@@ -407,8 +490,7 @@ static void test_refusals(void **state)
 static void test_check_refuses(void **state)
 {
     struct digest_ha1 ha1 = ha1_of(DIGEST_SHA256, "b", "r", "p"), none = {.algo = DIGEST_SHA256};
-    struct digest_credentials c =
-        parse_ok(BASE ",algorithm=SHA-256,qop=auth,nc=00000001,cnonce=c");
+    struct digest_credentials c = parse_ok(BASE ",algorithm=SHA-256,qop=auth,nc=00000001,cnonce=c");
     struct digest_credentials d = c;
     struct reason why = {0};
 
@@ -437,9 +519,16 @@ static void test_check_refuses(void **state)
 
 static void test_challenge(void **state)
 {
-    struct digest_challenge c = {.realm = STR("a\"b"), .nonce = STR("n"), .opaque = STR("o"), .domain = STR("sip:x"),
-                                 .algo = DIGEST_SHA512_256, .sess = true, .stale = true, .qop_auth = true,
-                                 .qop_auth_int = true, .userhash = true};
+    struct digest_challenge c = {.realm = STR("a\"b"),
+                                 .nonce = STR("n"),
+                                 .opaque = STR("o"),
+                                 .domain = STR("sip:x"),
+                                 .algo = DIGEST_SHA512_256,
+                                 .sess = true,
+                                 .stale = true,
+                                 .qop_auth = true,
+                                 .qop_auth_int = true,
+                                 .userhash = true};
     struct digest_challenge d;
     struct reason why;
     char text[512];
@@ -447,23 +536,31 @@ static void test_challenge(void **state)
 
     (void)state;
     digest_challenge_build(&b, &c);
-    check_str(sbuf_get(&b), "Digest realm=\"a\\\"b\", domain=\"sip:x\", nonce=\"n\", opaque=\"o\", stale=true, "
-                            "algorithm=SHA-512-256-sess, qop=\"auth,auth-int\", userhash=true");
+    check_str(sbuf_get(&b),
+              "Digest realm=\"a\\\"b\", domain=\"sip:x\", nonce=\"n\", opaque=\"o\", stale=true, "
+              "algorithm=SHA-512-256-sess, qop=\"auth,auth-int\", userhash=true");
     check_err(digest_challenge_parse(arena, sbuf_get(&b), &d, &why), 0);
     check_str(d.realm, "a\"b");
     check_str(d.domain, "sip:x");
     check_str(d.opaque, "o");
-    assert_true(d.sess && d.stale && d.qop_auth && d.qop_auth_int && d.userhash && d.algo == DIGEST_SHA512_256);
+    assert_true(d.sess && d.stale && d.qop_auth && d.qop_auth_int && d.userhash &&
+                d.algo == DIGEST_SHA512_256);
     b = sbuf_make(text, sizeof(text));
-    c = (struct digest_challenge){.realm = STR("r"), .nonce = STR("n"), .algo = DIGEST_MD5, .qop_auth = true};
+    c = (struct digest_challenge){
+        .realm = STR("r"), .nonce = STR("n"), .algo = DIGEST_MD5, .qop_auth = true};
     digest_challenge_build(&b, &c);
     check_str(sbuf_get(&b), "Digest realm=\"r\", nonce=\"n\", algorithm=MD5, qop=\"auth\"");
-    check_err(digest_challenge_parse(arena, STR("Digest realm=r,nonce=n,qop=\"auth-conf , AUTH-INT\",stale=TRUE"), &d,
-                                     &why),
-              0);
+    check_err(
+        digest_challenge_parse(
+            arena, STR("Digest realm=r,nonce=n,qop=\"auth-conf , AUTH-INT\",stale=TRUE"), &d, &why),
+        0);
     assert_true(d.qop_auth_int && !d.qop_auth && d.stale);
-    check_err(digest_challenge_parse(arena, STR("Digest realm=r,nonce=n,qop=\"auth-conf\""), &d, &why), ERR_UNSUPPORTED);
-    check_err(digest_challenge_parse(arena, STR("Digest realm=r,nonce=n,algorithm=SHA-3"), &d, &why), ERR_UNSUPPORTED);
+    check_err(
+        digest_challenge_parse(arena, STR("Digest realm=r,nonce=n,qop=\"auth-conf\""), &d, &why),
+        ERR_UNSUPPORTED);
+    check_err(
+        digest_challenge_parse(arena, STR("Digest realm=r,nonce=n,algorithm=SHA-3"), &d, &why),
+        ERR_UNSUPPORTED);
     check_err(digest_challenge_parse(arena, STR("Digest realm=r"), &d, &why), ERR_SYNTAX);
     check_err(digest_challenge_parse(arena, STR("Digest nonce=r"), &d, &why), ERR_SYNTAX);
     check_err(digest_challenge_parse(arena, STR("Basic realm=r"), &d, &why), ERR_UNSUPPORTED);
@@ -532,15 +629,23 @@ static void *sweep_thread(void *arg)
         struct reason why = {0};
 
         if (a) {
-            int err = digest_challenge_parse(
-                a, STR("Digest realm=\"r\\\"r\", nonce=\"a\\\\b\", algorithm=SHA-256, qop=\"auth,auth-int\""), &ch, &why);
+            int err = digest_challenge_parse(a,
+                                             STR("Digest realm=\"r\\\"r\", nonce=\"a\\\\b\", "
+                                                 "algorithm=SHA-256, qop=\"auth,auth-int\""),
+                                             &ch, &why);
             if (err == 0) {
                 err = digest_ha1_make(DIGEST_SHA256, STR("u"), ch.realm, STR("p"), &ha1);
                 if (err == 0)
-                    err = digest_answer_build(&b, &(struct digest_answer_args){
-                                                      .challenge = &ch, .username = STR("u"), .method = STR("INVITE"),
-                                                      .uri = STR("sip:x"), .body = STR("b"), .cnonce = STR("c"), .nc = 1,
-                                                      .ha1 = &ha1, .prefer_int = true});
+                    err = digest_answer_build(&b,
+                                              &(struct digest_answer_args){.challenge = &ch,
+                                                                           .username = STR("u"),
+                                                                           .method = STR("INVITE"),
+                                                                           .uri = STR("sip:x"),
+                                                                           .body = STR("b"),
+                                                                           .cnonce = STR("c"),
+                                                                           .nc = 1,
+                                                                           .ha1 = &ha1,
+                                                                           .prefer_int = true});
                 if (err == 0)
                     err = digest_credentials_parse(a, sbuf_get(&b), &c, &why);
                 if (err == 0)
@@ -563,7 +668,8 @@ static void test_no_memory(void **state)
 
     (void)state;
     sweep_thread(NULL);
-    /* a thread that has no contexts yet has to make them, and gives them back at its end (ASan looks) */
+    /* a thread that has no contexts yet has to make them, and gives them back at its end (ASan
+     * looks) */
     assert_int_equal(pthread_create(&t, NULL, sweep_thread, NULL), 0);
     pthread_join(t, NULL);
 }
@@ -590,7 +696,8 @@ static void bench(void)
         exit(1);
     for (int algo = 0; algo < DIGEST_ALGO_N; algo++) {
         struct digest_ha1 ha1 = {0};
-        struct digest_challenge ch = {.realm = realm, .algo = (enum digest_algo)algo, .qop_auth = true};
+        struct digest_challenge ch = {
+            .realm = realm, .algo = (enum digest_algo)algo, .qop_auth = true};
         char nonce[DIGEST_NONCE_TEXT_MAX], text[512];
         double make = 0, build = 0, parse = 0, check = 0, window = 0, t;
         int bad = digest_ha1_make((enum digest_algo)algo, STR("u1"), realm, STR("pw1"), &ha1);
@@ -602,14 +709,19 @@ static void bench(void)
             struct reason why;
 
             t = now_ns();
-            bad |= digest_nonce_make(&key, 1000, (uint64_t)i * 0x9e3779b97f4a7c15u, realm, binding, nonce);
+            bad |= digest_nonce_make(&key, 1000, (uint64_t)i * 0x9e3779b97f4a7c15u, realm, binding,
+                                     nonce);
             make += now_ns() - t;
             ch.nonce = str_z(nonce);
             t = now_ns();
-            bad |= digest_answer_build(&b, &(struct digest_answer_args){.challenge = &ch, .username = STR("u1"),
-                                                                       .method = STR("REGISTER"),
-                                                                       .uri = STR("sip:bench.test"), .cnonce = STR("abcdef01"),
-                                                                       .ha1 = &ha1, .nc = 1});
+            bad |=
+                digest_answer_build(&b, &(struct digest_answer_args){.challenge = &ch,
+                                                                     .username = STR("u1"),
+                                                                     .method = STR("REGISTER"),
+                                                                     .uri = STR("sip:bench.test"),
+                                                                     .cnonce = STR("abcdef01"),
+                                                                     .ha1 = &ha1,
+                                                                     .nc = 1});
             build += now_ns() - t;
             t = now_ns();
             bad |= digest_credentials_parse(a, sbuf_get(&b), &c, &why);
@@ -624,10 +736,11 @@ static void bench(void)
             window += now_ns() - t;
             arena_reset(a);
         }
-        printf("%-12.*s %s nonce %.0f ns, parse %.0f ns, check %.0f ns, window %.0f ns; server in all %.0f ns; "
+        printf("%-12.*s %s nonce %.0f ns, parse %.0f ns, check %.0f ns, window %.0f ns; server in "
+               "all %.0f ns; "
                "client's answer %.0f ns\n",
-               STR_FMT(digest_algo_text((enum digest_algo)algo)), bad ? "WRONG" : "", make / N, parse / N, check / N,
-               window / N, (make + parse + check + window) / N, build / N);
+               STR_FMT(digest_algo_text((enum digest_algo)algo)), bad ? "WRONG" : "", make / N,
+               parse / N, check / N, window / N, (make + parse + check + window) / N, build / N);
     }
     digest_replay_free(replay);
     arena_free(a);

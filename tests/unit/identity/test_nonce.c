@@ -5,14 +5,19 @@
 
 static const struct digest_nonce_key key = {.now = {1, 2, 3}};
 
-/* The first vectors of the authors' reference code for SipHash-2-4 with 128 bits: key 00..0f, input 00, 01, ... */
+/* The first vectors of the authors' reference code for SipHash-2-4 with 128 bits: key 00..0f, input
+ * 00, 01, ... */
 static void test_siphash(void **state)
 {
     static const uint8_t expected[][16] = {
-        {0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6, 0x6d, 0xf6, 0x72, 0x14, 0xc7, 0x55, 0x02, 0x93},
-        {0xda, 0x87, 0xc1, 0xd8, 0x6b, 0x99, 0xaf, 0x44, 0x34, 0x76, 0x59, 0x11, 0x9b, 0x22, 0xfc, 0x45},
-        {0x81, 0x77, 0x22, 0x8d, 0xa4, 0xa4, 0x5d, 0xc7, 0xfc, 0xa3, 0x8b, 0xde, 0xf6, 0x0a, 0xff, 0xe4},
-        {0x9c, 0x70, 0xb6, 0x0c, 0x52, 0x67, 0xa9, 0x4e, 0x5f, 0x33, 0xb6, 0xb0, 0x29, 0x85, 0xed, 0x51},
+        {0xa3, 0x81, 0x7f, 0x04, 0xba, 0x25, 0xa8, 0xe6, 0x6d, 0xf6, 0x72, 0x14, 0xc7, 0x55, 0x02,
+         0x93},
+        {0xda, 0x87, 0xc1, 0xd8, 0x6b, 0x99, 0xaf, 0x44, 0x34, 0x76, 0x59, 0x11, 0x9b, 0x22, 0xfc,
+         0x45},
+        {0x81, 0x77, 0x22, 0x8d, 0xa4, 0xa4, 0x5d, 0xc7, 0xfc, 0xa3, 0x8b, 0xde, 0xf6, 0x0a, 0xff,
+         0xe4},
+        {0x9c, 0x70, 0xb6, 0x0c, 0x52, 0x67, 0xa9, 0x4e, 0x5f, 0x33, 0xb6, 0xb0, 0x29, 0x85, 0xed,
+         0x51},
     };
     uint8_t k[16], in[64], out[16];
 
@@ -27,7 +32,8 @@ static void test_siphash(void **state)
     }
 }
 
-static int check_at(uint64_t now, const char *realm, const char *binding, struct str nonce, struct digest_nonce_info *info)
+static int check_at(uint64_t now, const char *realm, const char *binding, struct str nonce,
+                    struct digest_nonce_info *info)
 {
     struct reason why = {0};
 
@@ -49,7 +55,8 @@ static void test_nonce(void **state)
     check_err(check_at(1300, "r", "flow 1", str_z(text), &info), 0);
     check_err(check_at(1301, "r", "flow 1", str_z(text), &info), ERR_TIMEOUT);
     assert_int_equal(info.issued_s, 1000); /* whose it was is known all the same */
-    check_err(check_at(999, "r", "flow 1", str_z(text), &info), ERR_TIMEOUT); /* the clock was set back */
+    check_err(check_at(999, "r", "flow 1", str_z(text), &info),
+              ERR_TIMEOUT); /* the clock was set back */
     check_err(check_at(1000, "r", "flow 2", str_z(text), &info), ERR_REFUSED);
     check_err(check_at(1000, "R", "flow 1", str_z(text), &info), ERR_REFUSED);
     check_err(check_at(1000, "rf", "low 1", str_z(text), &info), ERR_REFUSED);
@@ -71,7 +78,9 @@ static void test_nonce(void **state)
     /* far from now the difference must not wrap round */
     check_err(digest_nonce_make(&key, UINT64_MAX, 1, STR("r"), STR("b"), other), 0);
     check_err(check_at(5, "r", "b", str_z(other), &info), ERR_TIMEOUT);
-    check_err(digest_nonce_check(&key, UINT64_MAX, UINT64_MAX, STR("r"), STR("b"), str_z(other), &info, &why), 0);
+    check_err(digest_nonce_check(&key, UINT64_MAX, UINT64_MAX, STR("r"), STR("b"), str_z(other),
+                                 &info, &why),
+              0);
 }
 
 static void test_key_change(void **state)
@@ -86,16 +95,20 @@ static void test_key_change(void **state)
     check_err(digest_nonce_make(&key, 1000, 7, STR("r"), STR("b"), text), 0);
     check_err(digest_nonce_check(&next, 1000, 60, STR("r"), STR("b"), str_z(text), &info, &why), 0);
     memset(next.before, 0, sizeof(next.before));
-    check_err(digest_nonce_check(&next, 1000, 60, STR("r"), STR("b"), str_z(text), &info, &why), ERR_REFUSED);
+    check_err(digest_nonce_check(&next, 1000, 60, STR("r"), STR("b"), str_z(text), &info, &why),
+              ERR_REFUSED);
     assert_string_equal(why.code, "digest-nonce-foreign");
     /* the second half of the key counts as well */
     next = key;
     next.now[31] = 1;
-    check_err(digest_nonce_check(&next, 1000, 60, STR("r"), STR("b"), str_z(text), &info, &why), ERR_REFUSED);
+    check_err(digest_nonce_check(&next, 1000, 60, STR("r"), STR("b"), str_z(text), &info, &why),
+              ERR_REFUSED);
     /* a key that was never set signs nothing that is accepted */
     check_err(digest_nonce_make(&none, 1000, 7, STR("r"), STR("b"), text), 0);
-    check_err(digest_nonce_check(&key, 1000, 60, STR("r"), STR("b"), str_z(text), &info, &why), ERR_REFUSED);
-    check_err(digest_nonce_check(&none, 1000, 60, STR("r"), STR("b"), str_z(text), &info, &why), ERR_REFUSED);
+    check_err(digest_nonce_check(&key, 1000, 60, STR("r"), STR("b"), str_z(text), &info, &why),
+              ERR_REFUSED);
+    check_err(digest_nonce_check(&none, 1000, 60, STR("r"), STR("b"), str_z(text), &info, &why),
+              ERR_REFUSED);
 }
 
 static int use(struct digest_replay *r, uint64_t id, uint64_t issued, uint32_t nc)
@@ -136,7 +149,8 @@ static void test_window(void **state)
     digest_replay_free(NULL);
 }
 
-/* At the maximum the one that was unused longest goes, and nothing that may have been known is taken for new. */
+/* At the maximum the one that was unused longest goes, and nothing that may have been known is
+ * taken for new. */
 static void test_forgetting(void **state)
 {
     struct digest_replay *r = digest_replay_new(4);
@@ -214,8 +228,9 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_siphash), cmocka_unit_test(test_nonce),      cmocka_unit_test(test_key_change),
-        cmocka_unit_test(test_window),  cmocka_unit_test(test_forgetting), cmocka_unit_test(test_model),
+        cmocka_unit_test(test_siphash),    cmocka_unit_test(test_nonce),
+        cmocka_unit_test(test_key_change), cmocka_unit_test(test_window),
+        cmocka_unit_test(test_forgetting), cmocka_unit_test(test_model),
         cmocka_unit_test(test_no_memory),
     };
 
