@@ -130,6 +130,10 @@ struct sip_values {
 struct sip_values sip_values_start(const struct sip_msg *m, enum sip_hdr_id id);
 bool sip_values_next(struct sip_values *it);
 
+/* Cuts the first value off a comma separated list: *rest is what follows its comma (p == NULL: nothing follows). False if a
+ * quoted string or <> does not end. */
+bool sip_list_cut(struct str *rest, struct str *ret_value);
+
 MUST_USE int sip_addr_parse(struct str value, struct sip_addr *ret);
 MUST_USE int sip_via_parse(struct str value, struct sip_via *ret);
 /* A ;name=value parameter list (also URI parameters): value of `name` (case-insensitive); quotes are taken off, escapes inside
