@@ -105,6 +105,7 @@ struct edge_worker {
     struct digest_replay *replay;
     struct edge_guard *guard;     /* guessers and overload (gate.c) */
     struct edge_calls *calls;     /* calls.c */
+    struct list proxies;          /* proxy.c's contexts */
     struct edge_tls *tls;         /* client contexts, default and per peer (hop.c) */
     struct str sent_by[EDGE_LISTENERS_MAX]; /* per listener: "host[:port]" for Via and the like */
     char sent_by_text[EDGE_LISTENERS_MAX][ADDR_TEXT_MAX];
@@ -196,6 +197,7 @@ struct edge_target *route_redirect(struct edge_req *r, struct str contact);
 void proxy_forward(struct edge_req *r, const struct edge_targets *targets);
 void proxy_cancel(struct edge_worker *w, struct sip_stx *invite, struct sip_msg *cancel);
 void proxy_ack(struct edge_req *r, const struct edge_target *target);
+void proxy_worker_stop(struct edge_worker *w); /* before the transaction layer goes */
 void proxy_stx_gone(void *upper); /* the server transaction's last state: what sip_stx_set_upper stored */
 
 /* hop.c: from a target to paths to try in turn, connections included. */

@@ -269,6 +269,7 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
 
     if (!w)
         return ERR_NOMEM;
+    list_init(&w->proxies);
     w->edge = e;
     w->net = net;
     w->id = net->worker;
@@ -293,6 +294,7 @@ void edge_worker_stop(struct edge_worker *w)
 {
     if (!w)
         return;
+    proxy_worker_stop(w);
     sip_txl_free(w->txl);
     hop_worker_stop(w);
     calls_stop(w);

@@ -26,6 +26,7 @@ struct branch {
 };
 
 struct proxy {
+    struct list node; /* in the worker's list, for its end */
     struct edge_worker *w;
     struct sip_stx *stx; /* NULL: gone */
     struct edge_req *r;  /* NULL: a final response was sent, the request is gone */
@@ -44,6 +45,20 @@ struct proxy {
 static void branch_start(struct branch *b);
 static void proxy_conclude(struct proxy *p);
 
+static void proxy_free(struct proxy *p)
+{
+    unsigned i;
+
+    for (i = 0; i < p->n; i++) {
+        wheel_cancel(p->w->net->wheel, &p->v[i].timer_c);
+        if (p->r)
+            hop_cancel(p->v[i].hop);
+    }
+    list_remove(&p->node);
+    buf_unref(p->best);
+    mem_free(p);
+}
+
 static void proxy_try_free(struct proxy *p)
 {
     unsigned i;
@@ -53,13 +68,16 @@ static void proxy_try_free(struct proxy *p)
     for (i = 0; i < p->n; i++)
         if (p->v[i].ctx)
             return;
-    for (i = 0; i < p->n; i++) {
-        wheel_cancel(p->w->net->wheel, &p->v[i].timer_c);
-        if (p->r)
-            hop_cancel(p->v[i].hop);
+    proxy_free(p);
+}
+
+/* The worker's end: what is left of each context, while the requests in the transactions are still there. */
+void proxy_worker_stop(struct edge_worker *w)
+{
+    LIST_EACH(p, &w->proxies, struct proxy, node)
+    {
+        proxy_free(p);
     }
-    buf_unref(p->best);
-    mem_free(p);
 }
 
 void proxy_stx_gone(void *upper)
@@ -646,6 +664,7 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
         edge_reply(r, 500);
         return;
     }
+    list_append(&r->w->proxies, &p->node);
     p->w = r->w;
     p->r = r;
     p->stx = r->tx;

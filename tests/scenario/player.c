@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/edge_worker.h"
+#include "pki/mint.h"
 #include "sim.h"
 #include <dirent.h>
 #include <stdio.h>
@@ -48,6 +49,19 @@ struct player {
 
 static struct player P;
 
+/* What nobody has looked at yet, since the cause is often there. */
+static void show_waiting(void)
+{
+    unsigned i, k;
+
+    for (i = 0; i < P.sim.n_parties; i++)
+        for (k = 0; k < P.sim.party[i].n && k < 3; k++) {
+            const struct buf *b = P.sim.party[i].queue[(P.sim.party[i].head + k) % SIM_QUEUE].buf;
+
+            fprintf(stderr, "    waiting at %s: %.*s\n", P.sim.party[i].name, (int)strcspn(b->p, "\r\n"), b->p);
+        }
+}
+
 __attribute__((noreturn)) static void fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 static void fail(const char *fmt, ...)
 {
@@ -58,6 +72,7 @@ static void fail(const char *fmt, ...)
     vfprintf(stderr, fmt, ap);
     va_end(ap);
     fprintf(stderr, "\n");
+    show_waiting();
     exit(1);
 }
 
@@ -196,6 +211,26 @@ static void on_problem(void *arg, struct str line)
     fprintf(stderr, "%.*s\n", STR_FMT(line));
 }
 
+/* A folder of the scenario's own with a certificate for example.com: ${dir}/crt and ${dir}/key. */
+static void make_dir(void)
+{
+    static const struct str domain = {"example.com", 11};
+    struct pki_mint_args args = {.domains = &domain, .n_domains = 1, .uses = PKI_MINT_SERVER | PKI_MINT_CLIENT, .days = 36500};
+    struct reason why = {0};
+    char crt[96], key[96];
+
+    snprintf(P.dir, sizeof P.dir, "/tmp/scenario.XXXXXX");
+    if (!mkdtemp(P.dir))
+        fail("mkdtemp");
+    snprintf(crt, sizeof crt, "%s/crt", P.dir);
+    snprintf(key, sizeof key, "%s/key", P.dir);
+    args.cert_file = crt;
+    args.key_file = key;
+    if (pki_mint_cert(NULL, &args, &why) != 0)
+        fail("pki_mint_cert: %s", why.detail);
+    var_set("dir", str_z(P.dir));
+}
+
 static void start(void)
 {
     struct config *cfg;
@@ -204,9 +239,6 @@ static void start(void)
 
     if (P.started)
         return;
-    snprintf(P.dir, sizeof P.dir, "/tmp/scenario.XXXXXX");
-    if (!mkdtemp(P.dir))
-        fail("mkdtemp");
     snprintf(P.config + strlen(P.config), sizeof P.config - strlen(P.config), "\nstate-dir = \"%s\"\nworkers = 1\n", P.dir);
     if (config_parse(str_z(P.config), on_problem, NULL, &cfg) != 0)
         fail("the configuration is refused");
@@ -230,11 +262,11 @@ static void stop(void)
 {
     char cmd[128];
 
-    if (!P.started)
-        return;
-    edge_worker_stop(P.w);
-    sim_done(&P.sim);
-    edge_done(&P.edge);
+    if (P.started) {
+        edge_worker_stop(P.w);
+        sim_done(&P.sim);
+        edge_done(&P.edge);
+    }
     snprintf(cmd, sizeof cmd, "rm -rf %s", P.dir);
     if (system(cmd) != 0)
         fprintf(stderr, "cannot remove %s\n", P.dir);
@@ -458,6 +490,28 @@ static void step_auth(struct sim_party *p, char **word, unsigned n)
     deliver(p, d->last_request);
 }
 
+/* The last request again with its credentials as they were, but as a new transaction: what a replay looks like. */
+static void step_reuse(struct sim_party *p)
+{
+    struct dialog *d = &P.dialog[party_index(p)];
+    struct arena *a = arena_new(16384, 1 << 20);
+    struct sip_msg *req = parse(a, d->last_request);
+    struct sip_edit *e = sip_edit_new(a, req);
+    char cseq[64], via[256];
+    struct buf *out;
+
+    snprintf(cseq, sizeof cseq, "%u %.*s", ++d->cseq, STR_FMT(req->method_text));
+    sip_edit_set(e, SIP_H_CSEQ, str_z(cseq));
+    add_via(p, via, sizeof via);
+    sip_edit_set(e, SIP_H_VIA, str_make(via + 5, strlen(via) - 7));
+    if (sip_edit_build(e, &out) != 0)
+        fail("cannot build the request");
+    snprintf(d->last_request, sizeof d->last_request, "%.*s", (int)out->n, out->p);
+    buf_unref(out);
+    arena_free(a);
+    deliver(p, d->last_request);
+}
+
 /* A response to the last request the party took. */
 static void step_reply(struct sim_party *p, char **word, unsigned n, const char *extra)
 {
@@ -481,7 +535,7 @@ static void step_reply(struct sim_party *p, char **word, unsigned n, const char 
         snprintf(d->local_tag, sizeof d->local_tag, "tag-%s-%u", p->name, ++P.serial);
     r.status = status;
     r.to_tag = str_z(d->local_tag);
-    for (l = extra; *l && l != body + 2 && strncmp(l, "\r\n", 2) != 0; l = strstr(l, "\r\n") + 2) {
+    for (l = extra; *l && strncmp(l, "\r\n", 2) != 0; l = strstr(l, "\r\n") + 2) {
         const char *colon = strchr(l, ':'), *end = strstr(l, "\r\n");
 
         r.extra[r.n_extra].name = str_make(l, (size_t)(colon - l));
@@ -776,6 +830,8 @@ static void step_party_verb(struct sim_party *p, char **word, unsigned n, char *
         step_auth(p, word, n);
     else if (strcmp(word[2], "again") == 0)
         deliver(p, d->last_request);
+    else if (strcmp(word[2], "reuse") == 0)
+        step_reuse(p);
     else if (strcmp(word[2], "ack") == 0)
         step_ack(p, extra);
     else if (strcmp(word[2], "cancel") == 0)
@@ -877,6 +933,7 @@ int main(int argc, char **argv)
     fclose(f);
     log_threshold = getenv("SCENARIO_LOG") ? LOG_DEBUG : LOG_ERROR;
     log_set_sink(on_log, NULL);
+    make_dir();
     while (P.at < P.n_lines) {
         char *l = P.lines[P.at++];
 
