@@ -132,12 +132,12 @@ static int set_versions(SSL_CTX *ctx, int min_version, struct reason *reason)
 
 static int set_common(SSL_CTX *ctx, const struct pki_tls_options *o, struct reason *reason)
 {
-    SSL_CTX_set_security_level(ctx, 2);
     int err = set_versions(ctx, o->min_version, reason);
     if (!err)
         err = set_ciphers12(ctx, o->ciphers12, reason);
     if (err)
         return err;
+    SSL_CTX_set_security_level(ctx, 2); /* after the list, which could lower it ("@SECLEVEL=0") */
     char groups[] = GROUPS, signatures[] = SIGNATURES; /* OpenSSL's macros cast const away */
     if (SSL_CTX_set1_groups_list(ctx, groups) != 1 || SSL_CTX_set1_sigalgs_list(ctx, signatures) != 1)
         return fail_library(reason, "groups and signatures");
