@@ -165,13 +165,19 @@ static int read_names(struct identity *i, struct str domain, struct reason *reas
     return ERR_REFUSED;
 }
 
-/* Keys must fit, certificates must be in force and in order (RFC 5246 7.4.2: each certifies the one before it). */
-static int check_identity(struct identity *i, const char *key_pem, struct reason *reason)
+/* Keys must fit, uses must allow what it is for (peers would refuse it otherwise), certificates must be in force and in order
+ * (RFC 5246 7.4.2: each certifies the one before it). */
+static int check_identity(struct identity *i, const char *key_pem, bool is_server, struct reason *reason)
 {
     if (X509_check_private_key(i->cert, i->key) != 1) {
         ERR_clear_error();
         reason_set(reason, "cert-key-mismatch", NULL, 0, "%s: this key does not belong to the certificate in %s",
                    key_pem, i->file);
+        return ERR_REFUSED;
+    }
+    if (!cert_use_is_allowed(i->cert, !is_server) || !cert_can_sign(i->cert)) {
+        reason_set(reason, "cert-use", "RFC 5280 4.2.1.12", 0, "%s: its key usage does not allow it to be a TLS %s", i->file,
+                   is_server ? "server" : "client");
         return ERR_REFUSED;
     }
     int err = check_in_force(i->file, i->cert, 1, &i->not_after, reason);
@@ -201,7 +207,7 @@ static char *copy_lower(struct str s)
 }
 
 int load_identity(struct identity *ret, struct str domain, const char *cert_pem, const char *key_pem,
-                  struct reason *reason)
+                  bool is_server, struct reason *reason)
 {
     struct identity i = {.not_after = INT64_MAX};
     i.domain = copy_lower(domain);
@@ -220,7 +226,7 @@ int load_identity(struct identity *ret, struct str domain, const char *cert_pem,
     if (err)
         goto out;
     i.cert = sk_X509_shift(i.chain);
-    err = check_identity(&i, key_pem, reason);
+    err = check_identity(&i, key_pem, is_server, reason);
     if (!err)
         err = read_names(&i, domain, reason);
 out:

@@ -261,7 +261,7 @@ int pki_mint_ca_new(const struct pki_mint_ca_args *args, struct pki_mint_ca **re
     ca->cert = ca->key ? cert_new(ca->key, args->cn, args->not_before, args->days, args->parent) : NULL;
     X509 *c = ca->cert;
     if (!c || !add_ext(c, c, NID_basic_constraints, "critical,CA:TRUE") ||
-        !add_ext(c, c, NID_key_usage, "critical,keyCertSign,cRLSign") ||
+        !add_ext(c, c, NID_key_usage, "critical,keyCertSign,cRLSign") || !add_uses(c, args->uses) ||
         (args->permitted_dns.n && !add_ext(c, c, NID_name_constraints, nc)) ||
         X509_sign(c, args->parent ? args->parent->key : ca->key, EVP_sha256()) == 0 || !set_above(ca, args->parent))
         goto failed;

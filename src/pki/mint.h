@@ -43,6 +43,7 @@ struct pki_mint_ca_args {
     unsigned days;
     const struct pki_mint_ca *parent; /* who signs it; NULL: itself */
     struct str permitted_dns;         /* name constraint (RFC 5280 4.2.1.10); empty: none */
+    unsigned uses;                    /* PKI_MINT_...: what it may issue for; 0: anything */
 };
 
 /* A new CA, in memory only until pki_mint_ca_save. */

@@ -22,7 +22,7 @@ struct identity {
 };
 
 MUST_USE int load_identity(struct identity *ret, struct str domain, const char *cert_pem, const char *key_pem,
-                           struct reason *reason);
+                           bool is_server, struct reason *reason);
 void identity_done(struct identity *i);
 /* Adds the certificates of a file to the store as anchors, and their names to ret_names (may be NULL). */
 MUST_USE int load_anchors(X509_STORE *store, const char *file, STACK_OF(X509_NAME) *ret_names, struct reason *reason);
@@ -51,6 +51,9 @@ MUST_USE int ex_data_init(void);
 struct context *context_of(const SSL_CTX *ctx);
 MUST_USE int context_attach(SSL_CTX *ctx, struct context *c); /* c is freed with ctx */
 MUST_USE int conn_set_expected(SSL *ssl, struct str name);
+/* May a certificate be used by a SIP server, or by a client? (extended key usage) */
+bool cert_use_is_allowed(X509 *cert, bool by_client);
+bool cert_can_sign(X509 *cert); /* key usage: ECDHE and TLS 1.3 always sign */
 /* For SSL_CTX_set_cert_verify_callback. */
 int verify_peer(X509_STORE_CTX *store, void *arg);
 

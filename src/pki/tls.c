@@ -184,7 +184,7 @@ static int load_identities(struct context *c, const struct pki_tls_options *o, s
     }
     for (size_t i = 0; i < o->n_identities; i++) {
         const struct pki_tls_identity *id = &o->identities[i];
-        int err = load_identity(&c->identities[i], id->domain, id->cert_pem, id->key_pem, reason);
+        int err = load_identity(&c->identities[i], id->domain, id->cert_pem, id->key_pem, c->is_server, reason);
         if (err)
             return err;
         c->n_identities++;

@@ -98,7 +98,7 @@ static const char *expected_of(const SSL *ssl)
 static const unsigned char oid_sip_domain[] = {0x2b, 6, 1, 5, 5, 7, 3, 20}; /* id-kp 20, RFC 5924 4.1 */
 
 /* RFC 5924 5 and RFC 5280 4.2.1.12; tls.h says what is accepted and why. */
-static bool is_use_allowed(X509 *cert, bool from_client)
+bool cert_use_is_allowed(X509 *cert, bool by_client)
 {
     int status;
     EXTENDED_KEY_USAGE *uses = X509_get_ext_d2i(cert, NID_ext_key_usage, &status, NULL);
@@ -106,12 +106,17 @@ static bool is_use_allowed(X509 *cert, bool from_client)
     for (int i = 0; uses && !allowed && i < sk_ASN1_OBJECT_num(uses); i++) {
         const ASN1_OBJECT *o = sk_ASN1_OBJECT_value(uses, i);
         int nid = OBJ_obj2nid(o);
-        allowed = nid == NID_server_auth || nid == NID_anyExtendedKeyUsage || (from_client && nid == NID_client_auth) ||
+        allowed = nid == NID_server_auth || nid == NID_anyExtendedKeyUsage || (by_client && nid == NID_client_auth) ||
                   (OBJ_length(o) == sizeof(oid_sip_domain) &&
                    memcmp(OBJ_get0_data(o), oid_sip_domain, sizeof(oid_sip_domain)) == 0);
     }
     sk_ASN1_OBJECT_pop_free(uses, ASN1_OBJECT_free);
     return allowed;
+}
+
+bool cert_can_sign(X509 *cert)
+{
+    return X509_get_key_usage(cert) & KU_DIGITAL_SIGNATURE; /* all bits if there is no such extension */
 }
 
 /* RFC 5280 4.2.1.10: a DNS constraint covers the name itself and everything made by adding labels on the left. */
@@ -168,10 +173,10 @@ static int check_chain(X509_STORE_CTX *store, const struct str *names, size_t n,
         X509 *c = sk_X509_value(chain, i);
         X509_STORE_CTX_set_error_depth(store, i);
         /* The anchor's own restrictions are the operator's business (RFC 5280 6.2), unless it is the peer's certificate. */
-        if ((i == 0 || i < len - 1) && !is_use_allowed(c, from_client))
+        if ((i == 0 || i < len - 1) && !cert_use_is_allowed(c, from_client))
             return X509_V_ERR_INVALID_PURPOSE;
-        if (i == 0 && !(X509_get_key_usage(c) & KU_DIGITAL_SIGNATURE))
-            return X509_V_ERR_INVALID_PURPOSE; /* ECDHE and TLS 1.3 always sign */
+        if (i == 0 && !cert_can_sign(c))
+            return X509_V_ERR_INVALID_PURPOSE;
         if (i > 0 && !is_within_constraints(c, names, n))
             return X509_V_ERR_PERMITTED_VIOLATION;
     }

@@ -450,6 +450,32 @@ static void test_flood(void **state)
     lab_done(&lab);
 }
 
+/* A full table of answers: the one used longest ago makes room. */
+static void test_room(void **state)
+{
+    (void)state;
+    struct lab lab;
+    static struct got g[256];
+    struct got keep;
+    char name[32];
+    lab_init(&lab, false, (struct dns_args){0});
+    lab.skew_ms = 0;
+    ask(&lab, "one.test", DNS_A, &keep);
+    wait_for(&lab, &keep);
+    for (size_t from = 0; from < 5120; from += ARRAY_LEN(g)) {
+        for (size_t i = 0; i < ARRAY_LEN(g); i++) {
+            snprintf(name, sizeof(name), "n%zu.test", from + i);
+            ask(&lab, name, DNS_A, &g[i]);
+        }
+        for (size_t i = 0; i < ARRAY_LEN(g); i++)
+            wait_for(&lab, &g[i]);
+        assert_true(ask(&lab, "one.test", DNS_A, &keep)); /* used often: it stays */
+    }
+    assert_false(ask(&lab, "n0.test", DNS_A, &keep));
+    wait_for(&lab, &keep);
+    lab_done(&lab);
+}
+
 /* --- the whole way: locate over the real DNS --- */
 
 static struct {
@@ -526,7 +552,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_answers),    cmocka_unit_test(test_joined),          cmocka_unit_test(test_kept_for_their_time),
         cmocka_unit_test(test_hosts),      cmocka_unit_test(test_inside_callback), cmocka_unit_test(test_bogus),
-        cmocka_unit_test(test_bad_setup),  cmocka_unit_test(test_flood),           cmocka_unit_test(test_locate),
+        cmocka_unit_test(test_bad_setup),  cmocka_unit_test(test_flood),           cmocka_unit_test(test_room),            cmocka_unit_test(test_locate),
         cmocka_unit_test(test_dead_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

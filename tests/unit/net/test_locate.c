@@ -454,6 +454,15 @@ static void test_weights(void **state)
     assert_in_range(second[3], rounds / 5 * 85 / 100, rounds / 5 * 115 / 100);
     assert_in_range(fifth[5], rounds / 2 * 90 / 100, rounds / 2 * 110 / 100);
     assert_int_equal(fifth[5] + fifth[6], rounds);
+    /* no weights: any order, not always the same */
+    dns_script_srv(lab.dns, "_sip._udp.z.example", 1, 0, 1, "h.example");
+    dns_script_srv(lab.dns, "_sip._udp.z.example", 1, 0, 2, "h.example");
+    unsigned first[3] = {0};
+    for (unsigned i = 0; i < 1000; i++) {
+        locate(&lab, ASK("z.example", BY(UDP)));
+        first[addr_port(&lab.targets[0].addr)]++;
+    }
+    assert_in_range(first[1], 400, 600);
     lab_done(&lab);
 }
 

@@ -91,6 +91,14 @@ static void test_identity_errors(void **state)
     check_identity(identity("c.example", "a.crt", "a.key"), "cert-name", "/a.crt",
                    "does not name c.example but URI:sip:a.example");
     check_identity(identity("", "a.crt", "a.key"), "tls-option", "", "no domain");
+    fix_cert(&fix, fix.root, "use", "a.example", PKI_MINT_CLIENT);
+    check_identity(identity("a.example", "use.crt", "use.key"), "cert-use", "/use.crt", "TLS server");
+    fix_cert(&fix, fix.root, "use", "a.example", PKI_MINT_OTHER);
+    struct pki_tls_identity other = identity("", "use.crt", "use.key");
+    struct pki_tls_client *c;
+    struct reason why;
+    check_err(pki_tls_client_new(&(struct pki_tls_options){.identities = &other, .n_identities = 1}, &c, &why), ERR_REFUSED);
+    assert_string_equal(why.code, "cert-use");
     write_file("empty.crt", "");
     check_identity(identity("a.example", "empty.crt", "a.key"), "cert-syntax", "/empty.crt", "no certificate");
     write_file("junk.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
@@ -235,7 +243,11 @@ static void test_weak_key(void **state)
     BIO_free(bio);
     X509_free(c);
     EVP_PKEY_free(key);
-    check_identity(identity("a.example", "weak.crt", "weak.key"), "cert-key", "/weak.crt", "key too small");
+    struct pki_tls_identity id = identity("a.example", "weak.crt", "weak.key");
+    check_identity(id, "cert-key", "/weak.crt", "key too small");
+    /* nor does a cipher list bring it back */
+    check_server((struct pki_tls_options){.identities = &id, .n_identities = 1, .ciphers12 = STR("ECDHE+AESGCM@SECLEVEL=0")},
+                 "cert-key", "/weak.crt", "key too small");
 }
 
 static void test_mint_files(void **state)

@@ -137,6 +137,41 @@ static void test_which_kind_counts(void **state)
     assert_string_equal(names_of((struct pki_mint_args){.domains = domains, .n_domains = 2}), "a.example b.example");
 }
 
+/* A subjectAltName that cannot be read, or is there twice, names nobody: the CN does not step in. */
+static void test_broken_san(void **state)
+{
+    (void)state;
+    static const char *const values[][2] = {{"\x30\x03\x82\x7f\x61", NULL}, {"\x30\x03\x82\x01\x61", "\x30\x03\x82\x01\x61"},
+                                            {"", NULL}};
+    for (size_t i = 0; i < ARRAY_LEN(values); i++) {
+        X509 *c = X509_new();
+        X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC, (const unsigned char *)"a.example", -1,
+                                   -1, 0);
+        for (size_t k = 0; k < 2 && values[i][k]; k++) {
+            ASN1_OCTET_STRING *s = ASN1_OCTET_STRING_new();
+            ASN1_OCTET_STRING_set(s, (const unsigned char *)values[i][k], (int)strlen(values[i][k]));
+            X509_EXTENSION *e = X509_EXTENSION_create_by_NID(NULL, NID_subject_alt_name, 0, s);
+            X509_add_ext(c, e, -1);
+            X509_EXTENSION_free(e);
+            ASN1_OCTET_STRING_free(s);
+        }
+        struct arena *a = arena_new(1024, 4096);
+        struct str names[PKI_NAMES_MAX];
+        assert_int_equal(pki_cert_names(c, a, names), 0);
+        arena_free(a);
+        X509_free(c);
+    }
+    /* two common names: which one? */
+    X509 *c = X509_new();
+    for (const char *cn = "a.example"; cn; cn = *cn == 'a' ? "b.example" : NULL)
+        X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1, 0);
+    struct arena *a = arena_new(1024, 4096);
+    struct str names[PKI_NAMES_MAX];
+    assert_int_equal(pki_cert_names(c, a, names), 0);
+    arena_free(a);
+    X509_free(c);
+}
+
 static void test_many(void **state)
 {
     (void)state;
@@ -236,7 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_uri_forms), cmocka_unit_test(test_which_kind_counts),
-        cmocka_unit_test(test_many),      cmocka_unit_test(test_check),
+        cmocka_unit_test(test_broken_san), cmocka_unit_test(test_many),      cmocka_unit_test(test_check),
         cmocka_unit_test(test_describe),  cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

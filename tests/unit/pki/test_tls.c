@@ -66,6 +66,8 @@ static void check_ok(struct outcome o)
         fail_msg("server: %s %s", o.server_reason.code, o.server_reason.detail);
 }
 
+static int first_version = TLS1_2_VERSION;
+
 /* The server shows the certificate `name`; what does a client that asks for `domain` say? NULL: it is content. */
 static void check_server_cert(const char *name, const char *domain, const char *code, const char *in_detail)
 {
@@ -77,7 +79,7 @@ static void check_server_cert(const char *name, const char *domain, const char *
     SSL_CTX_set_security_level(ctx, 0);
     assert_int_equal(SSL_CTX_use_certificate_chain_file(ctx, id.cert_pem), 1);
     assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, id.key_pem, SSL_FILETYPE_PEM), 1);
-    for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+    for (int version = first_version; version <= TLS1_3_VERSION; version++) {
         server = SSL_new(ctx);
         SSL_set_accept_state(server);
         SSL_set_max_proto_version(server, version);
@@ -168,6 +170,33 @@ static void test_server_uses(void **state)
         fix_cert(&fix, fix.root, cases[i].name, "a.example", cases[i].uses);
         check_server_cert(cases[i].name, "a.example", cases[i].code, "");
     }
+}
+
+/* An intermediate that may issue for other uses only, and a certificate whose key may not sign a handshake. */
+static void test_issuer_uses(void **state)
+{
+    (void)state;
+    static const struct {
+        unsigned uses;
+        const char *code;
+    } cases[] = {{PKI_MINT_OTHER, "tls-cert-use"}, {PKI_MINT_SERVER | PKI_MINT_OTHER, NULL}, {PKI_MINT_SIP, NULL}};
+    struct pki_mint_ca *ca;
+    struct reason why;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        const struct pki_mint_ca_args args = {
+            .cn = STR("Narrow"), .days = 9, .parent = fix.root, .uses = cases[i].uses};
+        assert_int_equal(pki_mint_ca_new(&args, &ca, &why), 0);
+        fix_cert(&fix, ca, "narrow", "a.example", 0);
+        check_server_cert("narrow", "a.example", cases[i].code, "(an issuer)");
+        pki_mint_ca_free(ca);
+    }
+    const struct pki_mint_ca_args args = {.cn = STR("a.example"), .days = 9, .parent = fix.root};
+    assert_int_equal(pki_mint_ca_new(&args, &ca, &why), 0);
+    assert_int_equal(pki_mint_ca_save(ca, fix_path(&fix, "ca-leaf.crt"), fix_path(&fix, "ca-leaf.key"), &why), 0);
+    pki_mint_ca_free(ca);
+    first_version = TLS1_3_VERSION; /* OpenSSL does not even show it in TLS 1.2 */
+    check_server_cert("ca-leaf", "a.example", "tls-cert-use", "expected a.example");
+    first_version = TLS1_2_VERSION;
 }
 
 static void test_server_chains(void **state)
@@ -338,12 +367,19 @@ static void test_client_uses(void **state)
         (struct pki_tls_options){.ca_pem = fix.root_pem, .client_cert = PKI_CLIENT_CERT_REQUIRE}, "a", "a.example");
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         fix_cert(&fix, fix.root, "cuse", "client.example", cases[i].uses);
-        struct pki_tls_client *c = new_client((struct pki_tls_options){0}, "cuse");
-        struct outcome o = shake_contexts(c, "a.example", s);
+        struct pki_tls_identity id = fix_identity(&fix, "cuse", "");
+        SSL_CTX *ctx = SSL_CTX_new(TLS_client_method()); /* ours would not load what is not for clients */
+        assert_int_equal(SSL_CTX_use_certificate_chain_file(ctx, id.cert_pem), 1);
+        assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, id.key_pem, SSL_FILETYPE_PEM), 1);
+        SSL *client = SSL_new(ctx), *server = pki_tls_server_ssl(s);
+        SSL_set_connect_state(client);
+        struct outcome o = shake(client, server);
         assert_int_equal(o.server_ok, cases[i].ok);
         if (!cases[i].ok)
             assert_string_equal(o.server_reason.code, "tls-cert-use");
-        pki_tls_client_unref(c);
+        SSL_free(client);
+        SSL_free(server);
+        SSL_CTX_free(ctx);
     }
     pki_tls_server_unref(s);
 }
@@ -418,10 +454,12 @@ static void test_not_tls(void **state)
 }
 
 static SSL_SESSION *kept;
+static unsigned n_tickets;
 
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
     (void)ssl;
+    n_tickets += SSL_SESSION_has_ticket(session) != 0;
     SSL_SESSION_free(kept);
     kept = session;
     return 1;
@@ -438,6 +476,7 @@ static bool resumes(struct pki_tls_server *s, int version, const char *cert)
     assert_int_equal(SSL_CTX_use_certificate_chain_file(ctx, id.cert_pem), 1);
     assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, id.key_pem, SSL_FILETYPE_PEM), 1);
     bool reused = false;
+    n_tickets = 0;
     char sni[] = "a.example";
     for (int i = 0; i < 2; i++) {
         SSL *client = SSL_new(ctx), *server = pki_tls_server_ssl(s);
@@ -470,12 +509,16 @@ static void test_resumption(void **state)
     struct pki_tls_options o = {.ca_pem = fix.root_pem, .client_cert = PKI_CLIENT_CERT_REQUIRE};
     struct pki_tls_server *s = new_server(o, "a", "a.example");
     assert_false(resumes(s, TLS1_2_VERSION, "client"));
+    assert_int_equal(n_tickets, 0);
     assert_false(resumes(s, TLS1_3_VERSION, "client"));
+    assert_int_equal(n_tickets, 0);
     pki_tls_server_unref(s);
     o.session_tickets = 1;
     s = new_server(o, "a", "a.example");
     assert_false(resumes(s, TLS1_2_VERSION, "client"));
+    assert_int_equal(n_tickets, 0);
     assert_true(resumes(s, TLS1_3_VERSION, "client"));
+    assert_int_equal(n_tickets, 2); /* one of each handshake */
     pki_tls_server_unref(s);
 }
 
@@ -487,19 +530,22 @@ static void test_crl(void **state)
     fix_cert(&fix, fix.inter, "good", "client.example", 0);
     fix_cert(&fix, fix.inter, "revoked", "client.example", 0);
     const char *revoked[] = {fix_path(&fix, "revoked.crt")};
-    char both[FIX_PATH], half[FIX_PATH];
+    char both[FIX_PATH], half[FIX_PATH], lower[FIX_PATH];
     struct reason why;
     strcpy(both, fix_path(&fix, "both.crl"));
     strcpy(half, fix_path(&fix, "half.crl"));
+    strcpy(lower, fix_path(&fix, "lower.crl"));
     assert_int_equal(pki_mint_crl(fix.root, NULL, 0, 7, both, &why), 0);
     assert_int_equal(pki_mint_crl(fix.inter, revoked, 1, 7, both, &why), 0);
     assert_int_equal(pki_mint_crl(fix.root, NULL, 0, 7, half, &why), 0);
+    assert_int_equal(pki_mint_crl(fix.inter, revoked, 1, 7, lower, &why), 0);
     const struct {
         const char *crl, *client, *code;
     } cases[] = {
         {both, "good", NULL},
         {both, "revoked", "tls-cert-revoked"},
         {half, "good", "tls-cert-no-crl"}, /* hard fail: nothing current is known of the intermediate's certificates */
+        {lower, "good", "tls-cert-no-crl"}, /* nor of the intermediate itself */
         {NULL, "revoked", NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -537,7 +583,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_server_names),       cmocka_unit_test(test_server_uses),
-        cmocka_unit_test(test_server_chains),      cmocka_unit_test(test_pinned),
+        cmocka_unit_test(test_server_chains),      cmocka_unit_test(test_issuer_uses),        cmocka_unit_test(test_pinned),
         cmocka_unit_test(test_insecure_says_so),   cmocka_unit_test(test_sni_and_client_certs),
         cmocka_unit_test(test_client_uses),        cmocka_unit_test(test_floor),
         cmocka_unit_test(test_not_tls),            cmocka_unit_test(test_resumption),
