@@ -62,7 +62,7 @@ static const char *names_of(struct pki_mint_args args)
 static void test_uri_forms(void **state)
 {
     (void)state;
-    static const struct {
+    const struct {
         struct pki_mint_san san;
         const char *expected;
     } cases[] = {
