@@ -237,14 +237,24 @@ static struct str expected_name(const struct hop *h, const struct sip_uri *u)
     return u->host;
 }
 
+/* A bare URI, whose parameters are its own, or the first of a list of Route values, whose URI stands in <>. */
+static int next_hop_uri(struct str s, struct sip_uri *ret)
+{
+    struct str head, rest = str_cut(s, '<', &head);
+
+    if (!rest.p)
+        return sip_uri_parse(s, ret);
+    (void)str_cut(rest, '>', &head);
+    return sip_uri_parse(head, ret);
+}
+
 static int hop_locate(struct hop *h)
 {
     struct net_locate_args la = {0};
-    struct sip_addr na;
     struct sip_uri u;
     struct addr a;
 
-    if (sip_addr_parse(h->t->next_hop, &na) != 0 || sip_uri_parse(na.uri, &u) != 0 ||
+    if (next_hop_uri(h->t->next_hop, &u) != 0 ||
         (u.scheme != SIP_SCHEME_SIP && u.scheme != SIP_SCHEME_SIPS)) {
         reason_set(&h->why, "next-hop-uri", "RFC 3261 16.6", 416, NULL);
         return ERR_SYNTAX;
