@@ -200,14 +200,14 @@ END
 # --- Running sipp
 
 # sipp_run NAME SCENARIO-ARGUMENTS...: one or more calls to the edge (or TO), to their end. TRANSPORT=u1|t1, FROM=own address,
-# PORT=own port, AS=the user whose credentials it has.
+# PORT=own port, AS=the user whose credentials it has, LENIENT=1: what comes out of order does not end a call.
 sipp_run() {
     local name=$1
     shift
     local -x TERM=dumb
     local as=()
     [ -z "${AS:-}" ] || as=(-key user "$AS" -au "$AS" -ap "$(password_of "$AS")")
-    timeout "${SIPP_SECONDS:-20}" sipp "${TO:-$ADDR}:5060" -i "${FROM:-$ADDR}" -p "${PORT:-7200}" -t "${TRANSPORT:-u1}" -nostdin -nd \
+    timeout "${SIPP_SECONDS:-20}" sipp "${TO:-$ADDR}:5060" -i "${FROM:-$ADDR}" -p "${PORT:-7200}" -t "${TRANSPORT:-u1}" -nostdin -default_behaviors "all,-bye${LENIENT:+,-abortunexp}" \
         -key domain "$DOMAIN" -timeout "${SIPP_SECONDS:-20}" -timeout_error -recv_timeout "${RECV_MS:-8000}" \
         -trace_err -error_file "$WORK/$name-err.log" -trace_msg -message_file "$WORK/$name.msg" \
         "${as[@]}" "$@" >"$name.out" 2>&1

@@ -13,7 +13,7 @@ loop_parts() {
     message_head 2 "$credentials" | send_part 'retrans="500"'
     recv_opt 100
     local status
-    for status in 400 403 404 408 410 416 440 480 481 500 503 513 604; do
+    for status in 400 403 404 407 408 410 416 440 478 480 481 500 503 513 604; do
         recv_opt $status 'next="ended"'
     done
     recv_opt 482 'next="ended"'

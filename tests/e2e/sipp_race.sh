@@ -122,13 +122,13 @@ glare_caller() {
     { in_head INVITE 3 "$sdp_body"; sdp_part 2; } | send_part 'retrans="500"'
     recv_opt 100
     recv_opt 407 'auth="true" next="challenged"'
-    glare_refused 3 7 'next="after"'
+    glare_refused 3 3 after
     label challenged
-    BRANCH='[branch-8]' in_head ACK 3 "$no_body" | send_part
+    BRANCH='[branch-11]' in_head ACK 3 "$no_body" | send_part
     { in_head INVITE 4 "$credentials
 $sdp_body"; sdp_part 2; } | send_part 'retrans="500"'
     recv_opt 100
-    glare_refused 4 6
+    glare_refused 4 2 after
     label after
     wait_ms 100
     SIPP_CSEQ=4
@@ -136,12 +136,18 @@ $sdp_body"; sdp_part 2; } | send_part 'retrans="500"'
     ack
     in_dialog BYE
 }
+# CSEQ of our own INVITE, how many messages ago it was, and where to go on. The ACK for our 491 and the 491 for our INVITE
+# come in either order.
 glare_refused() {
     recv_request INVITE
     answer_in_dialog 491 'Request Pending'
-    recv_request ACK
+    recv_request ACK "optional=\"true\" next=\"ack_first_$1\""
     recv 491
-    BRANCH="[branch-$2]" in_head ACK "$1" "$no_body" | send_part "${3:-}"
+    BRANCH="[branch-$(($2 + 4))]" in_head ACK "$1" "$no_body" | send_part
+    recv_request ACK "next=\"$3\""
+    label "ack_first_$1"
+    recv 491
+    BRANCH="[branch-$(($2 + 7))]" in_head ACK "$1" "$no_body" | send_part "next=\"$3\""
 }
 glare_callee() {
     established_callee
@@ -205,7 +211,8 @@ race cancel "a call is cancelled while it rings" 5
 race cross "CANCEL crosses the 200" 5
 race byes "both hang up at once" 5
 race glare "re-INVITEs cross" 5
-race storm "an INVITE thirty times over" 3
+# In a storm answers come while sipp still sends.
+LENIENT=1 race storm "an INVITE thirty times over" 3
 if edge_is sallyport; then
     check "the storm reached the callee as one INVITE a call" [ "$(sipp_received storm_callee '^INVITE ')" = 3 ]
 fi
