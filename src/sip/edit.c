@@ -19,10 +19,12 @@ struct edit_value {
 
 struct node {
     struct str name, value;    /* of an added or replaced line */
-    struct edit_value *values; /* NULL: the line is edited as a whole or not at all */
+    struct edit_value *values; /* of the line in the message, once one of its kind was asked for by number */
     uint16_t id, n_values;
     int16_t next;
-    bool is_removed, is_new; /* is_new: name and value are written, not the line of the message */
+    bool is_removed;
+    bool is_new;    /* name and value are written, not the line of the message */
+    bool is_edited; /* the values are written one by one, not the line of the message */
 };
 
 struct sip_edit {
@@ -168,7 +170,9 @@ static void set_line(struct sip_edit *e, enum sip_hdr_id id, struct str value)
             n->is_removed = true;
             continue;
         }
-        *n = (struct node){.name = sip_hdr_text(id), .value = value, .id = (uint16_t)id, .next = n->next, .is_new = true};
+        n->name = sip_hdr_text(id);
+        n->value = value;
+        n->is_new = true;
         e->more += n->name.n + value.n + 4;
         is_set = true;
     }
@@ -208,24 +212,27 @@ void sip_edit_remove_named(struct sip_edit *e, struct str name)
     }
 }
 
-/* The line split into its values, so that each can be edited. */
+/* The line split into its values, so that each can be found by number and edited. */
 static void node_split(struct sip_edit *e, struct node *n, struct str line)
 {
+    bool is_list = sip_hdr_is_list((enum sip_hdr_id)n->id);
     struct str rest = line, v;
     unsigned count = 0;
-    while (rest.p != NULL && sip_list_cut(&rest, &v) && v.n)
+    while (is_list && count < LIMIT_MSG_VALUES && rest.p != NULL && sip_list_cut(&rest, &v) && v.n)
         count++;
-    if (rest.p != NULL) {
-        fail(e, ERR_SYNTAX); /* behind the value asked for the line is malformed: half of it must not get lost */
+    if (is_list && rest.p != NULL) {
+        fail(e, ERR_SYNTAX); /* malformed somewhere: no part of it must get lost */
         return;
     }
+    count = is_list ? count : 1;
     struct edit_value *values = arena_alloc(e->arena, count * sizeof(*values));
     if (values == NULL) {
         fail(e, ERR_NOMEM);
         return;
     }
+    values[0] = (struct edit_value){line, false};
     rest = line;
-    for (unsigned i = 0; i < count; i++) {
+    for (unsigned i = 0; is_list && i < count; i++) {
         (void)sip_list_cut(&rest, &v);
         values[i] = (struct edit_value){v, false};
     }
@@ -237,34 +244,24 @@ static void node_split(struct sip_edit *e, struct node *n, struct str line)
 /* The i-th value of the message; NULL if there is none or its line has been replaced or removed as a whole. */
 static struct edit_value *find_value(struct sip_edit *e, enum sip_hdr_id id, unsigned i, bool *ret_exists)
 {
-    struct sip_values it = sip_values_start(e->msg, id);
-    unsigned in_line = 0;
-    int line = -1;
     *ret_exists = false;
-    while (sip_values_next(&it)) {
-        in_line = it.hdr == line ? in_line + 1 : 0;
-        line = it.hdr;
-        if (it.n <= i)
-            continue;
-        *ret_exists = true;
+    for (int line = e->msg->first[id]; line >= 0 && !e->err; line = e->msg->hdrs[line].next) {
         struct node *n = &e->nodes[line];
+        struct str text = e->msg->hdrs[line].value;
+        if (text.n == 0)
+            continue; /* a list of nothing */
+        if (n->values == NULL)
+            node_split(e, n, text);
+        if (i >= n->n_values) {
+            i -= n->n_values;
+            continue;
+        }
+        *ret_exists = true;
         if (n->is_removed || n->is_new)
             return NULL;
-        if (n->values == NULL) {
-            struct str text = e->msg->hdrs[line].value;
-            if (sip_hdr_is_list(id)) {
-                node_split(e, n, text);
-            } else if ((n->values = arena_alloc(e->arena, sizeof(*n->values))) != NULL) {
-                n->values[0] = (struct edit_value){text, false};
-                n->n_values = 1;
-            } else {
-                fail(e, ERR_NOMEM);
-            }
-        }
-        return in_line < n->n_values ? &n->values[in_line] : NULL;
+        n->is_edited = true;
+        return &n->values[i];
     }
-    if (it.bad)
-        fail(e, ERR_SYNTAX);
     return NULL;
 }
 
@@ -341,7 +338,7 @@ bool sip_edit_value(const struct sip_edit *e, enum sip_hdr_id id, unsigned i, st
         const struct node *n = &e->nodes[k];
         if (n->id != id || n->is_removed)
             continue;
-        if (n->values == NULL) {
+        if (n->is_new || !n->is_edited) {
             if (value_in(n->is_new ? n->value : e->msg->hdrs[k].value, is_list, &i, ret))
                 return true;
             continue;
@@ -395,7 +392,7 @@ static unsigned write_lines(struct sbuf *b, const struct sip_edit *e)
         if (n->is_removed)
             continue;
         n_lines++;
-        if (!n->is_new && n->values == NULL) {
+        if (!n->is_new && !n->is_edited) {
             const struct sip_hdr *h = &e->msg->hdrs[i];
             if (h->line_start != to) {
                 sbuf_add(b, base + from, to - from);

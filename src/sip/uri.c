@@ -65,6 +65,55 @@ bool sip_uri_name_is(struct str name, struct str lower)
     return p == end && i == lower.n;
 }
 
+bool sip_uri_text_eq(struct str a, struct str b, bool nocase)
+{
+    if (a.n == 0 || b.n == 0)
+        return a.n == b.n;
+    const char *p = a.p, *pe = a.p + a.n, *q = b.p, *qe = b.p + b.n;
+    while (p < pe && q < qe) {
+        int x = sip_uri_char(&p, pe), y = sip_uri_char(&q, qe);
+        char cx = (char)(x & 0xff), cy = (char)(y & 0xff);
+        if (nocase ? str_lower(cx) != str_lower(cy) : cx != cy)
+            return false;
+        if (((x ^ y) & SIP_URI_ESCAPED) && sip_uri_is_reserved(cx))
+            return false;
+    }
+    return p == pe && q == qe;
+}
+
+uint64_t sip_uri_text_hash(struct str s, bool nocase)
+{
+    const uint64_t key = str_hash(STR("uri")) | 1; /* not known outside: names that collide cannot be made to order */
+    uint64_t h = s.n ? key : 0;
+    for (const char *p = s.p, *end = s.n ? s.p + s.n : s.p; p < end;) {
+        int x = sip_uri_char(&p, end);
+        char c = (char)(x & 0xff);
+        if (!sip_uri_is_reserved(c))
+            x &= 0xff;
+        h = (h ^ (uint64_t)(nocase ? (x & SIP_URI_ESCAPED) | (unsigned char)str_lower(c) : x)) * key;
+        h ^= h >> 32;
+    }
+    return h;
+}
+
+#define NAMES_FEW 4u /* so many are compared with each other right away */
+
+/* RFC 3261 19.1.1, RFC 3966 3: no parameter comes twice. Long lists are compared by hashes first, so that a URI of many long names
+ * that begin alike costs no more than reading it. */
+static bool names_differ(const struct str *names, unsigned n)
+{
+    uint64_t hash[LIMIT_URI_PARAMS];
+    for (unsigned i = 0; i < n; i++) {
+        if (n > NAMES_FEW)
+            hash[i] = sip_uri_text_hash(names[i], true);
+        for (unsigned k = 0; k < i; k++) {
+            if ((n <= NAMES_FEW || hash[i] == hash[k]) && sip_uri_text_eq(names[i], names[k], true))
+                return false;
+        }
+    }
+    return true;
+}
+
 bool sip_uri_param_next(struct str *rest, struct str *ret_name, struct str *ret_value)
 {
     if (rest->n == 0)
@@ -79,20 +128,15 @@ bool sip_uri_param_next(struct str *rest, struct str *ret_name, struct str *ret_
     return true;
 }
 
-/* Remembers one of the parameters that routing asks for; false if it came before (RFC 3261 19.1.1: at most once). */
-static bool uri_param_store(struct sip_uri *u, unsigned *seen, struct str name, struct str value)
+/* Remembers one of the parameters that routing asks for; false if it needs a value and has none. */
+static bool uri_param_store(struct sip_uri *u, struct str name, struct str value)
 {
     static const struct str known[] = {
-        {"transport", 9}, {"maddr", 5}, {"method", 6}, {"gr", 2}, {"lr", 2}, {"ob", 2}, {"user", 4}, {"ttl", 3},
+        {"transport", 9}, {"maddr", 5}, {"method", 6}, {"gr", 2}, {"lr", 2}, {"ob", 2}, {"user", 4},
     };
     size_t k = 0;
     while (k < ARRAY_LEN(known) && !sip_uri_name_is(name, known[k]))
         k++;
-    if (k == ARRAY_LEN(known))
-        return true;
-    if (*seen & 1u << k)
-        return false;
-    *seen |= 1u << k;
     switch (k) {
     case 0:
         u->transport = value;
@@ -125,16 +169,20 @@ static bool uri_param_store(struct sip_uri *u, unsigned *seen, struct str name, 
 static int uri_params(struct sip_uri *u, struct lex *l)
 {
     const char *start = l->p;
-    unsigned n = 0, seen = 0;
+    struct str names[LIMIT_URI_PARAMS];
+    unsigned n = 0;
     while (lex_take(l, ';')) {
         struct str name = run_escaped1(l, LEX_PARAM), value = STR_NULL;
         if (lex_take(l, '='))
             value = run_escaped1(l, LEX_PARAM);
-        if (l->bad || !uri_param_store(u, &seen, name, value))
+        if (l->bad || !uri_param_store(u, name, value))
             return ERR_SYNTAX;
-        if (++n > LIMIT_URI_PARAMS)
+        if (n == LIMIT_URI_PARAMS)
             return ERR_LIMIT;
+        names[n++] = name;
     }
+    if (n > 1 && !names_differ(names, n))
+        return ERR_SYNTAX;
     u->params = (struct str){start, (size_t)(l->p - start)};
     return 0;
 }
@@ -191,7 +239,7 @@ static int uri_sip(struct sip_uri *u, struct str rest)
     struct lex l = lex_make(rest);
     if (sip_hostport_lex(&l, &u->host, &u->host_is_v6, &u->port) < 0)
         return ERR_SYNTAX;
-    int err = uri_params(u, &l);
+    int err = lex_peek(&l, ';') ? uri_params(u, &l) : 0;
     if (!err && lex_take(&l, '?'))
         err = uri_headers(u, &l);
     if (err)

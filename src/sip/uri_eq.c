@@ -1,29 +1,13 @@
 /* Comparison of URIs: RFC 3261 19.1.4 with RFC 5954 4.2 for IPv6 literals, RFC 3966 4, RFC 5031 4.
- * Pure functions over parsed URIs; any thread. Lists are compared pair by pair: they have at most LIMIT_URI_PARAMS entries. */
+ * Pure functions over parsed URIs; any thread. Lists are compared pair by pair by hash: they have at most LIMIT_URI_PARAMS entries. */
 #include "base/limits.h"
 #include "sip/host.h"
 #include "sip/uri_priv.h"
 
 struct pair {
     struct str name, value;
+    uint64_t hash; /* of the name; of headers of the value too: pairs are looked at only where it agrees */
 };
-
-/* Equal character by character. An escaped character equals the bare one unless it is reserved. */
-static bool text_eq(struct str a, struct str b, bool nocase)
-{
-    if (a.n == 0 || b.n == 0)
-        return a.n == b.n;
-    const char *p = a.p, *pe = a.p + a.n, *q = b.p, *qe = b.p + b.n;
-    while (p < pe && q < qe) {
-        int x = sip_uri_char(&p, pe), y = sip_uri_char(&q, qe);
-        char cx = (char)(x & 0xff), cy = (char)(y & 0xff);
-        if (nocase ? str_lower(cx) != str_lower(cy) : cx != cy)
-            return false;
-        if (((x ^ y) & SIP_URI_ESCAPED) && sip_uri_is_reserved(cx))
-            return false;
-    }
-    return p == pe && q == qe;
-}
 
 static bool host_eq(const struct sip_uri *a, const struct sip_uri *b)
 {
@@ -38,16 +22,20 @@ static bool host_eq(const struct sip_uri *a, const struct sip_uri *b)
 static size_t params_list(struct str params, struct pair list[LIMIT_URI_PARAMS])
 {
     size_t n = 0;
-    while (n < LIMIT_URI_PARAMS && sip_uri_param_next(&params, &list[n].name, &list[n].value))
+    while (n < LIMIT_URI_PARAMS && sip_uri_param_next(&params, &list[n].name, &list[n].value)) {
+        list[n].hash = sip_uri_text_hash(list[n].name, true);
         n++;
+    }
     return n;
 }
 
 static size_t headers_list(struct str headers, struct pair list[LIMIT_URI_PARAMS])
 {
     size_t n = 0;
-    while (n < LIMIT_URI_PARAMS && sip_uri_header_next(&headers, &list[n].name, &list[n].value))
+    while (n < LIMIT_URI_PARAMS && sip_uri_header_next(&headers, &list[n].name, &list[n].value)) {
+        list[n].hash = sip_uri_text_hash(list[n].name, true) * 31 + sip_uri_text_hash(list[n].value, false);
         n++;
+    }
     return n;
 }
 
@@ -66,9 +54,9 @@ static bool params_agree(const struct pair *a, size_t na, const struct pair *b, 
     for (size_t i = 0; i < na; i++) {
         bool found = false;
         for (size_t k = 0; k < nb; k++) {
-            if (!text_eq(a[i].name, b[k].name, true))
+            if (a[i].hash != b[k].hash || !sip_uri_text_eq(a[i].name, b[k].name, true))
                 continue;
-            if (!text_eq(a[i].value, b[k].value, true))
+            if (!sip_uri_text_eq(a[i].value, b[k].value, true))
                 return false;
             found = true;
         }
@@ -91,8 +79,8 @@ static bool headers_eq(struct str x, struct str y)
     uint32_t taken = 0;
     for (size_t i = 0; i < n; i++) {
         size_t k = 0;
-        while (k < n && ((taken >> k & 1) || !text_eq(a[i].name, b[k].name, true) ||
-                         !text_eq(a[i].value, b[k].value, false)))
+        while (k < n && ((taken >> k & 1) || a[i].hash != b[k].hash || !sip_uri_text_eq(a[i].name, b[k].name, true) ||
+                         !sip_uri_text_eq(a[i].value, b[k].value, false)))
             k++;
         if (k == n)
             return false;
@@ -104,9 +92,9 @@ _Static_assert(LIMIT_URI_PARAMS <= 32, "the set of taken headers is one word");
 
 static bool sip_eq(const struct sip_uri *a, const struct sip_uri *b)
 {
-    if (a->has_user != b->has_user || a->port != b->port || !text_eq(a->user, b->user, false))
+    if (a->has_user != b->has_user || a->port != b->port || !sip_uri_text_eq(a->user, b->user, false))
         return false;
-    if ((a->password.p != NULL) != (b->password.p != NULL) || !text_eq(a->password, b->password, false))
+    if ((a->password.p != NULL) != (b->password.p != NULL) || !sip_uri_text_eq(a->password, b->password, false))
         return false;
     if (!host_eq(a, b))
         return false;
@@ -144,7 +132,7 @@ static bool tel_value_eq(struct str name, struct str a, struct str b)
 {
     bool number = sip_uri_name_is(name, STR("ext")) ||
                   (sip_uri_name_is(name, STR("phone-context")) && a.n && a.p[0] == '+');
-    return number ? number_eq(a, b) : text_eq(a, b, true);
+    return number ? number_eq(a, b) : sip_uri_text_eq(a, b, true);
 }
 
 static bool tel_eq(const struct sip_uri *a, const struct sip_uri *b)
@@ -158,7 +146,7 @@ static bool tel_eq(const struct sip_uri *a, const struct sip_uri *b)
     uint32_t taken = 0;
     for (size_t i = 0; i < n; i++) {
         size_t k = 0;
-        while (k < n && ((taken >> k & 1) || !text_eq(x[i].name, y[k].name, true) ||
+        while (k < n && ((taken >> k & 1) || x[i].hash != y[k].hash || !sip_uri_text_eq(x[i].name, y[k].name, true) ||
                          !tel_value_eq(x[i].name, x[i].value, y[k].value)))
             k++;
         if (k == n)
