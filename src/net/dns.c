@@ -1,15 +1,16 @@
-/* The real DNS behind dns.h: libunbound in a thread of its own, its pipe watched by the worker's loop, and in front of it a small
- * table of answers and of questions under way. The table saves a trip to the other thread for every message sent to a
- * domain, and lets everybody who asks the same thing wait for one answer. RFC 1035, RFC 2308 (negative answers), RFC 4035.
+/* The real DNS behind dns.h: libunbound in a thread of its own, its pipe watched by the worker's
+ * loop, and in front of it a small table of answers and of questions under way. The table saves a
+ * trip to the other thread for every message sent to a domain, and lets everybody who asks the same
+ * thing wait for one answer. RFC 1035, RFC 2308 (negative answers), RFC 4035.
  *
- * An entry of the table: asked (no answer yet, waiters) -> known (until its time is over) -> gone. It goes early when the table
- * is full: the one used longest ago first, never one that is asked. Owned by one worker. */
+ * An entry of the table: asked (no answer yet, waiters) -> known (until its time is over) -> gone.
+ * It goes early when the table is full: the one used longest ago first, never one that is asked.
+ * Owned by one worker. */
 #include "net/dns.h"
 #include "base/err.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include <errno.h>
-#include <stdio.h>
 #include <sys/stat.h>
 #include <unbound.h>
 #include <uv.h>
@@ -281,7 +282,8 @@ static void real_free(struct dns *base)
 static int set_options(struct ub_ctx *ub, const char **ret_failed)
 {
     static const char *const options[][2] = {
-        {"do-not-query-localhost:", "no"},  /* forwarders on loopback are common: systemd-resolved, dnsmasq */
+        {"do-not-query-localhost:",
+         "no"}, /* forwarders on loopback are common: systemd-resolved, dnsmasq */
         {"num-queries-per-thread:", "1024"}, /* the library's 16 would drop the rest of a burst */
         {"outgoing-range:", "256"},
         {"unblock-lan-zones:", "yes"}, /* an enterprise's own addresses */
@@ -310,19 +312,27 @@ static int set_options(struct ub_ctx *ub, const char **ret_failed)
     return ub_ctx_debugout(ub, NULL);
 }
 
+/* The system's own files may be missing, as in containers; any other that is named must be there.
+ */
+static bool is_missing(const char *file)
+{
+    struct stat st;
+    bool is_system = strcmp(file, "/etc/hosts") == 0 || strcmp(file, "/etc/resolv.conf") == 0;
+    return is_system && stat(file, &st) != 0 && errno == ENOENT;
+}
+
 static int set_sources(struct ub_ctx *ub, const struct dns_args *args, const char **ret_failed)
 {
     int err = 0;
+    const char *resolv_conf = args->resolv_conf ? args->resolv_conf : "/etc/resolv.conf";
     if (args->forward) {
         *ret_failed = args->forward;
         err = ub_ctx_set_fwd(ub, args->forward);
-    } else {
-        *ret_failed = args->resolv_conf ? args->resolv_conf : "/etc/resolv.conf";
-        struct stat st;
-        if (args->resolv_conf || stat(*ret_failed, &st) == 0)
-            err = ub_ctx_resolvconf(ub, *ret_failed);
+    } else if (!is_missing(resolv_conf)) {
+        *ret_failed = resolv_conf;
+        err = ub_ctx_resolvconf(ub, resolv_conf);
     }
-    if (!err && args->hosts) {
+    if (!err && args->hosts && !is_missing(args->hosts)) {
         *ret_failed = args->hosts;
         err = ub_ctx_hosts(ub, args->hosts);
     }
@@ -330,8 +340,8 @@ static int set_sources(struct ub_ctx *ub, const struct dns_args *args, const cha
         *ret_failed = args->trust_anchor;
         err = ub_ctx_add_ta_file(ub, args->trust_anchor);
     }
-    /* Last, since either call fixes the settings, and only then are anchors read. The library answers "test." by itself
-     * (RFC 6761 6.2); whoever names a server means that server. */
+    /* Last, since either call fixes the settings, and only then are anchors read. The library
+     * answers "test." by itself (RFC 6761 6.2); whoever names a server means that server. */
     if (!err && args->forward)
         err = ub_ctx_zone_add(ub, "test.", "nodefault");
     else if (!err)
@@ -379,7 +389,8 @@ int dns_new(const struct dns_args *args, struct dns **ret, struct reason *reason
         ub = set_sources(d->ub, args, &failed);
     err = ub ? ERR_INVALID : watch(d, args->loop);
     if (err)
-        reason_set(reason, "dns-setup", NULL, 0, "%s: %s", failed, ub ? ub_strerror(ub) : err_text(err));
+        reason_set(reason, "dns-setup", NULL, 0, "%s: %s", failed,
+                   ub ? ub_strerror(ub) : err_text(err));
 out:
     if (err) {
         real_free(&d->base);

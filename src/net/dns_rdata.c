@@ -1,14 +1,17 @@
-/* RDATA of SRV (RFC 2782) and NAPTR (RFC 3403 4.1) records, and names in text form (RFC 1035 3.1). Pure. */
+/* RDATA of SRV (RFC 2782) and NAPTR (RFC 3403 4.1) records, and names in text form (RFC 1035 3.1).
+ * Pure. */
 #include "base/err.h"
 #include "net/dns.h"
 
 #define NAME_MAX_TEXT (DNS_NAME_TEXT_MAX - 1)
 #define LABEL_MAX 63u
 
-/* Hosts and services are all that RFC 3263 asks for; anything else in a name is a trick or a mistake. */
+/* Hosts and services are all that RFC 3263 asks for; anything else in a name is a trick or a
+ * mistake. */
 static bool is_name_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
+           c == '_';
 }
 
 bool dns_name_is_valid(struct str name)

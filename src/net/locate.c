@@ -1,5 +1,6 @@
-/* RFC 3263 4 as a state machine; locate.h has the diagram and the rules. RFC 2782 (order of SRV records), RFC 3403 4.1 (NAPTR),
- * RFC 5630 (sips is TLS alone). One locator and all its lookups belong to one worker. */
+/* RFC 3263 4 as a state machine; locate.h has the diagram and the rules. RFC 2782 (order of SRV
+ * records), RFC 3403 4.1 (NAPTR), RFC 5630 (sips is TLS alone). One locator and all its lookups
+ * belong to one worker. */
 #include "net/locate.h"
 #include "base/arena.h"
 #include "base/err.h"
@@ -262,7 +263,8 @@ static void collect(struct locate *lo)
             if (!can[which])
                 continue;
             target_add(lo, r, f[which]);
-            status = worse_status(f[which]->is_done ? (int)f[which]->status : STATUS_TIMEOUT, status);
+            status =
+                worse_status(f[which]->is_done ? (int)f[which]->status : STATUS_TIMEOUT, status);
         }
     }
     if (status == DNS_BOGUS)
@@ -324,20 +326,23 @@ static void ask_own_services(struct locate *lo)
     static const struct {
         enum transport transport;
         struct str prefix;
-    } all[] = {{TRANSPORT_TLS, {"_sips._tcp.", 11}}, {TRANSPORT_TCP, {"_sip._tcp.", 10}},
+    } all[] = {{TRANSPORT_TLS, {"_sips._tcp.", 11}},
+               {TRANSPORT_TCP, {"_sip._tcp.", 10}},
                {TRANSPORT_UDP, {"_sip._udp.", 10}}};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         size_t k = lo->prefer_tls ? i : ARRAY_LEN(all) - 1 - i;
         if (!lo->may_use[all[k].transport])
             continue;
-        struct str name = arena_fmt(lo->arena, "%.*s%.*s", STR_FMT(all[k].prefix), STR_FMT(lo->host));
+        struct str name =
+            arena_fmt(lo->arena, "%.*s%.*s", STR_FMT(all[k].prefix), STR_FMT(lo->host));
         if (name.p)
             (void)locate_service_add(lo, all[k].transport, name);
     }
     ask_services(lo);
 }
 
-/* RFC 3263 4.2: no SRV records, so the domain's own addresses, with the transports that were settled on before. */
+/* RFC 3263 4.2: no SRV records, so the domain's own addresses, with the transports that were
+ * settled on before. */
 static void ask_own_addresses(struct locate *lo)
 {
     if (lo->has_naptr || lo->has_transport) {
@@ -445,7 +450,9 @@ static bool is_over(const struct locate *lo)
 static void set_timer(struct locate *lo)
 {
     struct wheel *w = lo->locator->wheel;
-    uint64_t end = lo->start_ms + (lo->state == LOCATE_NAPTR ? NAPTR_MS : lo->state == LOCATE_SRV ? SRV_MS : LIMIT_DNS_MS);
+    uint64_t end = lo->start_ms + (lo->state == LOCATE_NAPTR ? NAPTR_MS
+                                   : lo->state == LOCATE_SRV ? SRV_MS
+                                                             : LIMIT_DNS_MS);
     uint64_t now = wheel_now_ms(w);
     uint64_t left = end > now ? end - now : 0;
     if (lo->state == LOCATE_ADDR && left > GRACE_MS && has_first_choice(lo)) {
@@ -457,7 +464,8 @@ static void set_timer(struct locate *lo)
     wheel_start(w, &lo->timer, left);
 }
 
-/* Goes on as far as answers are there. Steps are at most NAPTR, SRV, ADDR, DONE: no loop without end. */
+/* Goes on as far as answers are there. Steps are at most NAPTR, SRV, ADDR, DONE: no loop without
+ * end. */
 static void locate_run(struct locate *lo)
 {
     while (lo->state != LOCATE_DONE && is_over(lo)) {
@@ -501,13 +509,15 @@ static void literal(struct locate *lo, enum transport t, const struct addr *host
     if (!locate_addr_is_usable(host))
         locate_fail(lo, "locate-host", "RFC 3263 4.2", "no address of a host");
     else if (!(addr_is_v6(host) ? r->v6[t] : r->v4[t]))
-        locate_fail(lo, "locate-transport", "RFC 3261 18.1.1", "no listener of this transport and address family");
+        locate_fail(lo, "locate-transport", "RFC 3261 18.1.1",
+                    "no listener of this transport and address family");
     else
         lo->n_targets = 1;
     lo->state = LOCATE_DONE;
 }
 
-/* The transport when no record can tell it: the one asked for, TLS where nothing else is allowed, else UDP. */
+/* The transport when no record can tell it: the one asked for, TLS where nothing else is allowed,
+ * else UDP. */
 static enum transport plain_transport(const struct locate *lo)
 {
     if (lo->has_transport)
@@ -592,7 +602,8 @@ static struct locate *locate_new(struct locator *l, const struct net_locate_args
     return lo;
 }
 
-int locator_start(struct locator *l, const struct net_locate_args *args, net_locate_fn fn, void *arg, uint64_t *ret_id)
+int locator_start(struct locator *l, const struct net_locate_args *args, net_locate_fn fn,
+                  void *arg, uint64_t *ret_id)
 {
     if (args->host.n > LIMIT_URI_BYTES)
         return ERR_LIMIT;

@@ -1,5 +1,6 @@
-/* What records mean and which comes first: NAPTR services (RFC 3263 4.1, RFC 3403 4.1), SRV priorities and weights (RFC 2782),
- * targets that failed lately (RFC 3263 4.3). Part of locate.c; opens nothing, waits for nothing. */
+/* What records mean and which comes first: NAPTR services (RFC 3263 4.1, RFC 3403 4.1), SRV
+ * priorities and weights (RFC 2782), targets that failed lately (RFC 3263 4.3). Part of locate.c;
+ * opens nothing, waits for nothing. */
 #include "base/arena.h"
 #include "base/err.h"
 #include "net/locate_priv.h"
@@ -10,7 +11,8 @@ struct locate_reach locate_reach_of(const struct net_listener *listeners, size_t
     for (size_t i = 0; i < n; i++) {
         enum transport t = listeners[i].transport;
         bool is_v6 = addr_is_v6(&listeners[i].addr);
-        /* We call by UDP, TCP and TLS; replies to a dialled stream come back on it, so that TCP and TLS help each other. */
+        /* We call by UDP, TCP and TLS; replies to a dialled stream come back on it, so that TCP and
+         * TLS help each other. */
         enum transport to[2] = {t, t == TRANSPORT_TCP ? TRANSPORT_TLS : TRANSPORT_TCP};
         size_t n_to = t == TRANSPORT_UDP ? 1 : t <= TRANSPORT_TLS ? 2 : 0;
         for (size_t k = 0; k < n_to; k++) {
@@ -44,7 +46,9 @@ static bool service_transport(struct str s, enum transport *ret)
     static const struct {
         struct str name;
         enum transport transport;
-    } all[] = {{{"SIPS+D2T", 8}, TRANSPORT_TLS}, {{"SIP+D2T", 7}, TRANSPORT_TCP}, {{"SIP+D2U", 7}, TRANSPORT_UDP}};
+    } all[] = {{{"SIPS+D2T", 8}, TRANSPORT_TLS},
+               {{"SIP+D2T", 7}, TRANSPORT_TCP},
+               {{"SIP+D2U", 7}, TRANSPORT_UDP}};
     for (size_t i = 0; i < ARRAY_LEN(all); i++) {
         if (str_eq_nocase(s, all[i].name)) {
             *ret = all[i].transport;
@@ -77,8 +81,9 @@ void locate_naptr_take(struct locate *lo, const struct dns_answer *a)
         struct dns_naptr r;
         enum transport t;
         /* 4.1: flag "s", empty regular expression, the replacement names the SRV record */
-        if (dns_naptr_parse(a->rdata[i], &r) != 0 || !str_eq_nocase(r.flags, STR("s")) || r.regexp.n ||
-            !r.replacement[0] || !service_transport(r.services, &t) || !lo->may_use[t])
+        if (dns_naptr_parse(a->rdata[i], &r) != 0 || !str_eq_nocase(r.flags, STR("s")) ||
+            r.regexp.n || !r.replacement[0] || !service_transport(r.services, &t) ||
+            !lo->may_use[t])
             continue;
         size_t before = lo->n_services;
         struct service *s = locate_service_add(lo, t, str_z(r.replacement));
@@ -92,7 +97,8 @@ void locate_naptr_take(struct locate *lo, const struct dns_answer *a)
 
 /* --- SRV --- */
 
-/* Resolvers rotate records, a cache does not: without this equal records would always come in one order. */
+/* Resolvers rotate records, a cache does not: without this equal records would always come in one
+ * order. */
 static void shuffle(struct srv_record *r, size_t n, struct rand_source *rand)
 {
     for (size_t i = n; i > 1; i--) {
@@ -103,7 +109,8 @@ static void shuffle(struct srv_record *r, size_t n, struct rand_source *rand)
     }
 }
 
-/* RFC 2782 "Weight": among those of one priority each place goes to one drawn by weight. n is small. */
+/* RFC 2782 "Weight": among those of one priority each place goes to one drawn by weight. n is
+ * small. */
 static void draw(struct srv_record *r, size_t n, struct rand_source *rand)
 {
     shuffle(r, n, rand);

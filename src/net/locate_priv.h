@@ -100,7 +100,8 @@ struct locator {
 };
 
 /* locate.c */
-struct service *locate_service_add(struct locate *lo, enum transport t, struct str name); /* NULL: full, or no memory */
+struct service *locate_service_add(struct locate *lo, enum transport t,
+                                   struct str name); /* NULL: full, or no memory */
 void locate_fail(struct locate *lo, const char *code, const char *clause, const char *text);
 
 /* locate_order.c */

@@ -1,5 +1,6 @@
-/* Reading certificates, keys, anchors and CRLs from PEM files; every failure names the file and its cause. RFC 7468,
- * RFC 5280 4.1.2.5 and 6, RFC 5922 6. Called where contexts are made, on any one thread; results belong to the caller. */
+/* Reading certificates, keys, anchors and CRLs from PEM files; every failure names the file and its
+ * cause. RFC 7468, RFC 5280 4.1.2.5 and 6, RFC 5922 6. Called where contexts are made, on any one
+ * thread; results belong to the caller. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "pki/names.h"
@@ -34,7 +35,8 @@ static BIO *open_file(const char *file, const char *what, struct reason *reason)
     return bio;
 }
 
-/* After a PEM reader returned NULL: was that the end of the file, or something that cannot be read? */
+/* After a PEM reader returned NULL: was that the end of the file, or something that cannot be read?
+ */
 static bool is_pem_end(void)
 {
     unsigned long e = ERR_peek_last_error();
@@ -61,7 +63,7 @@ static void time_text(int64_t t, char dst[32])
 }
 
 /* Reads up to CHAIN_MAX certificates, at least one. */
-static int read_certs(const char *file, STACK_OF(X509) *ret, size_t max, struct reason *reason)
+static int read_certs(const char *file, STACK_OF(X509) * ret, size_t max, struct reason *reason)
 {
     BIO *bio = open_file(file, "certificate", reason);
     if (!bio)
@@ -80,8 +82,8 @@ static int read_certs(const char *file, STACK_OF(X509) *ret, size_t max, struct 
         X509_free(c);
     }
     if (!err && !is_pem_end()) {
-        reason_set(reason, "cert-syntax", "RFC 7468", 0, "%s: certificate %d cannot be decoded", file,
-                   sk_X509_num(ret) + 1);
+        reason_set(reason, "cert-syntax", "RFC 7468", 0, "%s: certificate %d cannot be decoded",
+                   file, sk_X509_num(ret) + 1);
         err = ERR_SYNTAX;
     } else if (!err && sk_X509_num(ret) == 0) {
         reason_set(reason, "cert-syntax", "RFC 7468", 0, "%s: no certificate in this file", file);
@@ -105,32 +107,36 @@ static int read_key(const char *file, EVP_PKEY **ret, struct reason *reason)
     ERR_clear_error();
     if (*ret)
         return 0;
-    if (ERR_GET_LIB(e) == ERR_LIB_PEM &&
-        (ERR_GET_REASON(e) == PEM_R_BAD_PASSWORD_READ || ERR_GET_REASON(e) == PEM_R_PROBLEMS_GETTING_PASSWORD))
-        reason_set(reason, "cert-key", NULL, 0, "%s: the key has a passphrase; give one without", file);
+    if (ERR_GET_LIB(e) == ERR_LIB_PEM && (ERR_GET_REASON(e) == PEM_R_BAD_PASSWORD_READ ||
+                                          ERR_GET_REASON(e) == PEM_R_PROBLEMS_GETTING_PASSWORD))
+        reason_set(reason, "cert-key", NULL, 0, "%s: the key has a passphrase; give one without",
+                   file);
     else
         reason_set(reason, "cert-key", "RFC 7468", 0, "%s: no private key in this file", file);
     return ERR_SYNTAX;
 }
 
-static int check_in_force(const char *file, X509 *cert, int nth, int64_t *not_after, struct reason *reason)
+static int check_in_force(const char *file, X509 *cert, int nth, int64_t *not_after,
+                          struct reason *reason)
 {
     int64_t from, until, now = (int64_t)time(NULL);
     char text[32];
-    if (asn1_time_s(X509_get0_notBefore(cert), &from) != 0 || asn1_time_s(X509_get0_notAfter(cert), &until) != 0) {
-        reason_set(reason, "cert-syntax", "RFC 5280 4.1.2.5", 0, "%s: certificate %d has no valid dates", file, nth);
+    if (asn1_time_s(X509_get0_notBefore(cert), &from) != 0 ||
+        asn1_time_s(X509_get0_notAfter(cert), &until) != 0) {
+        reason_set(reason, "cert-syntax", "RFC 5280 4.1.2.5", 0,
+                   "%s: certificate %d has no valid dates", file, nth);
         return ERR_SYNTAX;
     }
     if (now < from) {
         time_text(from, text);
-        reason_set(reason, "cert-not-yet-valid", "RFC 5280 4.1.2.5", 0, "%s: certificate %d is not valid before %s",
-                   file, nth, text);
+        reason_set(reason, "cert-not-yet-valid", "RFC 5280 4.1.2.5", 0,
+                   "%s: certificate %d is not valid before %s", file, nth, text);
         return ERR_REFUSED;
     }
     if (now > until) {
         time_text(until, text);
-        reason_set(reason, "cert-expired", "RFC 5280 4.1.2.5", 0, "%s: certificate %d expired on %s", file, nth,
-                   text);
+        reason_set(reason, "cert-expired", "RFC 5280 4.1.2.5", 0,
+                   "%s: certificate %d expired on %s", file, nth, text);
         return ERR_REFUSED;
     }
     if (until < *not_after)
@@ -160,23 +166,25 @@ static int read_names(struct identity *i, struct str domain, struct reason *reas
     char list[REASON_DETAIL_MAX];
     struct sbuf b = sbuf_make(list, sizeof(list));
     pki_cert_describe(i->cert, &b);
-    reason_set(reason, "cert-name", "RFC 5922 6", 0, "%s: does not name %.*s but %.*s", i->file, STR_FMT(domain),
-               STR_FMT(sbuf_get(&b)));
+    reason_set(reason, "cert-name", "RFC 5922 6", 0, "%s: does not name %.*s but %.*s", i->file,
+               STR_FMT(domain), STR_FMT(sbuf_get(&b)));
     return ERR_REFUSED;
 }
 
-/* Keys must fit, uses must allow what it is for (peers would refuse it otherwise), certificates must be in force and in order
- * (RFC 5246 7.4.2: each certifies the one before it). */
-static int check_identity(struct identity *i, const char *key_pem, bool is_server, struct reason *reason)
+/* Keys must fit, uses must allow what it is for (peers would refuse it otherwise), certificates
+ * must be in force and in order (RFC 5246 7.4.2: each certifies the one before it). */
+static int check_identity(struct identity *i, const char *key_pem, bool is_server,
+                          struct reason *reason)
 {
     if (X509_check_private_key(i->cert, i->key) != 1) {
         ERR_clear_error();
-        reason_set(reason, "cert-key-mismatch", NULL, 0, "%s: this key does not belong to the certificate in %s",
-                   key_pem, i->file);
+        reason_set(reason, "cert-key-mismatch", NULL, 0,
+                   "%s: this key does not belong to the certificate in %s", key_pem, i->file);
         return ERR_REFUSED;
     }
     if (!cert_use_is_allowed(i->cert, !is_server) || !cert_can_sign(i->cert)) {
-        reason_set(reason, "cert-use", "RFC 5280 4.2.1.12", 0, "%s: its key usage does not allow it to be a TLS %s", i->file,
+        reason_set(reason, "cert-use", "RFC 5280 4.2.1.12", 0,
+                   "%s: its key usage does not allow it to be a TLS %s", i->file,
                    is_server ? "server" : "client");
         return ERR_REFUSED;
     }
@@ -187,7 +195,8 @@ static int check_identity(struct identity *i, const char *key_pem, bool is_serve
         err = check_in_force(i->file, issuer, n + 2, &i->not_after, reason);
         if (!err && X509_check_issued(issuer, subject) != X509_V_OK) {
             reason_set(reason, "cert-chain", "RFC 5246 7.4.2", 0,
-                       "%s: certificate %d did not issue certificate %d; the order is leaf, then its issuers",
+                       "%s: certificate %d did not issue certificate %d; the order is leaf, then "
+                       "its issuers",
                        i->file, n + 2, n + 1);
             err = ERR_REFUSED;
         }
@@ -206,8 +215,8 @@ static char *copy_lower(struct str s)
     return p;
 }
 
-int load_identity(struct identity *ret, struct str domain, const char *cert_pem, const char *key_pem,
-                  bool is_server, struct reason *reason)
+int load_identity(struct identity *ret, struct str domain, const char *cert_pem,
+                  const char *key_pem, bool is_server, struct reason *reason)
 {
     struct identity i = {.not_after = INT64_MAX};
     i.domain = copy_lower(domain);
@@ -249,7 +258,8 @@ void identity_done(struct identity *i)
     *i = (struct identity){0};
 }
 
-int load_anchors(X509_STORE *store, const char *file, STACK_OF(X509_NAME) *ret_names, struct reason *reason)
+int load_anchors(X509_STORE *store, const char *file, STACK_OF(X509_NAME) * ret_names,
+                 struct reason *reason)
 {
     STACK_OF(X509) *certs = sk_X509_new_null();
     int err = certs ? read_certs(file, certs, 10000, reason) : ERR_NOMEM;
@@ -283,13 +293,14 @@ static int check_crl(const char *file, const X509_CRL *crl, int nth, struct reas
     int64_t until, now = (int64_t)time(NULL);
     char text[32];
     if (asn1_time_s(X509_CRL_get0_nextUpdate(crl), &until) != 0) {
-        reason_set(reason, "crl-syntax", "RFC 5280 5.1.2.5", 0, "%s: CRL %d has no nextUpdate", file, nth);
+        reason_set(reason, "crl-syntax", "RFC 5280 5.1.2.5", 0, "%s: CRL %d has no nextUpdate",
+                   file, nth);
         return ERR_SYNTAX;
     }
     if (now > until) {
         time_text(until, text);
-        reason_set(reason, "crl-expired", "RFC 5280 5.1.2.5", 0, "%s: CRL %d should have been replaced by %s", file,
-                   nth, text);
+        reason_set(reason, "crl-expired", "RFC 5280 5.1.2.5", 0,
+                   "%s: CRL %d should have been replaced by %s", file, nth, text);
         return ERR_REFUSED;
     }
     return 0;

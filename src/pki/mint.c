@@ -1,4 +1,5 @@
-/* Making keys, certificates and CRLs. RFC 5280 4, 5; RFC 5922 6; RFC 5924 5. Objects belong to the caller. */
+/* Making keys, certificates and CRLs. RFC 5280 4, 5; RFC 5922 6; RFC 5924 5. Objects belong to the
+ * caller. */
 #include "pki/mint.h"
 #include "base/err.h"
 #include "base/mem.h"
@@ -20,7 +21,7 @@
 struct pki_mint_ca {
     X509 *cert;
     EVP_PKEY *key;
-    STACK_OF(X509) *above; /* intermediates from this one up, the root left out */
+    STACK_OF(X509) * above; /* intermediates from this one up, the root left out */
 };
 
 static int fail(struct reason *reason, const char *what)
@@ -33,12 +34,14 @@ static int fail(struct reason *reason, const char *what)
 
 static int fail_file(struct reason *reason, const char *file, int error)
 {
-    reason_set(reason, "mint", NULL, 0, "%s: %s", file, error ? strerror(error) : "cannot be written");
+    reason_set(reason, "mint", NULL, 0, "%s: %s", file,
+               error ? strerror(error) : "cannot be written");
     ERR_clear_error();
     return ERR_IO;
 }
 
-/* --- files: written beside and renamed, so that a reader sees the old or the new one, never half --- */
+/* --- files: written beside and renamed, so that a reader sees the old or the new one, never half
+ * --- */
 
 static BIO *out_open(const char *file, mode_t mode, char *tmp, size_t cap, struct reason *reason)
 {
@@ -88,7 +91,8 @@ static int write_key(const char *file, EVP_PKEY *key, struct reason *reason)
     return out_close(bio, ok, tmp, file, reason);
 }
 
-static int write_certs(const char *file, X509 *cert, const STACK_OF(X509) *more, struct reason *reason)
+static int write_certs(const char *file, X509 *cert, const STACK_OF(X509) * more,
+                       struct reason *reason)
 {
     char tmp[4096];
     BIO *bio = out_open(file, 0644, tmp, sizeof(tmp), reason);
@@ -128,8 +132,8 @@ static bool set_subject(X509 *c, struct str cn)
         return true;
     X509_NAME *name = X509_NAME_new();
     bool ok = name &&
-              X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8, (const unsigned char *)cn.p, (int)cn.n,
-                                         -1, 0) == 1 &&
+              X509_NAME_add_entry_by_NID(name, NID_commonName, MBSTRING_UTF8,
+                                         (const unsigned char *)cn.p, (int)cn.n, -1, 0) == 1 &&
               X509_set_subject_name(c, name) == 1;
     X509_NAME_free(name);
     return ok;
@@ -146,12 +150,14 @@ static bool add_ext(X509 *c, X509 *issuer, int nid, const char *value)
     return ok;
 }
 
-/* What every certificate has: version, serial, dates, key, names of subject and issuer, key identifiers. */
-static X509 *cert_new(EVP_PKEY *key, struct str cn, int64_t not_before, unsigned days, const struct pki_mint_ca *ca)
+/* What every certificate has: version, serial, dates, key, names of subject and issuer, key
+ * identifiers. */
+static X509 *cert_new(EVP_PKEY *key, struct str cn, int64_t not_before, unsigned days,
+                      const struct pki_mint_ca *ca)
 {
     X509 *c = X509_new();
-    if (c && X509_set_version(c, X509_VERSION_3) == 1 && set_serial(c) && set_times(c, not_before, days) &&
-        X509_set_pubkey(c, key) == 1 && set_subject(c, cn) &&
+    if (c && X509_set_version(c, X509_VERSION_3) == 1 && set_serial(c) &&
+        set_times(c, not_before, days) && X509_set_pubkey(c, key) == 1 && set_subject(c, cn) &&
         X509_set_issuer_name(c, X509_get_subject_name(ca ? ca->cert : c)) == 1 &&
         add_ext(c, c, NID_subject_key_identifier, "hash") &&
         (!ca || add_ext(c, ca->cert, NID_authority_key_identifier, "keyid:always")))
@@ -181,7 +187,8 @@ static bool push_name(GENERAL_NAMES *names, int type, struct str prefix, struct 
 
 static bool add_sans(X509 *c, const struct pki_mint_args *args)
 {
-    static const int types[] = {[PKI_MINT_DNS] = GEN_DNS, [PKI_MINT_URI] = GEN_URI, [PKI_MINT_EMAIL] = GEN_EMAIL};
+    static const int types[] = {
+        [PKI_MINT_DNS] = GEN_DNS, [PKI_MINT_URI] = GEN_URI, [PKI_MINT_EMAIL] = GEN_EMAIL};
     if (args->n_domains + args->n_sans == 0)
         return true;
     GENERAL_NAMES *names = GENERAL_NAMES_new();
@@ -198,8 +205,8 @@ static bool add_sans(X509 *c, const struct pki_mint_args *args)
 
 static bool add_uses(X509 *c, unsigned uses)
 {
-    static const char *const oids[] = {"serverAuth", "clientAuth", "1.3.6.1.5.5.7.3.20", "anyExtendedKeyUsage",
-                                       "codeSigning"};
+    static const char *const oids[] = {"serverAuth", "clientAuth", "1.3.6.1.5.5.7.3.20",
+                                       "anyExtendedKeyUsage", "codeSigning"};
     char text[128];
     struct sbuf b = sbuf_make(text, sizeof(text));
     for (size_t i = 0; i < ARRAY_LEN(oids); i++)
@@ -209,7 +216,8 @@ static bool add_uses(X509 *c, unsigned uses)
     return b.n == 1 || (!b.overflow && add_ext(c, c, NID_ext_key_usage, text));
 }
 
-int pki_mint_cert(const struct pki_mint_ca *ca, const struct pki_mint_args *args, struct reason *reason)
+int pki_mint_cert(const struct pki_mint_ca *ca, const struct pki_mint_args *args,
+                  struct reason *reason)
 {
     struct str cn = args->cn.n || args->n_domains == 0 ? args->cn : args->domains[0];
     if (cn.n > 64)
@@ -248,7 +256,8 @@ static bool set_above(struct pki_mint_ca *ca, const struct pki_mint_ca *parent)
     return true;
 }
 
-int pki_mint_ca_new(const struct pki_mint_ca_args *args, struct pki_mint_ca **ret, struct reason *reason)
+int pki_mint_ca_new(const struct pki_mint_ca_args *args, struct pki_mint_ca **ret,
+                    struct reason *reason)
 {
     char nc[300];
     struct sbuf b = sbuf_make(nc, sizeof(nc));
@@ -258,12 +267,14 @@ int pki_mint_ca_new(const struct pki_mint_ca_args *args, struct pki_mint_ca **re
     if (!ca || b.overflow)
         goto failed;
     ca->key = EVP_EC_gen("P-256");
-    ca->cert = ca->key ? cert_new(ca->key, args->cn, args->not_before, args->days, args->parent) : NULL;
+    ca->cert =
+        ca->key ? cert_new(ca->key, args->cn, args->not_before, args->days, args->parent) : NULL;
     X509 *c = ca->cert;
     if (!c || !add_ext(c, c, NID_basic_constraints, "critical,CA:TRUE") ||
         !add_ext(c, c, NID_key_usage, "critical,keyCertSign,cRLSign") || !add_uses(c, args->uses) ||
         (args->permitted_dns.n && !add_ext(c, c, NID_name_constraints, nc)) ||
-        X509_sign(c, args->parent ? args->parent->key : ca->key, EVP_sha256()) == 0 || !set_above(ca, args->parent))
+        X509_sign(c, args->parent ? args->parent->key : ca->key, EVP_sha256()) == 0 ||
+        !set_above(ca, args->parent))
         goto failed;
     *ret = ca;
     return 0;
@@ -286,7 +297,8 @@ static X509 *read_cert(const char *file)
     return c;
 }
 
-int pki_mint_ca_load(const char *cert_file, const char *key_file, struct pki_mint_ca **ret, struct reason *reason)
+int pki_mint_ca_load(const char *cert_file, const char *key_file, struct pki_mint_ca **ret,
+                     struct reason *reason)
 {
     const char *file = cert_file;
     struct pki_mint_ca *ca = mem_zalloc(sizeof(*ca));
@@ -341,11 +353,12 @@ static bool crl_add(X509_CRL *crl, const char *file, const ASN1_TIME *when)
     return ok;
 }
 
-int pki_mint_crl(const struct pki_mint_ca *ca, const char *const *revoked, size_t n, int days, const char *file,
-                 struct reason *reason)
+int pki_mint_crl(const struct pki_mint_ca *ca, const char *const *revoked, size_t n, int days,
+                 const char *file, struct reason *reason)
 {
     time_t now = time(NULL), last = days > 0 ? now - BACKDATE_S : now + (time_t)(days - 1) * DAY_S;
-    ASN1_TIME *from = ASN1_TIME_set(NULL, last), *until = ASN1_TIME_set(NULL, now + (time_t)days * DAY_S);
+    ASN1_TIME *from = ASN1_TIME_set(NULL, last),
+              *until = ASN1_TIME_set(NULL, now + (time_t)days * DAY_S);
     X509_CRL *crl = X509_CRL_new();
     ASN1_INTEGER *number = ASN1_INTEGER_new();
     AUTHORITY_KEYID *akid = AUTHORITY_KEYID_new();
@@ -356,7 +369,8 @@ int pki_mint_crl(const struct pki_mint_ca *ca, const char *const *revoked, size_
     akid->keyid = ASN1_OCTET_STRING_dup(key_id);
     bool ok = akid->keyid && X509_CRL_set_version(crl, X509_CRL_VERSION_2) == 1 &&
               X509_CRL_set_issuer_name(crl, X509_get_subject_name(ca->cert)) == 1 &&
-              X509_CRL_set1_lastUpdate(crl, from) == 1 && X509_CRL_set1_nextUpdate(crl, until) == 1 &&
+              X509_CRL_set1_lastUpdate(crl, from) == 1 &&
+              X509_CRL_set1_nextUpdate(crl, until) == 1 &&
               ASN1_INTEGER_set_int64(number, (int64_t)now) == 1 &&
               X509_CRL_add1_ext_i2d(crl, NID_crl_number, number, 0, 0) == 1 &&
               X509_CRL_add1_ext_i2d(crl, NID_authority_key_identifier, akid, 0, 0) == 1;

@@ -1,5 +1,5 @@
-/* SIP domain identities in certificates: RFC 5922 7.1 and 7.2, RFC 5280 4.2.1.6. Pure; any thread; results live in the
- * caller's arena. */
+/* SIP domain identities in certificates: RFC 5922 7.1 and 7.2, RFC 5280 4.2.1.6. Pure; any thread;
+ * results live in the caller's arena. */
 #include "pki/names.h"
 #include "base/addr.h"
 #include "base/err.h"
@@ -19,8 +19,9 @@ static bool is_alnum(char c)
     return is_alpha(c) || (c >= '0' && c <= '9');
 }
 
-/* RFC 3261 25.1 hostname, without the final dot: what cannot be the host of a SIP URI can never match one, and bytes like
- * NUL, blank and '*' are outside of it. The top label begins with a letter, so no IPv4 address passes. */
+/* RFC 3261 25.1 hostname, without the final dot: what cannot be the host of a SIP URI can never
+ * match one, and bytes like NUL, blank and '*' are outside of it. The top label begins with a
+ * letter, so no IPv4 address passes. */
 static bool host_is_name(struct str s)
 {
     if (s.n == 0 || s.n > DNS_NAME_MAX)
@@ -48,7 +49,8 @@ static struct str without_final_dot(struct str s)
     return s;
 }
 
-/* One form for each host: names as they are without the final dot, addresses as RFC 5952 writes them. p == NULL: neither. */
+/* One form for each host: names as they are without the final dot, addresses as RFC 5952 writes
+ * them. p == NULL: neither. */
 static struct str host_canonical(struct str host, bool is_address_ok, char text[ADDR_TEXT_MAX])
 {
     struct str name = without_final_dot(host);
@@ -92,10 +94,12 @@ static struct str asn1_str(const ASN1_STRING *s)
     return str_make((const char *)ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
 }
 
-/* RFC 5922 7.1 "URI": scheme sip (any case), no '@' anywhere; the hostpart is the identity, port and parameters are not. */
+/* RFC 5922 7.1 "URI": scheme sip (any case), no '@' anywhere; the hostpart is the identity, port
+ * and parameters are not. */
 static void names_add_uri(struct names *out, struct str uri)
 {
-    if (!str_starts_nocase(uri, STR("sip:")) || str_find_char(uri, '@') < uri.n || str_find_char(uri, '\0') < uri.n)
+    if (!str_starts_nocase(uri, STR("sip:")) || str_find_char(uri, '@') < uri.n ||
+        str_find_char(uri, '\0') < uri.n)
         return;
     struct str rest = str_make(uri.p + 4, uri.n - 4);
     size_t end = 0;
@@ -123,7 +127,8 @@ static void names_add_uri(struct names *out, struct str uri)
     names_add(out, host, true);
 }
 
-/* RFC 5922 7.1 step 2. More than one CN is ambiguous (RFC 6125 1.7 leaves it open), so it counts as none. */
+/* RFC 5922 7.1 step 2. More than one CN is ambiguous (RFC 6125 1.7 leaves it open), so it counts as
+ * none. */
 static void names_add_cn(struct names *out, X509 *cert)
 {
     const X509_NAME *subject = X509_get_subject_name(cert);
@@ -154,7 +159,8 @@ int pki_cert_names(X509 *cert, struct arena *a, struct str ret_names[PKI_NAMES_M
             names_add_uri(&out, asn1_str(g->d.uniformResourceIdentifier));
     }
     bool has_uri = out.n > 0;
-    for (int i = 0; i < n && !has_uri; i++) { /* "if and only if no other identity is found that matches" a sip URI */
+    for (int i = 0; i < n && !has_uri;
+         i++) { /* "if and only if no other identity is found that matches" a sip URI */
         const GENERAL_NAME *g = sk_GENERAL_NAME_value(sans, i);
         if (g->type == GEN_DNS)
             names_add(&out, asn1_str(g->d.dNSName), false);
@@ -175,8 +181,8 @@ int pki_names_check(const struct str *names, size_t n, struct str domain, struct
     for (size_t i = 0; i < n && !b.overflow; i++)
         sbuf_fmt(&b, "%s%.*s", i ? ", " : "", STR_FMT(names[i]));
     struct str presented = sbuf_get(&b);
-    reason_set(reason, "tls-cert-name", "RFC 5922 7.3", 0, "expected %.*s, presented %.*s", STR_FMT(domain),
-               STR_FMT(n ? presented : STR("no SIP domain")));
+    reason_set(reason, "tls-cert-name", "RFC 5922 7.3", 0, "expected %.*s, presented %.*s",
+               STR_FMT(domain), STR_FMT(n ? presented : STR("no SIP domain")));
     return ERR_REFUSED;
 }
 
@@ -220,7 +226,8 @@ void pki_cert_describe(X509 *cert, struct sbuf *dst)
     const X509_NAME *subject = X509_get_subject_name(cert);
     int i = subject ? X509_NAME_get_index_by_NID(subject, NID_commonName, -1) : -1;
     if (i >= 0)
-        describe_one(dst, "CN=", asn1_str(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i))));
+        describe_one(dst,
+                     "CN=", asn1_str(X509_NAME_ENTRY_get_data(X509_NAME_get_entry(subject, i))));
     if (dst->n == 0)
         sbuf_lit(dst, "no name");
 }

@@ -1,4 +1,5 @@
-/* What the files of pki share: reading PEM files with causes, the data behind a context and behind a connection. */
+/* What the files of pki share: reading PEM files with causes, the data behind a context and behind
+ * a connection. */
 #ifndef PKI_PKI_PRIV_H
 #define PKI_PKI_PRIV_H
 
@@ -13,7 +14,7 @@ struct identity {
     char *domain; /* lower case, may be empty */
     char *file;
     X509 *cert;
-    STACK_OF(X509) *chain; /* intermediates, never NULL */
+    STACK_OF(X509) * chain; /* intermediates, never NULL */
     EVP_PKEY *key;
     int64_t not_after; /* the soonest of leaf and intermediates */
     struct arena *arena;
@@ -21,11 +22,13 @@ struct identity {
     size_t n_names;
 };
 
-MUST_USE int load_identity(struct identity *ret, struct str domain, const char *cert_pem, const char *key_pem,
-                           bool is_server, struct reason *reason);
+MUST_USE int load_identity(struct identity *ret, struct str domain, const char *cert_pem,
+                           const char *key_pem, bool is_server, struct reason *reason);
 void identity_done(struct identity *i);
-/* Adds the certificates of a file to the store as anchors, and their names to ret_names (may be NULL). */
-MUST_USE int load_anchors(X509_STORE *store, const char *file, STACK_OF(X509_NAME) *ret_names, struct reason *reason);
+/* Adds the certificates of a file to the store as anchors, and their names to ret_names (may be
+ * NULL). */
+MUST_USE int load_anchors(X509_STORE *store, const char *file, STACK_OF(X509_NAME) * ret_names,
+                          struct reason *reason);
 /* Adds the CRLs of a file and switches revocation checks on for whole chains. */
 MUST_USE int load_crls(X509_STORE *store, const char *file, struct reason *reason);
 /* Seconds since 1970; ERR_SYNTAX. */

@@ -1,5 +1,6 @@
-/* TLS contexts from options. RFC 8446, RFC 5246, RFC 6066 3 (SNI), RFC 9325 (what is allowed), RFC 5922 7.8 (several domains).
- * Contexts are immutable after they are made and shared by all threads; SSL objects belong to their caller. */
+/* TLS contexts from options. RFC 8446, RFC 5246, RFC 6066 3 (SNI), RFC 9325 (what is allowed), RFC
+ * 5922 7.8 (several domains). Contexts are immutable after they are made and shared by all threads;
+ * SSL objects belong to their caller. */
 #include "pki/tls.h"
 #include "base/addr.h"
 #include "base/err.h"
@@ -17,8 +18,9 @@
     "ECDHE-RSA-AES256-GCM-SHA384:ECDHE-ECDSA-CHACHA20-POLY1305:ECDHE-RSA-CHACHA20-POLY1305"
 #define GROUPS "X25519:P-256:P-384"
 #define SIGNATURES                                                                                 \
-    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:ed448:rsa_pss_rsae_sha256:rsa_pss_rsae_sha384:" \
-    "rsa_pss_rsae_sha512:rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:RSA+SHA256:"      \
+    "ECDSA+SHA256:ECDSA+SHA384:ECDSA+SHA512:ed25519:ed448:rsa_pss_rsae_sha256:rsa_pss_rsae_"       \
+    "sha384:"                                                                                      \
+    "rsa_pss_rsae_sha512:rsa_pss_pss_sha256:rsa_pss_pss_sha384:rsa_pss_pss_sha512:RSA+SHA256:"     \
     "RSA+SHA384:RSA+SHA512"
 
 struct pki_tls_server {
@@ -46,7 +48,8 @@ static bool identity_serves(const struct identity *i, struct str name)
     return str_eq_nocase(str_z(i->domain), name);
 }
 
-/* Which domain's identities answer to this SNI name: the one it serves, else one whose certificate names it, else the first. */
+/* Which domain's identities answer to this SNI name: the one it serves, else one whose certificate
+ * names it, else the first. */
 static const struct identity *identity_find(const struct context *c, struct str name)
 {
     for (size_t i = 0; i < c->n_identities; i++)
@@ -67,12 +70,13 @@ static struct str sni_of(SSL *ssl)
     return name;
 }
 
-/* One context serves all domains and only the certificate is exchanged, so nothing else, the demand for a client
- * certificate above all, can differ from domain to domain. */
+/* One context serves all domains and only the certificate is exchanged, so nothing else, the demand
+ * for a client certificate above all, can differ from domain to domain. */
 static int choose_cert(SSL *ssl, void *arg)
 {
     (void)arg;
-    /* TLS 1.2 tickets would make old traffic readable to whoever gets the ticket key (RFC 9325 3.4). */
+    /* TLS 1.2 tickets would make old traffic readable to whoever gets the ticket key (RFC
+     * 9325 3.4). */
     if (SSL_version(ssl) < TLS1_3_VERSION)
         SSL_set_options(ssl, SSL_OP_NO_TICKET);
     const struct context *c = context_of(SSL_get_SSL_CTX(ssl));
@@ -95,7 +99,8 @@ static int acknowledge_sni(SSL *ssl, int *alert, void *arg)
 {
     (void)alert, (void)arg;
     struct str name = sni_of(ssl);
-    return name.n && identity_find(context_of(SSL_get_SSL_CTX(ssl)), name) ? SSL_TLSEXT_ERR_OK : SSL_TLSEXT_ERR_NOACK;
+    return name.n && identity_find(context_of(SSL_get_SSL_CTX(ssl)), name) ? SSL_TLSEXT_ERR_OK
+                                                                           : SSL_TLSEXT_ERR_NOACK;
 }
 
 /* --- making contexts --- */
@@ -121,10 +126,12 @@ static int set_ciphers12(SSL_CTX *ctx, struct str ciphers, struct reason *reason
 static int set_versions(SSL_CTX *ctx, int min_version, struct reason *reason)
 {
     if (min_version != 0 && min_version != 12 && min_version != 13) {
-        reason_set(reason, "tls-option", "RFC 9325 3.1.1", 0, "the least TLS version is 1.2 or 1.3");
+        reason_set(reason, "tls-option", "RFC 9325 3.1.1", 0,
+                   "the least TLS version is 1.2 or 1.3");
         return ERR_INVALID;
     }
-    if (SSL_CTX_set_min_proto_version(ctx, min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION) != 1 ||
+    if (SSL_CTX_set_min_proto_version(ctx, min_version == 13 ? TLS1_3_VERSION : TLS1_2_VERSION) !=
+            1 ||
         SSL_CTX_set_max_proto_version(ctx, 0) != 1)
         return fail_library(reason, "TLS version");
     return 0;
@@ -139,7 +146,8 @@ static int set_common(SSL_CTX *ctx, const struct pki_tls_options *o, struct reas
         return err;
     SSL_CTX_set_security_level(ctx, 2); /* after the list, which could lower it ("@SECLEVEL=0") */
     char groups[] = GROUPS, signatures[] = SIGNATURES; /* OpenSSL's macros cast const away */
-    if (SSL_CTX_set1_groups_list(ctx, groups) != 1 || SSL_CTX_set1_sigalgs_list(ctx, signatures) != 1)
+    if (SSL_CTX_set1_groups_list(ctx, groups) != 1 ||
+        SSL_CTX_set1_sigalgs_list(ctx, signatures) != 1)
         return fail_library(reason, "groups and signatures");
     SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION | SSL_OP_NO_TICKET |
                                  SSL_OP_CIPHER_SERVER_PREFERENCE | SSL_OP_PRIORITIZE_CHACHA);
@@ -167,7 +175,8 @@ static int use_first(SSL_CTX *ctx, const struct context *c, struct reason *reaso
         if (SSL_CTX_use_cert_and_key(ctx, id->cert, id->key, id->chain, 1) != 1) {
             unsigned long e = ERR_peek_error();
             const char *text = ERR_reason_error_string(e);
-            reason_set(reason, "cert-key", "RFC 9325 4.5", 0, "%s: %s", id->file, text ? text : "out of memory");
+            reason_set(reason, "cert-key", "RFC 9325 4.5", 0, "%s: %s", id->file,
+                       text ? text : "out of memory");
             ERR_clear_error();
             return ERR_REFUSED;
         }
@@ -175,7 +184,8 @@ static int use_first(SSL_CTX *ctx, const struct context *c, struct reason *reaso
     return 0;
 }
 
-static int load_identities(struct context *c, const struct pki_tls_options *o, struct reason *reason)
+static int load_identities(struct context *c, const struct pki_tls_options *o,
+                           struct reason *reason)
 {
     c->identities = mem_zalloc_array(o->n_identities, sizeof(*c->identities));
     if (!c->identities) {
@@ -184,7 +194,8 @@ static int load_identities(struct context *c, const struct pki_tls_options *o, s
     }
     for (size_t i = 0; i < o->n_identities; i++) {
         const struct pki_tls_identity *id = &o->identities[i];
-        int err = load_identity(&c->identities[i], id->domain, id->cert_pem, id->key_pem, c->is_server, reason);
+        int err = load_identity(&c->identities[i], id->domain, id->cert_pem, id->key_pem,
+                                c->is_server, reason);
         if (err)
             return err;
         c->n_identities++;
@@ -193,12 +204,14 @@ static int load_identities(struct context *c, const struct pki_tls_options *o, s
 }
 
 /* What both sides share: context, data behind it, identities. */
-static int context_new(const struct pki_tls_options *o, bool is_server, SSL_CTX **ret, struct context **ret_c,
-                       struct reason *reason)
+static int context_new(const struct pki_tls_options *o, bool is_server, SSL_CTX **ret,
+                       struct context **ret_c, struct reason *reason)
 {
     ERR_clear_error();
     struct context *c = NULL;
-    SSL_CTX *ctx = ex_data_init() == 0 ? SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method()) : NULL;
+    SSL_CTX *ctx = ex_data_init() == 0
+                       ? SSL_CTX_new(is_server ? TLS_server_method() : TLS_client_method())
+                       : NULL;
     if (ctx)
         c = mem_zalloc(sizeof(*c));
     if (!c || context_attach(ctx, c) != 0) {
@@ -231,25 +244,28 @@ static int server_demand(SSL_CTX *ctx, const struct pki_tls_options *o, struct r
         return 0;
     }
     if (!o->ca_pem) {
-        reason_set(reason, "tls-option", "RFC 5922 7.4", 0, "client certificates need a file of anchors");
+        reason_set(reason, "tls-option", "RFC 5922 7.4", 0,
+                   "client certificates need a file of anchors");
         return ERR_INVALID;
     }
     STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
-    int err = names ? load_anchors(SSL_CTX_get_cert_store(ctx), o->ca_pem, names, reason) : ERR_NOMEM;
+    int err =
+        names ? load_anchors(SSL_CTX_get_cert_store(ctx), o->ca_pem, names, reason) : ERR_NOMEM;
     if (err) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
         return err;
     }
     SSL_CTX_set_client_CA_list(ctx, names); /* takes them over */
-    SSL_CTX_set_verify(ctx,
-                       SSL_VERIFY_PEER |
-                           (o->client_cert == PKI_CLIENT_CERT_REQUIRE ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
-                       NULL);
+    SSL_CTX_set_verify(
+        ctx,
+        SSL_VERIFY_PEER |
+            (o->client_cert == PKI_CLIENT_CERT_REQUIRE ? SSL_VERIFY_FAIL_IF_NO_PEER_CERT : 0),
+        NULL);
     return 0;
 }
 
-/* Without tickets nothing can be resumed: there is no cache either. With them the session carries the client's certificate
- * and the context id keeps it from being used anywhere else. */
+/* Without tickets nothing can be resumed: there is no cache either. With them the session carries
+ * the client's certificate and the context id keeps it from being used anywhere else. */
 static int server_resumption(SSL_CTX *ctx, const struct pki_tls_options *o, struct reason *reason)
 {
     if (o->session_tickets)
@@ -261,7 +277,8 @@ static int server_resumption(SSL_CTX *ctx, const struct pki_tls_options *o, stru
     return 0;
 }
 
-int pki_tls_server_new(const struct pki_tls_options *o, struct pki_tls_server **ret, struct reason *reason)
+int pki_tls_server_new(const struct pki_tls_options *o, struct pki_tls_server **ret,
+                       struct reason *reason)
 {
     if (o->n_identities == 0) {
         reason_set(reason, "tls-option", NULL, 0, "a TLS server needs a certificate");
@@ -269,7 +286,8 @@ int pki_tls_server_new(const struct pki_tls_options *o, struct pki_tls_server **
     }
     for (size_t i = 0; i < o->n_identities; i++) {
         if (str_is_empty(o->identities[i].domain)) {
-            reason_set(reason, "tls-option", "RFC 5922 6", 0, "certificate %zu has no domain to serve", i + 1);
+            reason_set(reason, "tls-option", "RFC 5922 6", 0,
+                       "certificate %zu has no domain to serve", i + 1);
             return ERR_INVALID;
         }
     }
@@ -305,7 +323,8 @@ static int client_anchors(SSL_CTX *ctx, const struct pki_tls_options *o, struct 
     return 0;
 }
 
-int pki_tls_client_new(const struct pki_tls_options *o, struct pki_tls_client **ret, struct reason *reason)
+int pki_tls_client_new(const struct pki_tls_options *o, struct pki_tls_client **ret,
+                       struct reason *reason)
 {
     SSL_CTX *ctx;
     struct context *c;
@@ -379,9 +398,12 @@ SSL *pki_tls_client_ssl(struct pki_tls_client *c, struct str server_name)
     struct str bare = server_name;
     if (bare.n > 1 && bare.p[bare.n - 1] == '.')
         bare.n--;
-    /* RFC 6066 3: no literal addresses, no final dot; what is longer than any DNS name cannot match either. */
-    bool send_sni = bare.n && addr_parse(&a, bare, 0) != 0 && str_copy_z(name, sizeof(name), bare) == 0;
-    if (conn_set_expected(ssl, server_name) != 0 || (send_sni && SSL_set_tlsext_host_name(ssl, name) != 1)) {
+    /* RFC 6066 3: no literal addresses, no final dot; what is longer than any DNS name cannot match
+     * either. */
+    bool send_sni =
+        bare.n && addr_parse(&a, bare, 0) != 0 && str_copy_z(name, sizeof(name), bare) == 0;
+    if (conn_set_expected(ssl, server_name) != 0 ||
+        (send_sni && SSL_set_tlsext_host_name(ssl, name) != 1)) {
         SSL_free(ssl);
         return NULL;
     }
@@ -401,12 +423,14 @@ static void expiry(SSL_CTX *ctx, int64_t *ret_not_after, struct str *ret_file)
     }
 }
 
-void pki_tls_server_expiry(const struct pki_tls_server *s, int64_t *ret_not_after, struct str *ret_file)
+void pki_tls_server_expiry(const struct pki_tls_server *s, int64_t *ret_not_after,
+                           struct str *ret_file)
 {
     expiry(s->ctx, ret_not_after, ret_file);
 }
 
-void pki_tls_client_expiry(const struct pki_tls_client *c, int64_t *ret_not_after, struct str *ret_file)
+void pki_tls_client_expiry(const struct pki_tls_client *c, int64_t *ret_not_after,
+                           struct str *ret_file)
 {
     expiry(c->ctx, ret_not_after, ret_file);
 }

@@ -1,16 +1,19 @@
-/* TLS contexts made from plain options: server side with several domains by SNI, client side with anchors and floor. Both are
- * reference-counted and immutable, so that a reload builds a new one and swaps the pointer while handshakes go on; an SSL
- * object keeps what it needs of the old one alive by itself.
+/* TLS contexts made from plain options: server side with several domains by SNI, client side with
+ * anchors and floor. Both are reference-counted and immutable, so that a reload builds a new one
+ * and swaps the pointer while handshakes go on; an SSL object keeps what it needs of the old one
+ * alive by itself.
  *
- * What is the same for every context: TLS 1.2 or 1.3, no renegotiation, no compression, no resumption unless
- * session_tickets is set (then TLS 1.3 only), groups X25519, P-256, P-384, security level 2 (RFC 9325 4), buffers released
- * while a connection is idle.
+ * What is the same for every context: TLS 1.2 or 1.3, no renegotiation, no compression, no
+ * resumption unless session_tickets is set (then TLS 1.3 only), groups X25519, P-256, P-384,
+ * security level 2 (RFC 9325 4), buffers released while a connection is idle.
  *
- * A peer's certificate is accepted when its chain holds (RFC 5280 6) up to one of the anchors given (an anchor need not be
- * self-signed), neither it nor an intermediate is restricted to other uses, and, where we are the client, it names the
- * domain (RFC 5922 7.3). Uses: no extended key usage at all, id-kp-sipDomain, anyExtendedKeyUsage, or serverAuth (from
- * servers and clients, since a SIP domain is both) or clientAuth (from clients only). RFC 5924 5 would refuse the last two
- * alone; almost no public CA issues anything else. DNS name constraints of a CA bind the hosts of sip: URIs as well. */
+ * A peer's certificate is accepted when its chain holds (RFC 5280 6) up to one of the anchors given
+ * (an anchor need not be self-signed), neither it nor an intermediate is restricted to other uses,
+ * and, where we are the client, it names the domain (RFC 5922 7.3). Uses: no extended key usage at
+ * all, id-kp-sipDomain, anyExtendedKeyUsage, or serverAuth (from servers and clients, since a SIP
+ * domain is both) or clientAuth (from clients only). RFC 5924 5 would refuse the last two alone;
+ * almost no public CA issues anything else. DNS name constraints of a CA bind the hosts of sip:
+ * URIs as well. */
 #ifndef PKI_TLS_H
 #define PKI_TLS_H
 
@@ -21,13 +24,14 @@ struct ssl_st;
 struct pki_tls_server;
 struct pki_tls_client;
 
-/* ASK: a client may come without a certificate and is then not authenticated; one that presents a certificate which does
- * not hold is refused with the cause. */
+/* ASK: a client may come without a certificate and is then not authenticated; one that presents a
+ * certificate which does not hold is refused with the cause. */
 enum pki_client_cert { PKI_CLIENT_CERT_NONE, PKI_CLIENT_CERT_ASK, PKI_CLIENT_CERT_REQUIRE };
 
 struct pki_tls_identity {
-    /* Server: the SNI name it serves, lower case; the first of a server is also the one without SNI and for unknown names.
-     * Two with the same domain may have keys of different types. Client: may be empty, then no name is asked of it. */
+    /* Server: the SNI name it serves, lower case; the first of a server is also the one without SNI
+     * and for unknown names. Two with the same domain may have keys of different types. Client: may
+     * be empty, then no name is asked of it. */
     struct str domain;
     const char *cert_pem; /* file: leaf first, then intermediates */
     const char *key_pem;  /* file, without passphrase */
@@ -36,40 +40,50 @@ struct pki_tls_identity {
 struct pki_tls_options {
     const struct pki_tls_identity *identities;
     size_t n_identities;
-    const char *ca_pem;  /* anchors for the peer; NULL: none (server) or the system's (client) */
-    const char *crl_pem; /* CRLs of every CA under the anchors; NULL: revocation is not checked. Else a chain without a
-                          * current CRL for each of its certificates is refused */
+    const char *ca_pem; /* anchors for the peer; NULL: none (server) or the system's (client) */
+    const char
+        *crl_pem; /* CRLs of every CA under the anchors; NULL: revocation is not checked. Else a
+                   * chain without a current CRL for each of its certificates is refused */
     enum pki_client_cert client_cert; /* server; enforced for every SNI domain alike */
     int min_version;                  /* 12 or 13; 0: 12 */
     struct str ciphers12;             /* OpenSSL list for TLS 1.2; empty: ECDHE with AEAD only */
-    bool insecure_no_verify;          /* client, allow-unverified line only: chain and name are not checked */
-    unsigned session_tickets;         /* server: TLS 1.3 tickets per handshake; default 0 */
+    bool
+        insecure_no_verify; /* client, allow-unverified line only: chain and name are not checked */
+    unsigned session_tickets; /* server: TLS 1.3 tickets per handshake; default 0 */
 };
 
-/* Reads all files and checks that keys fit certificates, that certificates are in force, and that they name the domain.
- * On failure nothing is kept and `reason` names file and cause. */
-MUST_USE int pki_tls_server_new(const struct pki_tls_options *o, struct pki_tls_server **ret, struct reason *reason);
-MUST_USE int pki_tls_client_new(const struct pki_tls_options *o, struct pki_tls_client **ret, struct reason *reason);
+/* Reads all files and checks that keys fit certificates, that certificates are in force, and that
+ * they name the domain. On failure nothing is kept and `reason` names file and cause. */
+MUST_USE int pki_tls_server_new(const struct pki_tls_options *o, struct pki_tls_server **ret,
+                                struct reason *reason);
+MUST_USE int pki_tls_client_new(const struct pki_tls_options *o, struct pki_tls_client **ret,
+                                struct reason *reason);
 struct pki_tls_server *pki_tls_server_ref(struct pki_tls_server *s);
 void pki_tls_server_unref(struct pki_tls_server *s); /* NULL is fine; any thread */
 struct pki_tls_client *pki_tls_client_ref(struct pki_tls_client *c);
 void pki_tls_client_unref(struct pki_tls_client *c);
-/* A new SSL object for one connection, the caller's to free; NULL if out of memory. It is in accept or connect state and
- * needs its BIOs. The client form sets SNI (not for addresses) and the name that the certificate must carry (RFC 5922 7.3:
- * exact match, no wildcards); with an empty name every peer is refused unless the context does not verify. */
+/* A new SSL object for one connection, the caller's to free; NULL if out of memory. It is in accept
+ * or connect state and needs its BIOs. The client form sets SNI (not for addresses) and the name
+ * that the certificate must carry (RFC 5922 7.3: exact match, no wildcards); with an empty name
+ * every peer is refused unless the context does not verify. */
 struct ssl_st *pki_tls_server_ssl(struct pki_tls_server *s);
 struct ssl_st *pki_tls_client_ssl(struct pki_tls_client *c, struct str server_name);
-/* The soonest end of validity among the own certificates (seconds since 1970) and the file it is in, which lives as long as
- * the context; INT64_MAX and an empty file if there are none (clients). */
-void pki_tls_server_expiry(const struct pki_tls_server *s, int64_t *ret_not_after, struct str *ret_file);
-void pki_tls_client_expiry(const struct pki_tls_client *c, int64_t *ret_not_after, struct str *ret_file);
+/* The soonest end of validity among the own certificates (seconds since 1970) and the file it is
+ * in, which lives as long as the context; INT64_MAX and an empty file if there are none (clients).
+ */
+void pki_tls_server_expiry(const struct pki_tls_server *s, int64_t *ret_not_after,
+                           struct str *ret_file);
+void pki_tls_client_expiry(const struct pki_tls_client *c, int64_t *ret_not_after,
+                           struct str *ret_file);
 
-/* Why the handshake of this connection was refused, by us or by the other side, for its one log line: expected and
- * presented names and the cause. Call it on the thread that ran the handshake, right after the failed call and before
- * anything else uses OpenSSL there (its error queue is read, not cleared). Code "tls-closed" if there is no sign of a cause. */
+/* Why the handshake of this connection was refused, by us or by the other side, for its one log
+ * line: expected and presented names and the cause. Call it on the thread that ran the handshake,
+ * right after the failed call and before anything else uses OpenSSL there (its error queue is read,
+ * not cleared). Code "tls-closed" if there is no sign of a cause. */
 void pki_tls_ssl_reason(const struct ssl_st *ssl, struct reason *ret);
-/* After the handshake: did the peer present a certificate, and did all checks hold (name included where we connected)?
- * True as well for a resumed session, whose certificate was checked when the session was made. */
+/* After the handshake: did the peer present a certificate, and did all checks hold (name included
+ * where we connected)? True as well for a resumed session, whose certificate was checked when the
+ * session was made. */
 bool pki_peer_is_verified(const struct ssl_st *ssl);
 
 #endif

@@ -1,5 +1,6 @@
-/* Judging a peer's certificate, and remembering why it was refused. RFC 5280 6 (by OpenSSL), 4.2.1.3, 4.2.1.10, 4.2.1.12;
- * RFC 5922 7.3, 7.4; RFC 5924 5. Runs inside the handshake, on the thread that owns the connection. */
+/* Judging a peer's certificate, and remembering why it was refused. RFC 5280 6 (by
+ * OpenSSL), 4.2.1.3, 4.2.1.10, 4.2.1.12; RFC 5922 7.3, 7.4; RFC 5924 5. Runs inside the handshake,
+ * on the thread that owns the connection. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "pki/names.h"
@@ -15,7 +16,8 @@
 
 static int context_index = -1, conn_index = -1;
 
-static void context_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl, void *argp)
+static void context_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long argl,
+                         void *argp)
 {
     (void)parent, (void)ad, (void)idx, (void)argl, (void)argp;
     struct context *c = ptr;
@@ -95,7 +97,8 @@ static const char *expected_of(const SSL *ssl)
 
 /* --- checks that OpenSSL does not make --- */
 
-static const unsigned char oid_sip_domain[] = {0x2b, 6, 1, 5, 5, 7, 3, 20}; /* id-kp 20, RFC 5924 4.1 */
+static const unsigned char oid_sip_domain[] = {0x2b, 6, 1, 5,
+                                               5,    7, 3, 20}; /* id-kp 20, RFC 5924 4.1 */
 
 /* RFC 5924 5 and RFC 5280 4.2.1.12; tls.h says what is accepted and why. */
 bool cert_use_is_allowed(X509 *cert, bool by_client)
@@ -106,7 +109,8 @@ bool cert_use_is_allowed(X509 *cert, bool by_client)
     for (int i = 0; uses && !allowed && i < sk_ASN1_OBJECT_num(uses); i++) {
         const ASN1_OBJECT *o = sk_ASN1_OBJECT_value(uses, i);
         int nid = OBJ_obj2nid(o);
-        allowed = nid == NID_server_auth || nid == NID_anyExtendedKeyUsage || (by_client && nid == NID_client_auth) ||
+        allowed = nid == NID_server_auth || nid == NID_anyExtendedKeyUsage ||
+                  (by_client && nid == NID_client_auth) ||
                   (OBJ_length(o) == sizeof(oid_sip_domain) &&
                    memcmp(OBJ_get0_data(o), oid_sip_domain, sizeof(oid_sip_domain)) == 0);
     }
@@ -116,13 +120,16 @@ bool cert_use_is_allowed(X509 *cert, bool by_client)
 
 bool cert_can_sign(X509 *cert)
 {
-    return X509_get_key_usage(cert) & KU_DIGITAL_SIGNATURE; /* all bits if there is no such extension */
+    return X509_get_key_usage(cert) &
+           KU_DIGITAL_SIGNATURE; /* all bits if there is no such extension */
 }
 
-/* RFC 5280 4.2.1.10: a DNS constraint covers the name itself and everything made by adding labels on the left. */
+/* RFC 5280 4.2.1.10: a DNS constraint covers the name itself and everything made by adding labels
+ * on the left. */
 static bool is_under(struct str host, const ASN1_IA5STRING *base)
 {
-    struct str b = str_make((const char *)ASN1_STRING_get0_data(base), (size_t)ASN1_STRING_length(base));
+    struct str b =
+        str_make((const char *)ASN1_STRING_get0_data(base), (size_t)ASN1_STRING_length(base));
     if (b.n && b.p[0] == '.')
         b = str_make(b.p + 1, b.n - 1);
     if (b.n == 0 || str_eq_nocase(host, b))
@@ -131,7 +138,7 @@ static bool is_under(struct str host, const ASN1_IA5STRING *base)
            str_eq_nocase(str_make(host.p + host.n - b.n, b.n), b);
 }
 
-static bool has_dns_subtree(const STACK_OF(GENERAL_SUBTREE) *trees, struct str host, bool *ret_any)
+static bool has_dns_subtree(const STACK_OF(GENERAL_SUBTREE) * trees, struct str host, bool *ret_any)
 {
     bool match = false;
     *ret_any = false;
@@ -145,8 +152,9 @@ static bool has_dns_subtree(const STACK_OF(GENERAL_SUBTREE) *trees, struct str h
     return match;
 }
 
-/* RFC 5280 constrains URIs by a type of their own, which CAs for SIP domains do not use: without this a CA that may speak
- * for a.example only (DNS) could issue URI:sip:b.example. So the DNS constraints bind each identity, whatever its form. */
+/* RFC 5280 constrains URIs by a type of their own, which CAs for SIP domains do not use: without
+ * this a CA that may speak for a.example only (DNS) could issue URI:sip:b.example. So the DNS
+ * constraints bind each identity, whatever its form. */
 static bool is_within_constraints(X509 *ca, const struct str *names, size_t n)
 {
     int status;
@@ -164,7 +172,8 @@ static bool is_within_constraints(X509 *ca, const struct str *names, size_t n)
     return ok;
 }
 
-/* Everything about the chain that X509_verify_cert leaves to the application. Returns an X509_V_ code. */
+/* Everything about the chain that X509_verify_cert leaves to the application. Returns an X509_V_
+ * code. */
 static int check_chain(X509_STORE_CTX *store, const struct str *names, size_t n, bool from_client)
 {
     const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(store);
@@ -172,7 +181,8 @@ static int check_chain(X509_STORE_CTX *store, const struct str *names, size_t n,
     for (int i = 0; i < len; i++) {
         X509 *c = sk_X509_value(chain, i);
         X509_STORE_CTX_set_error_depth(store, i);
-        /* The anchor's own restrictions are the operator's business (RFC 5280 6.2), unless it is the peer's certificate. */
+        /* The anchor's own restrictions are the operator's business (RFC 5280 6.2), unless it is
+         * the peer's certificate. */
         if ((i == 0 || i < len - 1) && !cert_use_is_allowed(c, from_client))
             return X509_V_ERR_INVALID_PURPOSE;
         if (i == 0 && !cert_can_sign(c))
@@ -258,8 +268,8 @@ static void remember(SSL *ssl, X509_STORE_CTX *store, int error)
     int depth = X509_STORE_CTX_get_error_depth(store);
     const char *expected = c->expected;
     reason_set(c->refused, cert_code(error), cert_clause(error), 0, "%s%s%spresented %.*s: %s%s",
-               expected ? "expected " : "", expected ? expected : "", expected ? ", " : "", STR_FMT(sbuf_get(&b)),
-               cause_text(error), depth > 0 ? " (an issuer)" : "");
+               expected ? "expected " : "", expected ? expected : "", expected ? ", " : "",
+               STR_FMT(sbuf_get(&b)), cause_text(error), depth > 0 ? " (an issuer)" : "");
 }
 
 /* Is the peer what it has to be? Returns an X509_V_ code. */
@@ -286,7 +296,8 @@ int verify_peer(X509_STORE_CTX *store, void *arg)
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     const struct context *c = context_of(SSL_get_SSL_CTX(ssl));
     int error = judge(store, ssl, c);
-    /* Without verification the handshake goes on, but what SSL_get_verify_result says afterwards stays true. */
+    /* Without verification the handshake goes on, but what SSL_get_verify_result says afterwards
+     * stays true. */
     X509_STORE_CTX_set_error(store, error);
     if (error == X509_V_OK || c->insecure_no_verify)
         return 1;
@@ -342,8 +353,9 @@ static void reason_from_queue(unsigned long e, const char *expected, struct reas
         }
     }
     bool is_alert = ERR_GET_LIB(e) == ERR_LIB_SSL && why > SSL_AD_REASON_OFFSET;
-    reason_set(ret, code, clause, 0, "%s%s%s%s%s", expected ? "expected " : "", expected ? expected : "",
-               expected ? ": " : "", is_alert ? "the other side refused: " : "", text ? text : "no further cause");
+    reason_set(ret, code, clause, 0, "%s%s%s%s%s", expected ? "expected " : "",
+               expected ? expected : "", expected ? ": " : "",
+               is_alert ? "the other side refused: " : "", text ? text : "no further cause");
 }
 
 void pki_tls_ssl_reason(const SSL *ssl, struct reason *ret)
@@ -362,10 +374,12 @@ void pki_tls_ssl_reason(const SSL *ssl, struct reason *ret)
                    cause_text((int)verify));
         return;
     }
-    unsigned long e = ERR_peek_error(); /* the first is the cause, later ones are its consequences */
+    unsigned long e =
+        ERR_peek_error(); /* the first is the cause, later ones are its consequences */
     if (e)
         reason_from_queue(e, expected, ret);
     else
-        reason_set(ret, "tls-closed", "RFC 8446 6.1", 0, "%s%s%sthe connection ended during the handshake",
-                   expected ? "expected " : "", expected ? expected : "", expected ? ": " : "");
+        reason_set(ret, "tls-closed", "RFC 8446 6.1", 0,
+                   "%s%s%sthe connection ended during the handshake", expected ? "expected " : "",
+                   expected ? expected : "", expected ? ": " : "");
 }

@@ -1,5 +1,5 @@
-/* Fuzz: a certificate in DER from a peer: identities, description, comparison (pki/names.h). What is taken for an identity
- * must be a host: no NUL, no blank, no wildcard. */
+/* Fuzz: a certificate in DER from a peer: identities, description, comparison (pki/names.h). What
+ * is taken for an identity must be a host: no NUL, no blank, no wildcard. */
 #include "base/str.h"
 #include "pki/names.h"
 #include <openssl/x509.h>
@@ -21,8 +21,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             abort();
         for (size_t k = 0; k < names[i].n; k++) {
             char c = names[i].p[k];
-            if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' || c == ':' || c == '[' ||
-                  c == ']'))
+            if (!((c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '.' ||
+                  c == ':' || c == '[' || c == ']'))
                 abort();
         }
         if (pki_names_check(names, (size_t)got, names[i], &why) != 0)

@@ -1,6 +1,6 @@
-/* Fuzz: locating servers with a hostile DNS. The input says what is asked for and what every question is answered: status,
- * delay and RDATA of any form; also the RDATA parsers alone. Each lookup must end exactly once, in time, with targets that
- * were allowed. */
+/* Fuzz: locating servers with a hostile DNS. The input says what is asked for and what every
+ * question is answered: status, delay and RDATA of any form; also the RDATA parsers alone. Each
+ * lookup must end exactly once, in time, with targets that were allowed. */
 #include "base/err.h"
 #include "net/locate.h"
 #include <stdint.h>
@@ -79,14 +79,16 @@ static struct {
     bool clear_ok;
 } seen;
 
-static void on_located(void *arg, const struct net_target *targets, size_t n, const struct reason *why)
+static void on_located(void *arg, const struct net_target *targets, size_t n,
+                       const struct reason *why)
 {
     (void)arg;
     seen.calls++;
     if (n > LIMIT_TARGETS || (n == 0) != (why != NULL) || (why && !why->code))
         abort();
     for (size_t i = 0; i < n; i++) {
-        if (targets[i].transport > TRANSPORT_TLS || addr_is_any(&targets[i].addr) || addr_port(&targets[i].addr) == 0)
+        if (targets[i].transport > TRANSPORT_TLS || addr_is_any(&targets[i].addr) ||
+            addr_port(&targets[i].addr) == 0)
             abort();
         if (!seen.clear_ok && targets[i].transport != TRANSPORT_TLS)
             abort();
@@ -99,7 +101,8 @@ static void parse_alone(struct str s)
     struct dns_naptr naptr;
     if (dns_srv_parse(s, &srv) == 0 && srv.target[0] && !dns_name_is_valid(str_z(srv.target)))
         abort();
-    if (dns_naptr_parse(s, &naptr) == 0 && naptr.replacement[0] && !dns_name_is_valid(str_z(naptr.replacement)))
+    if (dns_naptr_parse(s, &naptr) == 0 && naptr.replacement[0] &&
+        !dns_name_is_valid(str_z(naptr.replacement)))
         abort();
 }
 
@@ -139,7 +142,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         if (!list_is_empty(&fake.waiting) && take(&in) % 2 == 0) {
             struct dns_query *q = CONTAINER_OF(fake.waiting.next, struct dns_query, node);
             list_remove(&q->node);
-            make_answer(&fake, (enum dns_type[]){DNS_A, DNS_AAAA, DNS_SRV, DNS_NAPTR}[take(&in) % 4]);
+            make_answer(&fake,
+                        (enum dns_type[]){DNS_A, DNS_AAAA, DNS_SRV, DNS_NAPTR}[take(&in) % 4]);
             q->fn(q->arg, &fake.answer);
         }
         wheel_advance(wheel, ms);

@@ -65,7 +65,8 @@ static struct rule *rule_get(struct dns_script *s, const char *name, enum dns_ty
     return r;
 }
 
-void dns_script_raw(struct dns_script *s, const char *name, enum dns_type type, const void *rdata, size_t n)
+void dns_script_raw(struct dns_script *s, const char *name, enum dns_type type, const void *rdata,
+                    size_t n)
 {
     struct rule *r = rule_get(s, name, type);
     char *p = need(malloc(n ? n : 1));
@@ -115,8 +116,8 @@ static void put_name(char **p, const char *name)
     *(*p)++ = 0;
 }
 
-void dns_script_srv(struct dns_script *s, const char *name, unsigned priority, unsigned weight, unsigned port,
-                    const char *target)
+void dns_script_srv(struct dns_script *s, const char *name, unsigned priority, unsigned weight,
+                    unsigned port, const char *target)
 {
     char rdata[512], *p = rdata;
     put_u16(&p, priority);
@@ -126,8 +127,9 @@ void dns_script_srv(struct dns_script *s, const char *name, unsigned priority, u
     dns_script_raw(s, name, DNS_SRV, rdata, (size_t)(p - rdata));
 }
 
-void dns_script_naptr(struct dns_script *s, const char *name, unsigned order, unsigned preference, const char *flags,
-                      const char *services, const char *regexp, const char *replacement)
+void dns_script_naptr(struct dns_script *s, const char *name, unsigned order, unsigned preference,
+                      const char *flags, const char *services, const char *regexp,
+                      const char *replacement)
 {
     char rdata[1200], *p = rdata;
     put_u16(&p, order);
@@ -139,7 +141,8 @@ void dns_script_naptr(struct dns_script *s, const char *name, unsigned order, un
     dns_script_raw(s, name, DNS_NAPTR, rdata, (size_t)(p - rdata));
 }
 
-void dns_script_status(struct dns_script *s, const char *name, enum dns_type type, enum dns_status status)
+void dns_script_status(struct dns_script *s, const char *name, enum dns_type type,
+                       enum dns_status status)
 {
     rule_get(s, name, type)->status = status;
 }
@@ -200,7 +203,8 @@ static int ask(struct dns *d, struct str name, enum dns_type type, struct dns_qu
     if (!dns_name_is_valid(name) || str_copy_z(z, sizeof(z), name) != 0)
         return ERR_SYNTAX;
     size_t used = strlen(s->asked);
-    snprintf(s->asked + used, sizeof(s->asked) - used, "%s%s %s", used ? ", " : "", type_text(type), z);
+    snprintf(s->asked + used, sizeof(s->asked) - used, "%s%s %s", used ? ", " : "", type_text(type),
+             z);
     const struct rule *r = rule_find(s, z, type);
     now = (struct dns_answer){.status = has_name(s, z) ? DNS_NODATA : DNS_NXDOMAIN};
     if (r && (r->n || r->status != DNS_NODATA || has_name(s, z)))
@@ -234,7 +238,7 @@ size_t dns_script_waiting(const struct dns_script *s)
 {
     size_t n = 0;
     LIST_EACH(p, &s->pending, struct pending, node)
-        n += !list_is_empty(&p->waiters);
+    n += !list_is_empty(&p->waiters);
     return n;
 }
 

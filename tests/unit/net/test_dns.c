@@ -1,5 +1,6 @@
-/* net/dns.c against a small DNS server on loopback: what comes back, that equal questions are one, that answers are kept for
- * their time and no longer, and that a dead server stops neither the loop nor a lookup for longer than LIMIT_DNS_MS. */
+/* net/dns.c against a small DNS server on loopback: what comes back, that equal questions are one,
+ * that answers are kept for their time and no longer, and that a dead server stops neither the loop
+ * nor a lookup for longer than LIMIT_DNS_MS. */
 #include "base/err.h"
 #include "check.h"
 #include "net/dns.h"
@@ -67,7 +68,8 @@ static void put_record(unsigned char **p, int type, unsigned ttl, const void *rd
 /* Returns the length of the answer, 0 for none. */
 static size_t answer(const unsigned char *q, size_t n, unsigned char *out)
 {
-    static const char soa[] = "\2ns\4test\0\1x\4test\0\0\0\0\1\0\0\0\1\0\0\0\1\0\0\0\1\0\0\0\2"; /* negative TTL 2 s */
+    static const char soa[] =
+        "\2ns\4test\0\1x\4test\0\0\0\0\1\0\0\0\1\0\0\0\1\0\0\0\1\0\0\0\2"; /* negative TTL 2 s */
     char name[256];
     size_t at = 12, len = 0;
     while (at < n && q[at]) {
@@ -157,7 +159,7 @@ struct lab {
     uv_timer_t timer;
     struct wheel *wheel;
     struct dns *dns;
-    uint64_t start_ms, skew_ms; /* skew: time that passes for the wheel only */
+    uint64_t start_ms, skew_ms;   /* skew: time that passes for the wheel only */
     uint64_t last_ms, longest_ms; /* between two turns of the timer */
 };
 
@@ -223,7 +225,8 @@ static void on_answer(void *arg, const struct dns_answer *a)
     g->n = a->n;
     if (a->n) {
         g->first_n = a->rdata[0].n;
-        memcpy(g->first, a->rdata[0].p, a->rdata[0].n < sizeof(g->first) ? a->rdata[0].n : sizeof(g->first));
+        memcpy(g->first, a->rdata[0].p,
+               a->rdata[0].n < sizeof(g->first) ? a->rdata[0].n : sizeof(g->first));
     }
 }
 
@@ -319,7 +322,8 @@ static void test_kept_for_their_time(void **state)
     static const struct {
         const char *name;
         uint64_t ms;
-    } cases[] = {{"short.test", 1000}, {"none.test", 2000}, {"broken.test", 2000}, {"one.test", 300000}};
+    } cases[] = {
+        {"short.test", 1000}, {"none.test", 2000}, {"broken.test", 2000}, {"one.test", 300000}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         assert_false(ask(&lab, cases[i].name, DNS_A, &g));
         wait_for(&lab, &g);
@@ -396,8 +400,9 @@ static void test_bogus(void **state)
     (void)state;
     char file[] = "/tmp/sallyport-anchor-XXXXXX";
     int fd = mkstemp(file);
-    assert_true(dprintf(fd, "signed.test. IN DS 12345 13 2 "
-                            "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF\n") > 0);
+    assert_true(dprintf(fd,
+                        "signed.test. IN DS 12345 13 2 "
+                        "0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF0123456789ABCDEF\n") > 0);
     close(fd);
     struct lab lab;
     lab_init(&lab, false, (struct dns_args){.trust_anchor = file});
@@ -485,7 +490,8 @@ static struct {
     struct reason why;
 } located;
 
-static void on_located(void *arg, const struct net_target *targets, size_t n, const struct reason *why)
+static void on_located(void *arg, const struct net_target *targets, size_t n,
+                       const struct reason *why)
 {
     (void)arg;
     located.calls++;
@@ -508,7 +514,8 @@ static uint64_t run_locate(struct lab *lab, const char *host)
     check_err(locator_new(&args, &l), 0);
     memset(&located, 0, sizeof(located));
     uint64_t before = uv_hrtime() / 1000000;
-    check_err(locator_start(l, &(struct net_locate_args){.host = str_z(host), .allow_clear = true}, on_located, NULL, &id),
+    check_err(locator_start(l, &(struct net_locate_args){.host = str_z(host), .allow_clear = true},
+                            on_located, NULL, &id),
               0);
     while (!located.calls && uv_hrtime() / 1000000 - before < 2 * LIMIT_DNS_MS)
         uv_run(&lab->loop, UV_RUN_ONCE);
@@ -550,9 +557,16 @@ static void test_dead_server(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_answers),    cmocka_unit_test(test_joined),          cmocka_unit_test(test_kept_for_their_time),
-        cmocka_unit_test(test_hosts),      cmocka_unit_test(test_inside_callback), cmocka_unit_test(test_bogus),
-        cmocka_unit_test(test_bad_setup),  cmocka_unit_test(test_flood),           cmocka_unit_test(test_room),            cmocka_unit_test(test_locate),
+        cmocka_unit_test(test_answers),
+        cmocka_unit_test(test_joined),
+        cmocka_unit_test(test_kept_for_their_time),
+        cmocka_unit_test(test_hosts),
+        cmocka_unit_test(test_inside_callback),
+        cmocka_unit_test(test_bogus),
+        cmocka_unit_test(test_bad_setup),
+        cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_room),
+        cmocka_unit_test(test_locate),
         cmocka_unit_test(test_dead_server),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

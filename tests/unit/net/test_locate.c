@@ -1,4 +1,5 @@
-/* RFC 3263 4 by cases: what is asked, what comes out and in which order. Scripted DNS, virtual time. */
+/* RFC 3263 4 by cases: what is asked, what comes out and in which order. Scripted DNS, virtual
+ * time. */
 #include "base/err.h"
 #include "base/sbuf.h"
 #include "check.h"
@@ -46,7 +47,8 @@ static void lab_done(struct lab *lab)
     wheel_free(lab->wheel);
 }
 
-static void on_located(void *arg, const struct net_target *targets, size_t n, const struct reason *why)
+static void on_located(void *arg, const struct net_target *targets, size_t n,
+                       const struct reason *why)
 {
     struct lab *lab = arg;
     lab->calls++;
@@ -80,7 +82,8 @@ static const char *outcome(const struct lab *lab)
     struct sbuf b = sbuf_make(text, sizeof(text));
     for (size_t i = 0; i < lab->n; i++) {
         char at[ADDR_TEXT_MAX];
-        sbuf_fmt(&b, "%s%.*s %.*s", i ? ", " : "", STR_FMT(transport_text(lab->targets[i].transport)),
+        sbuf_fmt(&b, "%s%.*s %.*s", i ? ", " : "",
+                 STR_FMT(transport_text(lab->targets[i].transport)),
                  STR_FMT(addr_text(&lab->targets[i].addr, at)));
     }
     sbuf_fmt(&b, "%s", lab->n ? "" : lab->why.code);
@@ -113,10 +116,12 @@ static void test_literal(void **state)
     assert_string_equal(locate(&lab, ASK("192.0.2.1", BY(TCP))), "TCP 192.0.2.1:5060");
     assert_string_equal(locate(&lab, ASK("192.0.2.1", BY(TLS))), "TLS 192.0.2.1:5061");
     assert_string_equal(locate(&lab, ASK("192.0.2.1", .sips = true)), "TLS 192.0.2.1:5061");
-    assert_string_equal(locate(&lab, ASK("192.0.2.1", .sips = true, .port = 7000)), "TLS 192.0.2.1:7000");
+    assert_string_equal(locate(&lab, ASK("192.0.2.1", .sips = true, .port = 7000)),
+                        "TLS 192.0.2.1:7000");
     assert_string_equal(locate(&lab, PLAIN("2001:db8::1")), "UDP [2001:db8::1]:5060");
     assert_string_equal(locate(&lab, ASK("[2001:db8::1]", .port = 9)), "UDP [2001:db8::1]:9");
-    assert_string_equal(locate(&lab, (struct net_locate_args){.host = STR("192.0.2.1")}), "TLS 192.0.2.1:5061");
+    assert_string_equal(locate(&lab, (struct net_locate_args){.host = STR("192.0.2.1")}),
+                        "TLS 192.0.2.1:5061");
     assert_string_equal(locate(&lab, PLAIN("0.0.0.0")), "locate-host");
     assert_string_equal(locate(&lab, PLAIN("224.0.1.75")), "locate-host");
     assert_string_equal(locate(&lab, PLAIN("ff02::1")), "locate-host");
@@ -133,11 +138,14 @@ static void test_refused(void **state)
     dns_script_a(lab.dns, "a.example", "192.0.2.1");
     /* sips never falls to clear; transport=tcp of it is TLS (RFC 3261 26.2.2) */
     assert_string_equal(locate(&lab, ASK("a.example", .sips = true, BY(UDP))), "locate-transport");
-    assert_string_equal(locate(&lab, ASK("a.example", .sips = true, BY(TCP), .port = 1)), "TLS 192.0.2.1:1");
+    assert_string_equal(locate(&lab, ASK("a.example", .sips = true, BY(TCP), .port = 1)),
+                        "TLS 192.0.2.1:1");
     assert_string_equal(locate(&lab, ASK("a.example", BY(WS))), "locate-transport");
     assert_string_equal(locate(&lab, ASK("a.example", BY(WSS))), "locate-transport");
-    assert_string_equal(locate(&lab, (struct net_locate_args){.host = STR("a.example"), BY(UDP)}), "locate-clear");
-    assert_string_equal(locate(&lab, (struct net_locate_args){.host = STR("a.example"), BY(TCP)}), "locate-clear");
+    assert_string_equal(locate(&lab, (struct net_locate_args){.host = STR("a.example"), BY(UDP)}),
+                        "locate-clear");
+    assert_string_equal(locate(&lab, (struct net_locate_args){.host = STR("a.example"), BY(TCP)}),
+                        "locate-clear");
     assert_string_equal(locate(&lab, PLAIN("")), "locate-host");
     assert_string_equal(locate(&lab, PLAIN("a..example")), "locate-host");
     assert_string_equal(locate(&lab, PLAIN("a b.example")), "locate-host");
@@ -175,7 +183,8 @@ static void test_port(void **state)
 /* The zone of RFC 3263 4.1, and the same with another order. */
 static void add_rfc3263(struct lab *lab)
 {
-    dns_script_naptr(lab->dns, "example.com", 50, 50, "s", "SIPS+D2T", "", "_sips._tcp.example.com");
+    dns_script_naptr(lab->dns, "example.com", 50, 50, "s", "SIPS+D2T", "",
+                     "_sips._tcp.example.com");
     dns_script_naptr(lab->dns, "example.com", 90, 50, "s", "SIP+D2T", "", "_sip._tcp.example.com");
     dns_script_naptr(lab->dns, "example.com", 100, 50, "s", "SIP+D2U", "", "_sip._udp.example.com");
     dns_script_srv(lab->dns, "_sips._tcp.example.com", 0, 1, 5061, "server1.example.com");
@@ -197,12 +206,14 @@ static void test_naptr(void **state)
         assert_string_equal(
             locate(&lab, PLAIN("example.com")),
             "TLS 192.0.2.1:5061, TCP 192.0.2.1:5060, TCP 192.0.2.2:5060, UDP 192.0.2.2:5060");
-        assert_string_equal(dns_script_asked(lab.dns),
-                            "NAPTR example.com, SRV _sips._tcp.example.com, SRV _sip._tcp.example.com, SRV "
-                            "_sip._udp.example.com, A server1.example.com, AAAA server1.example.com, A "
-                            "server2.example.com, AAAA server2.example.com");
+        assert_string_equal(
+            dns_script_asked(lab.dns),
+            "NAPTR example.com, SRV _sips._tcp.example.com, SRV _sip._tcp.example.com, SRV "
+            "_sip._udp.example.com, A server1.example.com, AAAA server1.example.com, A "
+            "server2.example.com, AAAA server2.example.com");
         assert_string_equal(locate(&lab, ASK("example.com", .sips = true)), "TLS 192.0.2.1:5061");
-        assert_string_equal(locate(&lab, (struct net_locate_args){.host = STR("example.com")}), "TLS 192.0.2.1:5061");
+        assert_string_equal(locate(&lab, (struct net_locate_args){.host = STR("example.com")}),
+                            "TLS 192.0.2.1:5061");
         lab_done(&lab);
     }
     /* order before preference; prefer_tls before both */
@@ -214,7 +225,8 @@ static void test_naptr(void **state)
     dns_script_srv(lab.dns, "_sip._tcp.o.example", 0, 0, 2, "h.o.example");
     dns_script_srv(lab.dns, "_sip._udp.other.test", 0, 0, 3, "h.o.example");
     dns_script_a(lab.dns, "h.o.example", "192.0.2.1");
-    assert_string_equal(locate(&lab, PLAIN("o.example")), "UDP 192.0.2.1:3, TCP 192.0.2.1:2, TLS 192.0.2.1:1");
+    assert_string_equal(locate(&lab, PLAIN("o.example")),
+                        "UDP 192.0.2.1:3, TCP 192.0.2.1:2, TLS 192.0.2.1:1");
     assert_string_equal(locate(&lab, ASK("o.example", .prefer_tls = true)),
                         "TLS 192.0.2.1:1, TCP 192.0.2.1:2, UDP 192.0.2.1:3");
     lab_done(&lab);
@@ -226,16 +238,21 @@ static void test_naptr_of_no_use(void **state)
     static const struct {
         const char *flags, *services, *regexp, *replacement;
     } bad[] = {
-        {"s", "SIP+D2S", "", "_sip._sctp.a.example"},  {"s", "SIPS+D2U", "", "_sips._udp.a.example"},
-        {"s", "SIP+D2W", "", "_sip._ws.a.example"},    {"s", "E2U+sip", "", "_sip._udp.evil.example"},
-        {"u", "SIP+D2U", "", "_sip._udp.evil.example"}, {"", "SIP+D2U", "", "evil.example"},
-        {"s", "SIP+D2U", "!^.*$!x!", "_sip._udp.evil.example"}, {"s", "SIP+D2U", "", ""},
+        {"s", "SIP+D2S", "", "_sip._sctp.a.example"},
+        {"s", "SIPS+D2U", "", "_sips._udp.a.example"},
+        {"s", "SIP+D2W", "", "_sip._ws.a.example"},
+        {"s", "E2U+sip", "", "_sip._udp.evil.example"},
+        {"u", "SIP+D2U", "", "_sip._udp.evil.example"},
+        {"", "SIP+D2U", "", "evil.example"},
+        {"s", "SIP+D2U", "!^.*$!x!", "_sip._udp.evil.example"},
+        {"s", "SIP+D2U", "", ""},
         {"s", "SIP+D2U", "", "_sip.udp.ev/il"},
     };
     struct lab lab;
     lab_init(&lab, reach_all());
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
-        dns_script_naptr(lab.dns, "a.example", 1, 1, bad[i].flags, bad[i].services, bad[i].regexp, bad[i].replacement);
+        dns_script_naptr(lab.dns, "a.example", 1, 1, bad[i].flags, bad[i].services, bad[i].regexp,
+                         bad[i].replacement);
     dns_script_raw(lab.dns, "a.example", DNS_NAPTR, "\0\1\0\1\1s", 6);
     dns_script_srv(lab.dns, "_sip._tcp.a.example", 0, 0, 5070, "h.a.example");
     dns_script_a(lab.dns, "h.a.example", "192.0.2.9");
@@ -263,7 +280,8 @@ static void test_srv_without_naptr(void **state)
     dns_script_a(lab.dns, "b.example", "192.0.2.4");
     assert_string_equal(locate(&lab, ASK("b.example", BY(TLS))), "TLS 192.0.2.3:5061");
     assert_string_equal(locate(&lab, ASK("b.example", BY(TCP))), "TCP 192.0.2.4:5060");
-    assert_string_equal(locate(&lab, ASK("b.example", BY(TCP), .sips = true)), "TLS 192.0.2.3:5061");
+    assert_string_equal(locate(&lab, ASK("b.example", BY(TCP), .sips = true)),
+                        "TLS 192.0.2.3:5061");
     lab_done(&lab);
 }
 
@@ -277,7 +295,8 @@ static void test_addresses_alone(void **state)
     assert_string_equal(locate(&lab, ASK("c.example", .prefer_tls = true)),
                         "TLS 192.0.2.5:5061, TCP 192.0.2.5:5060, UDP 192.0.2.5:5060");
     assert_string_equal(locate(&lab, ASK("c.example", .sips = true)), "TLS 192.0.2.5:5061");
-    assert_string_equal(locate(&lab, (struct net_locate_args){.host = STR("c.example")}), "TLS 192.0.2.5:5061");
+    assert_string_equal(locate(&lab, (struct net_locate_args){.host = STR("c.example")}),
+                        "TLS 192.0.2.5:5061");
     assert_string_equal(locate(&lab, ASK("c.example", BY(TCP))), "TCP 192.0.2.5:5060");
     /* NAPTR that points to no SRV: its transports at their own ports (4.2) */
     dns_script_naptr(lab.dns, "c.example", 1, 1, "s", "SIP+D2T", "", "_sip._tcp.nowhere.example");
@@ -295,7 +314,8 @@ static void test_families(void **state)
 {
     (void)state;
     struct lab lab;
-    struct net_listener listeners[3] = {{.transport = TRANSPORT_UDP}, {.transport = TRANSPORT_TLS}, {.transport = TRANSPORT_WSS}};
+    struct net_listener listeners[3] = {
+        {.transport = TRANSPORT_UDP}, {.transport = TRANSPORT_TLS}, {.transport = TRANSPORT_WSS}};
     assert_int_equal(addr_parse(&listeners[0].addr, STR("::"), 5060), 0);
     assert_int_equal(addr_parse(&listeners[1].addr, STR("0.0.0.0"), 5061), 0);
     assert_int_equal(addr_parse(&listeners[2].addr, STR("::"), 443), 0);
@@ -312,10 +332,12 @@ static void test_families(void **state)
     lab_init(&lab, locate_reach_of(both, 2));
     dns_script_a(lab.dns, "d.example", "192.0.2.6");
     dns_script_a(lab.dns, "d.example", "2001:db8::6");
-    assert_string_equal(locate(&lab, ASK("d.example", BY(UDP))), "UDP [2001:db8::6]:5060, UDP 192.0.2.6:5060");
+    assert_string_equal(locate(&lab, ASK("d.example", BY(UDP))),
+                        "UDP [2001:db8::6]:5060, UDP 192.0.2.6:5060");
     struct locate_reach v4_first = locate_reach_of((struct net_listener[]){both[1], both[0]}, 2);
     locator_set_reach(lab.locator, &v4_first);
-    assert_string_equal(locate(&lab, ASK("d.example", BY(UDP))), "UDP 192.0.2.6:5060, UDP [2001:db8::6]:5060");
+    assert_string_equal(locate(&lab, ASK("d.example", BY(UDP))),
+                        "UDP 192.0.2.6:5060, UDP [2001:db8::6]:5060");
     dns_script_a(lab.dns, "six.example", "2001:db8::7");
     struct locate_reach only4 = locate_reach_of(&both[1], 1);
     locator_set_reach(lab.locator, &only4);
@@ -355,7 +377,9 @@ static void test_reasons(void **state)
     static const struct {
         const char *name;
         enum dns_type type;
-    } bogus[] = {{"example.com", DNS_NAPTR}, {"_sip._udp.example.com", DNS_SRV}, {"server2.example.com", DNS_A}};
+    } bogus[] = {{"example.com", DNS_NAPTR},
+                 {"_sip._udp.example.com", DNS_SRV},
+                 {"server2.example.com", DNS_A}};
     lab_done(&lab);
     for (size_t i = 0; i < ARRAY_LEN(bogus); i++) {
         lab_init(&lab, reach_all());
@@ -394,14 +418,17 @@ static void test_time(void **state)
     assert_int_equal(lab.calls, 0);
     pass(&lab, 2);
     assert_int_equal(lab.calls, 1);
-    assert_string_equal(outcome(&lab), "TLS 192.0.2.1:5061, TCP 192.0.2.1:5060, TCP 192.0.2.2:5060, UDP 192.0.2.2:5060");
+    assert_string_equal(
+        outcome(&lab),
+        "TLS 192.0.2.1:5061, TCP 192.0.2.1:5060, TCP 192.0.2.2:5060, UDP 192.0.2.2:5060");
     lab_done(&lab);
     /* one SRV question without answer does not spoil the others; nor one address */
     lab_init(&lab, reach_all());
     add_rfc3263(&lab);
     dns_script_delay(lab.dns, "_sip._udp.example.com", DNS_SRV, DNS_NEVER);
     dns_script_delay(lab.dns, "server2.example.com", DNS_A, DNS_NEVER);
-    assert_string_equal(locate(&lab, PLAIN("example.com")), "TLS 192.0.2.1:5061, TCP 192.0.2.1:5060");
+    assert_string_equal(locate(&lab, PLAIN("example.com")),
+                        "TLS 192.0.2.1:5061, TCP 192.0.2.1:5060");
     lab_done(&lab);
     /* the first choice is known: others get a moment only */
     lab_init(&lab, reach_all());
@@ -423,7 +450,9 @@ static void test_time(void **state)
     assert_int_equal(lab.calls, 0);
     pass(&lab, 1);
     assert_int_equal(lab.calls, 1);
-    assert_string_equal(outcome(&lab), "TLS 192.0.2.1:5061, TCP 192.0.2.1:5060, TCP 192.0.2.2:5060, UDP 192.0.2.2:5060");
+    assert_string_equal(
+        outcome(&lab),
+        "TLS 192.0.2.1:5061, TCP 192.0.2.1:5060, TCP 192.0.2.2:5060, UDP 192.0.2.2:5060");
     lab_done(&lab);
 }
 
@@ -448,7 +477,8 @@ static void test_weights(void **state)
         second[addr_port(&lab.targets[1].addr)]++;
         fifth[addr_port(&lab.targets[4].addr)]++;
     }
-    /* RFC 2782: drawn from 0..4 inclusive: 0 picks weight 0, 1 picks weight 1, 2 to 4 pick weight 3 */
+    /* RFC 2782: drawn from 0..4 inclusive: 0 picks weight 0, 1 picks weight 1, 2 to 4 pick weight 3
+     */
     assert_in_range(second[1], rounds / 5 * 85 / 100, rounds / 5 * 115 / 100);
     assert_in_range(second[2], rounds * 3 / 5 * 90 / 100, rounds * 3 / 5 * 110 / 100);
     assert_in_range(second[3], rounds / 5 * 85 / 100, rounds / 5 * 115 / 100);
@@ -620,14 +650,22 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_literal),          cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_port),             cmocka_unit_test(test_naptr),
-        cmocka_unit_test(test_naptr_of_no_use),  cmocka_unit_test(test_srv_without_naptr),
-        cmocka_unit_test(test_addresses_alone),  cmocka_unit_test(test_families),
-        cmocka_unit_test(test_reasons),          cmocka_unit_test(test_time),
-        cmocka_unit_test(test_weights),          cmocka_unit_test(test_failed_come_last),
-        cmocka_unit_test(test_limits),           cmocka_unit_test(test_cancel),
-        cmocka_unit_test(test_start_inside),     cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_literal),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_port),
+        cmocka_unit_test(test_naptr),
+        cmocka_unit_test(test_naptr_of_no_use),
+        cmocka_unit_test(test_srv_without_naptr),
+        cmocka_unit_test(test_addresses_alone),
+        cmocka_unit_test(test_families),
+        cmocka_unit_test(test_reasons),
+        cmocka_unit_test(test_time),
+        cmocka_unit_test(test_weights),
+        cmocka_unit_test(test_failed_come_last),
+        cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_cancel),
+        cmocka_unit_test(test_start_inside),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

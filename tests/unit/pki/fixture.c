@@ -1,13 +1,14 @@
 /* See fixture.h. */
-#include "check.h"
 #include "fixture.h"
+#include "check.h"
 #include <dirent.h>
 #include <openssl/err.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
-static struct pki_mint_ca *new_ca(const char *cn, const struct pki_mint_ca *parent, const char *fence)
+static struct pki_mint_ca *new_ca(const char *cn, const struct pki_mint_ca *parent,
+                                  const char *fence)
 {
     struct pki_mint_ca *ca;
     struct reason why;
@@ -57,7 +58,8 @@ const char *fix_path(const struct fix *f, const char *name)
     return p;
 }
 
-void fix_cert_full(const struct fix *f, const struct pki_mint_ca *ca, const char *name, struct pki_mint_args args)
+void fix_cert_full(const struct fix *f, const struct pki_mint_ca *ca, const char *name,
+                   struct pki_mint_args args)
 {
     char crt[64], key[64];
     struct reason why;
@@ -71,10 +73,12 @@ void fix_cert_full(const struct fix *f, const struct pki_mint_ca *ca, const char
         fail_msg("%s: %s", name, why.detail);
 }
 
-void fix_cert(const struct fix *f, const struct pki_mint_ca *ca, const char *name, const char *domain, unsigned uses)
+void fix_cert(const struct fix *f, const struct pki_mint_ca *ca, const char *name,
+              const char *domain, unsigned uses)
 {
     struct str d = str_z(domain);
-    fix_cert_full(f, ca, name, (struct pki_mint_args){.domains = &d, .n_domains = domain ? 1 : 0, .uses = uses});
+    fix_cert_full(f, ca, name,
+                  (struct pki_mint_args){.domains = &d, .n_domains = domain ? 1 : 0, .uses = uses});
 }
 
 struct pki_tls_identity fix_identity(const struct fix *f, const char *name, const char *domain)
@@ -142,7 +146,8 @@ struct outcome shake(SSL *client, SSL *server)
     return o;
 }
 
-struct outcome shake_contexts(struct pki_tls_client *c, const char *server_name, struct pki_tls_server *s)
+struct outcome shake_contexts(struct pki_tls_client *c, const char *server_name,
+                              struct pki_tls_server *s)
 {
     SSL *client = pki_tls_client_ssl(c, str_z(server_name)), *server = pki_tls_server_ssl(s);
     assert_non_null(client);

@@ -1,5 +1,5 @@
-/* What making a context says about its files: each failure names the file and the cause, and keeps nothing. And what mint
- * writes. */
+/* What making a context says about its files: each failure names the file and the cause, and keeps
+ * nothing. And what mint writes. */
 #include "base/err.h"
 #include "check.h"
 #include "fixture.h"
@@ -58,7 +58,8 @@ static const char *glue(const char *name, const char *const *parts, size_t n)
     return path;
 }
 
-static void check_server(struct pki_tls_options o, const char *code, const char *file, const char *cause)
+static void check_server(struct pki_tls_options o, const char *code, const char *file,
+                         const char *cause)
 {
     struct pki_tls_server *s = NULL;
     struct reason why = {0};
@@ -68,39 +69,49 @@ static void check_server(struct pki_tls_options o, const char *code, const char 
         fail_msg("%s: %s", why.code, why.detail);
 }
 
-static void check_identity(struct pki_tls_identity id, const char *code, const char *file, const char *cause)
+static void check_identity(struct pki_tls_identity id, const char *code, const char *file,
+                           const char *cause)
 {
     check_server((struct pki_tls_options){.identities = &id, .n_identities = 1}, code, file, cause);
 }
 
 static struct pki_tls_identity identity(const char *domain, const char *crt, const char *key)
 {
-    return (struct pki_tls_identity){str_z(domain), crt ? fix_path(&fix, crt) : NULL, key ? fix_path(&fix, key) : NULL};
+    return (struct pki_tls_identity){str_z(domain), crt ? fix_path(&fix, crt) : NULL,
+                                     key ? fix_path(&fix, key) : NULL};
 }
 
 static void test_identity_errors(void **state)
 {
     (void)state;
-    check_identity(identity("a.example", "no.crt", "a.key"), "cert-file", "/no.crt", "No such file");
-    check_identity(identity("a.example", "a.crt", "no.key"), "cert-file", "/no.key", "No such file");
+    check_identity(identity("a.example", "no.crt", "a.key"), "cert-file", "/no.crt",
+                   "No such file");
+    check_identity(identity("a.example", "a.crt", "no.key"), "cert-file", "/no.key",
+                   "No such file");
     check_identity(identity("a.example", NULL, "a.key"), "cert-file", "", "no certificate file");
     check_identity(identity("a.example", "a.crt", NULL), "cert-file", "", "no private key file");
-    check_identity(identity("a.example", "a.crt", "b.key"), "cert-key-mismatch", "/b.key", "/a.crt");
-    check_identity(identity("a.example", "a.key", "a.key"), "cert-syntax", "/a.key", "no certificate");
+    check_identity(identity("a.example", "a.crt", "b.key"), "cert-key-mismatch", "/b.key",
+                   "/a.crt");
+    check_identity(identity("a.example", "a.key", "a.key"), "cert-syntax", "/a.key",
+                   "no certificate");
     check_identity(identity("a.example", "a.crt", "a.crt"), "cert-key", "/a.crt", "no private key");
     check_identity(identity("c.example", "a.crt", "a.key"), "cert-name", "/a.crt",
                    "does not name c.example but URI:sip:a.example");
     check_identity(identity("", "a.crt", "a.key"), "tls-option", "", "no domain");
     fix_cert(&fix, fix.root, "use", "a.example", PKI_MINT_CLIENT);
-    check_identity(identity("a.example", "use.crt", "use.key"), "cert-use", "/use.crt", "TLS server");
+    check_identity(identity("a.example", "use.crt", "use.key"), "cert-use", "/use.crt",
+                   "TLS server");
     fix_cert(&fix, fix.root, "use", "a.example", PKI_MINT_OTHER);
     struct pki_tls_identity other = identity("", "use.crt", "use.key");
     struct pki_tls_client *c;
     struct reason why;
-    check_err(pki_tls_client_new(&(struct pki_tls_options){.identities = &other, .n_identities = 1}, &c, &why), ERR_REFUSED);
+    check_err(pki_tls_client_new(&(struct pki_tls_options){.identities = &other, .n_identities = 1},
+                                 &c, &why),
+              ERR_REFUSED);
     assert_string_equal(why.code, "cert-use");
     write_file("empty.crt", "");
-    check_identity(identity("a.example", "empty.crt", "a.key"), "cert-syntax", "/empty.crt", "no certificate");
+    check_identity(identity("a.example", "empty.crt", "a.key"), "cert-syntax", "/empty.crt",
+                   "no certificate");
     write_file("junk.crt", "-----BEGIN CERTIFICATE-----\nAAAA\n-----END CERTIFICATE-----\n");
     check_identity(identity("a.example", "junk.crt", "a.key"), "cert-syntax", "/junk.crt",
                    "certificate 1 cannot be decoded");
@@ -110,7 +121,8 @@ static void test_identity_errors(void **state)
                    "certificate 2 cannot be decoded");
     const char *wrong_order[] = {fix.root_pem, fix_path(&fix, "a.crt")};
     glue("order.crt", wrong_order, 2);
-    check_identity(identity("a.example", "order.crt", "a.key"), "cert-key-mismatch", "/a.key", "/order.crt");
+    check_identity(identity("a.example", "order.crt", "a.key"), "cert-key-mismatch", "/a.key",
+                   "/order.crt");
     const char *no_issuer[] = {fix_path(&fix, "a.crt"), fix_path(&fix, "b.crt")};
     glue("stray.crt", no_issuer, 2);
     check_identity(identity("a.example", "stray.crt", "a.key"), "cert-chain", "/stray.crt",
@@ -119,7 +131,8 @@ static void test_identity_errors(void **state)
     for (size_t i = 0; i < ARRAY_LEN(many); i++)
         many[i] = fix.root_pem;
     glue("many.crt", many, ARRAY_LEN(many));
-    check_identity(identity("a.example", "many.crt", "a.key"), "cert-syntax", "/many.crt", "more than 8");
+    check_identity(identity("a.example", "many.crt", "a.key"), "cert-syntax", "/many.crt",
+                   "more than 8");
 }
 
 static void test_dates(void **state)
@@ -128,18 +141,26 @@ static void test_dates(void **state)
     const struct str a = STR("a.example");
     int64_t now = (int64_t)time(NULL);
     fix_cert_full(&fix, fix.root, "old",
-                  (struct pki_mint_args){.domains = &a, .n_domains = 1, .not_before = now - 10 * 86400, .days = 9});
-    check_identity(identity("a.example", "old.crt", "old.key"), "cert-expired", "/old.crt", "expired on 20");
+                  (struct pki_mint_args){
+                      .domains = &a, .n_domains = 1, .not_before = now - 10 * 86400, .days = 9});
+    check_identity(identity("a.example", "old.crt", "old.key"), "cert-expired", "/old.crt",
+                   "expired on 20");
     fix_cert_full(&fix, fix.root, "new",
-                  (struct pki_mint_args){.domains = &a, .n_domains = 1, .not_before = now + 86400, .days = 9});
-    check_identity(identity("a.example", "new.crt", "new.key"), "cert-not-yet-valid", "/new.crt", "not valid before 20");
+                  (struct pki_mint_args){
+                      .domains = &a, .n_domains = 1, .not_before = now + 86400, .days = 9});
+    check_identity(identity("a.example", "new.crt", "new.key"), "cert-not-yet-valid", "/new.crt",
+                   "not valid before 20");
     /* the soonest end of all that is sent, whichever file it is in */
-    fix_cert_full(&fix, fix.root, "week",
-                  (struct pki_mint_args){.domains = &a, .n_domains = 1, .not_before = now - 60, .days = 7});
-    struct pki_tls_identity ids[] = {identity("b.example", "b.crt", "b.key"), identity("a.example", "week.crt", "week.key")};
+    fix_cert_full(
+        &fix, fix.root, "week",
+        (struct pki_mint_args){.domains = &a, .n_domains = 1, .not_before = now - 60, .days = 7});
+    struct pki_tls_identity ids[] = {identity("b.example", "b.crt", "b.key"),
+                                     identity("a.example", "week.crt", "week.key")};
     struct pki_tls_server *s;
     struct reason why;
-    check_err(pki_tls_server_new(&(struct pki_tls_options){.identities = ids, .n_identities = 2}, &s, &why), 0);
+    check_err(pki_tls_server_new(&(struct pki_tls_options){.identities = ids, .n_identities = 2},
+                                 &s, &why),
+              0);
     int64_t until;
     struct str file;
     pki_tls_server_expiry(s, &until, &file);
@@ -152,7 +173,9 @@ static void test_dates(void **state)
     check_err(pki_mint_ca_new(&brief_args, &brief, &why), 0);
     fix_cert(&fix, brief, "under", "a.example", 0);
     ids[1] = identity("a.example", "under.crt", "under.key");
-    check_err(pki_tls_server_new(&(struct pki_tls_options){.identities = ids, .n_identities = 2}, &s, &why), 0);
+    check_err(pki_tls_server_new(&(struct pki_tls_options){.identities = ids, .n_identities = 2},
+                                 &s, &why),
+              0);
     pki_tls_server_expiry(s, &until, &file);
     assert_true(until < now + 4 * 86400);
     pki_tls_server_unref(s);
@@ -172,10 +195,12 @@ static void test_key_with_passphrase(void **state)
     BIO_free(in);
     BIO *out = BIO_new_file(fix_path(&fix, "locked.key"), "w");
     char pass[] = "secret";
-    assert_int_equal(PEM_write_bio_PKCS8PrivateKey(out, key, EVP_aes_128_cbc(), pass, 6, NULL, NULL), 1);
+    assert_int_equal(
+        PEM_write_bio_PKCS8PrivateKey(out, key, EVP_aes_128_cbc(), pass, 6, NULL, NULL), 1);
     BIO_free(out);
     EVP_PKEY_free(key);
-    check_identity(identity("a.example", "a.crt", "locked.key"), "cert-key", "/locked.key", "passphrase");
+    check_identity(identity("a.example", "a.crt", "locked.key"), "cert-key", "/locked.key",
+                   "passphrase");
 }
 
 static void test_option_errors(void **state)
@@ -203,7 +228,8 @@ static void test_option_errors(void **state)
     int64_t now = (int64_t)time(NULL);
     struct pki_mint_ca *old;
     struct reason why;
-    const struct pki_mint_ca_args old_args = {.cn = STR("Old"), .not_before = now - 9 * 86400, .days = 3};
+    const struct pki_mint_ca_args old_args = {
+        .cn = STR("Old"), .not_before = now - 9 * 86400, .days = 3};
     check_err(pki_mint_ca_new(&old_args, &old, &why), 0);
     check_err(pki_mint_ca_save(old, fix_path(&fix, "old-ca.crt"), NULL, &why), 0);
     pki_mint_ca_free(old);
@@ -218,7 +244,8 @@ static void test_option_errors(void **state)
     check_err(pki_mint_crl(fix.root, NULL, 0, -1, o.crl_pem, &why), 0);
     check_server(o, "crl-expired", "/stale.crl", "should have been replaced");
     struct pki_tls_client *c = NULL;
-    check_err(pki_tls_client_new(&(struct pki_tls_options){.ca_pem = "/nonexistent"}, &c, &why), ERR_IO);
+    check_err(pki_tls_client_new(&(struct pki_tls_options){.ca_pem = "/nonexistent"}, &c, &why),
+              ERR_IO);
     assert_null(c);
 }
 
@@ -231,7 +258,8 @@ static void test_weak_key(void **state)
     X509_set_version(c, X509_VERSION_3);
     X509_gmtime_adj(X509_getm_notBefore(c), -60);
     X509_gmtime_adj(X509_getm_notAfter(c), 86400);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC, (const unsigned char *)"a.example", -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC,
+                               (const unsigned char *)"a.example", -1, -1, 0);
     X509_set_issuer_name(c, X509_get_subject_name(c));
     X509_set_pubkey(c, key);
     assert_true(X509_sign(c, key, EVP_sha256()) > 0);
@@ -246,7 +274,9 @@ static void test_weak_key(void **state)
     struct pki_tls_identity id = identity("a.example", "weak.crt", "weak.key");
     check_identity(id, "cert-key", "/weak.crt", "key too small");
     /* nor does a cipher list bring it back */
-    check_server((struct pki_tls_options){.identities = &id, .n_identities = 1, .ciphers12 = STR("ECDHE+AESGCM@SECLEVEL=0")},
+    check_server((struct pki_tls_options){.identities = &id,
+                                          .n_identities = 1,
+                                          .ciphers12 = STR("ECDHE+AESGCM@SECLEVEL=0")},
                  "cert-key", "/weak.crt", "key too small");
 }
 
@@ -271,7 +301,9 @@ static void test_mint_files(void **state)
     struct pki_tls_identity id = fix_identity(&fix, "later", "a.example");
     struct pki_tls_server *s;
     struct pki_tls_client *c;
-    check_err(pki_tls_server_new(&(struct pki_tls_options){.identities = &id, .n_identities = 1}, &s, &why), 0);
+    check_err(pki_tls_server_new(&(struct pki_tls_options){.identities = &id, .n_identities = 1},
+                                 &s, &why),
+              0);
     check_err(pki_tls_client_new(&(struct pki_tls_options){.ca_pem = fix.root_pem}, &c, &why), 0);
     assert_true(shake_contexts(c, "a.example", s).client_ok);
     pki_tls_client_unref(c);
@@ -280,7 +312,8 @@ static void test_mint_files(void **state)
     assert_true(pki_mint_ca_load("/nonexistent", "/nonexistent", &again, &why) < 0);
     assert_true(pki_mint_ca_load(fix.root_pem, fix_path(&fix, "a.key"), &again, &why) < 0);
     assert_non_null(strstr(why.detail, "/a.key"));
-    const struct pki_mint_args nowhere = {.days = 1, .cert_file = "/nonexistent/x.crt", .key_file = "/nonexistent/x.key"};
+    const struct pki_mint_args nowhere = {
+        .days = 1, .cert_file = "/nonexistent/x.crt", .key_file = "/nonexistent/x.key"};
     check_err(pki_mint_cert(fix.root, &nowhere, &why), ERR_IO);
     assert_non_null(strstr(why.detail, "/nonexistent/x.key"));
 }
@@ -294,7 +327,8 @@ static void test_two_key_types(void **state)
     X509_set_version(c, X509_VERSION_3);
     X509_gmtime_adj(X509_getm_notBefore(c), -60);
     X509_gmtime_adj(X509_getm_notAfter(c), 86400);
-    X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC, (const unsigned char *)"b.example", -1, -1, 0);
+    X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC,
+                               (const unsigned char *)"b.example", -1, -1, 0);
     X509_set_issuer_name(c, X509_get_subject_name(c));
     X509_set_pubkey(c, key);
     assert_true(X509_sign(c, key, EVP_sha256()) > 0);
@@ -306,15 +340,19 @@ static void test_two_key_types(void **state)
     BIO_free(bio);
     X509_free(c);
     EVP_PKEY_free(key);
-    struct pki_tls_identity ids[] = {fix_identity(&fix, "a", "a.example"), fix_identity(&fix, "b", "b.example"),
+    struct pki_tls_identity ids[] = {fix_identity(&fix, "a", "a.example"),
+                                     fix_identity(&fix, "b", "b.example"),
                                      fix_identity(&fix, "rsa", "b.example")};
     struct reason why;
     struct pki_tls_server *s;
-    check_err(pki_tls_server_new(&(struct pki_tls_options){.identities = ids, .n_identities = 3}, &s, &why), 0);
+    check_err(pki_tls_server_new(&(struct pki_tls_options){.identities = ids, .n_identities = 3},
+                                 &s, &why),
+              0);
     static const struct {
         const char *suite;
         int key;
-    } cases[] = {{"ECDHE-ECDSA-AES128-GCM-SHA256", EVP_PKEY_EC}, {"ECDHE-RSA-AES128-GCM-SHA256", EVP_PKEY_RSA}};
+    } cases[] = {{"ECDHE-ECDSA-AES128-GCM-SHA256", EVP_PKEY_EC},
+                 {"ECDHE-RSA-AES128-GCM-SHA256", EVP_PKEY_RSA}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         SSL_CTX *ctx = SSL_CTX_new(TLS_client_method());
         SSL_CTX_set_max_proto_version(ctx, TLS1_2_VERSION);
@@ -324,7 +362,8 @@ static void test_two_key_types(void **state)
         SSL_set_connect_state(client);
         SSL_set_tlsext_host_name(client, sni);
         assert_true(shake(client, server).client_ok);
-        assert_int_equal(EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_get0_peer_certificate(client))), cases[i].key);
+        assert_int_equal(EVP_PKEY_get_base_id(X509_get0_pubkey(SSL_get0_peer_certificate(client))),
+                         cases[i].key);
         SSL_free(client);
         SSL_free(server);
         SSL_CTX_free(ctx);
@@ -355,10 +394,14 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identity_errors),     cmocka_unit_test(test_dates),
-        cmocka_unit_test(test_key_with_passphrase), cmocka_unit_test(test_option_errors),
-        cmocka_unit_test(test_weak_key),            cmocka_unit_test(test_mint_files),
-        cmocka_unit_test(test_two_key_types),       cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_identity_errors),
+        cmocka_unit_test(test_dates),
+        cmocka_unit_test(test_key_with_passphrase),
+        cmocka_unit_test(test_option_errors),
+        cmocka_unit_test(test_weak_key),
+        cmocka_unit_test(test_mint_files),
+        cmocka_unit_test(test_two_key_types),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

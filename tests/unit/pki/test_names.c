@@ -52,12 +52,18 @@ static const char *names_of(struct pki_mint_args args)
     return text;
 }
 
-#define SANS(...)                                                                                     \
-    ((struct pki_mint_args){                                                                          \
-        .sans = (const struct pki_mint_san[]){__VA_ARGS__},                                           \
-        .n_sans = sizeof((const struct pki_mint_san[]){__VA_ARGS__}) / sizeof(struct pki_mint_san)})
-#define URI(text) {PKI_MINT_URI, STR(text)}
-#define DNS(text) {PKI_MINT_DNS, STR(text)}
+#define SANS(...)                                                                                  \
+    ((struct pki_mint_args){.sans = (const struct pki_mint_san[]){__VA_ARGS__},                    \
+                            .n_sans = sizeof((const struct pki_mint_san[]){__VA_ARGS__}) /         \
+                                      sizeof(struct pki_mint_san)})
+#define URI(text)                                                                                  \
+    {                                                                                              \
+        PKI_MINT_URI, STR(text)                                                                    \
+    }
+#define DNS(text)                                                                                  \
+    {                                                                                              \
+        PKI_MINT_DNS, STR(text)                                                                    \
+    }
 
 static void test_uri_forms(void **state)
 {
@@ -109,19 +115,23 @@ static void test_uri_forms(void **state)
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         const char *got = names_of(SANS(cases[i].san));
         if (strcmp(got, cases[i].expected) != 0)
-            fail_msg("%.*s: \"%s\" instead of \"%s\"", STR_FMT(cases[i].san.value), got, cases[i].expected);
+            fail_msg("%.*s: \"%s\" instead of \"%s\"", STR_FMT(cases[i].san.value), got,
+                     cases[i].expected);
     }
 }
 
 static void test_which_kind_counts(void **state)
 {
     (void)state;
-    assert_string_equal(names_of(SANS(DNS("B.example"), DNS("a.example"), DNS("b.EXAMPLE"))), "b.example a.example");
-    assert_string_equal(names_of(SANS(DNS("c.example"), URI("sip:a.example"), URI("sip:b.example"))),
-                        "a.example b.example");
+    assert_string_equal(names_of(SANS(DNS("B.example"), DNS("a.example"), DNS("b.EXAMPLE"))),
+                        "b.example a.example");
+    assert_string_equal(
+        names_of(SANS(DNS("c.example"), URI("sip:a.example"), URI("sip:b.example"))),
+        "a.example b.example");
     /* a URI that is no domain identity does not keep DNS names out */
     assert_string_equal(names_of(SANS(URI("sip:bob@a.example"), DNS("a.example"))), "a.example");
-    assert_string_equal(names_of(SANS(DNS("*.a.example"), DNS("192.0.2.1"), DNS("a.example\0.b"))), "");
+    assert_string_equal(names_of(SANS(DNS("*.a.example"), DNS("192.0.2.1"), DNS("a.example\0.b"))),
+                        "");
     struct pki_mint_args cn = {.cn = STR("CN.example")};
     assert_string_equal(names_of(cn), "cn.example");
     cn.cn = STR("Alice Example");
@@ -134,22 +144,26 @@ static void test_which_kind_counts(void **state)
     both.cn = STR("cn.example");
     assert_string_equal(names_of(both), "");
     const struct str domains[] = {STR("a.example"), STR("b.example")};
-    assert_string_equal(names_of((struct pki_mint_args){.domains = domains, .n_domains = 2}), "a.example b.example");
+    assert_string_equal(names_of((struct pki_mint_args){.domains = domains, .n_domains = 2}),
+                        "a.example b.example");
 }
 
-/* A subjectAltName that cannot be read, or is there twice, names nobody: the CN does not step in. */
+/* A subjectAltName that cannot be read, or is there twice, names nobody: the CN does not step in.
+ */
 static void test_broken_san(void **state)
 {
     (void)state;
-    static const char *const values[][2] = {{"\x30\x03\x82\x7f\x61", NULL}, {"\x30\x03\x82\x01\x61", "\x30\x03\x82\x01\x61"},
+    static const char *const values[][2] = {{"\x30\x03\x82\x7f\x61", NULL},
+                                            {"\x30\x03\x82\x01\x61", "\x30\x03\x82\x01\x61"},
                                             {"", NULL}};
     for (size_t i = 0; i < ARRAY_LEN(values); i++) {
         X509 *c = X509_new();
-        X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC, (const unsigned char *)"a.example", -1,
-                                   -1, 0);
+        X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC,
+                                   (const unsigned char *)"a.example", -1, -1, 0);
         for (size_t k = 0; k < 2 && values[i][k]; k++) {
             ASN1_OCTET_STRING *s = ASN1_OCTET_STRING_new();
-            ASN1_OCTET_STRING_set(s, (const unsigned char *)values[i][k], (int)strlen(values[i][k]));
+            ASN1_OCTET_STRING_set(s, (const unsigned char *)values[i][k],
+                                  (int)strlen(values[i][k]));
             X509_EXTENSION *e = X509_EXTENSION_create_by_NID(NULL, NID_subject_alt_name, 0, s);
             X509_add_ext(c, e, -1);
             X509_EXTENSION_free(e);
@@ -164,7 +178,8 @@ static void test_broken_san(void **state)
     /* two common names: which one? */
     X509 *c = X509_new();
     for (const char *cn = "a.example"; cn; cn = *cn == 'a' ? "b.example" : NULL)
-        X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC, (const unsigned char *)cn, -1, -1, 0);
+        X509_NAME_add_entry_by_txt(X509_get_subject_name(c), "CN", MBSTRING_ASC,
+                                   (const unsigned char *)cn, -1, -1, 0);
     struct arena *a = arena_new(1024, 4096);
     struct str names[PKI_NAMES_MAX];
     assert_int_equal(pki_cert_names(c, a, names), 0);
@@ -221,7 +236,8 @@ static void test_check(void **state)
     check_err(pki_names_check(names, 3, STR("b.example"), &why), ERR_REFUSED);
     assert_string_equal(why.code, "tls-cert-name");
     assert_string_equal(why.clause, "RFC 5922 7.3");
-    assert_string_equal(why.detail, "expected b.example, presented a.example, [2001:db8::1], 192.0.2.1");
+    assert_string_equal(why.detail,
+                        "expected b.example, presented a.example, [2001:db8::1], 192.0.2.1");
     check_err(pki_names_check(NULL, 0, STR("b.example"), &why), ERR_REFUSED);
     assert_string_equal(why.detail, "expected b.example, presented no SIP domain");
     check_err(pki_names_check(names, 3, STR("b.example"), NULL), ERR_REFUSED);
@@ -230,7 +246,8 @@ static void test_check(void **state)
 static void test_describe(void **state)
 {
     (void)state;
-    struct pki_mint_args args = SANS(URI("sip:a.example"), DNS("*.b\0.example"), {PKI_MINT_EMAIL, STR("x@c.example")});
+    struct pki_mint_args args =
+        SANS(URI("sip:a.example"), DNS("*.b\0.example"), {PKI_MINT_EMAIL, STR("x@c.example")});
     args.cn = STR("Some One");
     fix_cert_full(&fix, fix.root, "describe", args);
     X509 *c = read_back("describe");
@@ -251,7 +268,8 @@ static void test_no_memory(void **state)
 {
     (void)state;
     const struct str domains[] = {STR("a.example"), STR("b.example"), STR("c.example")};
-    fix_cert_full(&fix, fix.root, "oom", (struct pki_mint_args){.domains = domains, .n_domains = 3});
+    fix_cert_full(&fix, fix.root, "oom",
+                  (struct pki_mint_args){.domains = domains, .n_domains = 3});
     X509 *c = read_back("oom");
     OOM_SWEEP(20, {
         struct arena *a = arena_new(16, 4096);
@@ -270,9 +288,10 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_uri_forms), cmocka_unit_test(test_which_kind_counts),
-        cmocka_unit_test(test_broken_san), cmocka_unit_test(test_many),      cmocka_unit_test(test_check),
-        cmocka_unit_test(test_describe),  cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_uri_forms),  cmocka_unit_test(test_which_kind_counts),
+        cmocka_unit_test(test_broken_san), cmocka_unit_test(test_many),
+        cmocka_unit_test(test_check),      cmocka_unit_test(test_describe),
+        cmocka_unit_test(test_no_memory),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

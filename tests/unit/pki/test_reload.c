@@ -1,5 +1,5 @@
-/* Contexts are replaced while handshakes run in several threads: each connection is served by the old or the new one, whole;
- * connections outlive the context they were made from. */
+/* Contexts are replaced while handshakes run in several threads: each connection is served by the
+ * old or the new one, whole; connections outlive the context they were made from. */
 #include "base/err.h"
 #include "check.h"
 #include "fixture.h"
@@ -17,9 +17,12 @@ static atomic_uint n_old, n_new, n_failed, n_running;
 
 static struct pki_tls_server *make(const char *cert)
 {
-    struct pki_tls_identity ids[] = {fix_identity(&fix, cert, "a.example"), fix_identity(&fix, "b", "b.example")};
-    struct pki_tls_options o = {
-        .identities = ids, .n_identities = 2, .ca_pem = fix.root_pem, .client_cert = PKI_CLIENT_CERT_ASK};
+    struct pki_tls_identity ids[] = {fix_identity(&fix, cert, "a.example"),
+                                     fix_identity(&fix, "b", "b.example")};
+    struct pki_tls_options o = {.identities = ids,
+                                .n_identities = 2,
+                                .ca_pem = fix.root_pem,
+                                .client_cert = PKI_CLIENT_CERT_ASK};
     struct pki_tls_server *s;
     struct reason why;
     if (pki_tls_server_new(&o, &s, &why) != 0)
@@ -34,7 +37,8 @@ static void *run(void *arg)
         pthread_mutex_lock(&lock);
         struct pki_tls_server *s = pki_tls_server_ref(current);
         pthread_mutex_unlock(&lock);
-        SSL *c = pki_tls_client_ssl(client, i % 4 ? STR("a.example") : STR("b.example")), *v = pki_tls_server_ssl(s);
+        SSL *c = pki_tls_client_ssl(client, i % 4 ? STR("a.example") : STR("b.example")),
+            *v = pki_tls_server_ssl(s);
         pki_tls_server_unref(s); /* the connection goes on without */
         struct outcome o = shake(c, v);
         struct arena *a = arena_new(1024, 4096);
@@ -63,7 +67,8 @@ static void test_swap(void **state)
     fix_cert(&fix, fix.root, "b", "b.example", 0);
     fix_cert_full(&fix, fix.root, "new", (struct pki_mint_args){.domains = two, .n_domains = 2});
     struct reason why;
-    check_err(pki_tls_client_new(&(struct pki_tls_options){.ca_pem = fix.root_pem}, &client, &why), 0);
+    check_err(pki_tls_client_new(&(struct pki_tls_options){.ca_pem = fix.root_pem}, &client, &why),
+              0);
     current = make("old");
     pthread_t threads[THREADS];
     n_running = THREADS;

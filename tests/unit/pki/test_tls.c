@@ -1,4 +1,5 @@
-/* Handshakes between our own contexts: RFC 5922 7.3, 7.4, 7.8, RFC 5924 5, RFC 9325, and what a refusal says. */
+/* Handshakes between our own contexts: RFC 5922 7.3, 7.4, 7.8, RFC 5924 5, RFC 9325, and what a
+ * refusal says. */
 #include "base/err.h"
 #include "check.h"
 #include "fixture.h"
@@ -27,7 +28,8 @@ static int teardown(void **state)
     return 0;
 }
 
-static struct pki_tls_server *new_server(struct pki_tls_options o, const char *name, const char *domain)
+static struct pki_tls_server *new_server(struct pki_tls_options o, const char *name,
+                                         const char *domain)
 {
     struct pki_tls_identity id = fix_identity(&fix, name, domain);
     struct pki_tls_server *s;
@@ -68,8 +70,10 @@ static void check_ok(struct outcome o)
 
 static int first_version = TLS1_2_VERSION;
 
-/* The server shows the certificate `name`; what does a client that asks for `domain` say? NULL: it is content. */
-static void check_server_cert(const char *name, const char *domain, const char *code, const char *in_detail)
+/* The server shows the certificate `name`; what does a client that asks for `domain` say? NULL: it
+ * is content. */
+static void check_server_cert(const char *name, const char *domain, const char *code,
+                              const char *in_detail)
 {
     SSL *server = NULL;
     struct pki_tls_identity id = fix_identity(&fix, name, "");
@@ -92,7 +96,8 @@ static void check_server_cert(const char *name, const char *domain, const char *
         } else {
             if (o.client_ok)
                 fail_msg("%s: accepted", name);
-            if (strcmp(o.client_reason.code, code) != 0 || !strstr(o.client_reason.detail, in_detail))
+            if (strcmp(o.client_reason.code, code) != 0 ||
+                !strstr(o.client_reason.detail, in_detail))
                 fail_msg("%s: %s %s", name, o.client_reason.code, o.client_reason.detail);
             assert_false(o.server_ok);
         }
@@ -103,11 +108,17 @@ static void check_server_cert(const char *name, const char *domain, const char *
     pki_tls_client_unref(c);
 }
 
-#define SANS(...)                                                                                     \
-    .sans = (const struct pki_mint_san[]){__VA_ARGS__},                                               \
+#define SANS(...)                                                                                  \
+    .sans = (const struct pki_mint_san[]){__VA_ARGS__},                                            \
     .n_sans = sizeof((const struct pki_mint_san[]){__VA_ARGS__}) / sizeof(struct pki_mint_san)
-#define URI(text) {PKI_MINT_URI, STR(text)}
-#define DNS(text) {PKI_MINT_DNS, STR(text)}
+#define URI(text)                                                                                  \
+    {                                                                                              \
+        PKI_MINT_URI, STR(text)                                                                    \
+    }
+#define DNS(text)                                                                                  \
+    {                                                                                              \
+        PKI_MINT_DNS, STR(text)                                                                    \
+    }
 
 static void test_server_names(void **state)
 {
@@ -120,21 +131,35 @@ static void test_server_names(void **state)
         {"uri-case", NULL, NULL, {SANS(URI("SIP:A.eXample:5061;transport=tls"))}},
         {"dns", NULL, NULL, {SANS(DNS("x.example"), DNS("A.example"))}},
         {"cn", NULL, NULL, {.cn = STR("a.example")}},
-        {"wrong", "tls-cert-name", "expected a.example, presented URI:sip:b.example: another name",
+        {"wrong",
+         "tls-cert-name",
+         "expected a.example, presented URI:sip:b.example: another name",
          {SANS(URI("sip:b.example"))}},
         {"suffix", "tls-cert-name", "DNS:example", {SANS(DNS("example"))}},
         {"below", "tls-cert-name", "DNS:x.a.example", {SANS(DNS("x.a.example"))}},
         {"wildcard", "tls-cert-name", "DNS:*.example", {SANS(DNS("*.example"))}},
-        {"nul-dns", "tls-cert-name", "DNS:a.example?.evil.test", {SANS(DNS("a.example\0.evil.test"))}},
-        {"nul-uri", "tls-cert-name", "URI:sip:a.example?.evil", {SANS(URI("sip:a.example\0.evil.test"))}},
+        {"nul-dns",
+         "tls-cert-name",
+         "DNS:a.example?.evil.test",
+         {SANS(DNS("a.example\0.evil.test"))}},
+        {"nul-uri",
+         "tls-cert-name",
+         "URI:sip:a.example?.evil",
+         {SANS(URI("sip:a.example\0.evil.test"))}},
         {"user", "tls-cert-name", "URI:sip:bob@a.example", {SANS(URI("sip:bob@a.example"))}},
         {"sips", "tls-cert-name", "URI:sips:a.example", {SANS(URI("sips:a.example"))}},
         /* 7.1: DNS only without URI, CN only without any subjectAltName */
-        {"uri-beats-dns", "tls-cert-name", "URI:sip:b.example, DNS:a.example",
+        {"uri-beats-dns",
+         "tls-cert-name",
+         "URI:sip:b.example, DNS:a.example",
          {SANS(URI("sip:b.example"), DNS("a.example"))}},
-        {"san-beats-cn", "tls-cert-name", "DNS:b.example, CN=a.example",
+        {"san-beats-cn",
+         "tls-cert-name",
+         "DNS:b.example, CN=a.example",
          {SANS(DNS("b.example")), .cn = STR("a.example")}},
-        {"email-beats-cn", "tls-cert-name", "CN=a.example",
+        {"email-beats-cn",
+         "tls-cert-name",
+         "CN=a.example",
          {SANS({PKI_MINT_EMAIL, STR("a@a.example")}), .cn = STR("a.example")}},
         {"nothing", "tls-cert-name", "presented no name", {.n_sans = 0}},
     };
@@ -145,7 +170,8 @@ static void test_server_names(void **state)
     check_server_cert("uri", "A.EXAMPLE", NULL, NULL);
     check_server_cert("uri", "a.example.", NULL, NULL);
     check_server_cert("uri", "", "tls-cert-name", "expected , presented");
-    fix_cert_full(&fix, fix.root, "address", (struct pki_mint_args){SANS(URI("sip:192.0.2.1"), URI("sip:[2001:DB8::1]"))});
+    fix_cert_full(&fix, fix.root, "address",
+                  (struct pki_mint_args){SANS(URI("sip:192.0.2.1"), URI("sip:[2001:DB8::1]"))});
     check_server_cert("address", "192.0.2.1", NULL, NULL);
     check_server_cert("address", "2001:db8:0::1", NULL, NULL);
     check_server_cert("address", "192.0.2.10", "tls-cert-name", "expected 192.0.2.10");
@@ -172,14 +198,17 @@ static void test_server_uses(void **state)
     }
 }
 
-/* An intermediate that may issue for other uses only, and a certificate whose key may not sign a handshake. */
+/* An intermediate that may issue for other uses only, and a certificate whose key may not sign a
+ * handshake. */
 static void test_issuer_uses(void **state)
 {
     (void)state;
     static const struct {
         unsigned uses;
         const char *code;
-    } cases[] = {{PKI_MINT_OTHER, "tls-cert-use"}, {PKI_MINT_SERVER | PKI_MINT_OTHER, NULL}, {PKI_MINT_SIP, NULL}};
+    } cases[] = {{PKI_MINT_OTHER, "tls-cert-use"},
+                 {PKI_MINT_SERVER | PKI_MINT_OTHER, NULL},
+                 {PKI_MINT_SIP, NULL}};
     struct pki_mint_ca *ca;
     struct reason why;
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -192,7 +221,9 @@ static void test_issuer_uses(void **state)
     }
     const struct pki_mint_ca_args args = {.cn = STR("a.example"), .days = 9, .parent = fix.root};
     assert_int_equal(pki_mint_ca_new(&args, &ca, &why), 0);
-    assert_int_equal(pki_mint_ca_save(ca, fix_path(&fix, "ca-leaf.crt"), fix_path(&fix, "ca-leaf.key"), &why), 0);
+    assert_int_equal(
+        pki_mint_ca_save(ca, fix_path(&fix, "ca-leaf.crt"), fix_path(&fix, "ca-leaf.key"), &why),
+        0);
     pki_mint_ca_free(ca);
     first_version = TLS1_3_VERSION; /* OpenSSL does not even show it in TLS 1.2 */
     check_server_cert("ca-leaf", "a.example", "tls-cert-use", "expected a.example");
@@ -205,13 +236,16 @@ static void test_server_chains(void **state)
     const struct str a = STR("a.example");
     int64_t now = (int64_t)time(NULL);
     fix_cert_full(&fix, fix.root, "expired",
-                  (struct pki_mint_args){.domains = &a, .n_domains = 1, .not_before = now - 3 * 86400, .days = 2});
+                  (struct pki_mint_args){
+                      .domains = &a, .n_domains = 1, .not_before = now - 3 * 86400, .days = 2});
     check_server_cert("expired", "a.example", "tls-cert-expired", "certificate has expired");
-    fix_cert_full(&fix, fix.root, "early",
-                  (struct pki_mint_args){.domains = &a, .n_domains = 1, .not_before = now + 3600, .days = 2});
+    fix_cert_full(
+        &fix, fix.root, "early",
+        (struct pki_mint_args){.domains = &a, .n_domains = 1, .not_before = now + 3600, .days = 2});
     check_server_cert("early", "a.example", "tls-cert-not-yet-valid", "not yet valid");
     fix_cert(&fix, fix.other, "other", "a.example", 0);
-    check_server_cert("other", "a.example", "tls-cert-unknown-issuer", "expected a.example, presented URI:sip:a.example");
+    check_server_cert("other", "a.example", "tls-cert-unknown-issuer",
+                      "expected a.example, presented URI:sip:a.example");
     fix_cert(&fix, NULL, "self", "a.example", 0);
     check_server_cert("self", "a.example", "tls-cert-self-signed", "self");
     fix_cert(&fix, fix.inter, "deep", "a.example", 0);
@@ -226,17 +260,22 @@ static void test_server_chains(void **state)
     assert_int_equal(ftruncate(fileno(f), end), 0);
     fclose(f);
     check_server_cert("gap", "a.example", "tls-cert-unknown-issuer", "local issuer");
-    /* a CA fenced to a.example may not speak for b.example, as a DNS name or as a URI (which RFC 5280 would let pass) */
+    /* a CA fenced to a.example may not speak for b.example, as a DNS name or as a URI (which RFC
+     * 5280 would let pass) */
     fix_cert(&fix, fix.fenced, "fenced-good", "a.example", 0);
     check_server_cert("fenced-good", "a.example", NULL, NULL);
-    fix_cert_full(&fix, fix.fenced, "fenced-uri", (struct pki_mint_args){SANS(URI("sip:b.example"))});
+    fix_cert_full(&fix, fix.fenced, "fenced-uri",
+                  (struct pki_mint_args){SANS(URI("sip:b.example"))});
     check_server_cert("fenced-uri", "b.example", "tls-cert-invalid", "permitted subtree violation");
     fix_cert_full(&fix, fix.fenced, "fenced-dns", (struct pki_mint_args){SANS(DNS("b.example"))});
     check_server_cert("fenced-dns", "b.example", "tls-cert-invalid", "permitted subtree violation");
-    fix_cert_full(&fix, fix.fenced, "fenced-sub", (struct pki_mint_args){SANS(URI("sip:x.a.example"))});
+    fix_cert_full(&fix, fix.fenced, "fenced-sub",
+                  (struct pki_mint_args){SANS(URI("sip:x.a.example"))});
     check_server_cert("fenced-sub", "x.a.example", NULL, NULL);
-    fix_cert_full(&fix, fix.fenced, "fenced-like", (struct pki_mint_args){SANS(URI("sip:xa.example"))});
-    check_server_cert("fenced-like", "xa.example", "tls-cert-invalid", "permitted subtree violation");
+    fix_cert_full(&fix, fix.fenced, "fenced-like",
+                  (struct pki_mint_args){SANS(URI("sip:xa.example"))});
+    check_server_cert("fenced-like", "xa.example", "tls-cert-invalid",
+                      "permitted subtree violation");
 }
 
 static void test_pinned(void **state)
@@ -262,14 +301,16 @@ static void test_insecure_says_so(void **state)
     fix_cert(&fix, NULL, "selfsigned", "a.example", 0);
     struct pki_tls_server *bad = new_server((struct pki_tls_options){0}, "selfsigned", "a.example");
     struct pki_tls_server *good = new_server((struct pki_tls_options){0}, "a", "a.example");
-    struct pki_tls_client *c = new_client((struct pki_tls_options){.insecure_no_verify = true}, NULL);
+    struct pki_tls_client *c =
+        new_client((struct pki_tls_options){.insecure_no_verify = true}, NULL);
     struct {
         struct pki_tls_server *server;
         const char *name;
         bool is_verified;
     } cases[] = {{bad, "a.example", false}, {good, "a.example", true}, {good, "b.example", false}};
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        SSL *client = pki_tls_client_ssl(c, str_z(cases[i].name)), *server = pki_tls_server_ssl(cases[i].server);
+        SSL *client = pki_tls_client_ssl(c, str_z(cases[i].name)),
+            *server = pki_tls_server_ssl(cases[i].server);
         check_ok(shake(client, server));
         assert_int_equal(pki_peer_is_verified(client), cases[i].is_verified);
         assert_false(pki_peer_is_verified(server));
@@ -286,12 +327,12 @@ static void test_insecure_says_so(void **state)
 static const struct {
     const char *sni, *shown;
 } sni_cases[] = {
-    {"a.example", "a.example"}, {"b.example", "b.example"}, {"B.EXAMPLE", "b.example"},
+    {"a.example", "a.example"},     {"b.example", "b.example"},       {"B.EXAMPLE", "b.example"},
     {"sip.b.example", "b.example"}, {"unknown.example", "a.example"}, {"", "a.example"},
 };
 
-static void check_cell(struct pki_tls_server *s, struct pki_tls_client *c, const char *sni, const char *shown,
-                       int version, const char *server_code, bool is_verified)
+static void check_cell(struct pki_tls_server *s, struct pki_tls_client *c, const char *sni,
+                       const char *shown, int version, const char *server_code, bool is_verified)
 {
     SSL *client = pki_tls_client_ssl(c, str_z(sni)), *server = pki_tls_server_ssl(s);
     SSL_set_max_proto_version(client, version);
@@ -323,7 +364,8 @@ static void test_sni_and_client_certs(void **state)
     (void)state;
     fix_cert_full(&fix, fix.root, "b2",
                   (struct pki_mint_args){SANS(URI("sip:b.example"), URI("sip:sip.b.example"))});
-    struct pki_tls_identity ids[] = {fix_identity(&fix, "a", "a.example"), fix_identity(&fix, "b2", "b.example")};
+    struct pki_tls_identity ids[] = {fix_identity(&fix, "a", "a.example"),
+                                     fix_identity(&fix, "b2", "b.example")};
     static const char *const codes[3][3] = {
         /* no certificate, a good one, one of a stranger */
         [PKI_CLIENT_CERT_NONE] = {NULL, NULL, NULL},
@@ -339,12 +381,14 @@ static void test_sni_and_client_certs(void **state)
                                                 .client_cert = (enum pki_client_cert)policy},
                        NULL, NULL);
         for (size_t k = 0; k < 3; k++) {
-            /* unverified, so that the client also goes on where the name it asked for is not the one shown */
-            struct pki_tls_client *c = new_client((struct pki_tls_options){.insecure_no_verify = true}, clients[k]);
+            /* unverified, so that the client also goes on where the name it asked for is not the
+             * one shown */
+            struct pki_tls_client *c =
+                new_client((struct pki_tls_options){.insecure_no_verify = true}, clients[k]);
             for (size_t i = 0; i < ARRAY_LEN(sni_cases); i++)
                 for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++)
-                    check_cell(s, c, sni_cases[i].sni, sni_cases[i].shown, version, codes[policy][k],
-                               policy != PKI_CLIENT_CERT_NONE && k == 1);
+                    check_cell(s, c, sni_cases[i].sni, sni_cases[i].shown, version,
+                               codes[policy][k], policy != PKI_CLIENT_CERT_NONE && k == 1);
             pki_tls_client_unref(c);
         }
         pki_tls_server_unref(s);
@@ -364,11 +408,13 @@ static void test_client_uses(void **state)
                  {PKI_MINT_ANY, true},
                  {PKI_MINT_OTHER, false}};
     struct pki_tls_server *s = new_server(
-        (struct pki_tls_options){.ca_pem = fix.root_pem, .client_cert = PKI_CLIENT_CERT_REQUIRE}, "a", "a.example");
+        (struct pki_tls_options){.ca_pem = fix.root_pem, .client_cert = PKI_CLIENT_CERT_REQUIRE},
+        "a", "a.example");
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
         fix_cert(&fix, fix.root, "cuse", "client.example", cases[i].uses);
         struct pki_tls_identity id = fix_identity(&fix, "cuse", "");
-        SSL_CTX *ctx = SSL_CTX_new(TLS_client_method()); /* ours would not load what is not for clients */
+        SSL_CTX *ctx =
+            SSL_CTX_new(TLS_client_method()); /* ours would not load what is not for clients */
         assert_int_equal(SSL_CTX_use_certificate_chain_file(ctx, id.cert_pem), 1);
         assert_int_equal(SSL_CTX_use_PrivateKey_file(ctx, id.key_pem, SSL_FILETYPE_PEM), 1);
         SSL *client = SSL_new(ctx), *server = pki_tls_server_ssl(s);
@@ -412,7 +458,8 @@ static void test_floor(void **state)
     assert_string_equal(o.server_reason.code, "tls-version");
     check_ok(shake_bare(s, TLS1_2_VERSION, NULL));
     check_ok(shake_bare(s, TLS1_2_VERSION, "ECDHE-ECDSA-AES128-GCM-SHA256"));
-    static const char *const weak[] = {"ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384", "aNULL", "AES128-GCM-SHA256"};
+    static const char *const weak[] = {"ECDHE-ECDSA-AES128-SHA", "ECDHE-ECDSA-AES256-SHA384",
+                                       "aNULL", "AES128-GCM-SHA256"};
     for (size_t i = 0; i < ARRAY_LEN(weak); i++) {
         o = shake_bare(s, TLS1_2_VERSION, weak[i]);
         assert_false(o.server_ok);
@@ -432,7 +479,8 @@ static void test_not_tls(void **state)
 {
     (void)state;
     struct pki_tls_server *s = new_server((struct pki_tls_options){0}, "a", "a.example");
-    static const char *const junk[] = {"OPTIONS sip:a.example SIP/2.0\r\n\r\n", "GET / HTTP/1.1\r\n\r\n"};
+    static const char *const junk[] = {"OPTIONS sip:a.example SIP/2.0\r\n\r\n",
+                                       "GET / HTTP/1.1\r\n\r\n"};
     for (size_t i = 0; i < ARRAY_LEN(junk); i++) {
         SSL *server = pki_tls_server_ssl(s);
         BIO *in = BIO_new_mem_buf(junk[i], -1);
@@ -465,7 +513,8 @@ static int keep_session(SSL *ssl, SSL_SESSION *session)
     return 1;
 }
 
-/* A bare client that would resume if it was let; returns whether the second handshake was a resumption. */
+/* A bare client that would resume if it was let; returns whether the second handshake was a
+ * resumption. */
 static bool resumes(struct pki_tls_server *s, int version, const char *cert)
 {
     struct pki_tls_identity id = fix_identity(&fix, cert, "");
@@ -544,15 +593,17 @@ static void test_crl(void **state)
     } cases[] = {
         {both, "good", NULL},
         {both, "revoked", "tls-cert-revoked"},
-        {half, "good", "tls-cert-no-crl"}, /* hard fail: nothing current is known of the intermediate's certificates */
+        {half, "good", "tls-cert-no-crl"},  /* hard fail: nothing current is known of the
+                                               intermediate's certificates */
         {lower, "good", "tls-cert-no-crl"}, /* nor of the intermediate itself */
         {NULL, "revoked", NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
-        struct pki_tls_server *s = new_server(
-            (struct pki_tls_options){
-                .ca_pem = fix.root_pem, .crl_pem = cases[i].crl, .client_cert = PKI_CLIENT_CERT_REQUIRE},
-            "a", "a.example");
+        struct pki_tls_server *s =
+            new_server((struct pki_tls_options){.ca_pem = fix.root_pem,
+                                                .crl_pem = cases[i].crl,
+                                                .client_cert = PKI_CLIENT_CERT_REQUIRE},
+                       "a", "a.example");
         struct pki_tls_client *c = new_client((struct pki_tls_options){0}, cases[i].client);
         struct outcome o = shake_contexts(c, "a.example", s);
         assert_int_equal(o.server_ok, cases[i].code == NULL);
@@ -568,7 +619,8 @@ static void test_refused_by_peer(void **state)
 {
     (void)state;
     struct pki_tls_server *s = new_server(
-        (struct pki_tls_options){.ca_pem = fix.root_pem, .client_cert = PKI_CLIENT_CERT_REQUIRE}, "a", "a.example");
+        (struct pki_tls_options){.ca_pem = fix.root_pem, .client_cert = PKI_CLIENT_CERT_REQUIRE},
+        "a", "a.example");
     struct pki_tls_client *c = new_client((struct pki_tls_options){0}, "stranger");
     struct outcome o = shake_contexts(c, "a.example", s);
     assert_false(o.client_ok);
@@ -582,12 +634,19 @@ static void test_refused_by_peer(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_server_names),       cmocka_unit_test(test_server_uses),
-        cmocka_unit_test(test_server_chains),      cmocka_unit_test(test_issuer_uses),        cmocka_unit_test(test_pinned),
-        cmocka_unit_test(test_insecure_says_so),   cmocka_unit_test(test_sni_and_client_certs),
-        cmocka_unit_test(test_client_uses),        cmocka_unit_test(test_floor),
-        cmocka_unit_test(test_not_tls),            cmocka_unit_test(test_resumption),
-        cmocka_unit_test(test_crl),                cmocka_unit_test(test_refused_by_peer),
+        cmocka_unit_test(test_server_names),
+        cmocka_unit_test(test_server_uses),
+        cmocka_unit_test(test_server_chains),
+        cmocka_unit_test(test_issuer_uses),
+        cmocka_unit_test(test_pinned),
+        cmocka_unit_test(test_insecure_says_so),
+        cmocka_unit_test(test_sni_and_client_certs),
+        cmocka_unit_test(test_client_uses),
+        cmocka_unit_test(test_floor),
+        cmocka_unit_test(test_not_tls),
+        cmocka_unit_test(test_resumption),
+        cmocka_unit_test(test_crl),
+        cmocka_unit_test(test_refused_by_peer),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
