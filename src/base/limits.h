@@ -23,9 +23,11 @@
 #define LIMIT_IDLE_MS 900000u        /* a connection without a registration or traffic */
 #define LIMIT_UNAUTH_IDLE_MS 30000u  /* a connection that never sent a valid message */
 #define LIMIT_CONNECT_MS 8000u
+#define LIMIT_SEND_STALL_MS 30000u   /* a connection that takes nothing of what is queued for it */
 #define LIMIT_CONNS_WORKER 200000u
 #define LIMIT_CONNS_SOURCE 1000u     /* connections of one source address (configurable) */
 #define LIMIT_HANDSHAKES_WORKER 2000u /* handshakes under way at once */
+#define LIMIT_POSTS_WORKER 262144u    /* messages from other threads that wait for a worker */
 
 /* Transactions and forking */
 #define LIMIT_TRANSACTIONS_WORKER 1000000u

@@ -8,6 +8,10 @@
 struct pki_tls_server; /* pki/tls.h */
 struct net_group;
 
+#define NET_WORKERS_MAX 64u
+#define NET_LISTENERS_MAX 256u
+#define NET_LISTENER_GONE 0xffffu /* path.listener of a flow whose listener a reload has removed */
+
 struct net_listener {
     enum transport transport;
     struct addr addr;
@@ -31,13 +35,17 @@ struct net_group_args {
 
 /* Binds everything or nothing: on failure `reason` names the address and the cause. Threads run on return. */
 MUST_USE int net_group_start(const struct net_group_args *args, struct net_group **ret, struct reason *reason);
-/* Same listeners keep their sockets and flows; new ones are bound, missing ones closed (their flows live on until they
- * end); TLS contexts are swapped for new handshakes. On failure nothing is changed. */
+/* Same listeners (transport and address) keep their sockets and flows; new ones are bound, missing ones closed (their flows
+ * live on until they end); TLS contexts are swapped for new handshakes. On failure nothing is changed. Not on a worker's
+ * thread. Paths made later carry the new indexes; an old path of a datagram still finds its socket by its local address. */
 MUST_USE int net_group_reload(struct net_group *g, const struct net_listener *listeners, size_t n,
                               struct reason *reason);
+/* What a listener is bound to (tests bind port 0). Like reload, the owner's thread only. ERR_NOTFOUND. */
+MUST_USE int net_group_addr(const struct net_group *g, size_t listener, struct addr *ret);
 /* From any thread: run fn on a worker. */
 MUST_USE int net_group_post(struct net_group *g, unsigned worker, void (*fn)(void *edge_worker, void *arg), void *arg);
-/* Stops accepting, flushes, closes, joins. */
+/* Stops accepting and receiving, then calls worker_stop on each worker (which may still send), flushes, closes, joins.
+ * Flows that are open by then are not announced as closed. Nobody may use the group, or post to it, any more. */
 void net_group_stop(struct net_group *g);
 
 /* Counters of one worker: written by it alone, read by anybody (relaxed atomics). */

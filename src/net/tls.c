@@ -1,0 +1,311 @@
+/* TLS between a connection's socket and its bytes. OpenSSL never sees the socket: it reads from what the worker has just
+ * received and writes to an area from which the worker sends, so that an idle connection owns no buffer, and one turn costs
+ * one read and one write however many records pass. RFC 5246, 8446; RFC 5922 (names, by pki); RFC 9325.
+ *
+ * What the handshake showed is kept as the flow's hop_facts. Nothing is resumed on the server unless the context issues
+ * tickets, and a resumed session carries the certificate it was made with, so the facts are the same either way.
+ *
+ * Owner: the connection. Thread: its worker's. */
+#include "base/err.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "net/net_priv.h"
+#include "pki/names.h"
+#include "pki/tls.h"
+#include <openssl/err.h>
+#include <openssl/ssl.h>
+
+#define FACTS_ARENA_BYTES (PKI_NAMES_MAX * 288u)
+#define RECORD_ROOM 4096u /* in the write area, above one record's content: header, tag, a pending alert or key update */
+
+/* --- the BIO --- */
+
+static int bio_read(BIO *b, char *dst, size_t n, size_t *ret_n)
+{
+    struct conn *c = BIO_get_data(b);
+    struct str *rd = &c->w->rd;
+    BIO_clear_retry_flags(b);
+    if (rd->n == 0) {
+        BIO_set_retry_read(b);
+        return 0;
+    }
+    if (n > rd->n)
+        n = rd->n;
+    memcpy(dst, rd->p, n);
+    rd->p += n;
+    rd->n -= n;
+    *ret_n = n;
+    return 1;
+}
+
+static int bio_write(BIO *b, const char *p, size_t n, size_t *ret_n)
+{
+    struct conn *c = BIO_get_data(b);
+    struct worker *w = c->w;
+    BIO_clear_retry_flags(b);
+    if (n > WIRE_BYTES - w->wire_n)
+        n = WIRE_BYTES - w->wire_n;
+    if (n == 0) {
+        BIO_set_retry_write(b);
+        return 0;
+    }
+    memcpy(w->wire + w->wire_n, p, n);
+    w->wire_n += n;
+    *ret_n = n;
+    return 1;
+}
+
+static long bio_ctrl(BIO *b, int cmd, long num, void *ptr)
+{
+    (void)b, (void)num, (void)ptr;
+    return cmd == BIO_CTRL_FLUSH || cmd == BIO_CTRL_DUP;
+}
+
+static BIO_METHOD *method;
+
+static void method_init(void)
+{
+    method = BIO_meth_new(BIO_get_new_index() | BIO_TYPE_SOURCE_SINK, "sallyport connection");
+    if (!method)
+        return;
+    BIO_meth_set_read_ex(method, bio_read);
+    BIO_meth_set_write_ex(method, bio_write);
+    BIO_meth_set_ctrl(method, bio_ctrl);
+}
+
+int tls_global_init(void)
+{
+    static pthread_once_t once = PTHREAD_ONCE_INIT;
+    pthread_once(&once, method_init); /* lives as long as the process */
+    return method ? 0 : ERR_NOMEM;
+}
+
+static int attach(struct conn *c, SSL *ssl)
+{
+    BIO *b = ssl ? BIO_new(method) : NULL;
+    if (!b) {
+        SSL_free(ssl);
+        return ERR_NOMEM;
+    }
+    BIO_set_data(b, c);
+    BIO_set_init(b, 1);
+    SSL_set_bio(ssl, b, b);
+    c->ssl = ssl;
+    return 0;
+}
+
+int tls_accept(struct conn *c)
+{
+    return attach(c, pki_tls_server_ssl(c->l->tls));
+}
+
+int tls_dial(struct conn *c, struct str server_name)
+{
+    return attach(c, pki_tls_client_ssl(c->tls_client, server_name));
+}
+
+/* Sends what OpenSSL has written so far. */
+static void write_out(struct conn *c)
+{
+    struct worker *w = c->w;
+    size_t n = w->wire_n;
+    w->wire_n = 0;
+    if (n)
+        stream_write(c, w->wire, n);
+}
+
+/* --- facts --- */
+
+static bool is_forward_secret(const SSL *ssl)
+{
+    const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
+    int kx = cipher ? SSL_CIPHER_get_kx_nid(cipher) : NID_undef;
+    /* TLS 1.3 without early data always exchanges fresh keys here: no context of ours allows psk_ke. */
+    return SSL_version(ssl) >= TLS1_3_VERSION || kx == NID_kx_ecdhe || kx == NID_kx_dhe;
+}
+
+/* One block: the facts, the names, their bytes. */
+static struct hop_facts *facts_new(const struct conn *c, const struct str *names, size_t n)
+{
+    const SSL *ssl = c->ssl;
+    const char *sni = SSL_get_servername(ssl, TLSEXT_NAMETYPE_host_name);
+    size_t len = sizeof(struct hop_facts) + n * sizeof(struct str) + (sni ? strlen(sni) + 1 : 0);
+    for (size_t i = 0; i < n; i++)
+        len += names[i].n;
+    struct hop_facts *f = mem_alloc(len);
+    if (!f)
+        return NULL;
+    struct str *own = (struct str *)(f + 1);
+    char *p = (char *)(own + n);
+    *f = (struct hop_facts){
+        .secure = true,
+        .outgoing = c->is_outgoing,
+        .tls_version = SSL_get_version(ssl),
+        .cipher = SSL_get_cipher_name(ssl),
+        .forward_secret = is_forward_secret(ssl),
+        .peer_cert = SSL_get0_peer_certificate(ssl) != NULL,
+        .peer_verified = pki_peer_is_verified(ssl),
+        .n_peer_names = n,
+        .peer_names = n ? own : NULL,
+    };
+    for (size_t i = 0; i < n; i++) {
+        own[i] = str_make(p, names[i].n);
+        memcpy(p, names[i].p, names[i].n);
+        p += names[i].n;
+    }
+    f->server_name = sni ? p : NULL;
+    for (size_t i = 0; sni && i <= strlen(sni); i++)
+        p[i] = str_lower(sni[i]);
+    return f;
+}
+
+static int keep_facts(struct conn *c)
+{
+    struct str names[PKI_NAMES_MAX];
+    struct arena *a = NULL;
+    int n = 0;
+    if (SSL_get0_peer_certificate(c->ssl)) {
+        a = arena_new(4096, FACTS_ARENA_BYTES);
+        n = a ? pki_peer_names(c->ssl, a, names) : ERR_NOMEM;
+    }
+    c->own_hop = n < 0 ? NULL : facts_new(c, names, (size_t)n);
+    arena_free(a);
+    if (!c->own_hop)
+        return ERR_NOMEM;
+    c->hop = c->own_hop;
+    return 0;
+}
+
+/* --- handshake --- */
+
+void tls_refused(struct conn *c, const struct reason *reason)
+{
+    char peer[ADDR_TEXT_MAX], local[ADDR_TEXT_MAX];
+    const char *sni = c->ssl ? SSL_get_servername(c->ssl, TLSEXT_NAMETYPE_host_name) : NULL;
+    const struct log_field fields[] = {
+        LS("peer", addr_text(&c->remote, peer)),
+        LS("local", addr_text(&c->local, local)),
+        LS("transport", transport_text((enum transport)c->transport)),
+        LZ("direction", c->is_outgoing ? "out" : "in"),
+        LZ("sni", sni ? sni : ""),
+    };
+    STAT_ADD(c->w, handshakes_failed, 1);
+    if (LOG_WARN >= log_threshold)
+        log_reason(LOG_WARN, "tls-refused", reason, fields, ARRAY_LEN(fields));
+}
+
+static void handshake_done(struct conn *c)
+{
+    struct reason reason;
+    if (keep_facts(c) != 0) {
+        reason_set(&reason, "no-memory", NULL, 0, "out of memory");
+        conn_close(c, NET_CLOSE_OVERLOAD, &reason);
+    } else if (c->transport == TRANSPORT_WSS) {
+        conn_set_state(c, CONN_UPGRADE);
+    } else {
+        conn_opened(c);
+    }
+}
+
+void tls_step(struct conn *c)
+{
+    struct reason reason;
+    ERR_clear_error(); /* what others left there would be taken for the cause of a failure */
+    int err = SSL_do_handshake(c->ssl);
+    bool want = err != 1 && SSL_want_read(c->ssl);
+    if (err != 1 && !want)
+        pki_tls_ssl_reason(c->ssl, &reason);
+    bool has_output = c->w->wire_n > 0;
+    write_out(c);
+    if (c->state != CONN_HANDSHAKE)
+        return;
+    if (err == 1) {
+        handshake_done(c);
+    } else if (!want) {
+        c->is_close_sent = has_output; /* the alert */
+        tls_refused(c, &reason);
+        conn_close(c, NET_CLOSE_TLS, &reason);
+    }
+}
+
+/* --- records --- */
+
+static void read_failed(struct conn *c)
+{
+    struct reason reason;
+    if (SSL_get_shutdown(c->ssl) & SSL_RECEIVED_SHUTDOWN) {
+        reason_set(&reason, "conn-closed", "RFC 8446 6.1", 0, "close_notify");
+        conn_close(c, NET_CLOSE_PEER, &reason);
+        return;
+    }
+    pki_tls_ssl_reason(c->ssl, &reason);
+    c->has_failed = true;
+    conn_close(c, NET_CLOSE_TLS, &reason);
+}
+
+void tls_readable(struct conn *c, const char *p, size_t n)
+{
+    struct worker *w = c->w;
+    w->rd = str_make(p, n);
+    if (c->state == CONN_HANDSHAKE)
+        tls_step(c);
+    if (c->state == CONN_OPEN || c->state == CONN_UPGRADE)
+        ERR_clear_error();
+    while (c->state == CONN_OPEN || c->state == CONN_UPGRADE) {
+        size_t got;
+        if (SSL_read_ex(c->ssl, w->plain, PLAIN_BYTES, &got) == 1) {
+            stream_feed(c, w->plain, got);
+            continue;
+        }
+        if (!SSL_want_read(c->ssl))
+            read_failed(c);
+        break;
+    }
+    w->rd = STR_NULL;
+    write_out(c); /* an alert, or the answer to a key update */
+}
+
+bool tls_encrypt(struct conn *c, const char *p, size_t n)
+{
+    struct worker *w = c->w;
+    size_t done = 0;
+    while (done < n) {
+        size_t sent;
+        if (SSL_write_ex(c->ssl, p + done, n - done, &sent) != 1) {
+            struct reason reason;
+            pki_tls_ssl_reason(c->ssl, &reason);
+            ERR_clear_error();
+            c->has_failed = true;
+            w->wire_n = 0;
+            if (c->state >= CONN_DRAIN)
+                conn_drop(c);
+            else
+                conn_close(c, NET_CLOSE_TLS, &reason);
+            return false;
+        }
+        done += sent;
+    }
+    write_out(c);
+    return c->state != CONN_DEAD && !c->has_failed;
+}
+
+void tls_close(struct conn *c)
+{
+    if (c->is_close_sent || c->has_failed)
+        return;
+    c->is_close_sent = true;
+    ERR_clear_error();
+    (void)SSL_shutdown(c->ssl);
+    write_out(c);
+}
+
+void tls_free(struct conn *c)
+{
+    SSL_free(c->ssl);
+    c->ssl = NULL;
+    pki_tls_client_unref(c->tls_client);
+    c->tls_client = NULL;
+    mem_free(c->own_hop);
+    c->own_hop = NULL;
+    c->hop = c->is_outgoing ? &hop_clear_out : &hop_clear_in;
+}

@@ -1,0 +1,395 @@
+/* Datagrams through a worker: echo, batches, large ones, keep-alives, STUN, ICMP errors, wildcard sockets, hand-over of
+ * received buffers. RFC 3261 18.1.1, 18.2.1, 18.4; RFC 5626 4.4.2, 8. */
+#include "fixture.h"
+#include "net/stun.h"
+#include <stdio.h>
+#include <unistd.h>
+
+static void send_to(int fd, const struct addr *to, const char *p, size_t n)
+{
+    assert_int_equal(sendto(fd, p, n, 0, &to->sa, addr_len(to)), n);
+}
+
+static size_t receive(int fd, char *dst, size_t cap, struct addr *ret_from)
+{
+    struct addr from;
+    socklen_t len = sizeof(from);
+    ssize_t n = recvfrom(fd, dst, cap - 1, 0, &from.sa, &len);
+    assert_true(n >= 0);
+    dst[n] = '\0';
+    if (ret_from)
+        *ret_from = from;
+    return (size_t)n;
+}
+
+static void echo_at(const char *listen, const char *client)
+{
+    struct fix f = {.is_echo = true};
+    struct net_listener l;
+    struct addr from;
+    char got[256];
+    fix_listen(&l, TRANSPORT_UDP, listen);
+    fix_start(&f, 1, &l, 1);
+    struct addr to = fix_addr(&f, 0);
+    int fd = fix_udp(client);
+    send_to(fd, &to, "OPTIONS one", 11);
+    assert_int_equal(receive(fd, got, sizeof(got), &from), 11);
+    assert_string_equal(got, "OPTIONS one");
+    assert_true(addr_eq(&from, &to));
+    struct fix_event *e = fix_wait(&f, FIX_MESSAGE);
+    assert_string_equal(e->text, "OPTIONS one");
+    assert_int_equal(e->path.transport, TRANSPORT_UDP);
+    assert_int_equal(e->path.flow, 0);
+    assert_int_equal(e->path.listener, 0);
+    assert_true(addr_eq(&e->path.local, &to));
+    assert_false(e->hop.secure);
+    fix_free(e);
+    fix_wait_stat(&f, msgs_out[TRANSPORT_UDP], 1);
+    fix_wait_stat(&f, msgs_in[TRANSPORT_UDP], 1);
+    fix_wait_stat(&f, bytes_in[TRANSPORT_UDP], 11);
+    close(fd);
+    fix_stop(&f);
+}
+
+static void test_echo_v4(void **state)
+{
+    (void)state;
+    echo_at("127.0.0.1:0", "127.0.0.1:0");
+}
+
+static void test_echo_v6(void **state)
+{
+    (void)state;
+    echo_at("[::1]:0", "[::1]:0");
+}
+
+/* A socket bound to all addresses answers from the one that was asked, and says which. */
+static void test_wildcard(void **state)
+{
+    (void)state;
+    static const char *const listens[] = {"0.0.0.0:0", "[::]:0"};
+    static const char *const asked[] = {"127.0.0.7", "::1"};
+    static const char *const clients[] = {"127.0.0.9:0", "[::1]:0"};
+    for (int i = 0; i < 2; i++) {
+        struct fix f = {.is_echo = true};
+        struct net_listener l;
+        struct addr to, from;
+        char got[64];
+        fix_listen(&l, TRANSPORT_UDP, listens[i]);
+        fix_start(&f, 1, &l, 1);
+        struct addr bound = fix_addr(&f, 0);
+        assert_int_equal(addr_parse(&to, str_z(asked[i]), addr_port(&bound)), 0);
+        int fd = fix_udp(clients[i]);
+        send_to(fd, &to, "OPTIONS", 7);
+        assert_int_equal(receive(fd, got, sizeof(got), &from), 7);
+        assert_true(addr_eq(&from, &to));
+        struct fix_event *e = fix_wait(&f, FIX_MESSAGE);
+        assert_true(addr_eq(&e->path.local, &to));
+        fix_free(e);
+        close(fd);
+        fix_stop(&f);
+    }
+}
+
+static void test_sizes(void **state)
+{
+    (void)state;
+    static const size_t sizes[] = {1, 1499, 2047, 2048, 2049, 2176, 2177, 4096, 40000, 65507};
+    struct fix f = {.is_echo = true, .is_silent = true};
+    struct net_listener l;
+    static char out[65536], got[65537];
+    fix_listen(&l, TRANSPORT_UDP, "127.0.0.1:0");
+    fix_start(&f, 1, &l, 1);
+    struct addr to = fix_addr(&f, 0);
+    int fd = fix_udp("127.0.0.1:0");
+    for (size_t i = 0; i < sizeof(out); i++)
+        out[i] = (char)('A' + i % 23);
+    for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
+        send_to(fd, &to, out, sizes[i]);
+        assert_int_equal(receive(fd, got, sizeof(got), NULL), sizes[i]);
+        assert_memory_equal(got, out, sizes[i]);
+    }
+    close(fd);
+    fix_stop(&f);
+}
+
+/* Large ones in one batch with small ones: none may see another's rest. */
+static void test_mixed_batch(void **state)
+{
+    (void)state;
+    struct fix f = {.is_silent = true, .is_echo = true};
+    struct net_listener l;
+    static char out[30000], got[30001];
+    fix_listen(&l, TRANSPORT_UDP, "127.0.0.1:0");
+    fix_start(&f, 1, &l, 1);
+    struct addr to = fix_addr(&f, 0);
+    int fd = fix_udp("127.0.0.1:0");
+    for (int round = 0; round < 20; round++) {
+        for (int i = 0; i < 40; i++) {
+            size_t n = i % 3 == 0 ? 3000 + (size_t)i : 300 + (size_t)i;
+            memset(out, 'A' + i % 26, n);
+            send_to(fd, &to, out, n);
+        }
+        for (int i = 0; i < 40; i++) {
+            size_t want = i % 3 == 0 ? 3000 + (size_t)i : 300 + (size_t)i;
+            assert_int_equal(receive(fd, got, sizeof(got), NULL), want);
+            for (size_t k = 0; k < want; k++)
+                assert_int_equal(got[k], 'A' + i % 26);
+        }
+    }
+    close(fd);
+    fix_stop(&f);
+}
+
+static struct buf *kept[100];
+static unsigned n_kept;
+
+static void keep(struct fix_worker *w, const struct rx *rx)
+{
+    (void)w;
+    pthread_mutex_lock(&w->f->lock);
+    kept[n_kept++] = buf_ref(rx->buf);
+    pthread_cond_broadcast(&w->f->changed);
+    w->f->counts[FIX_MESSAGE]++;
+    pthread_mutex_unlock(&w->f->lock);
+}
+
+static void let_go(struct fix_worker *w, void *arg)
+{
+    (void)w;
+    (void)arg;
+    for (unsigned i = 0; i < n_kept; i++) {
+        char want[32];
+        snprintf(want, sizeof(want), "message %u", i);
+        check_str(buf_str(kept[i]), want);
+        buf_unref(kept[i]);
+    }
+}
+
+/* What the user keeps is not received into again. */
+static void test_kept(void **state)
+{
+    (void)state;
+    struct fix f = {.on_message = keep};
+    struct net_listener l;
+    char text[32];
+    fix_listen(&l, TRANSPORT_UDP, "127.0.0.1:0");
+    fix_start(&f, 1, &l, 1);
+    struct addr to = fix_addr(&f, 0);
+    int fd = fix_udp("127.0.0.1:0");
+    for (unsigned i = 0; i < ARRAY_LEN(kept); i++) {
+        snprintf(text, sizeof(text), "message %u", i);
+        send_to(fd, &to, text, strlen(text));
+    }
+    fix_wait_count(&f, FIX_MESSAGE, ARRAY_LEN(kept));
+    fix_call(&f, 0, let_go, NULL);
+    close(fd);
+    fix_stop(&f);
+}
+
+static void test_keepalives(void **state)
+{
+    (void)state;
+    struct fix f = {0};
+    struct net_listener l;
+    fix_listen(&l, TRANSPORT_UDP, "127.0.0.1:0");
+    fix_start(&f, 1, &l, 1);
+    struct addr to = fix_addr(&f, 0);
+    int fd = fix_udp("127.0.0.1:0");
+    send_to(fd, &to, "\r\n\r\n", 4);
+    send_to(fd, &to, "\0\0\0\0", 4);
+    send_to(fd, &to, "", 0);
+    send_to(fd, &to, " ", 1);
+    fix_wait_stat(&f, keepalives, 4);
+    send_to(fd, &to, "\r\n\r\nOPTIONS", 11); /* RFC 3261 7.5 */
+    struct fix_event *e = fix_wait(&f, FIX_MESSAGE);
+    assert_string_equal(e->text, "OPTIONS");
+    fix_free(e);
+    send_to(fd, &to, "\x16\x03\x01\x00", 4);
+    send_to(fd, &to, "\xff\xfe", 2);
+    fix_wait_stat(&f, datagrams_dropped, 2);
+    fix_expect_nothing(fd, 20);
+    fix_quiet(&f, FIX_MESSAGE, 0);
+    close(fd);
+    fix_stop(&f);
+}
+
+static void test_stun(void **state)
+{
+    (void)state;
+    static const char request[] = "\0\1\0\0\x21\x12\xa4\x42idididididid";
+    struct fix f = {0};
+    struct net_listener l;
+    struct addr me;
+    socklen_t len = sizeof(me);
+    char got[128];
+    fix_listen(&l, TRANSPORT_UDP, "127.0.0.1:0");
+    fix_start(&f, 1, &l, 1);
+    struct addr to = fix_addr(&f, 0);
+    int fd = fix_udp("127.0.0.1:0");
+    send_to(fd, &to, request, 20);
+    assert_int_equal(receive(fd, got, sizeof(got), NULL), 32);
+    assert_int_equal(got[1], 1); /* 0x0101: success */
+    assert_int_equal(got[0], 1);
+    assert_int_equal(getsockname(fd, &me.sa, &len), 0);
+    assert_int_equal((((unsigned char)got[26] << 8) | (unsigned char)got[27]) ^ 0x2112, addr_port(&me));
+    fix_wait_stat(&f, keepalives, 1);
+    fix_quiet(&f, FIX_MESSAGE, 0);
+    close(fd);
+    fix_stop(&f);
+}
+
+struct send_args {
+    struct path path;
+    size_t n;
+    int err;
+};
+
+static void send_one(struct fix_worker *w, void *arg)
+{
+    struct send_args *a = arg;
+    struct buf *b = buf_new(a->n ? a->n : 1);
+    assert_non_null(b);
+    memset(b->p, 'x', a->n);
+    b->n = (uint32_t)a->n;
+    a->err = net_send(w->net, &a->path, b);
+    buf_unref(b);
+}
+
+/* RFC 3261 18.4: nobody is there. */
+static void test_unreachable(void **state)
+{
+    (void)state;
+    static const char *const hosts[] = {"127.0.0.1:0", "[::1]:0"};
+    for (int i = 0; i < 2; i++) {
+        struct fix f = {0};
+        struct net_listener l;
+        fix_listen(&l, TRANSPORT_UDP, hosts[i]);
+        fix_start(&f, 1, &l, 1);
+        struct send_args a = {.path = {.transport = TRANSPORT_UDP}, .n = 10};
+        int fd = fix_udp(hosts[i]);
+        socklen_t len = sizeof(a.path.remote);
+        assert_int_equal(getsockname(fd, &a.path.remote.sa, &len), 0);
+        close(fd); /* a port that is free now */
+        fix_call(&f, 0, send_one, &a);
+        check_err(a.err, 0);
+        struct fix_event *e = fix_wait(&f, FIX_UNREACHABLE);
+        assert_true(addr_eq(&e->path.remote, &a.path.remote));
+        assert_int_equal(e->path.transport, TRANSPORT_UDP);
+        fix_free(e);
+        /* The socket still works, and the next message is not the one that fails. */
+        fd = fix_udp(hosts[i]);
+        assert_int_equal(getsockname(fd, &a.path.remote.sa, &len), 0);
+        for (int k = 0; k < 3; k++) {
+            char got[64];
+            fix_call(&f, 0, send_one, &a);
+            check_err(a.err, 0);
+            assert_int_equal(receive(fd, got, sizeof(got), NULL), 10);
+            struct addr to = fix_addr(&f, 0);
+            send_to(fd, &to, "OPTIONS", 7);
+            fix_free(fix_wait(&f, FIX_MESSAGE));
+        }
+        close(fd);
+        fix_stop(&f);
+    }
+}
+
+static void test_send_refused(void **state)
+{
+    (void)state;
+    struct fix f = {0};
+    struct net_listener l[2];
+    fix_listen(&l[0], TRANSPORT_TCP, "127.0.0.1:0");
+    fix_listen(&l[1], TRANSPORT_UDP, "127.0.0.1:0");
+    fix_start(&f, 1, l, 2);
+    struct send_args a = {.path = {.transport = TRANSPORT_UDP, .listener = 1}, .n = 65508};
+    assert_int_equal(addr_parse_hostport(&a.path.remote, STR("127.0.0.1:9")), 0);
+    fix_call(&f, 0, send_one, &a);
+    check_err(a.err, ERR_UNSUPPORTED);
+    a.n = 10;
+    a.path.listener = 0; /* no UDP */
+    fix_call(&f, 0, send_one, &a);
+    check_err(a.err, ERR_CLOSED);
+    a.path.listener = 77;
+    fix_call(&f, 0, send_one, &a);
+    check_err(a.err, ERR_CLOSED);
+    a.path.local = fix_addr(&f, 1); /* a path from before a reload: found by its address */
+    fix_call(&f, 0, send_one, &a);
+    check_err(a.err, 0);
+    assert_int_equal(addr_parse_hostport(&a.path.remote, STR("[::1]:9")), 0); /* no IPv6 socket */
+    fix_call(&f, 0, send_one, &a);
+    check_err(a.err, ERR_CLOSED);
+    fix_stop(&f);
+}
+
+/* More than the socket's buffer holds, in one turn: nothing is lost as long as the queue has room. */
+static void burst(struct fix_worker *w, void *arg)
+{
+    struct send_args *a = arg;
+    for (int i = 0; i < 1000; i++) {
+        struct buf *b = buf_new(1000);
+        assert_non_null(b);
+        memset(b->p, 'x', 1000);
+        b->n = 1000;
+        a->err |= net_send(w->net, &a->path, b);
+        buf_unref(b);
+    }
+}
+
+static void test_burst(void **state)
+{
+    (void)state;
+    struct fix f = {0};
+    struct net_listener l;
+    char got[2000];
+    fix_listen(&l, TRANSPORT_UDP, "127.0.0.1:0");
+    fix_start(&f, 1, &l, 1);
+    int fd = fix_udp("127.0.0.1:0");
+    struct send_args a = {.path = {.transport = TRANSPORT_UDP}};
+    socklen_t len = sizeof(a.path.remote);
+    assert_int_equal(getsockname(fd, &a.path.remote.sa, &len), 0);
+    fix_call(&f, 0, burst, &a);
+    check_err(a.err, 0);
+    fix_wait_stat(&f, msgs_out[TRANSPORT_UDP], 1000);
+    assert_int_equal(receive(fd, got, sizeof(got), NULL), 1000);
+    close(fd);
+    fix_stop(&f);
+}
+
+/* Several workers share one address; each datagram reaches exactly one. */
+static void test_workers(void **state)
+{
+    (void)state;
+    struct fix f = {.is_echo = true};
+    struct net_listener l;
+    bool seen[4] = {false};
+    char got[64];
+    fix_listen(&l, TRANSPORT_UDP, "127.0.0.1:0");
+    fix_start(&f, 4, &l, 1);
+    struct addr to = fix_addr(&f, 0);
+    for (int i = 0; i < 64; i++) {
+        int fd = fix_udp("127.0.0.1:0");
+        send_to(fd, &to, "OPTIONS", 7);
+        assert_int_equal(receive(fd, got, sizeof(got), NULL), 7);
+        struct fix_event *e = fix_wait(&f, FIX_MESSAGE);
+        seen[e->worker] = true;
+        fix_free(e);
+        close(fd);
+    }
+    for (int i = 0; i < 4; i++)
+        assert_true(seen[i]);
+    fix_quiet(&f, FIX_MESSAGE, 0);
+    fix_stop(&f);
+    assert_int_equal(f.n_stopped, 4);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_echo_v4),      cmocka_unit_test(test_echo_v6),    cmocka_unit_test(test_wildcard),
+        cmocka_unit_test(test_sizes),        cmocka_unit_test(test_mixed_batch), cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_keepalives),   cmocka_unit_test(test_stun),       cmocka_unit_test(test_unreachable),
+        cmocka_unit_test(test_send_refused), cmocka_unit_test(test_burst),      cmocka_unit_test(test_workers),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
