@@ -1,5 +1,4 @@
-/* What the files of identity share: hashing with contexts that each thread keeps, and the MAC of
- * nonces. */
+/* What the files of identity share: hashing with contexts that each thread keeps. */
 #ifndef IDENTITY_IDENTITY_PRIV_H
 #define IDENTITY_IDENTITY_PRIV_H
 
@@ -22,8 +21,5 @@ MUST_USE int hash_finish(struct hash *h, uint8_t ret[DIGEST_BYTES_MAX]);
 /* Like it, and leaves nothing of the input in memory. */
 MUST_USE int hash_finish_secret(struct hash *h, uint8_t ret[DIGEST_BYTES_MAX]);
 size_t hash_len(enum digest_algo a);
-
-/* SipHash-2-4, 128 bits (nonce.c). */
-void identity_siphash128(const uint8_t key[16], const void *p, size_t n, uint8_t ret[16]);
 
 #endif
