@@ -32,9 +32,14 @@ e2e_outer() {
     # A short name: a Unix socket's path has 107 bytes at most.
     work=$(mktemp -d "${TMPDIR:-/tmp}/e2e.XXXXXX") || exit 1
     [ "$(id -u)" = 0 ] || user=(--user --map-root-user)
-    E2E_WORK=$work timeout -s KILL "${E2E_TIMEOUT:-120}" \
-        unshare "${user[@]}" --net --mount --pid --fork --mount-proc --kill-child "$BASH" "$0" "$@"
+    # However this shell ends, everything below it ends too.
+    E2E_WORK=$work setpriv --pdeathsig KILL timeout -s KILL "${E2E_TIMEOUT:-120}" setpriv --pdeathsig KILL \
+        unshare "${user[@]}" --net --mount --pid --fork --mount-proc --kill-child "$BASH" "$0" "$@" &
+    # shellcheck disable=SC2064
+    trap "kill -KILL $!; rm -rf '$work'; exit 1" TERM INT HUP
+    wait $!
     status=$?
+    trap - TERM INT HUP
     if [ $status = 137 ]; then
         echo "not ok - $E2E_NAME did not end within ${E2E_TIMEOUT:-120} seconds"
         tail -n 5 "$work"/*.log 2>/dev/null | sed 's/^/# /'
