@@ -276,8 +276,12 @@ static int hop_locate(struct hop *h)
             la.transport = TRANSPORT_TLS; /* sips with transport=tcp means TLS over TCP (RFC 3261 26.2.2) */
     }
     if (addr_parse(&a, la.host, 0) == 0) {
-        /* A literal needs no lookup (RFC 3263 4.1, 4.2): sips is TLS, else the transport asked for, else UDP. */
-        enum transport t = la.sips ? TRANSPORT_TLS : la.has_transport ? la.transport : TRANSPORT_UDP;
+        /* A literal needs no lookup (RFC 3263 4.1, 4.2): sips is TLS, else the transport asked for, else UDP where clear is
+         * allowed, and TLS where it is not. */
+        enum transport t = la.sips            ? TRANSPORT_TLS
+                           : la.has_transport ? la.transport
+                           : la.allow_clear   ? TRANSPORT_UDP
+                                              : TRANSPORT_TLS;
 
         if (!transport_is_secure(t) && !la.allow_clear) {
             reason_set(&h->why, "clear-refused", "TR/100 7.2", 403, "this destination has no allow-clear line");
