@@ -1,5 +1,6 @@
-/* Bodies of several parts: RFC 5621, RFC 2046 5.1, RFC 3261 7.4. Parts are found in document order with a stack of open
- * multiparts, no recursion; their number and depth are limited. Pure; any thread. */
+/* Bodies of several parts: RFC 5621, RFC 2046 5.1, RFC 3261 7.4. Parts are found in document order
+ * with a stack of open multiparts, no recursion; their number and depth are limited. Pure; any
+ * thread. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "sip/fields.h"
@@ -7,10 +8,12 @@
 #define BOUNDARY_MAX 70u /* RFC 2046 5.1.1 */
 
 struct level {
-    struct str rest;     /* what is still to be read, from behind a delimiter line on */
+    struct str rest; /* what is still to be read, from behind a delimiter line on */
     char delimiter[2 + 2 + BOUNDARY_MAX]; /* CRLF "--" boundary */
     size_t n;
-    unsigned depth; /* of the parts in it; the stack may be lower, as a closed level leaves it before its last part is opened */
+    /* Of the parts in it. The stack may be lower: a closed level leaves it before its last part is
+     * opened. */
+    unsigned depth;
 };
 
 struct walk {
@@ -43,7 +46,8 @@ static struct str params_of(struct str value)
     return i < value.n ? (struct str){value.p + i, value.n - i} : STR_NULL;
 }
 
-/* Is what stands at p, behind a delimiter, the end of its line? "--" in front of it closes the multipart. */
+/* Is what stands at p, behind a delimiter, the end of its line? "--" in front of it closes the
+ * multipart. */
 static const char *delimiter_line_end(const char *p, const char *end, bool *ret_closes)
 {
     *ret_closes = end - p >= 2 && p[0] == '-' && p[1] == '-';
@@ -72,7 +76,8 @@ static int level_cut(struct level *l, struct str *ret_before, bool *ret_closes)
     return ERR_NOTFOUND;
 }
 
-/* Opens a multipart: the boundary from its type, then behind its first delimiter line, which may begin the body. */
+/* Opens a multipart: the boundary from its type, then behind its first delimiter line, which may
+ * begin the body. */
 static int level_open(struct walk *w, struct str content_type, struct str body, unsigned depth)
 {
     struct str boundary, preamble;
@@ -80,7 +85,8 @@ static int level_open(struct walk *w, struct str content_type, struct str body, 
     if (depth > LIMIT_MULTIPART_DEPTH)
         return too_much(w, "multipart bodies are nested too deep");
     if (!sip_param_find(params_of(content_type), STR("boundary"), &boundary) || boundary.n == 0 ||
-        boundary.n > BOUNDARY_MAX || lex_find_control(boundary.p, boundary.p + boundary.n) != boundary.p + boundary.n)
+        boundary.n > BOUNDARY_MAX ||
+        lex_find_control(boundary.p, boundary.p + boundary.n) != boundary.p + boundary.n)
         return malformed(w, "multipart without a usable boundary");
     struct level *l = &w->level[w->depth];
     memcpy(l->delimiter, "\r\n--", 4);
@@ -103,7 +109,7 @@ static int level_open(struct walk *w, struct str content_type, struct str body, 
     return 0;
 }
 
-/* One header of a part. False at the empty line or at the end; *rest stands behind what was read. */
+/* One header of a part, folds and all; *rest stands behind it. False at the end. */
 static bool part_header(struct str *rest, struct str *ret_name, struct str *ret_value)
 {
     const char *p = rest->p, *end = rest->p + rest->n, *stop;
@@ -182,7 +188,8 @@ static int parts_walk(struct walk *w, struct sip_part *ret, size_t cap, size_t *
         if (closes)
             w->depth--; /* what follows is an epilogue */
         if (is_multipart(part->content_type)) {
-            /* its parts come next; the level it stands in goes on behind it, unless that is at its end */
+            /* its parts come next; the level it stands in goes on behind it, unless that is at its
+             * end */
             err = level_open(w, part->content_type, part->body, depth + 1);
             if (err)
                 return err;

@@ -1,5 +1,6 @@
-/* Messages made from parts: responses (RFC 3261 8.2.6, 12.1.1, 18.2.1), ACK (17.1.1.3), CANCEL (9.1), requests (8.1.1).
- * Whatever a caller passes is checked before it is written: no value brings a line of its own. Pure; any thread. */
+/* Messages made from parts: responses (RFC 3261 8.2.6, 12.1.1, 18.2.1), ACK (17.1.1.3), CANCEL
+ * (9.1), requests (8.1.1). Whatever a caller passes is checked before it is written: no value
+ * brings a line of its own. Pure; any thread. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "sip/edit.h"
@@ -65,8 +66,8 @@ static void copy_to(struct sbuf *b, const struct sip_msg *m, const struct sip_re
 static bool response_is_ok(const struct sip_response *r, size_t *ret_bytes)
 {
     bool ok = r->status >= 100 && r->status <= 699 && r->n_extra <= ARRAY_LEN(r->extra) &&
-              r->body.n <= LIMIT_MSG_BYTES && out_value_ok(r->content_type) && out_phrase_ok(r->phrase) &&
-              (r->to_tag.n == 0 || out_name_ok(r->to_tag));
+              r->body.n <= LIMIT_MSG_BYTES && out_value_ok(r->content_type) &&
+              out_phrase_ok(r->phrase) && (r->to_tag.n == 0 || out_name_ok(r->to_tag));
     *ret_bytes = r->phrase.n + r->to_tag.n + r->content_type.n + r->body.n;
     for (size_t i = 0; ok && i < r->n_extra; i++) {
         ok = out_name_ok(r->extra[i].name) && out_value_ok(r->extra[i].value) &&
@@ -108,8 +109,10 @@ int sip_response_build(const struct sip_msg *req, const struct sip_response *r, 
     return out_end(buf, &b, ret);
 }
 
-/* What ACK and CANCEL have in common with the INVITE they belong to: its top Via alone, its routes, From, Call-ID, CSeq number. */
-static void write_companion(struct sbuf *b, const struct sip_msg *invite, struct str method, const struct sip_msg *to_from)
+/* What ACK and CANCEL have in common with the INVITE they belong to: its top Via alone, its routes,
+ * From, Call-ID, CSeq number. */
+static void write_companion(struct sbuf *b, const struct sip_msg *invite, struct str method,
+                            const struct sip_msg *to_from)
 {
     sbuf_str(b, method);
     sbuf_char(b, ' ');
@@ -128,14 +131,16 @@ static void write_companion(struct sbuf *b, const struct sip_msg *invite, struct
     sbuf_lit(b, "\r\n");
 }
 
-int sip_ack_build(const struct sip_msg *sent_invite, const struct sip_msg *response, struct buf **ret)
+int sip_ack_build(const struct sip_msg *sent_invite, const struct sip_msg *response,
+                  struct buf **ret)
 {
     struct sbuf b;
     int err;
     *ret = NULL;
     if (!sent_invite->is_request || sent_invite->method != SIP_INVITE || response->is_request)
         return ERR_INVALID;
-    struct buf *buf = out_begin(sent_invite->head.n + sent_invite->n_hdrs + response->head.n + SMALL, &b, &err);
+    struct buf *buf =
+        out_begin(sent_invite->head.n + sent_invite->n_hdrs + response->head.n + SMALL, &b, &err);
     if (buf == NULL)
         return err;
     write_companion(&b, sent_invite, STR("ACK"), response);
@@ -151,10 +156,11 @@ int sip_cancel_build(const struct sip_msg *sent_invite, struct str reason_value,
     struct sbuf b;
     int err;
     *ret = NULL;
-    if (!sent_invite->is_request || sent_invite->method == SIP_ACK || sent_invite->method == SIP_CANCEL ||
-        !out_value_ok(reason_value))
+    if (!sent_invite->is_request || sent_invite->method == SIP_ACK ||
+        sent_invite->method == SIP_CANCEL || !out_value_ok(reason_value))
         return ERR_INVALID;
-    struct buf *buf = out_begin(sent_invite->head.n + sent_invite->n_hdrs + reason_value.n + SMALL, &b, &err);
+    struct buf *buf =
+        out_begin(sent_invite->head.n + sent_invite->n_hdrs + reason_value.n + SMALL, &b, &err);
     if (buf == NULL)
         return err;
     write_companion(&b, sent_invite, STR("CANCEL"), sent_invite);
@@ -175,7 +181,8 @@ int sip_request_build(const struct sip_request *r, struct buf **ret)
     size_t bytes = r->method.n + r->ruri.n + r->content_type.n + r->body.n + SMALL;
     for (size_t i = 0; i < r->n_hdr; i++) {
         enum sip_hdr_id id = sip_hdr_parse(r->hdr[i].name);
-        if (!out_name_ok(r->hdr[i].name) || !out_value_ok(r->hdr[i].value) || id == SIP_H_CONTENT_LENGTH)
+        if (!out_name_ok(r->hdr[i].name) || !out_value_ok(r->hdr[i].value) ||
+            id == SIP_H_CONTENT_LENGTH)
             return ERR_INVALID;
         bytes += r->hdr[i].name.n + r->hdr[i].value.n + 4;
     }

@@ -1,7 +1,8 @@
 /* Edits over a received message (RFC 3261 16.6: what is not edited leaves as it came).
- * A list of nodes, one for each header line of the message in its order, plus those added. An untouched node is written from
- * the message's own bytes, neighbours in one copy. The list is changed at once by each edit: sip_edit_value reads what
- * sip_edit_build writes. Owner: the arena given to sip_edit_new. Pure; any thread. */
+ * A list of nodes, one for each header line of the message in its order, plus those added. An
+ * untouched node is written from the message's own bytes, neighbours in one copy. The list is
+ * changed at once by each edit: sip_edit_value reads what sip_edit_build writes. Owner: the arena
+ * given to sip_edit_new. Pure; any thread. */
 #include "sip/edit.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -18,8 +19,9 @@ struct edit_value {
 };
 
 struct node {
-    struct str name, value;    /* of an added or replaced line */
-    struct edit_value *values; /* of the line in the message, once one of its kind was asked for by number */
+    struct str name, value; /* of an added or replaced line */
+    /* Of the line in the message, once a value of its kind was asked for by number. */
+    struct edit_value *values;
     uint16_t id, n_values;
     int16_t next;
     bool is_removed;
@@ -49,7 +51,8 @@ static int node_new(struct sip_edit *e)
 {
     if (e->n == e->cap) {
         unsigned cap = e->cap * 2u;
-        struct node *more = cap <= 4 * LIMIT_MSG_HEADERS ? arena_alloc(e->arena, cap * sizeof(*more)) : NULL;
+        struct node *more =
+            cap <= 4 * LIMIT_MSG_HEADERS ? arena_alloc(e->arena, cap * sizeof(*more)) : NULL;
         if (more == NULL) {
             fail(e, cap <= 4 * LIMIT_MSG_HEADERS ? ERR_NOMEM : ERR_LIMIT);
             return -1;
@@ -63,7 +66,8 @@ static int node_new(struct sip_edit *e)
 }
 
 /* A new line behind node `prev`, -1: in front of all. */
-static void node_insert(struct sip_edit *e, int prev, struct str name, enum sip_hdr_id id, struct str value)
+static void node_insert(struct sip_edit *e, int prev, struct str name, enum sip_hdr_id id,
+                        struct str value)
 {
     int i = node_new(e);
     if (i < 0)
@@ -87,11 +91,16 @@ struct sip_edit *sip_edit_new(struct arena *a, const struct sip_msg *m)
     struct node *nodes = e ? arena_alloc(a, cap * sizeof(*nodes)) : NULL;
     if (nodes == NULL)
         return NULL;
-    *e = (struct sip_edit){.arena = a, .msg = m, .nodes = nodes, .n = m->n_hdrs, .cap = (uint16_t)cap, .body = m->body};
+    *e = (struct sip_edit){.arena = a,
+                           .msg = m,
+                           .nodes = nodes,
+                           .n = m->n_hdrs,
+                           .cap = (uint16_t)cap,
+                           .body = m->body};
     for (int i = 0; i < m->n_hdrs; i++)
         nodes[i] = (struct node){.id = m->hdrs[i].id, .next = (int16_t)(i + 1)};
-    if (m->defect.sip_status)
-        e->err = ERR_INVALID; /* it may hold lines that the index skipped */
+    /* a message with a defect may hold lines that the index skipped */
+    e->err = m->defect.sip_status ? ERR_INVALID : 0;
     e->tail = (int16_t)(m->n_hdrs - 1); /* a parsed message has a Via at least */
     nodes[e->tail].next = -1;
     if (!sip_msg_has(m, SIP_H_CONTENT_LENGTH)) {
@@ -241,8 +250,10 @@ static void node_split(struct sip_edit *e, struct node *n, struct str line)
     e->more += 2u * count; /* the separators may be longer than they were */
 }
 
-/* The i-th value of the message; NULL if there is none or its line has been replaced or removed as a whole. */
-static struct edit_value *find_value(struct sip_edit *e, enum sip_hdr_id id, unsigned i, bool *ret_exists)
+/* The i-th value of the message; NULL if there is none or its line has been replaced or removed as
+ * a whole. */
+static struct edit_value *find_value(struct sip_edit *e, enum sip_hdr_id id, unsigned i,
+                                     bool *ret_exists)
 {
     *ret_exists = false;
     for (int line = e->msg->first[id]; line >= 0 && !e->err; line = e->msg->hdrs[line].next) {

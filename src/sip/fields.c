@@ -1,11 +1,12 @@
-/* Addresses (From, To, Contact, Route ...: RFC 3261 20.10, 25.1) and Via (20.42, 18.2.1; RFC 3581, 5626, 5923).
- * Pure functions over one value each; any thread. */
+/* Addresses (From, To, Contact, Route ...: RFC 3261 20.10, 25.1) and Via (20.42, 18.2.1; RFC 3581,
+ * 5626, 5923). Pure functions over one value each; any thread. */
 #include "sip/fields.h"
 #include "base/err.h"
 #include "base/path.h"
 #include "sip/host.h"
 
-/* A URI between < and >, or bare: "scheme:" and no white space, quotes or brackets. Its parts are sip_uri_parse's. */
+/* A URI between < and >, or bare: "scheme:" and no white space, quotes or brackets. Its parts are
+ * sip_uri_parse's. */
 static bool addr_uri_is_plausible(struct str uri)
 {
     struct lex l = lex_make(uri);
@@ -17,7 +18,8 @@ static bool addr_uri_is_plausible(struct str uri)
     return !l.bad && lex_at_end(&l);
 }
 
-/* name-addr: [ display-name ] "<" addr-spec ">". RFC 4475 3.1.1.6: no white space is needed in front of "<". */
+/* name-addr: [ display-name ] "<" addr-spec ">". RFC 4475 3.1.1.6: no white space is needed in
+ * front of "<". */
 static void addr_name(struct lex *l, struct sip_addr *ret)
 {
     const char *start = l->p;
@@ -42,8 +44,9 @@ static void addr_name(struct lex *l, struct sip_addr *ret)
     l->p = close + 1;
 }
 
-/* Is the value a name-addr? A quote or "<" comes before any character that only an addr-spec has. Words of a display name are
- * tokens (25.1), to which we add what is not ASCII, as many phones send it bare. */
+/* Is the value a name-addr? A quote or "<" comes before any character that only an addr-spec has.
+ * Words of a display name are tokens (25.1), to which we add what is not ASCII, as many phones send
+ * it bare. */
 static bool addr_is_name(struct str v)
 {
     for (size_t i = 0; i < v.n; i++) {
@@ -69,7 +72,8 @@ int sip_addr_parse_tag(struct str value, struct sip_addr *ret, struct str *ret_t
     if (addr_is_name(value)) {
         addr_name(&l, ret);
     } else {
-        /* bare: parameters belong to the header, and the URI may hold neither ",", "?" nor ";" (20.10) */
+        /* bare: parameters belong to the header, and the URI may hold neither ",", "?" nor ";"
+         * (20.10) */
         size_t n = 0;
         while (n < value.n && value.p[n] != ';' && value.p[n] != '?' && value.p[n] != ',' &&
                !lex_is(value.p[n], LEX_WS))
@@ -187,7 +191,8 @@ static bool via_param(struct sip_via *v, const struct sip_param *p)
         break;
     case 8:
         if (str_eq_nocase(name, STR("received")))
-            return via_once(&v->received, without_brackets(p->value)) && sip_host_is_valid(v->received);
+            return via_once(&v->received, without_brackets(p->value)) &&
+                   sip_host_is_valid(v->received);
         break;
     default:
         break;

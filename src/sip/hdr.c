@@ -1,11 +1,17 @@
-/* The names of header fields: one table with compact forms and which of them are comma separated lists.
- * RFC 3261 7.3 and 20, and the RFCs that registered the others. Constant data, any thread. */
+/* The names of header fields: one table with compact forms and which of them are comma separated
+ * lists. RFC 3261 7.3 and 20, and the RFCs that registered the others. Constant data, any thread.
+ */
 #include "sip/hdr.h"
 
-#define LIST 1u   /* #(value): several values, separated by commas or in several lines (RFC 3261 7.3.1) */
-#define SINGLE 2u /* more than one line makes the message ambiguous: 400 (RFC 4475 3.3.8, 3.3.9) */
+#define LIST                                                                                       \
+    1u /* #(value): several values, separated by commas or in several lines (RFC 3261 7.3.1) */
+#define SINGLE 2u /* more than one line makes the message ambiguous: 400 (RFC 4475 3.3.8, 3.3.9)   \
+                   */
 
-#define NAME(lit) {(lit), sizeof(lit) - 1}
+#define NAME(lit)                                                                                  \
+    {                                                                                              \
+        (lit), sizeof(lit) - 1                                                                     \
+    }
 
 static const struct {
     struct str name;
@@ -120,8 +126,9 @@ static const uint8_t compact[26] = {
     ['y' - 'a'] = SIP_H_IDENTITY,
 };
 
-/* Length, first, middle and last letter of each name differ from those of every other. The multipliers were chosen so that
- * no two names share a slot: a new name that collides does not compile (an initialiser would be overridden). */
+/* Length, first, middle and last letter of each name differ from those of every other. The
+ * multipliers were chosen so that no two names share a slot: a new name that collides does not
+ * compile (an initialiser would be overridden). */
 #define SLOT(len, first, middle, last) (((len)*10u + (first)*8u + (middle)*19u + (last)) & 511u)
 
 static const uint8_t slots[512] = {
@@ -219,7 +226,8 @@ enum sip_hdr_id sip_hdr_parse(struct str name)
         return letter < 26 ? (enum sip_hdr_id)compact[letter] : SIP_H_OTHER;
     }
     const unsigned char *p = (const unsigned char *)name.p;
-    unsigned slot = SLOT((unsigned)name.n, p[0] | 0x20u, p[name.n / 2] | 0x20u, p[name.n - 1] | 0x20u);
+    unsigned slot =
+        SLOT((unsigned)name.n, p[0] | 0x20u, p[name.n / 2] | 0x20u, p[name.n - 1] | 0x20u);
     unsigned id = slots[slot];
     return str_eq_nocase(headers[id].name, name) ? (enum sip_hdr_id)id : SIP_H_OTHER;
 }

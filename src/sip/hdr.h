@@ -1,4 +1,5 @@
-/* Header names inside the room; the public half (sip_hdr_parse, sip_hdr_text, sip_hdr_is_list) is in msg.h. */
+/* Header names inside the room; the public half (sip_hdr_parse, sip_hdr_text, sip_hdr_is_list) is
+ * in msg.h. */
 #ifndef SIP_HDR_H
 #define SIP_HDR_H
 

@@ -1,5 +1,5 @@
-/* Host names and literals: RFC 3261 25.1 (hostname, IPv4address, IPv6reference), RFC 5954, RFC 5118 4.10.
- * Pure functions, any thread. */
+/* Host names and literals: RFC 3261 25.1 (hostname, IPv4address, IPv6reference), RFC 5954, RFC
+ * 5118 4.10. Pure functions, any thread. */
 #include "sip/host.h"
 #include "base/err.h"
 #include "sip/uri.h"
@@ -85,7 +85,8 @@ bool sip_ipv6_parse(struct str s, uint8_t ret[16])
     return true;
 }
 
-/* *( domainlabel "." ) toplabel [ "." ]; the top label begins with a letter, which tells it from an IPv4 address. */
+/* *( domainlabel "." ) toplabel [ "." ]; the top label begins with a letter, which tells it from an
+ * IPv4 address. */
 static bool hostname_is_valid(struct str s)
 {
     size_t label = 0, start = 0;

@@ -1,4 +1,5 @@
-/* Character classes and the byte scanner of the message parser (RFC 3261 25.1). Constant data, any thread. */
+/* Character classes and the byte scanner of the message parser (RFC 3261 25.1). Constant data, any
+ * thread. */
 #include "sip/lex.h"
 
 #ifdef __SSE2__
@@ -48,7 +49,8 @@ const char *lex_find_control(const char *p, const char *end)
     for (; end - p >= 16; p += 16) {
         __m128i v = _mm_loadu_si128((const __m128i *)(const void *)p);
         /* unsigned v <= 0x1f is min(v, 0x1f) == v; HTAB is white space and taken out again */
-        __m128i low = _mm_andnot_si128(_mm_cmpeq_epi8(v, tab), _mm_cmpeq_epi8(_mm_min_epu8(v, limit), v));
+        __m128i low =
+            _mm_andnot_si128(_mm_cmpeq_epi8(v, tab), _mm_cmpeq_epi8(_mm_min_epu8(v, limit), v));
         unsigned mask = (unsigned)_mm_movemask_epi8(low);
         if (mask)
             return p + __builtin_ctz(mask);

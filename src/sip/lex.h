@@ -1,5 +1,6 @@
-/* The scanner under the parsers of this room: character classes of RFC 3261 25.1, and a cursor with a sticky failure flag.
- * Values may hold folds: CR and LF count as white space here, because the index has checked that they are part of one. */
+/* The scanner under the parsers of this room: character classes of RFC 3261 25.1, and a cursor with
+ * a sticky failure flag. Values may hold folds: CR and LF count as white space here, because the
+ * index has checked that they are part of one. */
 #ifndef SIP_LEX_H
 #define SIP_LEX_H
 
@@ -18,8 +19,10 @@ enum lex_class {
     LEX_URIC = 1u << 9,     /* uric, and the brackets of RFC 3986 */
     LEX_SCHEME = 1u << 10,
     LEX_HOST = 1u << 11,
-    LEX_PNAME = 1u << 12,  /* name of a parameter as we read it: what cannot be mistaken for a separator */
-    LEX_PVALUE = 1u << 13, /* its unquoted value; wider than gen-value, since tags like "a/b=" are common */
+    LEX_PNAME =
+        1u << 12, /* name of a parameter as we read it: what cannot be mistaken for a separator */
+    LEX_PVALUE =
+        1u << 13, /* its unquoted value; wider than gen-value, since tags like "a/b=" are common */
     LEX_QUOTED = 1u << 14, /* inside quotes, but for the quote and the backslash */
 };
 
@@ -32,7 +35,8 @@ static inline bool lex_is(char c, unsigned classes)
 
 /* The first control character other than HTAB in [p, end), else end. */
 const char *lex_find_control(const char *p, const char *end);
-/* May the bytes stand in a header value that we write? No line end outside a fold, other controls only quoted. */
+/* May the bytes stand in a header value that we write? No line end outside a fold, other controls
+ * only quoted. */
 bool lex_value_is_clean(struct str s);
 
 struct lex {

@@ -1,7 +1,8 @@
-/* The index of a message: start line and header lines found in one pass, then the fields every message needs
- * (RFC 3261 7, 8.1.1, 20, 25.1; treatment of odd messages by RFC 4475 and 5118).
- * Lines end in CRLF and in nothing else. A bare CR or LF is a defect, never a line end: what the next hop might take for a
- * header must not be hidden in a value. Owner of everything: the caller's arena. Pure; any thread. */
+/* The index of a message: start line and header lines found in one pass, then the fields every
+ * message needs (RFC 3261 7, 8.1.1, 20, 25.1; treatment of odd messages by RFC 4475 and 5118).
+ * Lines end in CRLF and in nothing else. A bare CR or LF is a defect, never a line end: what the
+ * next hop might take for a header must not be hidden in a value. Owner of everything: the caller's
+ * arena. Pure; any thread. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "sip/fields.h"
@@ -16,8 +17,8 @@ struct scan {
     bool is_over; /* the empty line was seen */
 };
 
-static void defect(struct sip_msg *m, const char *code, const char *clause, unsigned status, const char *at,
-                   const char *text)
+static void defect(struct sip_msg *m, const char *code, const char *clause, unsigned status,
+                   const char *at, const char *text)
 {
     if (m->defect.sip_status)
         return; /* the first one counts */
@@ -46,19 +47,22 @@ static bool version_is_ours(struct str v, bool *ret_known)
     return *ret_known && str_eq(major, STR("2")) && str_eq(minor, STR("0"));
 }
 
-/* Status-Line = SIP-Version SP 3DIGIT SP Reason-Phrase; the last SP may be missing (RFC 4475 3.1.1.13). */
+/* Status-Line = SIP-Version SP 3DIGIT SP Reason-Phrase; the last SP may be missing (RFC
+ * 4475 3.1.1.13). */
 static int status_line(struct sip_msg *m, struct str line, struct reason *why)
 {
     bool known;
     struct str version, after = str_cut(line, ' ', &version);
     if (!version_is_ours(version, &known)) {
-        reason_set(why, "msg-version", "RFC 3261 7.2", 0, "response of an unknown protocol version");
+        reason_set(why, "msg-version", "RFC 3261 7.2", 0,
+                   "response of an unknown protocol version");
         return ERR_SYNTAX;
     }
     struct str code, phrase = str_cut(after, ' ', &code);
     uint32_t status;
     if (code.n != 3 || str_to_u32(code, 699, &status) != 0 || status < 100) {
-        reason_set(why, "msg-status", "RFC 3261 7.2", 0, "status code out of range"); /* RFC 4475 3.1.2.19 */
+        reason_set(why, "msg-status", "RFC 3261 7.2", 0,
+                   "status code out of range"); /* RFC 4475 3.1.2.19 */
         return ERR_SYNTAX;
     }
     m->status = status;
@@ -74,11 +78,12 @@ static void request_uri(struct sip_msg *m)
     else if (err)
         defect(m, "msg-uri", "RFC 3261 25.1", 400, m->ruri.p, "Request-URI is malformed");
     else if (m->uri.headers.n)
-        defect(m, "msg-uri-headers", "RFC 3261 19.1.1", 400, m->uri.headers.p, "Request-URI has headers");
+        defect(m, "msg-uri-headers", "RFC 3261 19.1.1", 400, m->uri.headers.p,
+               "Request-URI has headers");
 }
 
-/* Request-Line = Method SP Request-URI SP SIP-Version. Where the version is recognised at the end, the sender spoke SIP and is
- * told what is wrong; a line without it is not ours to answer. */
+/* Request-Line = Method SP Request-URI SP SIP-Version. Where the version is recognised at the end,
+ * the sender spoke SIP and is told what is wrong; a line without it is not ours to answer. */
 static int request_line(struct sip_msg *m, struct str line, struct reason *why)
 {
     struct lex l = lex_make(line);
@@ -97,17 +102,20 @@ static int request_line(struct sip_msg *m, struct str line, struct reason *why)
     m->method = sip_method_parse(m->method_text);
     m->ruri = (struct str){l.p, (size_t)(version.p - 1 - l.p)};
     if (!ours)
-        defect(m, "msg-version", "RFC 3261 21.5.6", 505, version.p, "protocol version is not SIP/2.0");
+        defect(m, "msg-version", "RFC 3261 21.5.6", 505, version.p,
+               "protocol version is not SIP/2.0");
     else if (trimmed.n != line.n)
-        defect(m, "msg-startline-space", "RFC 3261 7.1", 400, trimmed.p + trimmed.n, "white space behind the version");
+        defect(m, "msg-startline-space", "RFC 3261 7.1", 400, trimmed.p + trimmed.n,
+               "white space behind the version");
     request_uri(m);
     return 0;
 }
 
 /* ---- header lines (7.3) ---- */
 
-/* The value from p on: to the CRLF that no white space follows. Sets s->p behind the line. A control character that cannot stand
- * there ends the value (so that nothing we copy from it carries a line end) but not the line. */
+/* The value from p on: to the CRLF that no white space follows. Sets s->p behind the line. A
+ * control character that cannot stand there ends the value (so that nothing we copy from it carries
+ * a line end) but not the line. */
 static struct str scan_value(struct scan *s, const char *p)
 {
     const char *start = p, *bad = NULL, *stop;
@@ -199,7 +207,8 @@ static int scan_headers(struct scan *s)
     return 0;
 }
 
-/* Chains headers of one id; one that may come once only and does not is a defect (RFC 4475 3.3.8, 3.3.9). */
+/* Chains headers of one id; one that may come once only and does not is a defect (RFC
+ * 4475 3.3.8, 3.3.9). */
 static void link_headers(struct sip_msg *m)
 {
     memset(m->first, 0xff, sizeof(m->first)); /* -1 */
@@ -208,8 +217,8 @@ static void link_headers(struct sip_msg *m)
         h->next = m->first[h->id];
         m->first[h->id] = (int16_t)i;
         if (h->next >= 0 && sip_hdr_is_single((enum sip_hdr_id)h->id)) {
-            defect(m, h->id == SIP_H_CONTENT_LENGTH ? "msg-content-length" : "msg-repeated", "RFC 3261 7.3.1", 400,
-                   m->hdrs[h->next].name.p, "header may appear once only");
+            defect(m, h->id == SIP_H_CONTENT_LENGTH ? "msg-content-length" : "msg-repeated",
+                   "RFC 3261 7.3.1", 400, m->hdrs[h->next].name.p, "header may appear once only");
         }
     }
 }
@@ -221,7 +230,8 @@ static const struct sip_hdr *need(struct sip_msg *m, enum sip_hdr_id id)
     if (m->first[id] >= 0)
         return &m->hdrs[m->first[id]];
     if (m->defect.sip_status == 0)
-        reason_set(&m->defect, "msg-missing", "RFC 3261 8.1.1", 400, "%.*s is missing", STR_FMT(sip_hdr_text(id)));
+        reason_set(&m->defect, "msg-missing", "RFC 3261 8.1.1", 400, "%.*s is missing",
+                   STR_FMT(sip_hdr_text(id)));
     return NULL;
 }
 
@@ -235,7 +245,8 @@ static void take_cseq(struct sip_msg *m)
     const char *gap = l.p;
     lex_ws(&l);
     struct str method = lex_run1(&l, LEX_TOKEN);
-    if (l.bad || !lex_at_end(&l) || gap == method.p || str_to_u32(number, UINT32_MAX, &m->cseq) != 0) {
+    if (l.bad || !lex_at_end(&l) || gap == method.p ||
+        str_to_u32(number, UINT32_MAX, &m->cseq) != 0) {
         defect(m, "msg-cseq", "RFC 3261 20.16", 400, h->value.p, "CSeq is malformed");
         return;
     }
@@ -246,18 +257,20 @@ static void take_cseq(struct sip_msg *m)
         m->method_text = method;
     } else if (!str_eq(method, m->method_text)) {
         /* RFC 4475 3.1.2.17 and .18: 400, but 501 if the method is one we do not know either */
-        defect(m, "msg-cseq-method", "RFC 3261 8.1.1.5", m->method == SIP_METHOD_OTHER ? 501 : 400, method.p,
-               "method of CSeq is not that of the request");
+        defect(m, "msg-cseq-method", "RFC 3261 8.1.1.5", m->method == SIP_METHOD_OTHER ? 501 : 400,
+               method.p, "method of CSeq is not that of the request");
     }
 }
 
-static void take_addr(struct sip_msg *m, enum sip_hdr_id id, struct sip_addr *ret, struct str *ret_tag)
+static void take_addr(struct sip_msg *m, enum sip_hdr_id id, struct sip_addr *ret,
+                      struct str *ret_tag)
 {
     const struct sip_hdr *h = need(m, id);
     if (h == NULL)
         return;
     if (sip_addr_parse_tag(h->value, ret, ret_tag) != 0 || ret->star)
-        defect(m, id == SIP_H_FROM ? "msg-from" : "msg-to", "RFC 3261 25.1", 400, h->value.p, "address is malformed");
+        defect(m, id == SIP_H_FROM ? "msg-from" : "msg-to", "RFC 3261 25.1", 400, h->value.p,
+               "address is malformed");
 }
 
 static void take_call_id(struct sip_msg *m)
@@ -280,12 +293,14 @@ static void take_max_forwards(struct sip_msg *m)
     if (h == NULL)
         return; /* optional in practice: RFC 3261 16.3 step 3 adds it */
     if (str_to_u32(h->value, 255, &v) != 0)
-        defect(m, "msg-max-forwards", "RFC 3261 20.22", 400, h->value.p, "Max-Forwards is not 0 to 255");
+        defect(m, "msg-max-forwards", "RFC 3261 20.22", 400, h->value.p,
+               "Max-Forwards is not 0 to 255");
     else
         m->max_forwards = (int)v;
 }
 
-/* Where the body ends (18.3): Content-Length bytes, what follows them in a datagram is ignored (RFC 4475 3.1.1.8). */
+/* Where the body ends (18.3): Content-Length bytes, what follows them in a datagram is ignored (RFC
+ * 4475 3.1.1.8). */
 static void take_body(struct sip_msg *m, const char *body, const char *end)
 {
     size_t left = (size_t)(end - body);
@@ -295,9 +310,11 @@ static void take_body(struct sip_msg *m, const char *body, const char *end)
         return;
     uint64_t n;
     if (str_to_u64(h->value, UINT32_MAX, &n) != 0)
-        defect(m, "msg-content-length", "RFC 3261 20.14", 400, h->value.p, "Content-Length is no number");
+        defect(m, "msg-content-length", "RFC 3261 20.14", 400, h->value.p,
+               "Content-Length is no number");
     else if (n > left)
-        defect(m, "msg-content-length", "RFC 3261 18.3", 400, h->value.p, "Content-Length is larger than the message");
+        defect(m, "msg-content-length", "RFC 3261 18.3", 400, h->value.p,
+               "Content-Length is larger than the message");
     else
         m->body.n = (size_t)n;
     m->bytes.n = (size_t)(m->body.p + m->body.n - m->bytes.p);
@@ -316,7 +333,8 @@ static int take_via(struct sip_msg *m, struct reason *why)
     if (err)
         defect(m, "msg-via", "RFC 3261 25.1", 400, it.value.p, "top Via is malformed");
     else if (str_eq(m->via.branch, STR("z9hG4bK")))
-        defect(m, "msg-branch", "RFC 3261 8.1.1.7", 400, m->via.branch.p, "branch has nothing behind its cookie");
+        defect(m, "msg-branch", "RFC 3261 8.1.1.7", 400, m->via.branch.p,
+               "branch has nothing behind its cookie");
     return 0; /* RFC 4475 3.2.1 for the last */
 }
 
@@ -349,7 +367,8 @@ static int scan_start_line(struct scan *s, struct reason *why)
     }
     struct str line = {s->p, (size_t)(stop - s->p)};
     s->p = stop + 2;
-    return str_starts_nocase(line, STR("SIP/")) ? status_line(m, line, why) : request_line(m, line, why);
+    return str_starts_nocase(line, STR("SIP/")) ? status_line(m, line, why)
+                                                : request_line(m, line, why);
 }
 
 int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struct reason *why)
@@ -373,7 +392,8 @@ int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struc
     m->hdrs = hdrs;
     m->max_forwards = -1;
     m->arena = a;
-    struct scan s = {.m = m, .base = bytes.p, .p = bytes.p, .end = bytes.p + bytes.n, .cap = HDRS_FIRST};
+    struct scan s = {
+        .m = m, .base = bytes.p, .p = bytes.p, .end = bytes.p + bytes.n, .cap = HDRS_FIRST};
     int err = scan_start_line(&s, why);
     if (err)
         return err;
@@ -381,7 +401,8 @@ int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struc
     if (!err && (size_t)(s.p - s.base) > LIMIT_MSG_HEADER_BYTES)
         err = ERR_LIMIT;
     if (err) {
-        reason_set(why, err == ERR_NOMEM ? "no-memory" : "msg-header-large", NULL, err == ERR_NOMEM ? 0 : 513, NULL);
+        reason_set(why, err == ERR_NOMEM ? "no-memory" : "msg-header-large", NULL,
+                   err == ERR_NOMEM ? 0 : 513, NULL);
         return err;
     }
     m->head = (struct str){bytes.p, (size_t)(s.p - s.base)};

@@ -1,4 +1,5 @@
-/* What edit.c and build.c share: checks of what may be written, and the source noted in a Via. Pure; any thread. */
+/* What edit.c and build.c share: checks of what may be written, and the source noted in a Via.
+ * Pure; any thread. */
 #include "sip/out.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -11,7 +12,8 @@ bool out_value_ok(struct str s)
 
 bool out_phrase_ok(struct str s)
 {
-    return s.n == 0 || lex_find_control(s.p, s.p + s.n) == s.p + s.n; /* nothing folds in a start line */
+    return s.n == 0 ||
+           lex_find_control(s.p, s.p + s.n) == s.p + s.n; /* nothing folds in a start line */
 }
 
 bool out_name_ok(struct str s)
@@ -34,7 +36,8 @@ bool out_uri_ok(struct str s)
 bool out_via_wants_received(const struct sip_via *v, const struct addr *source)
 {
     struct addr host;
-    /* A received or rport value that came with the request is not its sender's to claim: responses go there (18.2.2). */
+    /* A received or rport value that came with the request is not its sender's to claim: responses
+     * go there (18.2.2). */
     if (v->has_rport || v->received.n)
         return true;
     return addr_parse(&host, v->host, 0) != 0 || !addr_eq_host(&host, source);

@@ -1,5 +1,5 @@
-/* Parameter lists, ";name=value" (generic-param, RFC 3261 25.1), comma separated values (7.3.1), quoted strings.
- * Pure functions, any thread. */
+/* Parameter lists, ";name=value" (generic-param, RFC 3261 25.1), comma separated values (7.3.1),
+ * quoted strings. Pure functions, any thread. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "sip/fields.h"
@@ -66,7 +66,8 @@ bool sip_list_cut(struct str *rest, struct str *ret_value)
 {
     struct lex l = lex_make(*rest);
     if (memchr(l.p, ',', (size_t)(l.end - l.p)) == NULL) {
-        *ret_value = str_trim(*rest); /* one value; its own parser sees whether quotes and <> are closed */
+        *ret_value =
+            str_trim(*rest); /* one value; its own parser sees whether quotes and <> are closed */
         *rest = STR_NULL;
         return true;
     }
@@ -115,7 +116,8 @@ bool sip_values_next(struct sip_values *it)
         }
     }
     if (it->n == LIMIT_MSG_VALUES || !sip_list_cut(&it->rest, &it->value) || it->value.n == 0) {
-        it->bad = true; /* too many, unterminated, or nothing between two commas (RFC 4475 3.1.2.1) */
+        it->bad =
+            true; /* too many, unterminated, or nothing between two commas (RFC 4475 3.1.2.1) */
         return false;
     }
     it->n++;
@@ -178,7 +180,8 @@ int sip_unquote(struct arena *a, struct str s, struct str *ret)
         } else if (c == '"' && quoted) {
             return ERR_SYNTAX;
         } else if (c == '\r' || c == '\n') {
-            /* a fold counts as one space together with the white space around it (RFC 3261 7.3.1) */
+            /* a fold counts as one space together with the white space around it (RFC 3261 7.3.1)
+             */
             while (n > 0 && (dst[n - 1] == ' ' || dst[n - 1] == '\t'))
                 n--;
             while (i + 1 < s.n && lex_is(s.p[i + 1], LEX_WS))

@@ -1,12 +1,15 @@
-/* Methods and reason phrases: RFC 3261 7.1, 21, and the registry of response codes. Constant data, any thread. */
+/* Methods and reason phrases: RFC 3261 7.1, 21, and the registry of response codes. Constant data,
+ * any thread. */
 #include "sip/msg.h"
 
 static const struct str methods[SIP_METHOD_N] = {
-    [SIP_INVITE] = {"INVITE", 6},       [SIP_ACK] = {"ACK", 3},       [SIP_BYE] = {"BYE", 3},
-    [SIP_CANCEL] = {"CANCEL", 6},       [SIP_OPTIONS] = {"OPTIONS", 7}, [SIP_REGISTER] = {"REGISTER", 8},
-    [SIP_PRACK] = {"PRACK", 5},         [SIP_SUBSCRIBE] = {"SUBSCRIBE", 9}, [SIP_NOTIFY] = {"NOTIFY", 6},
-    [SIP_PUBLISH] = {"PUBLISH", 7},     [SIP_INFO] = {"INFO", 4},     [SIP_REFER] = {"REFER", 5},
-    [SIP_MESSAGE] = {"MESSAGE", 7},     [SIP_UPDATE] = {"UPDATE", 6},
+    [SIP_INVITE] = {"INVITE", 6},   [SIP_ACK] = {"ACK", 3},
+    [SIP_BYE] = {"BYE", 3},         [SIP_CANCEL] = {"CANCEL", 6},
+    [SIP_OPTIONS] = {"OPTIONS", 7}, [SIP_REGISTER] = {"REGISTER", 8},
+    [SIP_PRACK] = {"PRACK", 5},     [SIP_SUBSCRIBE] = {"SUBSCRIBE", 9},
+    [SIP_NOTIFY] = {"NOTIFY", 6},   [SIP_PUBLISH] = {"PUBLISH", 7},
+    [SIP_INFO] = {"INFO", 4},       [SIP_REFER] = {"REFER", 5},
+    [SIP_MESSAGE] = {"MESSAGE", 7}, [SIP_UPDATE] = {"UPDATE", 6},
 };
 
 enum sip_method sip_method_parse(struct str s)

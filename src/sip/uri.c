@@ -1,5 +1,5 @@
-/* URIs: sip and sips (RFC 3261 19.1, 25.1), tel (RFC 3966), urn (RFC 5031), anything else as absoluteURI.
- * Pure functions over the caller's bytes; any thread. Comparison is in uri_eq.c. */
+/* URIs: sip and sips (RFC 3261 19.1, 25.1), tel (RFC 3966), urn (RFC 5031), anything else as
+ * absoluteURI. Pure functions over the caller's bytes; any thread. Comparison is in uri_eq.c. */
 #include "sip/uri.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -83,31 +83,46 @@ bool sip_uri_text_eq(struct str a, struct str b, bool nocase)
 
 uint64_t sip_uri_text_hash(struct str s, bool nocase)
 {
-    const uint64_t key = str_hash(STR("uri")) | 1; /* not known outside: names that collide cannot be made to order */
+    const uint64_t key = str_hash(STR("uri")) |
+                         1; /* not known outside: names that collide cannot be made to order */
     uint64_t h = s.n ? key : 0;
     for (const char *p = s.p, *end = s.n ? s.p + s.n : s.p; p < end;) {
         int x = sip_uri_char(&p, end);
         char c = (char)(x & 0xff);
         if (!sip_uri_is_reserved(c))
             x &= 0xff;
-        h = (h ^ (uint64_t)(nocase ? (x & SIP_URI_ESCAPED) | (unsigned char)str_lower(c) : x)) * key;
+        h = (h ^ (uint64_t)(nocase ? (x & SIP_URI_ESCAPED) | (unsigned char)str_lower(c) : x)) *
+            key;
         h ^= h >> 32;
     }
     return h;
 }
 
-#define NAMES_FEW 4u /* so many are compared with each other right away */
+/* RFC 3261 19.1.1, RFC 3966 3: no parameter comes twice. A few names are compared as they are. */
+#define NAMES_FEW 4u
 
-/* RFC 3261 19.1.1, RFC 3966 3: no parameter comes twice. Long lists are compared by hashes first, so that a URI of many long names
- * that begin alike costs no more than reading it. */
-static bool names_differ(const struct str *names, unsigned n)
+static bool few_names_differ(const struct str *names, unsigned n)
 {
-    uint64_t hash[LIMIT_URI_PARAMS];
-    for (unsigned i = 0; i < n; i++) {
-        if (n > NAMES_FEW)
-            hash[i] = sip_uri_text_hash(names[i], true);
+    for (unsigned i = 1; i < n; i++) {
         for (unsigned k = 0; k < i; k++) {
-            if ((n <= NAMES_FEW || hash[i] == hash[k]) && sip_uri_text_eq(names[i], names[k], true))
+            if (sip_uri_text_eq(names[i], names[k], true))
+                return false;
+        }
+    }
+    return true;
+}
+
+/* Many are compared by hashes first, so that a URI of long names that begin alike costs no more
+ * than reading it. */
+static bool many_names_differ(struct str params)
+{
+    struct str names[LIMIT_URI_PARAMS], value;
+    uint64_t hash[LIMIT_URI_PARAMS];
+    for (unsigned i = 0; i < LIMIT_URI_PARAMS && sip_uri_param_next(&params, &names[i], &value);
+         i++) {
+        hash[i] = sip_uri_text_hash(names[i], true);
+        for (unsigned k = 0; k < i; k++) {
+            if (hash[i] == hash[k] && sip_uri_text_eq(names[i], names[k], true))
                 return false;
         }
     }
@@ -169,7 +184,7 @@ static bool uri_param_store(struct sip_uri *u, struct str name, struct str value
 static int uri_params(struct sip_uri *u, struct lex *l)
 {
     const char *start = l->p;
-    struct str names[LIMIT_URI_PARAMS];
+    struct str few[NAMES_FEW];
     unsigned n = 0;
     while (lex_take(l, ';')) {
         struct str name = run_escaped1(l, LEX_PARAM), value = STR_NULL;
@@ -179,12 +194,13 @@ static int uri_params(struct sip_uri *u, struct lex *l)
             return ERR_SYNTAX;
         if (n == LIMIT_URI_PARAMS)
             return ERR_LIMIT;
-        names[n++] = name;
+        if (n < NAMES_FEW)
+            few[n] = name;
+        n++;
     }
-    if (n > 1 && !names_differ(names, n))
-        return ERR_SYNTAX;
     u->params = (struct str){start, (size_t)(l->p - start)};
-    return 0;
+    bool differ = n <= NAMES_FEW ? few_names_differ(few, n) : many_names_differ(u->params);
+    return differ ? 0 : ERR_SYNTAX;
 }
 
 /* headers = "?" hname "=" hvalue *( "&" hname "=" hvalue ) */
@@ -226,8 +242,9 @@ static int uri_userinfo(struct sip_uri *u, struct str info)
     return l.bad || !lex_at_end(&l) ? ERR_SYNTAX : 0;
 }
 
-/* [ userinfo "@" ] hostport uri-parameters [ headers ]. Neither host, parameters nor headers may hold a bare "@", so the
- * first one ends the userinfo whatever stands before it (RFC 4475 3.1.1.9). */
+/* [ userinfo "@" ] hostport uri-parameters [ headers ]. Neither host, parameters nor headers may
+ * hold a bare "@", so the first one ends the userinfo whatever stands before it (RFC 4475 3.1.1.9).
+ */
 static int uri_sip(struct sip_uri *u, struct str rest)
 {
     const char *at = rest.n ? memchr(rest.p, '@', rest.n) : NULL;
@@ -267,8 +284,8 @@ static bool tel_number_is_valid(struct str s)
     return digit;
 }
 
-/* A local number without a phone-context breaks RFC 3966 5.1.5, but is how phones dial "tel:112": it is let through here,
- * and is no number by sip_uri_number. */
+/* A local number without a phone-context breaks RFC 3966 5.1.5, but is how phones dial "tel:112":
+ * it is let through here, and is no number by sip_uri_number. */
 static int uri_tel(struct sip_uri *u, struct str rest)
 {
     size_t n = str_find_char(rest, ';');
@@ -347,7 +364,8 @@ int sip_unescape(struct arena *a, struct str s, struct str *ret)
                 return ERR_SYNTAX;
             c = (char)(hex_digit(s.p[i + 1]) << 4 | hex_digit(s.p[i + 2]));
             if (c == '\0')
-                return ERR_SYNTAX; /* whoever reads the result as C text would see less of it (RFC 4475 3.1.1.4) */
+                return ERR_SYNTAX; /* whoever reads the result as C text would see less of it (RFC
+                                      4475 3.1.1.4) */
             i += 2;
         }
         dst[n++] = c;
@@ -357,8 +375,9 @@ int sip_unescape(struct arena *a, struct str s, struct str *ret)
     return 0;
 }
 
-/* The user part with every escape taken off that the grammar allows to stand bare, the others in upper case: one spelling for
- * equal users, and still a URI (an escaped NUL or "@" stays escaped). */
+/* The user part with every escape taken off that the grammar allows to stand bare, the others in
+ * upper case: one spelling for equal users, and still a URI (an escaped NUL or "@" stays escaped).
+ */
 static size_t user_canonical(struct str user, char *dst)
 {
     static const char hex[] = "0123456789ABCDEF";
@@ -378,11 +397,13 @@ static size_t user_canonical(struct str user, char *dst)
     return n;
 }
 
-/* Lower case, without the root's dot; an IPv6 literal in the form of RFC 5952, in brackets. Room for host.n + INET6_ADDRSTRLEN. */
+/* Lower case, without the root's dot; an IPv6 literal in the form of RFC 5952, in brackets. Room
+ * for host.n + INET6_ADDRSTRLEN. */
 static size_t host_canonical(const struct sip_uri *u, char *dst)
 {
     uint8_t bytes[16];
-    if (u->host_is_v6 && sip_ipv6_parse(u->host, bytes) && inet_ntop(AF_INET6, bytes, dst + 1, INET6_ADDRSTRLEN)) {
+    if (u->host_is_v6 && sip_ipv6_parse(u->host, bytes) &&
+        inet_ntop(AF_INET6, bytes, dst + 1, INET6_ADDRSTRLEN)) {
         size_t n = strlen(dst + 1);
         dst[0] = '[';
         dst[n + 1] = ']';
@@ -439,8 +460,9 @@ int sip_uri_number(struct arena *a, const struct sip_uri *u, struct str *ret)
             return ERR_NOTFOUND;
         dst[n++] = c;
     }
-    /* Global numbers begin with "+"; without it they are known only in a context that we do not have. A user part of digits
-     * alone is taken as written: it is for the caller's dialling rules to say what it means. */
+    /* Global numbers begin with "+"; without it they are known only in a context that we do not
+     * have. A user part of digits alone is taken as written: it is for the caller's dialling rules
+     * to say what it means. */
     if (n == 0 || (n == 1 && dst[0] == '+') || (u->scheme == SIP_SCHEME_TEL && dst[0] != '+'))
         return ERR_NOTFOUND;
     dst[n] = '\0';

@@ -1,12 +1,14 @@
 /* Comparison of URIs: RFC 3261 19.1.4 with RFC 5954 4.2 for IPv6 literals, RFC 3966 4, RFC 5031 4.
- * Pure functions over parsed URIs; any thread. Lists are compared pair by pair by hash: they have at most LIMIT_URI_PARAMS entries. */
+ * Pure functions over parsed URIs; any thread. Lists are compared pair by pair by hash: they have
+ * at most LIMIT_URI_PARAMS entries. */
 #include "base/limits.h"
 #include "sip/host.h"
 #include "sip/uri_priv.h"
 
 struct pair {
     struct str name, value;
-    uint64_t hash; /* of the name; of headers of the value too: pairs are looked at only where it agrees */
+    uint64_t hash; /* in long lists: of the name, of headers of the value too. Pairs are looked at
+                      only where it agrees */
 };
 
 static bool host_eq(const struct sip_uri *a, const struct sip_uri *b)
@@ -22,25 +24,39 @@ static bool host_eq(const struct sip_uri *a, const struct sip_uri *b)
 static size_t params_list(struct str params, struct pair list[LIMIT_URI_PARAMS])
 {
     size_t n = 0;
-    while (n < LIMIT_URI_PARAMS && sip_uri_param_next(&params, &list[n].name, &list[n].value)) {
-        list[n].hash = sip_uri_text_hash(list[n].name, true);
+    while (n < LIMIT_URI_PARAMS && sip_uri_param_next(&params, &list[n].name, &list[n].value))
         n++;
-    }
     return n;
 }
 
 static size_t headers_list(struct str headers, struct pair list[LIMIT_URI_PARAMS])
 {
     size_t n = 0;
-    while (n < LIMIT_URI_PARAMS && sip_uri_header_next(&headers, &list[n].name, &list[n].value)) {
-        list[n].hash = sip_uri_text_hash(list[n].name, true) * 31 + sip_uri_text_hash(list[n].value, false);
+    while (n < LIMIT_URI_PARAMS && sip_uri_header_next(&headers, &list[n].name, &list[n].value))
         n++;
-    }
     return n;
 }
 
-/* user, ttl, method, maddr: present in one URI only means different. For transport the list of 19.1.4 does not say so, but the
- * text before it does ("the same is true for the transport-parameter"), and so does its example. */
+/* Both lists, or neither: short ones are compared as they are. */
+static void lists_hash(struct pair *a, size_t na, struct pair *b, size_t nb, bool values)
+{
+    if (na + nb <= 8) {
+        for (size_t i = 0; i < na; i++)
+            a[i].hash = 0;
+        for (size_t i = 0; i < nb; i++)
+            b[i].hash = 0;
+        return;
+    }
+    for (size_t i = 0; i < na + nb; i++) {
+        struct pair *p = i < na ? &a[i] : &b[i - na];
+        p->hash = sip_uri_text_hash(p->name, true) * 31 +
+                  (values ? sip_uri_text_hash(p->value, false) : 0);
+    }
+}
+
+/* user, ttl, method, maddr: present in one URI only means different. For transport the list
+ * of 19.1.4 does not say so, but the text before it does ("the same is true for the
+ * transport-parameter"), and so does its example. */
 static bool param_never_ignored(struct str name)
 {
     return sip_uri_name_is(name, STR("user")) || sip_uri_name_is(name, STR("ttl")) ||
@@ -66,8 +82,8 @@ static bool params_agree(const struct pair *a, size_t na, const struct pair *b, 
     return true;
 }
 
-/* Headers are never ignored; equal as a bag of pairs. The rules of 20 differ a header; the strictest fits all: names without
- * case, values character by character. */
+/* Headers are never ignored; equal as a bag of pairs. The rules of 20 differ a header; the
+ * strictest fits all: names without case, values character by character. */
 static bool headers_eq(struct str x, struct str y)
 {
     struct pair a[LIMIT_URI_PARAMS], b[LIMIT_URI_PARAMS];
@@ -76,10 +92,12 @@ static bool headers_eq(struct str x, struct str y)
     size_t n = headers_list(x, a);
     if (n != headers_list(y, b))
         return false;
+    lists_hash(a, n, b, n, true);
     uint32_t taken = 0;
     for (size_t i = 0; i < n; i++) {
         size_t k = 0;
-        while (k < n && ((taken >> k & 1) || a[i].hash != b[k].hash || !sip_uri_text_eq(a[i].name, b[k].name, true) ||
+        while (k < n && ((taken >> k & 1) || a[i].hash != b[k].hash ||
+                         !sip_uri_text_eq(a[i].name, b[k].name, true) ||
                          !sip_uri_text_eq(a[i].value, b[k].value, false)))
             k++;
         if (k == n)
@@ -92,15 +110,18 @@ _Static_assert(LIMIT_URI_PARAMS <= 32, "the set of taken headers is one word");
 
 static bool sip_eq(const struct sip_uri *a, const struct sip_uri *b)
 {
-    if (a->has_user != b->has_user || a->port != b->port || !sip_uri_text_eq(a->user, b->user, false))
+    if (a->has_user != b->has_user || a->port != b->port ||
+        !sip_uri_text_eq(a->user, b->user, false))
         return false;
-    if ((a->password.p != NULL) != (b->password.p != NULL) || !sip_uri_text_eq(a->password, b->password, false))
+    if ((a->password.p != NULL) != (b->password.p != NULL) ||
+        !sip_uri_text_eq(a->password, b->password, false))
         return false;
     if (!host_eq(a, b))
         return false;
     if (a->params.n || b->params.n) {
         struct pair x[LIMIT_URI_PARAMS], y[LIMIT_URI_PARAMS];
         size_t nx = params_list(a->params, x), ny = params_list(b->params, y);
+        lists_hash(x, nx, y, ny, false);
         if (!params_agree(x, nx, y, ny) || !params_agree(y, ny, x, nx))
             return false;
     }
@@ -143,10 +164,12 @@ static bool tel_eq(const struct sip_uri *a, const struct sip_uri *b)
     size_t n = params_list(a->params, x);
     if (n != params_list(b->params, y))
         return false;
+    lists_hash(x, n, y, n, false);
     uint32_t taken = 0;
     for (size_t i = 0; i < n; i++) {
         size_t k = 0;
-        while (k < n && ((taken >> k & 1) || x[i].hash != y[k].hash || !sip_uri_text_eq(x[i].name, y[k].name, true) ||
+        while (k < n && ((taken >> k & 1) || x[i].hash != y[k].hash ||
+                         !sip_uri_text_eq(x[i].name, y[k].name, true) ||
                          !tel_value_eq(x[i].name, x[i].value, y[k].value)))
             k++;
         if (k == n)
@@ -163,6 +186,8 @@ static struct str behind_scheme(const struct sip_uri *u)
 
 bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b)
 {
+    if (str_eq(a->whole, b->whole))
+        return true;
     if (a->scheme != b->scheme || !str_eq_nocase(a->scheme_text, b->scheme_text))
         return false;
     switch (a->scheme) {
@@ -172,7 +197,8 @@ bool sip_uri_eq(const struct sip_uri *a, const struct sip_uri *b)
     case SIP_SCHEME_TEL:
         return tel_eq(a, b);
     case SIP_SCHEME_URN:
-        /* service labels have no case (RFC 5031 4); of other name spaces only the identifier has none (RFC 8141 3.1) */
+        /* service labels have no case (RFC 5031 4); of other name spaces only the identifier has
+         * none (RFC 8141 3.1) */
         if (str_starts_nocase(a->user, STR("service:")))
             return str_eq_nocase(a->user, b->user);
         {

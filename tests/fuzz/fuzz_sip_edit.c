@@ -1,6 +1,7 @@
-/* Fuzz: edits. The first half of the input is a program of edits (one byte a command, one a header, values from a table and from the
- * input itself), the second, behind an empty line's "\n\n", the message. What sip_edit_value says is what the built message holds,
- * and no edit adds a line but its own. */
+/* Fuzz: edits. The first half of the input is a program of edits (one byte a command, one a header,
+ * values from a table and from the input itself), the second, behind an empty line's "\n\n", the
+ * message. What sip_edit_value says is what the built message holds, and no edit adds a line but
+ * its own. */
 #include "base/arena.h"
 #include "base/limits.h"
 #include "sip/edit.h"
@@ -26,7 +27,9 @@ static unsigned next(struct program *g)
 /* A value: a few bytes of the program, or one of these. */
 static struct str next_value(struct program *g)
 {
-    static const char *const values[] = {"<sip:a@h>", "a, b", "\"x,\" <sip:b>;c=d", "x\r\n y", "SIP/2.0/UDP h;branch=z", "70", "", "a"};
+    static const char *const values[] = {
+        "<sip:a@h>", "a, b", "\"x,\" <sip:b>;c=d", "x\r\n y", "SIP/2.0/UDP h;branch=z", "70",
+        "",          "a"};
     unsigned k = next(g);
     if (k & 0x80) {
         size_t n = k & 0x1f;
@@ -80,7 +83,8 @@ static unsigned run(struct sip_edit *e, struct program *g)
     return lines;
 }
 
-static void check_built(const struct sip_edit *e, const struct sip_msg *m, struct str text, unsigned lines)
+static void check_built(const struct sip_edit *e, const struct sip_msg *m, struct str text,
+                        unsigned lines)
 {
     struct arena *a = arena_new(8192, LIMIT_MSG_ARENA_BYTES);
     struct sip_msg *b = NULL;

@@ -1,6 +1,7 @@
-/* Fuzz: whole messages. The index lies inside the bytes, lines follow each other without gap or overlap, chains name each header of
- * an id once and in order; every value parser may be asked about every value; an answer to what deserves one can be built, and an
- * unedited message leaves byte for byte. */
+/* Fuzz: whole messages. The index lies inside the bytes, lines follow each other without gap or
+ * overlap, chains name each header of an id once and in order; every value parser may be asked
+ * about every value; an answer to what deserves one can be built, and an unedited message leaves
+ * byte for byte. */
 #include "base/addr.h"
 #include "base/arena.h"
 #include "base/limits.h"
@@ -51,8 +52,9 @@ static void check_index(const struct sip_msg *m)
 
 static void check_fields(struct sip_msg *m)
 {
-    struct str parts[] = {m->ruri, m->phrase, m->method_text, m->call_id, m->cseq_method_text, m->from_tag, m->to_tag,
-                          m->from.uri, m->to.uri, m->via.whole, m->via.branch};
+    struct str parts[] = {m->ruri,      m->phrase, m->method_text, m->call_id, m->cseq_method_text,
+                          m->from_tag,  m->to_tag, m->from.uri,    m->to.uri,  m->via.whole,
+                          m->via.branch};
     for (size_t i = 0; i < ARRAY_LEN(parts); i++)
         inside(m->head, parts[i]);
     must(m->via.host.n > 0);
@@ -100,7 +102,8 @@ static void check_answer(struct sip_msg *m)
 {
     struct addr source;
     struct buf *out = NULL;
-    struct sip_response r = {.status = m->defect.sip_status ? m->defect.sip_status : 200, .to_tag = STR("t")};
+    struct sip_response r = {.status = m->defect.sip_status ? m->defect.sip_status : 200,
+                             .to_tag = STR("t")};
     if (addr_parse(&source, STR("192.0.2.99"), 5070) == 0)
         r.via_received = &source;
     if (sip_response_build(m, &r, &out) != 0)

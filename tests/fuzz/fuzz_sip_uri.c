@@ -1,5 +1,6 @@
-/* Fuzz: URIs. Slices lie inside the text and in order; comparison is reflexive and has no direction; the address of record is a
- * URI and its own key. The input is one URI, or two with a line feed between them. */
+/* Fuzz: URIs. Slices lie inside the text and in order; comparison is reflexive and has no
+ * direction; the address of record is a URI and its own key. The input is one URI, or two with a
+ * line feed between them. */
 #include "base/arena.h"
 #include "base/limits.h"
 #include "sip/uri.h"

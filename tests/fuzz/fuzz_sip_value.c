@@ -1,5 +1,5 @@
-/* Fuzz: single header values. The first byte chooses the parser: address, Via, parameters, unquoting. Slices lie inside the value;
- * what one way of reading finds, the other finds too. */
+/* Fuzz: single header values. The first byte chooses the parser: address, Via, parameters,
+ * unquoting. Slices lie inside the value; what one way of reading finds, the other finds too. */
 #include "base/arena.h"
 #include "base/err.h"
 #include "base/limits.h"

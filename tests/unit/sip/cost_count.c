@@ -1,7 +1,8 @@
-/* Counts work for test_cost.c: each basic block of the room's code that runs (the compiler calls __sanitizer_cov_trace_pc), and each
- * byte that the scanning functions it calls were given (the linker sends them here by --wrap). Not instrumented itself. */
-#include "base/str.h"
+/* Counts work for test_cost.c: each basic block of the room's code that runs (the compiler calls
+ * __sanitizer_cov_trace_pc), and each byte that the scanning functions it calls were given (the
+ * linker sends them here by --wrap). Not instrumented itself. */
 #include "cost_count.h"
+#include "base/str.h"
 #include <string.h>
 
 uint64_t cost_blocks, cost_bytes;

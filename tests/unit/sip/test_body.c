@@ -1,12 +1,15 @@
 /* sip/body: parts of multipart bodies (RFC 2046 5.1, RFC 5621). */
 #include "msg_help.h"
 
-#define HEAD                                                                                                     \
-    "MESSAGE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n" \
+#define HEAD                                                                                       \
+    "MESSAGE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: "                      \
+    "<sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"                                                         \
     "Call-ID: c\r\nCSeq: 1 MESSAGE\r\n"
 
-/* The parts as "depth type|body|" ..., '?' behind the type where handling is optional; NULL: refused with `err`. */
-static void check_parts_n(const char *type, struct str body, const char *expected, int err, size_t room)
+/* The parts as "depth type|body|" ..., '?' behind the type where handling is optional; NULL:
+ * refused with `err`. */
+static void check_parts_n(const char *type, struct str body, const char *expected, int err,
+                          size_t room)
 {
     static char text[LIMIT_MSG_BYTES], got[LIMIT_MSG_BYTES];
     struct sip_part part[LIMIT_BODY_PARTS + 4];
@@ -23,8 +26,8 @@ static void check_parts_n(const char *type, struct str body, const char *expecte
     got[0] = '\0';
     for (size_t i = 0; !e && i < n; i++) {
         size_t len = strlen(got);
-        snprintf(got + len, sizeof(got) - len, "%u %.*s%s|%.*s|", part[i].depth, STR_FMT(part[i].content_type),
-                 part[i].required ? "" : "?", STR_FMT(part[i].body));
+        snprintf(got + len, sizeof(got) - len, "%u %.*s%s|%.*s|", part[i].depth,
+                 STR_FMT(part[i].content_type), part[i].required ? "" : "?", STR_FMT(part[i].body));
     }
     if (!e)
         assert_string_equal(got, expected);
@@ -33,7 +36,8 @@ static void check_parts_n(const char *type, struct str body, const char *expecte
 
 static void check_parts(const char *type, const char *body, const char *expected)
 {
-    check_parts_n(type, str_z(body), expected ? expected : "", expected ? 0 : ERR_SYNTAX, LIMIT_BODY_PARTS);
+    check_parts_n(type, str_z(body), expected ? expected : "", expected ? 0 : ERR_SYNTAX,
+                  LIMIT_BODY_PARTS);
 }
 
 #define MIXED "Content-Type: multipart/mixed;boundary=b\r\n"
@@ -44,8 +48,10 @@ static void test_simple(void **state)
     check_parts("", "", "");
     check_parts("Content-Type: application/sdp\r\n", "v=0", "0 application/sdp|v=0|");
     check_parts("", "v=0", "0 |v=0|");
-    check_parts("Content-Type: a/b\r\nContent-Disposition: render;handling=optional\r\n", "x", "0 a/b?|x|");
-    check_parts("Content-Type: a/b\r\nContent-Disposition: unknown;handling=required\r\n", "x", "0 a/b|x|");
+    check_parts("Content-Type: a/b\r\nContent-Disposition: render;handling=optional\r\n", "x",
+                "0 a/b?|x|");
+    check_parts("Content-Type: a/b\r\nContent-Disposition: unknown;handling=required\r\n", "x",
+                "0 a/b|x|");
     check_parts("Content-Type: a/b\r\nContent-Disposition: unknown\r\n", "x", "0 a/b|x|");
     check_parts("Content-Type: multipart/mixed;boundary=b\r\n", "", "");
 }
@@ -53,10 +59,12 @@ static void test_simple(void **state)
 static void test_multipart(void **state)
 {
     (void)state;
-    check_parts(MIXED, "--b\r\nContent-Type: a/b\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b--\r\n", "1 a/b|one|1 text/plain|two|");
+    check_parts(MIXED, "--b\r\nContent-Type: a/b\r\n\r\none\r\n--b\r\n\r\ntwo\r\n--b--\r\n",
+                "1 a/b|one|1 text/plain|two|");
     /* preamble, epilogue, padding, quoted boundary, compact and folded headers */
     check_parts("c: MULTIPART/mixed ; x=\"y;boundary=z\" ; Boundary=\"b c\"\r\n",
-                "pre\r\n--b c \t\r\nc\r\n :\r\n  a/b;\r\n\tx=y\r\n\r\n1\r\n--b c--  \r\nepilogue\r\n--b c\r\n",
+                "pre\r\n--b c \t\r\nc\r\n :\r\n  a/b;\r\n\tx=y\r\n\r\n1\r\n--b c--  "
+                "\r\nepilogue\r\n--b c\r\n",
                 "1 a/b;\r\n\tx=y|1|");
     /* a part with a header and no body, one without either */
     check_parts(MIXED, "--b\r\nContent-Type: a/b\r\n\r\n--b\r\n\r\n--b--", "1 a/b||1 text/plain||");
@@ -66,29 +74,42 @@ static void test_multipart(void **state)
                 "1 text/plain|--bx\r\n--b x\r\n\r--b|");
     check_parts(MIXED, "--b\r\n\r\nx--b\r\n\r\n--bb\r\n--b--", "1 text/plain|x--b\r\n\r\n--bb|");
     check_parts(MIXED,
-                "--b\r\nContent-Disposition: by-reference;handling=\"Optional\"\r\nContent-ID: <x@y>\r\n\r\n1\r\n--b--",
+                "--b\r\nContent-Disposition: by-reference;handling=\"Optional\"\r\nContent-ID: "
+                "<x@y>\r\n\r\n1\r\n--b--",
                 "1 text/plain?|1|");
 
     static const char *const bad[] = {
-        "x", "--b", "--b\r\n", "--b\r\n\r\nx", "--b\r\n\r\nx\r\n--b", "--b--\r\n", "--c\r\n\r\n--c--",
-        "--b\r\nContent-Type: a/b\r\nx\r\n--b\r\nnoheader\r\n--b--", "--b\n\nx\n--b--\n", "--b\r\nx\r\n--b--",
+        "x",
+        "--b",
+        "--b\r\n",
+        "--b\r\n\r\nx",
+        "--b\r\n\r\nx\r\n--b",
+        "--b--\r\n",
+        "--c\r\n\r\n--c--",
+        "--b\r\nContent-Type: a/b\r\nx\r\n--b\r\nnoheader\r\n--b--",
+        "--b\n\nx\n--b--\n",
+        "--b\r\nx\r\n--b--",
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         check_parts(MIXED, bad[i], NULL);
     check_parts("Content-Type: multipart/mixed\r\n", "--b\r\n\r\n--b--", NULL);
     check_parts("Content-Type: multipart/mixed;boundary=\"\"\r\n", "--\r\n\r\n----", NULL);
-    check_parts("Content-Type: multipart/mixed;"
-                "boundary=aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggggggggg1\r\n", "x", NULL);
+    check_parts(
+        "Content-Type: multipart/mixed;"
+        "boundary=aaaaaaaaaabbbbbbbbbbccccccccccddddddddddeeeeeeeeeeffffffffffgggggggggg1\r\n",
+        "x", NULL);
 }
 
 static void test_nested(void **state)
 {
     (void)state;
-    check_parts(MIXED,
-                "--b\r\n\r\n1\r\n--b\r\nContent-Type: multipart/alternative;boundary=i\r\n\r\n--i\r\n\r\n2\r\n--i\r\n\r\n3\r\n"
-                "--i--\r\n--b\r\n\r\n4\r\n--b--",
-                "1 text/plain|1|1 multipart/alternative;boundary=i|--i\r\n\r\n2\r\n--i\r\n\r\n3\r\n--i--|"
-                "2 text/plain|2|2 text/plain|3|1 text/plain|4|");
+    check_parts(
+        MIXED,
+        "--b\r\n\r\n1\r\n--b\r\nContent-Type: "
+        "multipart/alternative;boundary=i\r\n\r\n--i\r\n\r\n2\r\n--i\r\n\r\n3\r\n"
+        "--i--\r\n--b\r\n\r\n4\r\n--b--",
+        "1 text/plain|1|1 multipart/alternative;boundary=i|--i\r\n\r\n2\r\n--i\r\n\r\n3\r\n--i--|"
+        "2 text/plain|2|2 text/plain|3|1 text/plain|4|");
     /* the last part is the nested one: its parts are still one deeper */
     check_parts(MIXED,
                 "--b\r\nContent-Type: multipart/x;boundary=i\r\n\r\n--i\r\n\r\n2\r\n--i--\r\n--b--",
@@ -112,7 +133,8 @@ static void test_nested(void **state)
         struct parsed p = parse(str_make(message, n));
         struct sip_part part[LIMIT_BODY_PARTS];
         size_t count = ARRAY_LEN(part);
-        check_err(sip_body_parts(p.msg, part, &count, &p.why), depth <= LIMIT_MULTIPART_DEPTH ? 0 : ERR_LIMIT);
+        check_err(sip_body_parts(p.msg, part, &count, &p.why),
+                  depth <= LIMIT_MULTIPART_DEPTH ? 0 : ERR_LIMIT);
         if (depth <= LIMIT_MULTIPART_DEPTH) {
             assert_int_equal(count, depth);
             assert_int_equal(part[count - 1].depth, depth);
@@ -132,7 +154,8 @@ static void test_limits(void **state)
         strcat(expected, "1 text/plain|x|");
         char whole[1100];
         snprintf(whole, sizeof(whole), "%s--b--", body);
-        check_parts_n(MIXED, str_z(whole), expected, n <= LIMIT_BODY_PARTS ? 0 : ERR_LIMIT, LIMIT_BODY_PARTS + 4);
+        check_parts_n(MIXED, str_z(whole), expected, n <= LIMIT_BODY_PARTS ? 0 : ERR_LIMIT,
+                      LIMIT_BODY_PARTS + 4);
         check_parts_n(MIXED, str_z(whole), expected, n <= 5 ? 0 : ERR_LIMIT, 5);
     }
     check_parts_n("", STR("x"), "", ERR_LIMIT, 0);

@@ -1,4 +1,5 @@
-/* sip/build: responses (RFC 3261 8.2.6, 12.1.1, 18.2.1), ACK (17.1.1.3, 22.1), CANCEL (9.1), requests (8.1.1). */
+/* sip/build: responses (RFC 3261 8.2.6, 12.1.1, 18.2.1), ACK (17.1.1.3, 22.1), CANCEL (9.1),
+ * requests (8.1.1). */
 #include "msg_help.h"
 
 #include "base/addr.h"
@@ -6,18 +7,17 @@
 
 #define FROM "f: \"A\" <sip:a@h>;tag=1\r\n"
 #define TO "To : <sip:b@h>\r\n"
-#define INVITE                                                                                               \
-    "INVITE sip:b@h;lr SIP/2.0\r\n"                                                                          \
-    "Record-Route: <sip:p1;lr>\r\n"                                                                          \
-    "v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport , SIP/2.0/TCP x\r\n"                                     \
-    "Via: SIP/2.0/UDP y\r\n"                                                                                 \
-    "Record-Route: <sip:p2;lr>\r\n" FROM TO                                                                  \
-    "Call-ID:c@h\r\n"                                                                                        \
-    "CSeq: 7   INVITE\r\n"                                                                                   \
-    "Timestamp: 54\r\n"                                                                                      \
-    "Route: <sip:r1;lr>,\r\n <sip:r2>\r\n"                                                                   \
-    "Authorization: Digest x=\"y\"\r\n"                                                                      \
-    "Proxy-Authorization: Digest z=\"w\"\r\n"                                                                \
+#define INVITE                                                                                     \
+    "INVITE sip:b@h;lr SIP/2.0\r\n"                                                                \
+    "Record-Route: <sip:p1;lr>\r\n"                                                                \
+    "v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport , SIP/2.0/TCP x\r\n"                           \
+    "Via: SIP/2.0/UDP y\r\n"                                                                       \
+    "Record-Route: <sip:p2;lr>\r\n" FROM TO "Call-ID:c@h\r\n"                                      \
+    "CSeq: 7   INVITE\r\n"                                                                         \
+    "Timestamp: 54\r\n"                                                                            \
+    "Route: <sip:r1;lr>,\r\n <sip:r2>\r\n"                                                         \
+    "Authorization: Digest x=\"y\"\r\n"                                                            \
+    "Proxy-Authorization: Digest z=\"w\"\r\n"                                                      \
     "Max-Forwards: 12\r\nContent-Length: 0\r\n\r\n"
 
 static void check_response(const struct sip_response *r, const char *expected)
@@ -41,37 +41,48 @@ static void test_response(void **state)
     struct addr source;
     check_err(addr_parse(&source, STR("203.0.113.5"), 4242), 0);
     struct sip_response r = {.status = 100, .to_tag = STR("t"), .via_received = &source};
-    check_response(&r, "SIP/2.0 100 Trying\r\n"
-                       "v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport=4242;received=203.0.113.5 , SIP/2.0/TCP x\r\n"
-                       "Via: SIP/2.0/UDP y\r\n"
-                       "f: \"A\" <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c@h\r\nCSeq: 7   INVITE\r\n"
-                       "Timestamp: 54\r\nContent-Length: 0\r\n\r\n");
-    r = (struct sip_response){.status = 200,
-                              .phrase = STR("Sch\xc3\xb6n"),
-                              .to_tag = STR("t"),
-                              .content_type = STR("application/sdp"),
-                              .body = STR("v=0\r\n"),
-                              .extra = {{STR("Contact"), STR("<sip:me>")}, {STR("Server"), STR("x")}},
-                              .n_extra = 2};
-    check_response(&r, "SIP/2.0 200 Sch\xc3\xb6n\r\n"
-                       "v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport , SIP/2.0/TCP x\r\nVia: SIP/2.0/UDP y\r\n"
-                       "Record-Route: <sip:p1;lr>\r\nRecord-Route: <sip:p2;lr>\r\n"
-                       "f: \"A\" <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=t\r\nCall-ID: c@h\r\nCSeq: 7   INVITE\r\n"
-                       "Contact: <sip:me>\r\nServer: x\r\nContent-Type: application/sdp\r\nContent-Length: 5\r\n\r\nv=0\r\n");
+    check_response(
+        &r, "SIP/2.0 100 Trying\r\n"
+            "v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport=4242;received=203.0.113.5 , "
+            "SIP/2.0/TCP x\r\n"
+            "Via: SIP/2.0/UDP y\r\n"
+            "f: \"A\" <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c@h\r\nCSeq: 7   INVITE\r\n"
+            "Timestamp: 54\r\nContent-Length: 0\r\n\r\n");
+    r = (struct sip_response){
+        .status = 200,
+        .phrase = STR("Sch\xc3\xb6n"),
+        .to_tag = STR("t"),
+        .content_type = STR("application/sdp"),
+        .body = STR("v=0\r\n"),
+        .extra = {{STR("Contact"), STR("<sip:me>")}, {STR("Server"), STR("x")}},
+        .n_extra = 2};
+    check_response(
+        &r,
+        "SIP/2.0 200 Sch\xc3\xb6n\r\n"
+        "v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport , SIP/2.0/TCP x\r\nVia: SIP/2.0/UDP y\r\n"
+        "Record-Route: <sip:p1;lr>\r\nRecord-Route: <sip:p2;lr>\r\n"
+        "f: \"A\" <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=t\r\nCall-ID: c@h\r\nCSeq: 7   INVITE\r\n"
+        "Contact: <sip:me>\r\nServer: x\r\nContent-Type: application/sdp\r\nContent-Length: "
+        "5\r\n\r\nv=0\r\n");
     r = (struct sip_response){.status = 486, .to_tag = STR("t")};
-    check_response(&r, "SIP/2.0 486 Busy Here\r\n"
-                       "v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport , SIP/2.0/TCP x\r\nVia: SIP/2.0/UDP y\r\n"
-                       "f: \"A\" <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=t\r\nCall-ID: c@h\r\nCSeq: 7   INVITE\r\n"
-                       "Content-Length: 0\r\n\r\n");
+    check_response(
+        &r,
+        "SIP/2.0 486 Busy Here\r\n"
+        "v: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport , SIP/2.0/TCP x\r\nVia: SIP/2.0/UDP y\r\n"
+        "f: \"A\" <sip:a@h>;tag=1\r\nTo: <sip:b@h>;tag=t\r\nCall-ID: c@h\r\nCSeq: 7   INVITE\r\n"
+        "Content-Length: 0\r\n\r\n");
 
     /* a tag that the request has stays */
-    struct parsed p = parse(STR("BYE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:a>;tag=1\r\nTo: sip:b@h;tag=2;x\r\n"
+    struct parsed p = parse(STR("BYE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: "
+                                "<sip:a>;tag=1\r\nTo: sip:b@h;tag=2;x\r\n"
                                 "Call-ID: c\r\nCSeq: 8 BYE\r\nTimestamp: 5\r\n\r\n"));
     struct buf *out = NULL;
     r = (struct sip_response){.status = 481, .to_tag = STR("t")};
     check_err(sip_response_build(p.msg, &r, &out), 0);
-    check_str(buf_str(out), "SIP/2.0 481 Call/Transaction Does Not Exist\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:a>;tag=1\r\n"
-                            "To: sip:b@h;tag=2;x\r\nCall-ID: c\r\nCSeq: 8 BYE\r\nContent-Length: 0\r\n\r\n");
+    check_str(buf_str(out),
+              "SIP/2.0 481 Call/Transaction Does Not Exist\r\nVia: SIP/2.0/UDP h\r\nFrom: "
+              "<sip:a>;tag=1\r\n"
+              "To: sip:b@h;tag=2;x\r\nCall-ID: c\r\nCSeq: 8 BYE\r\nContent-Length: 0\r\n\r\n");
     buf_unref(out);
     parsed_done(&p);
 }
@@ -110,12 +121,14 @@ static void test_response_refused(void **state)
     parsed_done(&q);
     parsed_done(&p);
     /* what a defective header hid does not come back as a line of its own */
-    p = parse(STR("INVITE sip:b SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:a>\nEvil: 1\r\nTo: <sip:b>\r\nCall-ID: c\rd\r\n"
+    p = parse(STR("INVITE sip:b SIP/2.0\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:a>\nEvil: 1\r\nTo: "
+                  "<sip:b>\r\nCall-ID: c\rd\r\n"
                   "CSeq: 1 INVITE\r\n\r\n"));
     assert_int_equal(p.msg->defect.sip_status, 400);
     r = (struct sip_response){.status = 400};
     check_err(sip_response_build(p.msg, &r, &out), 0);
-    check_str(buf_str(out), "SIP/2.0 400 Bad Request\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:a>\r\nTo: <sip:b>\r\nCall-ID: c\r\n"
+    check_str(buf_str(out), "SIP/2.0 400 Bad Request\r\nVia: SIP/2.0/UDP h\r\nFrom: <sip:a>\r\nTo: "
+                            "<sip:b>\r\nCall-ID: c\r\n"
                             "CSeq: 1 INVITE\r\nContent-Length: 0\r\n\r\n");
     buf_unref(out);
     parsed_done(&p);
@@ -125,14 +138,18 @@ static void test_ack_cancel(void **state)
 {
     (void)state;
     struct parsed p = parse(STR(INVITE));
-    struct parsed q = parse(STR("SIP/2.0 486 Busy\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n" FROM
-                                "t: <sip:b@h>;tag=zz\r\nCall-ID: c@h\r\nCSeq: 7 INVITE\r\n\r\n"));
+    struct parsed q =
+        parse(STR("SIP/2.0 486 Busy\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1\r\n" FROM
+                  "t: <sip:b@h>;tag=zz\r\nCall-ID: c@h\r\nCSeq: 7 INVITE\r\n\r\n"));
     struct buf *out = NULL;
     check_err(sip_ack_build(p.msg, q.msg, &out), 0);
-    check_str(buf_str(out), "ACK sip:b@h;lr SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport\r\nMax-Forwards: 70\r\n"
-                            "Route: <sip:r1;lr>,\r\n <sip:r2>\r\nf: \"A\" <sip:a@h>;tag=1\r\nt: <sip:b@h>;tag=zz\r\n"
-                            "Call-ID: c@h\r\nCSeq: 7 ACK\r\nAuthorization: Digest x=\"y\"\r\n"
-                            "Proxy-Authorization: Digest z=\"w\"\r\nContent-Length: 0\r\n\r\n");
+    check_str(
+        buf_str(out),
+        "ACK sip:b@h;lr SIP/2.0\r\nVia: SIP/2.0/UDP "
+        "192.0.2.1;branch=z9hG4bK1;rport\r\nMax-Forwards: 70\r\n"
+        "Route: <sip:r1;lr>,\r\n <sip:r2>\r\nf: \"A\" <sip:a@h>;tag=1\r\nt: <sip:b@h>;tag=zz\r\n"
+        "Call-ID: c@h\r\nCSeq: 7 ACK\r\nAuthorization: Digest x=\"y\"\r\n"
+        "Proxy-Authorization: Digest z=\"w\"\r\nContent-Length: 0\r\n\r\n");
     struct parsed ack = parse(buf_str(out));
     assert_int_equal(ack.msg->defect.sip_status, 0);
     assert_int_equal(ack.msg->method, SIP_ACK);
@@ -143,11 +160,15 @@ static void test_ack_cancel(void **state)
     parsed_done(&ack);
     buf_unref(out);
 
-    check_err(sip_cancel_build(p.msg, STR("SIP ;cause=200 ;text=\"Call completed elsewhere\""), &out), 0);
-    check_str(buf_str(out), "CANCEL sip:b@h;lr SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bK1;rport\r\nMax-Forwards: 70\r\n"
-                            "Route: <sip:r1;lr>,\r\n <sip:r2>\r\nf: \"A\" <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"
-                            "Call-ID: c@h\r\nCSeq: 7 CANCEL\r\n"
-                            "Reason: SIP ;cause=200 ;text=\"Call completed elsewhere\"\r\nContent-Length: 0\r\n\r\n");
+    check_err(
+        sip_cancel_build(p.msg, STR("SIP ;cause=200 ;text=\"Call completed elsewhere\""), &out), 0);
+    check_str(
+        buf_str(out),
+        "CANCEL sip:b@h;lr SIP/2.0\r\nVia: SIP/2.0/UDP "
+        "192.0.2.1;branch=z9hG4bK1;rport\r\nMax-Forwards: 70\r\n"
+        "Route: <sip:r1;lr>,\r\n <sip:r2>\r\nf: \"A\" <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"
+        "Call-ID: c@h\r\nCSeq: 7 CANCEL\r\n"
+        "Reason: SIP ;cause=200 ;text=\"Call completed elsewhere\"\r\nContent-Length: 0\r\n\r\n");
     struct parsed cancel = parse(buf_str(out));
     assert_int_equal(cancel.msg->defect.sip_status, 0);
     parsed_done(&cancel);
@@ -174,8 +195,11 @@ static void test_request(void **state)
                             .body = STR("xy")};
     struct buf *out = NULL;
     check_err(sip_request_build(&r, &out), 0);
-    check_str(buf_str(out), "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n"
-                            "To: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nContent-Type: a/b\r\nContent-Length: 2\r\n\r\nxy");
+    check_str(
+        buf_str(out),
+        "OPTIONS sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@h>;tag=1\r\n"
+        "To: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 OPTIONS\r\nContent-Type: a/b\r\nContent-Length: "
+        "2\r\n\r\nxy");
     struct parsed p = parse(buf_str(out));
     assert_int_equal(p.msg->defect.sip_status, 0);
     parsed_done(&p);

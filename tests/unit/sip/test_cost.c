@@ -1,12 +1,14 @@
-/* No input makes the message parsers work more than a fixed number of steps a byte: counted, not timed, over messages of up to 64 KiB
- * that are nothing but commas, quotes, brackets, comments, folds, parameters, headers, delimiters of parts. */
+/* No input makes the message parsers work more than a fixed number of steps a byte: counted, not
+ * timed, over messages of up to 64 KiB that are nothing but commas, quotes, brackets, comments,
+ * folds, parameters, headers, delimiters of parts. */
 #include "msg_help.h"
 
 #include "cost_count.h"
 #include "sip/edit.h"
 
-#define START                                                                                                 \
-    "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n" \
+#define START                                                                                      \
+    "INVITE sip:b@h SIP/2.0\r\nVia: SIP/2.0/UDP h;branch=z9hG4bKx\r\nFrom: "                       \
+    "<sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\n"                                                         \
     "Call-ID: c\r\nCSeq: 1 INVITE\r\n"
 
 /* Sanitizers add basic blocks of their own. */
@@ -59,18 +61,21 @@ static const struct shape shapes[] = {
     {"long name", "", "x", ": y\r\n", false},
     {"long uri", "To: <sip:", "a", "@h>\r\n", false},
     {"delimiters", "Content-Type: multipart/mixed;boundary=b\r\n", "\r\n--b", "", true},
-    {"near delimiters", "Content-Type: multipart/mixed;boundary=\"--\r\n --\"\r\n", "\r\n-", "", true},
-    {"parts", "Content-Type: multipart/mixed;boundary=b\r\n", "--b\r\n\r\nx\r\n", "--b--", true},
-    {"open part", "Content-Type: multipart/mixed;boundary=b\r\n", "--b\r\nContent-Type: multipart/mixed;boundary=b\r\n\r\n", "",
+    {"near delimiters", "Content-Type: multipart/mixed;boundary=\"--\r\n --\"\r\n", "\r\n-", "",
      true},
-    {"part headers", "Content-Type: multipart/mixed;boundary=b\r\n", "--b\r\nx:\r\n y\r\n", "\r\n\r\nz\r\n--b--", true},
+    {"parts", "Content-Type: multipart/mixed;boundary=b\r\n", "--b\r\n\r\nx\r\n", "--b--", true},
+    {"open part", "Content-Type: multipart/mixed;boundary=b\r\n",
+     "--b\r\nContent-Type: multipart/mixed;boundary=b\r\n\r\n", "", true},
+    {"part headers", "Content-Type: multipart/mixed;boundary=b\r\n", "--b\r\nx:\r\n y\r\n",
+     "\r\n\r\nz\r\n--b--", true},
 };
 
 static struct str compose(const struct shape *s, size_t size)
 {
     size_t n = 0, unit = strlen(s->unit);
     bool via = strcmp(s->name, "parameters of the top Via") == 0;
-    const char *start = via ? "INVITE sip:b@h SIP/2.0\r\nFrom: <sip:a@h>\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nVia: "
+    const char *start = via ? "INVITE sip:b@h SIP/2.0\r\nFrom: <sip:a@h>\r\nTo: "
+                              "<sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nVia: "
                               "SIP/2.0/UDP h"
                             : START;
     n += (size_t)snprintf(text, sizeof(text), "%s%s%s", start, s->head, s->is_body ? "\r\n" : "");
@@ -156,12 +161,14 @@ static void test_linear(void **state)
     const char *who = "-";
     assert_true(cost_blocks > 500); /* the counter counts */
     for (size_t i = 0; i < ARRAY_LEN(shapes); i++) {
-        static const size_t sizes[] = {6000, 12000, 24000, LIMIT_MSG_HEADER_BYTES, LIMIT_MSG_BYTES - 1};
+        static const size_t sizes[] = {6000, 12000, 24000, LIMIT_MSG_HEADER_BYTES,
+                                       LIMIT_MSG_BYTES - 1};
         for (size_t k = 0; k < ARRAY_LEN(sizes); k++) {
             struct str bytes = compose(&shapes[i], sizes[k]);
             uint64_t cost = cost_of(bytes), per_byte = (cost > floor ? cost - floor : 0) / bytes.n;
             if (per_byte > STEPS_BYTE)
-                fail_msg("%s: %zu bytes cost %llu steps", shapes[i].name, bytes.n, (unsigned long long)cost);
+                fail_msg("%s: %zu bytes cost %llu steps", shapes[i].name, bytes.n,
+                         (unsigned long long)cost);
             if (per_byte > worst) {
                 worst = per_byte;
                 who = shapes[i].name;
@@ -178,7 +185,8 @@ static void test_uri(void **state)
     static char a[LIMIT_URI_BYTES + 1], b[LIMIT_URI_BYTES + 1];
     static const char *const firsts[] = {"sip:h", "sip:h?z=z", "tel:+49"};
     for (size_t f = 0; f < ARRAY_LEN(firsts); f++) {
-        size_t n = (size_t)snprintf(a, sizeof(a), "%s", firsts[f]), fill = (LIMIT_URI_BYTES - 16) / LIMIT_URI_PARAMS - 8;
+        size_t n = (size_t)snprintf(a, sizeof(a), "%s", firsts[f]),
+               fill = (LIMIT_URI_BYTES - 16) / LIMIT_URI_PARAMS - 8;
         char separator = f == 1 ? '&' : ';';
         for (unsigned i = 1; i < LIMIT_URI_PARAMS; i++) {
             /* long common beginnings, escapes, the difference at the end */

@@ -1,13 +1,14 @@
-/* sip/edit: each edit, that nothing else changes, that nothing is smuggled in; and a random editor against re-parsing
- * (RFC 3261 16.6, 18.2.1, 18.3; RFC 3581 4). */
+/* sip/edit: each edit, that nothing else changes, that nothing is smuggled in; and a random editor
+ * against re-parsing (RFC 3261 16.6, 18.2.1, 18.3; RFC 3581 4). */
 #include "msg_help.h"
 
 #include "base/addr.h"
 #include "sip/edit.h"
 
 #define LINE "INVITE sip:b@h SIP/2.0\r\n"
-#define REST                                                                                                      \
-    "From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nMax-Forwards: 70\r\n"
+#define REST                                                                                       \
+    "From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\nMax-Forwards: "     \
+    "70\r\n"
 #define VIA "Via: SIP/2.0/UDP h;branch=z9hG4bKx\r\n"
 #define LENGTH "Content-Length: 0\r\n\r\n"
 
@@ -43,8 +44,12 @@ static void check_refused(struct parsed *p, struct sip_edit *e, int err)
 static void test_untouched(void **state)
 {
     (void)state;
-    struct parsed p = parse(STR("INVITE sip:b@h;X=%41 sip/2.0\r\nv :  SIP / 2.0/UDP\r\n h;branch=x\r\n" REST "sUbJect:\t x  \r\n" LENGTH));
-    check_built(&p, edit(&p), "INVITE sip:b@h;X=%41 sip/2.0\r\nv :  SIP / 2.0/UDP\r\n h;branch=x\r\n" REST "sUbJect:\t x  \r\n" LENGTH);
+    struct parsed p =
+        parse(STR("INVITE sip:b@h;X=%41 sip/2.0\r\nv :  SIP / 2.0/UDP\r\n h;branch=x\r\n" REST
+                  "sUbJect:\t x  \r\n" LENGTH));
+    check_built(&p, edit(&p),
+                "INVITE sip:b@h;X=%41 sip/2.0\r\nv :  SIP / 2.0/UDP\r\n h;branch=x\r\n" REST
+                "sUbJect:\t x  \r\n" LENGTH);
     p = parse(STR(LINE VIA REST "\r\nabc")); /* 18.3: a stream needs the length */
     check_built(&p, edit(&p), LINE VIA REST "Content-Length: 3\r\n\r\nabc");
     p = parse(STR(LINE VIA REST "l: 2\r\n\r\nabc"));
@@ -66,7 +71,10 @@ static void test_each(void **state)
     sip_edit_add_first(e, SIP_H_VIA, STR("SIP/2.0/TCP me"));
     sip_edit_add_first(e, SIP_H_VIA, STR(" SIP/2.0/TLS me "));
     sip_edit_add_first(e, SIP_H_ROUTE, STR("<sip:r>"));
-    check_built(&p, e, LINE "Route: <sip:r>\r\nX: 1\r\nVia: SIP/2.0/TLS me\r\nVia: SIP/2.0/TCP me\r\n" VIA REST LENGTH);
+    check_built(
+        &p, e,
+        LINE
+        "Route: <sip:r>\r\nX: 1\r\nVia: SIP/2.0/TLS me\r\nVia: SIP/2.0/TCP me\r\n" VIA REST LENGTH);
 
     p = parse(STR(LINE VIA REST LENGTH));
     e = edit(&p);
@@ -74,30 +82,39 @@ static void test_each(void **state)
     sip_edit_add_named(e, STR("X-Y"), STR("z"));
     sip_edit_add_named(e, STR("k"), STR("gruu"));
     sip_edit_add_last(e, SIP_H_SUBJECT, STR(""));
-    check_built(&p, e, LINE VIA REST "Content-Length: 0\r\nSupported: path\r\nX-Y: z\r\nk: gruu\r\nSubject: \r\n\r\n");
+    check_built(&p, e,
+                LINE VIA REST
+                "Content-Length: 0\r\nSupported: path\r\nX-Y: z\r\nk: gruu\r\nSubject: \r\n\r\n");
 
     p = parse(STR(LINE VIA "m: <sip:a>\r\n" REST "Contact: <sip:b>\r\n" LENGTH));
     e = edit(&p);
     sip_edit_set(e, SIP_H_CONTACT, STR("<sip:c>"));
     sip_edit_set(e, SIP_H_MAX_FORWARDS, STR("69"));
     sip_edit_set(e, SIP_H_EXPIRES, STR("60"));
-    check_built(&p, e, LINE VIA "Contact: <sip:c>\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n"
-                       "Max-Forwards: 69\r\nContent-Length: 0\r\nExpires: 60\r\n\r\n");
+    check_built(&p, e,
+                LINE VIA "Contact: <sip:c>\r\nFrom: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: "
+                         "c\r\nCSeq: 1 INVITE\r\n"
+                         "Max-Forwards: 69\r\nContent-Length: 0\r\nExpires: 60\r\n\r\n");
 
-    p = parse(STR(LINE VIA "m: <sip:a>\r\nX-A: 1\r\n" REST "Contact : <sip:b>,\r\n <sip:c>\r\nx-a\t: 2\r\n" LENGTH));
+    p = parse(STR(LINE VIA "m: <sip:a>\r\nX-A: 1\r\n" REST
+                           "Contact : <sip:b>,\r\n <sip:c>\r\nx-a\t: 2\r\n" LENGTH));
     e = edit(&p);
     sip_edit_remove(e, SIP_H_CONTACT);
     sip_edit_remove_named(e, STR("X-a"));
     sip_edit_remove_named(e, STR("absent"));
     sip_edit_remove_named(e, STR("max-forwards"));
     sip_edit_remove(e, SIP_H_ROUTE);
-    check_built(&p, e, LINE VIA "From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n" LENGTH);
+    check_built(
+        &p, e,
+        LINE VIA
+        "From: <sip:a@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n" LENGTH);
 }
 
 static void test_values(void **state)
 {
     (void)state;
-    static const char text[] = LINE VIA REST "Route: <sip:1>, <sip:2,x>,\"3,\"<sip:3>\r\nRoute: <sip:4>\r\n" LENGTH;
+    static const char text[] =
+        LINE VIA REST "Route: <sip:1>, <sip:2,x>,\"3,\"<sip:3>\r\nRoute: <sip:4>\r\n" LENGTH;
     struct parsed p = parse(STR(text));
     struct sip_edit *e = edit(&p);
     struct str v;
@@ -124,8 +141,12 @@ static void test_values(void **state)
     e = edit(&p);
     sip_edit_replace_value(e, SIP_H_FROM, 0, STR("<sip:x@h>;tag=1")); /* not a list: its line */
     sip_edit_replace_value(e, SIP_H_VIA, 0, STR("SIP/2.0/UDP h2"));
-    check_built(&p, e, LINE "Via: SIP/2.0/UDP h2\r\nFrom: <sip:x@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 INVITE\r\n"
-                       "Max-Forwards: 70\r\nRoute: <sip:1>, <sip:2,x>,\"3,\"<sip:3>\r\nRoute: <sip:4>\r\n" LENGTH);
+    check_built(
+        &p, e,
+        LINE
+        "Via: SIP/2.0/UDP h2\r\nFrom: <sip:x@h>;tag=1\r\nTo: <sip:b@h>\r\nCall-ID: c\r\nCSeq: 1 "
+        "INVITE\r\n"
+        "Max-Forwards: 70\r\nRoute: <sip:1>, <sip:2,x>,\"3,\"<sip:3>\r\nRoute: <sip:4>\r\n" LENGTH);
 
     p = parse(STR(text));
     e = edit(&p);
@@ -158,7 +179,9 @@ static void test_body(void **state)
     struct parsed p = parse(STR(LINE VIA "c: a/b\r\nl: 3\r\n" REST "\r\nabc"));
     struct sip_edit *e = edit(&p);
     sip_edit_body(e, STR("application/sdp"), STR("v=0\r\n"));
-    check_built(&p, e, LINE VIA "Content-Type: application/sdp\r\nContent-Length: 5\r\n" REST "\r\nv=0\r\n");
+    check_built(&p, e,
+                LINE VIA "Content-Type: application/sdp\r\nContent-Length: 5\r\n" REST
+                         "\r\nv=0\r\n");
     p = parse(STR(LINE VIA "c: a/b\r\nl: 3\r\n" REST "\r\nabc"));
     e = edit(&p);
     sip_edit_body(e, STR_NULL, STR_NULL);
@@ -175,11 +198,13 @@ static void test_injection(void **state)
 {
     (void)state;
     static const struct str bad[] = {
-        {"x\r\nEvil: 1", 10}, {"x\nEvil: 1", 9}, {"x\rEvil: 1", 9}, {"x\r\n\r\nbody", 9}, {"x\0y", 3}, {"x\x01", 2},
-        {"x\r\n \r\nEvil: 1", 13},
+        {"x\r\nEvil: 1", 10}, {"x\nEvil: 1", 9}, {"x\rEvil: 1", 9},         {"x\r\n\r\nbody", 9},
+        {"x\0y", 3},          {"x\x01", 2},      {"x\r\n \r\nEvil: 1", 13},
     };
-    static const struct str bad_names[] = {{"", 0}, {"a b", 3}, {"a:b", 3}, {"a\r\nb", 4}, {"a\n", 2}, {"\xc3\xbc", 2}, {"a\0", 2}};
-    static const struct str bad_uris[] = {{"", 0}, {"sip:a b", 7}, {"sip:a\r\n", 7}, {"sip:a\tb", 7}, {"sip:a\0", 6}};
+    static const struct str bad_names[] = {{"", 0},    {"a b", 3},      {"a:b", 3}, {"a\r\nb", 4},
+                                           {"a\n", 2}, {"\xc3\xbc", 2}, {"a\0", 2}};
+    static const struct str bad_uris[] = {
+        {"", 0}, {"sip:a b", 7}, {"sip:a\r\n", 7}, {"sip:a\tb", 7}, {"sip:a\0", 6}};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         for (int way = 0; way < 6; way++) {
             struct parsed p = parse(STR(LINE VIA REST "Route: <sip:1>\r\n" LENGTH));
@@ -242,8 +267,11 @@ static void test_injection(void **state)
     assert_int_equal(p.msg->defect.sip_status, 400);
     e = sip_edit_new(p.arena, p.msg);
     check_refused(&p, e, ERR_INVALID);
-    /* smuggling by odd spelling (white space before the colon, folds, compact forms) does not escape a removal */
-    p = parse(STR(LINE VIA REST "P-Asserted-Identity : <sip:x>\r\np-asserted-IDENTITY\t:\r\n\t<sip:y>\r\n" LENGTH));
+    /* smuggling by odd spelling (white space before the colon, folds, compact forms) does not
+     * escape a removal */
+    p = parse(
+        STR(LINE VIA REST
+            "P-Asserted-Identity : <sip:x>\r\np-asserted-IDENTITY\t:\r\n\t<sip:y>\r\n" LENGTH));
     e = edit(&p);
     sip_edit_remove(e, SIP_H_P_ASSERTED_IDENTITY);
     check_built(&p, e, LINE VIA REST LENGTH);
@@ -256,17 +284,24 @@ static void test_received(void **state)
         const char *via, *source, *expected;
     } cases[] = {
         {"SIP/2.0/UDP 192.0.2.1;branch=x", "192.0.2.1", "SIP/2.0/UDP 192.0.2.1;branch=x"},
-        {"SIP/2.0/UDP 192.0.2.1;branch=x", "192.0.2.2", "SIP/2.0/UDP 192.0.2.1;branch=x;received=192.0.2.2"},
-        {"SIP/2.0/UDP h.example;branch=x", "192.0.2.2", "SIP/2.0/UDP h.example;branch=x;received=192.0.2.2"},
-        {"SIP/2.0/UDP 192.0.2.1;rport;branch=x", "192.0.2.1", "SIP/2.0/UDP 192.0.2.1;rport=1042;branch=x;received=192.0.2.1"},
-        {"SIP/2.0/UDP 192.0.2.1;branch=x;rport", "192.0.2.7", "SIP/2.0/UDP 192.0.2.1;branch=x;rport=1042;received=192.0.2.7"},
+        {"SIP/2.0/UDP 192.0.2.1;branch=x", "192.0.2.2",
+         "SIP/2.0/UDP 192.0.2.1;branch=x;received=192.0.2.2"},
+        {"SIP/2.0/UDP h.example;branch=x", "192.0.2.2",
+         "SIP/2.0/UDP h.example;branch=x;received=192.0.2.2"},
+        {"SIP/2.0/UDP 192.0.2.1;rport;branch=x", "192.0.2.1",
+         "SIP/2.0/UDP 192.0.2.1;rport=1042;branch=x;received=192.0.2.1"},
+        {"SIP/2.0/UDP 192.0.2.1;branch=x;rport", "192.0.2.7",
+         "SIP/2.0/UDP 192.0.2.1;branch=x;rport=1042;received=192.0.2.7"},
         /* what the sender claims of itself is replaced */
         {"SIP/2.0/UDP 192.0.2.1;received=6.6.6.6;branch=x ; rport = 9 ;y", "192.0.2.1",
          "SIP/2.0/UDP 192.0.2.1;branch=x ;rport=1042 ;y;received=192.0.2.1"},
-        {"SIP/2.0/UDP [2001:db8::1];branch=x", "2001:db8:0::1", "SIP/2.0/UDP [2001:db8::1];branch=x"},
-        {"SIP/2.0/UDP [2001:db8::1];branch=x", "2001:db8::2", "SIP/2.0/UDP [2001:db8::1];branch=x;received=2001:db8::2"},
+        {"SIP/2.0/UDP [2001:db8::1];branch=x", "2001:db8:0::1",
+         "SIP/2.0/UDP [2001:db8::1];branch=x"},
+        {"SIP/2.0/UDP [2001:db8::1];branch=x", "2001:db8::2",
+         "SIP/2.0/UDP [2001:db8::1];branch=x;received=2001:db8::2"},
         {"SIP/2.0/UDP h", "::ffff:192.0.2.2", "SIP/2.0/UDP h;received=192.0.2.2"},
-        {"SIP/2.0/UDP h , SIP/2.0/TCP k", "192.0.2.2", "SIP/2.0/UDP h;received=192.0.2.2, SIP/2.0/TCP k"},
+        {"SIP/2.0/UDP h , SIP/2.0/TCP k", "192.0.2.2",
+         "SIP/2.0/UDP h;received=192.0.2.2, SIP/2.0/TCP k"},
         {"SIP/2.0/UDP h;rport=1;RPORT=2", NULL, NULL},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -298,14 +333,17 @@ static unsigned pick(unsigned n)
     return (unsigned)((seed >> 33) % n);
 }
 
-static const enum sip_hdr_id kinds[] = {SIP_H_VIA,     SIP_H_ROUTE,   SIP_H_RECORD_ROUTE, SIP_H_CONTACT, SIP_H_SUPPORTED,
-                                        SIP_H_SUBJECT, SIP_H_REQUIRE, SIP_H_DATE,         SIP_H_PATH,    SIP_H_ALLOW};
+static const enum sip_hdr_id kinds[] = {
+    SIP_H_VIA,     SIP_H_ROUTE,   SIP_H_RECORD_ROUTE, SIP_H_CONTACT, SIP_H_SUPPORTED,
+    SIP_H_SUBJECT, SIP_H_REQUIRE, SIP_H_DATE,         SIP_H_PATH,    SIP_H_ALLOW};
 #define N_KINDS ARRAY_LEN(kinds)
 
 static const char *random_value(enum sip_hdr_id id)
 {
-    static const char *const via[] = {"SIP/2.0/UDP h;branch=z9hG4bK1", "SIP/2.0/TCP [2001:db8::1]:5070;x=\"a,b\""};
-    static const char *const addr[] = {"<sip:a@h;lr>", "\"a, \\\"b\" <sip:c,d@h>;x=y", "<sip:e@h>,\r\n <sip:f@h>"};
+    static const char *const via[] = {"SIP/2.0/UDP h;branch=z9hG4bK1",
+                                      "SIP/2.0/TCP [2001:db8::1]:5070;x=\"a,b\""};
+    static const char *const addr[] = {"<sip:a@h;lr>", "\"a, \\\"b\" <sip:c,d@h>;x=y",
+                                       "<sip:e@h>,\r\n <sip:f@h>"};
     static const char *const token[] = {"path", "gruu , outbound", "a,b,c", "timer"};
     static const char *const text[] = {"a, b", "Sat, 13 Nov 2010 23:29:00 GMT", "x\r\n y"};
     switch (id) {
@@ -332,14 +370,15 @@ static size_t random_message(char *text, size_t cap)
         static const char *const colons[] = {":", ": ", " : ", "\t:\r\n "};
         if (pick(4) == 0)
             n += (size_t)snprintf(text + n, cap - n, "X-%u: keep %u\r\n", i, pick(1000));
-        n += (size_t)snprintf(text + n, cap - n, "%.*s%s%s\r\n", STR_FMT(sip_hdr_text(id)), colons[pick(4)],
-                              random_value(id));
+        n += (size_t)snprintf(text + n, cap - n, "%.*s%s%s\r\n", STR_FMT(sip_hdr_text(id)),
+                              colons[pick(4)], random_value(id));
     }
     n += (size_t)snprintf(text + n, cap - n, "%s\r\nbody", pick(2) ? "Content-Length: 4\r\n" : "");
     return n;
 }
 
-/* One edit; *touched gets the bit of its kind. Values are indexed only where they exist and are untouched as yet. */
+/* One edit; *touched gets the bit of its kind. Values are indexed only where they exist and are
+ * untouched as yet. */
 static void random_edit(struct sip_edit *e, const struct sip_msg *m, unsigned *touched)
 {
     unsigned k = pick(N_KINDS);
@@ -427,7 +466,8 @@ static void test_random(void **state)
             fail_msg("round %u: %d", round, err);
         struct parsed q = parse(buf_str(out));
         if (q.err || q.msg->defect.sip_status)
-            fail_msg("round %u: %s\n%.*s", round, q.err ? q.why.detail : q.msg->defect.detail, STR_FMT(buf_str(out)));
+            fail_msg("round %u: %s\n%.*s", round, q.err ? q.why.detail : q.msg->defect.detail,
+                     STR_FMT(buf_str(out)));
         check_agrees(e, q.msg);
         check_kept(p.msg, q.msg, touched);
         buf_unref(out);
@@ -466,8 +506,9 @@ static void test_limits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_untouched), cmocka_unit_test(test_each),     cmocka_unit_test(test_values),
-        cmocka_unit_test(test_body),      cmocka_unit_test(test_injection), cmocka_unit_test(test_received),
+        cmocka_unit_test(test_untouched), cmocka_unit_test(test_each),
+        cmocka_unit_test(test_values),    cmocka_unit_test(test_body),
+        cmocka_unit_test(test_injection), cmocka_unit_test(test_received),
         cmocka_unit_test(test_random),    cmocka_unit_test(test_limits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -30,8 +30,14 @@ static void test_classes(void **state)
     check_class(LEX_USER, UNRESERVED "&=+$,;?/", "user");
     check_class(LEX_PASSWORD, UNRESERVED "&=+$,", "password");
     check_class(LEX_PARAM, UNRESERVED "[]/:&+$", "paramchar");
-    check_class(LEX_HEADERS, UNRESERVED "[]/?:+$" "=&", "headers");
-    check_class(LEX_URIC, UNRESERVED ";/?:@&=+$," "[]", "uric");
+    check_class(LEX_HEADERS,
+                UNRESERVED "[]/?:+$"
+                           "=&",
+                "headers");
+    check_class(LEX_URIC,
+                UNRESERVED ";/?:@&=+$,"
+                           "[]",
+                "uric");
     check_class(LEX_SCHEME, ALPHA DIGIT "+-.", "scheme");
     check_class(LEX_HOST, ALPHA DIGIT "-.", "host");
 }
@@ -74,8 +80,9 @@ static void test_clean(void **state)
     assert_true(lex_value_is_clean(STR("\"\\\x07\"")));
     assert_true(lex_value_is_clean(str_make("\"\\\0\"", 4)));
     static const struct str bad[] = {
-        {"a\r\nVia: x", 9}, {"a\nb", 3}, {"a\rb", 3}, {"a\r\n", 3}, {"a\r", 2},   {"\r\n", 2},
-        {"a\0b", 3},        {"\x01", 1}, {"\\\n", 2}, {"\\\r", 2},  {"a\n b", 4}, {"a\r\n \r\nb", 7},
+        {"a\r\nVia: x", 9}, {"a\nb", 3}, {"a\rb", 3},  {"a\r\n", 3},
+        {"a\r", 2},         {"\r\n", 2}, {"a\0b", 3},  {"\x01", 1},
+        {"\\\n", 2},        {"\\\r", 2}, {"a\n b", 4}, {"a\r\n \r\nb", 7},
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         assert_false(lex_value_is_clean(bad[i]));
@@ -110,8 +117,9 @@ static void test_cursor(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_classes), cmocka_unit_test(test_param_classes), cmocka_unit_test(test_find_control),
-        cmocka_unit_test(test_clean),   cmocka_unit_test(test_cursor),
+        cmocka_unit_test(test_classes),      cmocka_unit_test(test_param_classes),
+        cmocka_unit_test(test_find_control), cmocka_unit_test(test_clean),
+        cmocka_unit_test(test_cursor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

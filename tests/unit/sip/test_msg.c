@@ -1,5 +1,5 @@
-/* sip/msg: what is a defect, what is dropped, what is found (RFC 3261 7, 8.1.1, 18.3, 20, 25.1). The messages of RFC 4475 and 5118 are
- * in test_torture.c. */
+/* sip/msg: what is a defect, what is dropped, what is found (RFC 3261 7, 8.1.1, 18.3, 20, 25.1).
+ * The messages of RFC 4475 and 5118 are in test_torture.c. */
 #include "msg_help.h"
 
 #define LINE "INVITE sip:b@h SIP/2.0\r\n"
@@ -18,7 +18,8 @@ static int judge_n(struct str text, const char *code)
     int got = p.err ? -1 : p.msg->defect.sip_status;
     const struct reason *why = p.err ? &p.why : &p.msg->defect;
     if (code && (why->code == NULL || strcmp(why->code, code) != 0))
-        fail_msg("%.60s: %s (%s), expected %s", text.p, why->code ? why->code : "-", why->detail, code);
+        fail_msg("%.60s: %s (%s), expected %s", text.p, why->code ? why->code : "-", why->detail,
+                 code);
     parsed_done(&p);
     return got;
 }
@@ -51,11 +52,13 @@ static void test_good(void **state)
     assert_true(sip_msg_has(m, SIP_H_CONTENT_LENGTH));
     assert_false(sip_msg_has(m, SIP_H_CONTACT));
     for (unsigned i = 0; i < m->n_hdrs; i++) {
-        assert_int_equal(m->hdrs[i].line_end, i + 1 < m->n_hdrs ? m->hdrs[i + 1].line_start : m->head.n - 2);
+        assert_int_equal(m->hdrs[i].line_end,
+                         i + 1 < m->n_hdrs ? m->hdrs[i + 1].line_start : m->head.n - 2);
     }
     parsed_done(&p);
 
-    p = parse(STR("SIP/2.0 183 Session \xc3\xbc\r\n" VIA FROM "To: <sip:b@h>;tag=2\r\n" CALL_ID "CSeq: 7 PRACK\r\n\r\n"));
+    p = parse(STR("SIP/2.0 183 Session \xc3\xbc\r\n" VIA FROM "To: <sip:b@h>;tag=2\r\n" CALL_ID
+                  "CSeq: 7 PRACK\r\n\r\n"));
     m = p.msg;
     check_err(p.err, 0);
     assert_false(m->is_request);
@@ -73,29 +76,50 @@ static void test_start_line(void **state)
     (void)state;
     /* not ours to answer */
     static const char *const dropped[] = {
-        "", "\r\n", "INVITE sip:b@h SIP/2.0", "INVITE sip:b@h SIP/2.0\n" VIA REST "\r\n", "GET / HTTP/1.1\r\n" VIA REST "\r\n",
-        "INVITE sip:b@h\r\n" VIA REST "\r\n", "INVITE SIP/2.0\r\n" VIA REST "\r\n", " INVITE sip:b@h SIP/2.0\r\n" VIA REST "\r\n",
-        "INV ITE\r\n" VIA REST "\r\n", "IN(VITE sip:b@h SIP/2.0\r\n" VIA REST "\r\n", "INVITE sip:b@h SIP/2\r\n" VIA REST "\r\n",
-        "INVITE sip:b@h SIP/2.x\r\n" VIA REST "\r\n", "\x16\x03\x01\x02\x05", "INVITE sip:b\rc@h SIP/2.0\r\n" VIA REST "\r\n",
-        "SIP/2.0 99 x\r\n" VIA REST "\r\n", "SIP/2.0 700 x\r\n" VIA REST "\r\n", "SIP/2.0 20 x\r\n" VIA REST "\r\n",
-        "SIP/2.0 2000 x\r\n" VIA REST "\r\n", "SIP/2.0 +20 x\r\n" VIA REST "\r\n", "SIP/2.0  200 x\r\n" VIA REST "\r\n",
-        "SIP/3.0 200 x\r\n" VIA REST "\r\n", "SIP/2.0\r\n" VIA REST "\r\n", "SIP/2.0 abc x\r\n" VIA REST "\r\n",
+        "",
+        "\r\n",
+        "INVITE sip:b@h SIP/2.0",
+        "INVITE sip:b@h SIP/2.0\n" VIA REST "\r\n",
+        "GET / HTTP/1.1\r\n" VIA REST "\r\n",
+        "INVITE sip:b@h\r\n" VIA REST "\r\n",
+        "INVITE SIP/2.0\r\n" VIA REST "\r\n",
+        " INVITE sip:b@h SIP/2.0\r\n" VIA REST "\r\n",
+        "INV ITE\r\n" VIA REST "\r\n",
+        "IN(VITE sip:b@h SIP/2.0\r\n" VIA REST "\r\n",
+        "INVITE sip:b@h SIP/2\r\n" VIA REST "\r\n",
+        "INVITE sip:b@h SIP/2.x\r\n" VIA REST "\r\n",
+        "\x16\x03\x01\x02\x05",
+        "INVITE sip:b\rc@h SIP/2.0\r\n" VIA REST "\r\n",
+        "SIP/2.0 99 x\r\n" VIA REST "\r\n",
+        "SIP/2.0 700 x\r\n" VIA REST "\r\n",
+        "SIP/2.0 20 x\r\n" VIA REST "\r\n",
+        "SIP/2.0 2000 x\r\n" VIA REST "\r\n",
+        "SIP/2.0 +20 x\r\n" VIA REST "\r\n",
+        "SIP/2.0  200 x\r\n" VIA REST "\r\n",
+        "SIP/3.0 200 x\r\n" VIA REST "\r\n",
+        "SIP/2.0\r\n" VIA REST "\r\n",
+        "SIP/2.0 abc x\r\n" VIA REST "\r\n",
     };
     for (size_t i = 0; i < ARRAY_LEN(dropped); i++) {
         if (judge(dropped[i], NULL) != -1)
             fail_msg("%zu: %.40s", i, dropped[i]);
     }
-    assert_int_equal(judge("INVITE sip:b@h sip/2.0\r\n" VIA REST "\r\n", NULL), 0); /* 7.1: the name has no case */
+    assert_int_equal(judge("INVITE sip:b@h sip/2.0\r\n" VIA REST "\r\n", NULL),
+                     0); /* 7.1: the name has no case */
     assert_int_equal(judge("SIP/2.0 200\r\n" VIA REST "\r\n", NULL), 0);
     assert_int_equal(judge("INVITE sip:b@h SIP/2.1\r\n" VIA REST "\r\n", "msg-version"), 505);
     assert_int_equal(judge("INVITE sip:b@h SIP/02.0\r\n" VIA REST "\r\n", "msg-version"), 505);
-    assert_int_equal(judge("INVITE sip:b@h SIP/99999999999999999999.0\r\n" VIA REST "\r\n", "msg-version"), 505);
+    assert_int_equal(
+        judge("INVITE sip:b@h SIP/99999999999999999999.0\r\n" VIA REST "\r\n", "msg-version"), 505);
     assert_int_equal(judge("INVITE sip:b@h;x y SIP/2.0\r\n" VIA REST "\r\n", "msg-uri"), 400);
     assert_int_equal(judge("INVITE  SIP/2.0\r\n" VIA REST "\r\n", "msg-uri"), 400);
-    assert_int_equal(judge("INVITE sip:b@h SIP/2.0 \r\n" VIA REST "\r\n", "msg-startline-space"), 400);
+    assert_int_equal(judge("INVITE sip:b@h SIP/2.0 \r\n" VIA REST "\r\n", "msg-startline-space"),
+                     400);
     assert_int_equal(judge("INVITE b@h SIP/2.0\r\n" VIA REST "\r\n", "msg-uri"), 400);
-    assert_int_equal(judge("INVITE nosuch:b SIP/2.0\r\n" VIA REST "\r\n", NULL), 0); /* 416 is the router's */
-    assert_int_equal(judge("INVITE sip:b@h?a=b SIP/2.0\r\n" VIA REST "\r\n", "msg-uri-headers"), 400);
+    assert_int_equal(judge("INVITE nosuch:b SIP/2.0\r\n" VIA REST "\r\n", NULL),
+                     0); /* 416 is the router's */
+    assert_int_equal(judge("INVITE sip:b@h?a=b SIP/2.0\r\n" VIA REST "\r\n", "msg-uri-headers"),
+                     400);
     static char text[8192];
     memset(text, 'a', sizeof(text));
     snprintf(text, sizeof(text), "INVITE sip:%*s SIP/2.0\r\n" VIA REST "\r\n", 5000, "a@h");
@@ -115,7 +139,8 @@ static void test_lines(void **state)
     assert_int_equal(judge(OK ": y\r\n\r\n", "msg-header"), 400);
     assert_int_equal(judge(OK "X y: z\r\n\r\n", "msg-header"), 400);
     assert_int_equal(judge(OK "X\r\n : z\r\n\r\n", "msg-header"), 400);
-    assert_int_equal(judge(LINE " X: y\r\n" VIA REST "\r\n", "msg-header"), 400); /* a start line does not fold */
+    assert_int_equal(judge(LINE " X: y\r\n" VIA REST "\r\n", "msg-header"),
+                     400); /* a start line does not fold */
     assert_int_equal(judge(OK "X(: y\r\n\r\n", "msg-header"), 400);
     assert_int_equal(judge(OK "X\t :\r\n\r\n", NULL), 0);
     /* CRLF ends a line and nothing else does: no header hides behind a bare CR or LF */
@@ -127,12 +152,14 @@ static void test_lines(void **state)
     assert_int_equal(judge_n(STR(OK "X: y\0\r\n\r\n"), "msg-control"), 400);
     assert_int_equal(judge_n(STR(OK "X: \"\\\0\"\r\n\r\n"), NULL), 0);
 
-    struct parsed p = parse(STR(OK "XA :\r\n  b\r\n\tc \r\n \r\nXD:e\r\nXF:\r\nXG: x\nXH: y\r\n\r\n"));
+    struct parsed p =
+        parse(STR(OK "XA :\r\n  b\r\n\tc \r\n \r\nXD:e\r\nXF:\r\nXG: x\nXH: y\r\n\r\n"));
     check_err(p.err, 0);
     check_str(sip_msg_hdr_named(p.msg, STR("xa"), 0)->value, "b\r\n\tc");
     check_str(sip_msg_hdr_named(p.msg, STR("xd"), 0)->value, "e");
     check_str(sip_msg_hdr_named(p.msg, STR("xf"), 0)->value, "");
-    check_str(sip_msg_hdr_named(p.msg, STR("xg"), 0)->value, "x"); /* cut at the control: safe to send back */
+    check_str(sip_msg_hdr_named(p.msg, STR("xg"), 0)->value,
+              "x"); /* cut at the control: safe to send back */
     assert_null(sip_msg_hdr_named(p.msg, STR("xh"), 0));
     assert_null(sip_msg_hdr_named(p.msg, STR("xa"), 1));
     parsed_done(&p);
@@ -203,10 +230,21 @@ static void test_content_length(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "Content-Length: 4", "Content-Length: -1", "Content-Length: +3", "Content-Length: 3 3", "Content-Length: 3, 3",
-        "Content-Length: 0x3", "Content-Length: ", "Content-Length: three", "Content-Length: 3\r\nContent-Length: 3",
-        "Content-Length: 3\r\nl: 2", "Content-Length: 18446744073709551619", "Content-Length: 4294967299",
-        "Content-Length: 99999999999999999999999999999", "Content-Length: 3.0", "Content-Length: 3;x",
+        "Content-Length: 4",
+        "Content-Length: -1",
+        "Content-Length: +3",
+        "Content-Length: 3 3",
+        "Content-Length: 3, 3",
+        "Content-Length: 0x3",
+        "Content-Length: ",
+        "Content-Length: three",
+        "Content-Length: 3\r\nContent-Length: 3",
+        "Content-Length: 3\r\nl: 2",
+        "Content-Length: 18446744073709551619",
+        "Content-Length: 4294967299",
+        "Content-Length: 99999999999999999999999999999",
+        "Content-Length: 3.0",
+        "Content-Length: 3;x",
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         char text[1024];
@@ -281,8 +319,9 @@ static void test_lookup(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_good),           cmocka_unit_test(test_start_line), cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_fields),         cmocka_unit_test(test_content_length), cmocka_unit_test(test_limits),
+        cmocka_unit_test(test_good),           cmocka_unit_test(test_start_line),
+        cmocka_unit_test(test_lines),          cmocka_unit_test(test_fields),
+        cmocka_unit_test(test_content_length), cmocka_unit_test(test_limits),
         cmocka_unit_test(test_lookup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -8,7 +8,8 @@ static const char *data_folder;
 
 static void whole_way(struct str bytes)
 {
-    struct arena *a = arena_new(256, LIMIT_MSG_ARENA_BYTES); /* small: so that it has to grow often */
+    struct arena *a =
+        arena_new(256, LIMIT_MSG_ARENA_BYTES); /* small: so that it has to grow often */
     struct sip_msg *m = NULL;
     struct reason why;
     struct buf *out = NULL;
@@ -55,7 +56,8 @@ static void whole_way(struct str bytes)
 static void test_oom(void **state)
 {
     (void)state;
-    static const char *const files[] = {"wsinv.dat", "longreq.dat", "mpart01.dat", "badinv01.dat", "noreason.dat"};
+    static const char *const files[] = {"wsinv.dat", "longreq.dat", "mpart01.dat", "badinv01.dat",
+                                        "noreason.dat"};
     for (size_t i = 0; i < ARRAY_LEN(files); i++) {
         char name[64];
         snprintf(name, sizeof(name), "rfc4475/%s", files[i]);

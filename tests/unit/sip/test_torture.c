@@ -1,6 +1,8 @@
-/* The 49 messages of RFC 4475 and the 12 of RFC 5118's ten cases, from the archives in their appendices, and the treatment those
- * RFCs ask for. (The archive of RFC 5118 has bare line feeds and lengths that fit neither form: its files were given CRLF, the
- * empty line behind the header, and the Content-Length of their bodies.) Where they leave a choice, ours is the strict one, except that the comment says otherwise. */
+/* The 49 messages of RFC 4475 and the 12 of RFC 5118's ten cases, from the archives in their
+ * appendices, and the treatment those RFCs ask for. (The archive of RFC 5118 has bare line feeds
+ * and lengths that fit neither form: its files were given CRLF, the empty line behind the header,
+ * and the Content-Length of their bodies.) Where they leave a choice, ours is the strict one,
+ * except that the comment says otherwise. */
 #include "msg_help.h"
 
 #include "sip/edit.h"
@@ -101,8 +103,11 @@ static void run_table(const char *sub, const struct torture *table, size_t n)
         struct parsed p = load(sub, table[i].file);
         int got = p.err ? DROP : p.msg->defect.sip_status;
         if (got != table[i].expected) {
-            fail_msg("%s (%s %s): %d, expected %d: %s %s", table[i].file, sub, table[i].section, got,
-                     table[i].expected, p.err ? p.why.code : p.msg->defect.code ? p.msg->defect.code : "-",
+            fail_msg("%s (%s %s): %d, expected %d: %s %s", table[i].file, sub, table[i].section,
+                     got, table[i].expected,
+                     p.err                ? p.why.code
+                     : p.msg->defect.code ? p.msg->defect.code
+                                          : "-",
                      p.err ? p.why.detail : p.msg->defect.detail);
         }
         if (got > 0) { /* what deserves an answer can be given it, and the answer is well formed */
@@ -110,7 +115,8 @@ static void run_table(const char *sub, const struct torture *table, size_t n)
             struct buf *out = NULL;
             check_err(sip_response_build(p.msg, &r, &out), 0);
             struct parsed q = parse(buf_str(out));
-            bool copies_defect = q.err != 0; /* a malformed Via, From, To or CSeq goes back as it came (8.2.6.2) */
+            bool copies_defect =
+                q.err != 0; /* a malformed Via, From, To or CSeq goes back as it came (8.2.6.2) */
             if (!copies_defect)
                 assert_int_equal(q.msg->status, got);
             parsed_done(&q);
@@ -279,7 +285,8 @@ static void test_bodies(void **state) /* 3.1.1.8, 3.1.1.11 */
     (void)state;
     struct parsed p = load("rfc4475", "dblreq.dat");
     assert_int_equal(p.msg->body.n, 0);
-    assert_ptr_equal(p.msg->bytes.p + p.msg->bytes.n, p.msg->head.p + p.msg->head.n); /* the INVITE does not go on */
+    assert_ptr_equal(p.msg->bytes.p + p.msg->bytes.n,
+                     p.msg->head.p + p.msg->head.n); /* the INVITE does not go on */
     parsed_done(&p);
 
     p = load("rfc4475", "mpart01.dat");
@@ -410,9 +417,11 @@ int main(int argc, char **argv)
 {
     data_folder = argc > 1 ? argv[1] : ".";
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_rfc4475), cmocka_unit_test(test_rfc5118),  cmocka_unit_test(test_wsinv),
-        cmocka_unit_test(test_intmeth), cmocka_unit_test(test_escapes),  cmocka_unit_test(test_bodies),
-        cmocka_unit_test(test_contacts), cmocka_unit_test(test_others), cmocka_unit_test(test_ipv6),
+        cmocka_unit_test(test_rfc4475),  cmocka_unit_test(test_rfc5118),
+        cmocka_unit_test(test_wsinv),    cmocka_unit_test(test_intmeth),
+        cmocka_unit_test(test_escapes),  cmocka_unit_test(test_bodies),
+        cmocka_unit_test(test_contacts), cmocka_unit_test(test_others),
+        cmocka_unit_test(test_ipv6),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

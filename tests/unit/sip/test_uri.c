@@ -49,7 +49,8 @@ static void test_examples(void **state)
 static void test_parts(void **state)
 {
     (void)state;
-    struct sip_uri u = ok("SIP:a@[2001:db8::1]:5070;lr;maddr=239.255.255.1;ob;gr=urn:uuid:f81d4fae;transport=WSS;x");
+    struct sip_uri u = ok(
+        "SIP:a@[2001:db8::1]:5070;lr;maddr=239.255.255.1;ob;gr=urn:uuid:f81d4fae;transport=WSS;x");
     assert_int_equal(u.scheme, SIP_SCHEME_SIP);
     assert_true(u.host_is_v6 && u.lr && u.ob && u.has_gr);
     check_str(u.host, "2001:db8::1");
@@ -84,15 +85,73 @@ static void test_malformed(void **state)
 {
     (void)state;
     static const char *const bad[] = {
-        "", "sip", "sip:", ":a@b", "1sip:a@b", "sip:@h", "sip::pw@h", "sip:a@", "sip:a@b@c", "sip:a b@h", "sip:a@h h",
-        "sip:a@h:", "sip:a@h:0", "sip:a@h:65536", "sip:a@h:99999999999999999999", "sip:a@h:5060x", "sip:a@-h",
-        "sip:a@h-", "sip:a@h..x", "sip:a@.h", "sip:a@1.2.3", "sip:a@1.2.3.256", "sip:a@h_x", "sip:a@[::1", "sip:a@[]",
-        "sip:a@[1:2]", "sip:a@[::1]x", "sip:2001:db8::10", "sip:a@h;", "sip:a@h;;lr", "sip:a@h;lr;", "sip:a@h;=x",
-        "sip:a@h;x=", "sip:a@h;lr;lr", "sip:a@h;x=1;%58=2", "tel:+49;ext=1;EXT=1", "sip:a@h;transport=udp;Transport=tcp", "sip:a@h;maddr=x;%6daddr=y",
-        "sip:a@h;transport", "sip:a@h?", "sip:a@h?x", "sip:a@h?x=1&", "sip:a@h?=1", "sip:a@h?x=1&&y=2", "sip:a@h?x=1=2",
-        "sip:%4@h", "sip:%zz@h", "sip:a%@h", "sip:a@h;x=%1", "sip:a@h?x=%1", "sip:<a>@h", "sip:\"a\"@h", "sip:a@h\r\n",
-        "<sip:a@h>", "tel:", "tel:+", "tel:+49x", "tel:+-.", "tel:abcg", "tel:+49;", "tel:+49 30", "urn:", "x:", "x:a b",
-        "x:<", "sip:\xc3\xbc@h", "sip:a@\xc3\xbc",
+        "",
+        "sip",
+        "sip:",
+        ":a@b",
+        "1sip:a@b",
+        "sip:@h",
+        "sip::pw@h",
+        "sip:a@",
+        "sip:a@b@c",
+        "sip:a b@h",
+        "sip:a@h h",
+        "sip:a@h:",
+        "sip:a@h:0",
+        "sip:a@h:65536",
+        "sip:a@h:99999999999999999999",
+        "sip:a@h:5060x",
+        "sip:a@-h",
+        "sip:a@h-",
+        "sip:a@h..x",
+        "sip:a@.h",
+        "sip:a@1.2.3",
+        "sip:a@1.2.3.256",
+        "sip:a@h_x",
+        "sip:a@[::1",
+        "sip:a@[]",
+        "sip:a@[1:2]",
+        "sip:a@[::1]x",
+        "sip:2001:db8::10",
+        "sip:a@h;",
+        "sip:a@h;;lr",
+        "sip:a@h;lr;",
+        "sip:a@h;=x",
+        "sip:a@h;x=",
+        "sip:a@h;lr;lr",
+        "sip:a@h;x=1;%58=2",
+        "tel:+49;ext=1;EXT=1",
+        "sip:a@h;transport=udp;Transport=tcp",
+        "sip:a@h;maddr=x;%6daddr=y",
+        "sip:a@h;transport",
+        "sip:a@h?",
+        "sip:a@h?x",
+        "sip:a@h?x=1&",
+        "sip:a@h?=1",
+        "sip:a@h?x=1&&y=2",
+        "sip:a@h?x=1=2",
+        "sip:%4@h",
+        "sip:%zz@h",
+        "sip:a%@h",
+        "sip:a@h;x=%1",
+        "sip:a@h?x=%1",
+        "sip:<a>@h",
+        "sip:\"a\"@h",
+        "sip:a@h\r\n",
+        "<sip:a@h>",
+        "tel:",
+        "tel:+",
+        "tel:+49x",
+        "tel:+-.",
+        "tel:abcg",
+        "tel:+49;",
+        "tel:+49 30",
+        "urn:",
+        "x:",
+        "x:a b",
+        "x:<",
+        "sip:\xc3\xbc@h",
+        "sip:a@\xc3\xbc",
     };
     for (size_t i = 0; i < ARRAY_LEN(bad); i++) {
         struct sip_uri u;
@@ -253,7 +312,8 @@ static void test_number(void **state)
         {"tel:7042;phone-context=example.com", NULL},
         {"tel:+1a", NULL},
         {"sip:+1-212-555-1212:1234@gateway.com;user=phone", "+12125551212"},
-        {"sip:+1-212-555-1212@gateway.com", NULL}, /* separators only where the user is said to be a number */
+        {"sip:+1-212-555-1212@gateway.com",
+         NULL}, /* separators only where the user is said to be a number */
         {"sip:+12125551212@gateway.com", "+12125551212"},
         {"sip:%2B49%330@h;user=phone", "+4930"},
         {"sip:+4930;npdi@h;user=phone", "+4930"},
@@ -304,14 +364,61 @@ static void test_host(void **state)
 {
     (void)state;
     static const char *const good[] = {
-        "a", "a.b", "example.com.", "x1-y.z", "1.2.3.a", "0.0.0.0", "255.255.255.255", "::", "::1", "1::", "1:2:3:4:5:6:7:8",
-        "1:2:3:4:5:6:1.2.3.4", "::1.2.3.4", "::ffff:192.0.2.2", "2001:db8:::192.0.2.1", "1:2:3:4:5:6:7::", "::2:3:4:5:6:7:8",
-        "1::8", "abcd:EF01::", "a.b.c.d.e.f",
+        "a",
+        "a.b",
+        "example.com.",
+        "x1-y.z",
+        "1.2.3.a",
+        "0.0.0.0",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "1::",
+        "1:2:3:4:5:6:7:8",
+        "1:2:3:4:5:6:1.2.3.4",
+        "::1.2.3.4",
+        "::ffff:192.0.2.2",
+        "2001:db8:::192.0.2.1",
+        "1:2:3:4:5:6:7::",
+        "::2:3:4:5:6:7:8",
+        "1::8",
+        "abcd:EF01::",
+        "a.b.c.d.e.f",
     };
     static const char *const bad[] = {
-        "", ".", "a..b", "-a", "a-", "a-.b", "a.-b", "1", "a.1", "1.2.3", "1.2.3.4.5", "256.1.1.1", "1.2.3.0004", ":", ":::",
-        "1:2", "1:2:3:4:5:6:7:8:9", "1::2::3", "::12345", "::g", "1:", ":1", "1:2:3:4:5:6:7:1.2.3.4", "::1.2.3", "a b", "a_b",
-        "1::2:3:4:5:6:7:8", "fe80::1%eth0", "[::1]", "a:b", "2001:db8:::1", "1.2.3.4.", "::1.2.3.4:5",
+        "",
+        ".",
+        "a..b",
+        "-a",
+        "a-",
+        "a-.b",
+        "a.-b",
+        "1",
+        "a.1",
+        "1.2.3",
+        "1.2.3.4.5",
+        "256.1.1.1",
+        "1.2.3.0004",
+        ":",
+        ":::",
+        "1:2",
+        "1:2:3:4:5:6:7:8:9",
+        "1::2::3",
+        "::12345",
+        "::g",
+        "1:",
+        ":1",
+        "1:2:3:4:5:6:7:1.2.3.4",
+        "::1.2.3",
+        "a b",
+        "a_b",
+        "1::2:3:4:5:6:7:8",
+        "fe80::1%eth0",
+        "[::1]",
+        "a:b",
+        "2001:db8:::1",
+        "1.2.3.4.",
+        "::1.2.3.4:5",
     };
     for (size_t i = 0; i < ARRAY_LEN(good); i++) {
         if (!sip_host_is_valid(str_z(good[i])))
@@ -331,16 +438,19 @@ static void test_host(void **state)
     assert_true(sip_host_is_valid(str_make(label, 255)));
     assert_false(sip_host_is_valid(str_make(label, 256)));
     uint8_t b[16], c[16];
-    assert_true(sip_ipv6_parse(STR("1::1.2.3.4"), b) && sip_ipv6_parse(STR("1:0:0:0:0:0:102:304"), c));
+    assert_true(sip_ipv6_parse(STR("1::1.2.3.4"), b) &&
+                sip_ipv6_parse(STR("1:0:0:0:0:0:102:304"), c));
     assert_memory_equal(b, c, 16);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_examples),    cmocka_unit_test(test_parts), cmocka_unit_test(test_malformed),
-        cmocka_unit_test(test_equal),       cmocka_unit_test(test_equal_rules), cmocka_unit_test(test_aor),
-        cmocka_unit_test(test_number),      cmocka_unit_test(test_unescape), cmocka_unit_test(test_host),
+        cmocka_unit_test(test_examples),    cmocka_unit_test(test_parts),
+        cmocka_unit_test(test_malformed),   cmocka_unit_test(test_equal),
+        cmocka_unit_test(test_equal_rules), cmocka_unit_test(test_aor),
+        cmocka_unit_test(test_number),      cmocka_unit_test(test_unescape),
+        cmocka_unit_test(test_host),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
