@@ -155,6 +155,13 @@ struct config_row {
     const char *sentence;
 };
 const struct config_row *config_rows(size_t *ret_n);
+/* What is in force, option by option; secrets are not shown. The texts live during the call. */
+struct config_value {
+    const struct config_row *row;
+    struct str title; /* of the section; empty if it has none */
+    struct str value;
+};
+void config_each_value(const struct config *c, void (*fn)(void *arg, const struct config_value *v), void *arg);
 void config_write_sample(void (*line)(void *arg, struct str line), void *arg);
 void config_write_man(void (*line)(void *arg, struct str line), void *arg); /* roff of sallyport.conf(5) */
 

@@ -137,13 +137,14 @@ static int listeners_make(const struct config *cfg, struct net_listener **ret, s
     return 0;
 }
 
-/* One line per certificate: what is in force until when, with a warning when that is soon (TR/100 9). */
-static void listeners_log(const struct config *cfg, const struct net_listener *ls)
+/* One line per certificate: what is in force until when, with a warning when that is soon (TR/100 9). Also kept for status. */
+static void listeners_log(struct edge *e, const struct config *cfg, const struct net_listener *ls)
 {
     time_t now = time(NULL);
     size_t i;
 
-    for (i = 0; i < cfg->n_listens; i++) {
+    memset(e->certs, 0, sizeof e->certs);
+    for (i = 0; i < cfg->n_listens && i < ARRAY_LEN(e->certs); i++) {
         char until[32] = "";
         int64_t not_after;
         struct str file;
@@ -153,6 +154,8 @@ static void listeners_log(const struct config *cfg, const struct net_listener *l
         if (!ls[i].tls)
             continue;
         pki_tls_server_expiry(ls[i].tls, &not_after, &file);
+        e->certs[i].not_after = not_after;
+        snprintf(e->certs[i].file, sizeof e->certs[i].file, "%.*s", STR_FMT(file));
         t = (time_t)not_after;
         if (gmtime_r(&t, &tm))
             strftime(until, sizeof until, "%Y-%m-%dT%H:%M:%SZ", &tm);
@@ -251,7 +254,7 @@ int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
     };
     if ((err = net_group_start(&ga, &e->group, why)) != 0)
         goto out;
-    listeners_log(cfg, ls);
+    listeners_log(e, cfg, ls);
     allow_log(cfg);
     *ret = e;
 out:
@@ -282,7 +285,7 @@ int edge_reload(struct edge *e, struct config *cfg, struct reason *why)
         config_unref(e->cfg);
         e->cfg = config_ref(cfg);
         log_threshold = cfg->log_level;
-        listeners_log(cfg, ls);
+        listeners_log(e, cfg, ls);
         allow_log(cfg);
     }
     listeners_free(ls, cfg->n_listens);

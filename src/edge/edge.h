@@ -23,11 +23,13 @@ MUST_USE int edge_reload(struct edge *e, struct config *cfg, struct reason *why)
 /* New requests get 503 with Retry-After, what is under way is finished for at most grace_ms, then everything is closed. */
 void edge_stop(struct edge *e, unsigned grace_ms);
 
-/* For the command line and monitoring; any thread, bounded waiting (workers are asked by message). JSON is appended to a malloc'd
- * text that the caller frees; NULL on no memory. `what`: "summary", "registrations", "flows", "calls", "counters", "config", or
- * "call ID". */
+/* For the command line and monitoring. Main thread; waits for workers, which are asked by message, a second at most. A malloc'd text
+ * that the caller frees; NULL on no memory. `what`: "summary", "counters", "config", "call ID", or one of "registrations", "flows",
+ * "calls" with a text behind it that rows must have. {"error": "..."} if it is none of these. */
 char *edge_status_json(struct edge *e, struct str what);
 /* Prometheus text format, malloc'd. */
 char *edge_metrics_text(struct edge *e);
+/* Logs a warning for each certificate that ends within the configured time. Main thread, now and then. */
+void edge_certificates_warn(struct edge *e);
 
 #endif

@@ -26,6 +26,12 @@ struct edge_keys {
     uint64_t hash[2];  /* base/str.h's hash key */
 };
 
+/* The certificate of a listener, for status and warnings (main thread). */
+struct edge_cert {
+    int64_t not_after; /* seconds since 1970 */
+    char file[256];    /* the one that ends first; empty: no certificate */
+};
+
 struct edge {
     struct config *cfg; /* main thread's reference; workers hold their own */
     struct location *loc;
@@ -35,6 +41,7 @@ struct edge {
     unsigned n_workers;
     struct edge_worker *workers[EDGE_WORKERS_MAX];
     struct edge_tap *tap; /* HEP mirror (tap.c); NULL: none */
+    struct edge_cert certs[EDGE_LISTENERS_MAX]; /* by listener of cfg */
     uint64_t started_s;
     bool draining; /* atomic */
 };

@@ -90,6 +90,23 @@ void conn_path(const struct conn *c, struct path *ret)
                          .local = c->local, .remote = c->remote};
 }
 
+void net_each_flow(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *info), void *arg)
+{
+    struct worker *w = CONTAINER_OF(n, struct worker, net);
+    uint64_t now = worker_now_ms(w);
+    for (uint32_t i = 0; i < w->n_slots; i++) {
+        const struct conn *c = w->slots[i].conn;
+        if (!c)
+            continue;
+        struct net_flow_info info = {.hop = c->hop, .user = c->user, .is_open = c->state == CONN_OPEN};
+        conn_path(c, &info.path);
+        info.age_ms = now > c->since_ms ? now - c->since_ms : 0;
+        info.idle_ms = now > c->rx_ms ? now - c->rx_ms : 0;
+        if (!fn(arg, &info))
+            return;
+    }
+}
+
 /* --- reuse --- */
 
 /* transport, family, port, address, and for outgoing TLS the name that the certificate was checked for; then what kind. */

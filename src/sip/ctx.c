@@ -65,10 +65,14 @@ static void ctx_set_state(struct sip_ctx *tx, enum ctx_state next)
     if (was == next)
         return;
     tx->head.state = (uint8_t)next;
-    if (ctx_is_waiting(was) && !ctx_is_waiting(next))
+    if (ctx_is_waiting(was) && !ctx_is_waiting(next)) {
         tx_unlink(&tx->head.link);
-    if (next == CTX_CALLING)
+        tx->l->st.ctx_open--;
+    }
+    if (next == CTX_CALLING) {
         txl_ctx_wait(tx);
+        tx->l->st.ctx_open++;
+    }
     if (next == CTX_TERMINATED)
         wheel_cancel(tx->l->wheel, &tx->timer);
 }

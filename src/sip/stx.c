@@ -53,6 +53,8 @@ static void stx_set_state(struct sip_stx *tx, enum stx_state next)
     if (tx->head.state == next)
         return;
     tx_unlink(&tx->head.link);
+    if (tx->head.state <= STX_PROCEEDING && next > STX_PROCEEDING)
+        tx->l->st.stx_open--;
     tx->head.state = (uint8_t)next;
     if (next == STX_COMPLETED && tx->head.method == SIP_INVITE)
         txl_stx_wait(tx);
@@ -320,6 +322,7 @@ static int stx_make(struct sip_txl *l, struct sip_msg *m, const struct rx *rx, c
     }
     *live = (struct stx_live){.m = m, .buf = buf_ref(rx->buf)};
     tx->live = live;
+    l->st.stx_open++;
     txl_table_add(tx);
     *ret = tx;
     return 0;

@@ -16,10 +16,12 @@ static void test_invite_schedule(void **state)
 
     (void)state;
     assert_int_equal(play_start(p, SIP_INVITE), 0);
+    assert_int_equal(play_stats(p).ctx_open, 1);
     play_until(p, 100000);
     check_log(p, "0 send INVITE\n500 send INVITE\n1500 send INVITE\n3500 send INVITE\n7500 send INVITE\n"
                  "15500 send INVITE\n31500 send INVITE\n32000 end timeout\n32000 gone\n");
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     assert_int_equal(play_stats(p).retransmits_out, 6);
     assert_int_equal(play_stats(p).timeouts, 1);
     play_free(p);
@@ -93,6 +95,7 @@ static void test_invite_accepted(void **state)
     play_until(p, 200000);
     check_log(p, "92000 gone\n");
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     play_free(p);
 }
 
@@ -230,6 +233,7 @@ static void test_cancel_before_provisional(void **state)
     play_until(p, 32600);
     check_log(p, "32600 end timeout\n32600 gone\n");
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     play_free(p);
 }
 
@@ -251,11 +255,13 @@ static void test_cancel_after_provisional(void **state)
     assert_int_equal(play_response(p, 487, "INVITE"), 0);
     check_log(p, "0 send INVITE\n0 response 180\n0 send CANCEL\n0 send ACK\n0 response 487\n");
     assert_int_equal(play_stats(p).ctx_now, 2);
+    assert_int_equal(play_stats(p).ctx_open, 1); /* the CANCEL */
     play_until(p, 31999);
     play_clear(p);
     play_until(p, 32000); /* timer D of the one, timer F of the other */
     check_log(p, "32000 gone\n");
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     assert_int_equal(play_response_branch(p, 200, "CANCEL", branch), 0);
     check_log(p, "32000 stray 200\n");
     play_free(p);
@@ -318,6 +324,7 @@ static void test_cancel_race(void **state)
     play_until(p, 96000);
     check_log(p, "64000 send INVITE\n64000 send ACK\n64000 response 500\n96000 gone\n");
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     play_free(p);
 }
 
@@ -335,6 +342,7 @@ static void test_cancel_cannot_send(void **state)
     play_until(p, 100000);
     check_log(p, "0 send INVITE\n0 response 180\n0 cannot send CANCEL\n0 stray 200\n32000 end timeout\n32000 gone\n");
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     /* Before the start, and for other methods. */
     assert_int_equal(play_start(p, SIP_BYE), 0);
     assert_int_equal(play_response(p, 100, "BYE"), 0);
@@ -375,6 +383,7 @@ static void test_send_error(void **state)
     play_until(p, 100000);
     check_log(p, "0 cannot send INVITE\n0 cannot send OPTIONS\n");
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     p->send_err = 0;
     assert_int_equal(play_start(p, SIP_INVITE), 0);
     assert_int_equal(play_start(p, SIP_OPTIONS), 0);
@@ -383,6 +392,7 @@ static void test_send_error(void **state)
     check_log(p, "100000 send INVITE\n100000 send OPTIONS\n100500 cannot send INVITE\n100500 end transport\n100500 gone\n"
                  "100500 cannot send OPTIONS\n100500 end transport\n100500 gone\n");
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     play_free(p);
 }
 
@@ -457,6 +467,7 @@ static void test_failure_in_callback(void **state)
     play_clear(p);
     sip_txl_path_failed(p->l, &to);
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     play_free(p);
 }
 
@@ -470,6 +481,7 @@ static void test_detach(void **state)
     assert_non_null(tx);
     sip_ctx_detach(tx); /* never started: given back */
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     assert_null(sip_ctx_new(p->l, SIP_ACK, NULL));
     assert_int_equal(play_start(p, SIP_INVITE), 0);
     sip_ctx_detach(p->ctx);
@@ -480,6 +492,7 @@ static void test_detach(void **state)
     play_until(p, 180000); /* timer C */
     check_log(p, "");
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     assert_int_equal(play_start(p, SIP_INVITE), 0);
     assert_int_equal(play_response(p, 180, "INVITE"), 0);
     sip_ctx_detach(p->ctx);
@@ -488,6 +501,7 @@ static void test_detach(void **state)
     play_until(p, 220000);
     check_log(p, "");
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     play_free(p);
 }
 
@@ -522,6 +536,7 @@ static void test_end_in_response(void **state)
     assert_int_equal(play_response(p, 183, "OPTIONS"), 0);
     check_log(p, "1 send OPTIONS\n1 response 183\n1 end transport\n1 gone\n");
     assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).ctx_open, 0);
     play_free(p);
 }
 

@@ -37,6 +37,7 @@ static void test_invite_trying(void **state)
     play_until(p, 500000);
     check_log(p, "200 send 100 INVITE\n200 send 180 INVITE\n200 send 180 INVITE\n200 send 183 INVITE\n200 send 183 INVITE\n");
     assert_false(sip_stx_is_final(p->stx));
+    assert_int_equal(play_stats(p).stx_open, 1);
     assert_non_null(sip_stx_msg(p->stx));
     /* Answered in time: no 100; asked again before: one at once. */
     assert_int_equal(play_request(p, (struct play_req){.branch = "z9hG4bKb"}), 0);
@@ -58,6 +59,7 @@ static void test_invite_accepted(void **state)
     sip_stx_set_upper(p->stx, (char[]){"call"});
     assert_int_equal(play_respond(p->stx, 200), 0);
     assert_true(sip_stx_is_final(p->stx));
+    assert_int_equal(play_stats(p).stx_open, 0);
     assert_null(sip_stx_msg(p->stx));
     assert_null(sip_stx_rx(p->stx)->buf);
     assert_int_equal(play_request(p, invite), 0);
@@ -73,6 +75,7 @@ static void test_invite_accepted(void **state)
     play_until(p, 32000);
     check_log(p, "32000 over\n");
     assert_int_equal(play_stats(p).stx_now, 0);
+    assert_int_equal(play_stats(p).stx_open, 0);
     assert_int_equal(play_request(p, ack), 0); /* of nothing any more */
     check_log(p, "32000 ACK up\n");
     play_free(p);
@@ -94,6 +97,7 @@ static void test_invite_refused_no_ack(void **state)
                  "23500 send 486 INVITE\n27500 send 486 INVITE\n31500 send 486 INVITE\n32000 failed timeout\n"
                  "32000 over call\n");
     assert_int_equal(play_stats(p).stx_now, 0);
+    assert_int_equal(play_stats(p).stx_open, 0);
     assert_int_equal(play_stats(p).timeouts, 1);
     play_free(p);
 }
@@ -198,6 +202,7 @@ static void test_other_reliable(void **state)
     play_until(p, 32002);
     check_log(p, "32001 over\n");
     assert_int_equal(play_stats(p).stx_now, 0);
+    assert_int_equal(play_stats(p).stx_open, 0);
     play_free(p);
 }
 
@@ -217,6 +222,7 @@ static void test_other_over(void **state)
     play_until(p, 37000);
     check_log(p, "");
     assert_int_equal(play_stats(p).stx_now, 0);
+    assert_int_equal(play_stats(p).stx_open, 0);
     play_free(p);
 }
 
@@ -234,12 +240,14 @@ static void test_drop(void **state)
     play_until(p, 32000);
     check_log(p, "0 request OPTIONS\n");
     assert_int_equal(play_stats(p).stx_now, 0);
+    assert_int_equal(play_stats(p).stx_open, 0);
     assert_int_equal(play_request(p, invite), 0);
     sip_stx_drop(p->stx);
     assert_int_equal(play_request(p, invite), 0);
     play_until(p, 64000);
     check_log(p, "32000 request INVITE\n");
     assert_int_equal(play_stats(p).stx_now, 0);
+    assert_int_equal(play_stats(p).stx_open, 0);
     /* After the final response: only the news end. */
     assert_int_equal(play_request(p, invite), 0);
     assert_int_equal(play_respond(p->stx, 486), 0);
@@ -248,6 +256,7 @@ static void test_drop(void **state)
     check_log(p, "64000 request INVITE\n64000 send 486 INVITE\n64500 send 486 INVITE\n");
     play_until(p, 100000);
     assert_int_equal(play_stats(p).stx_now, 0);
+    assert_int_equal(play_stats(p).stx_open, 0);
     assert_null(strstr(p->log, "over"));
     assert_null(strstr(p->log, "failed"));
     play_free(p);
@@ -328,6 +337,7 @@ static void test_cancel(void **state)
     check_log(p, "5000 send 481 CANCEL\n5000 request CANCEL\n");
     play_until(p, 100000);
     assert_int_equal(play_stats(p).stx_now, 0);
+    assert_int_equal(play_stats(p).stx_open, 0);
     play_free(p);
 }
 
@@ -659,6 +669,7 @@ static void test_answer_inside(void **state)
     assert_int_equal(play_request(p, ack), 0);
     play_until(p, 50000);
     assert_int_equal(play_stats(p).stx_now, 0);
+    assert_int_equal(play_stats(p).stx_open, 0);
     play_free(p);
 }
 
@@ -685,6 +696,7 @@ static void test_drop_inside(void **state)
     play_until(p, 50000);
     check_log(p, "0 request INVITE\n0 request OPTIONS\n0 request INFO\n0 send 200 CANCEL\n0 request CANCEL of an INVITE\n");
     assert_int_equal(play_stats(p).stx_now, 0);
+    assert_int_equal(play_stats(p).stx_open, 0);
     play_free(p);
 }
 
