@@ -295,6 +295,8 @@ static void test_received(void **state)
         /* what the sender claims of itself is replaced */
         {"SIP/2.0/UDP 192.0.2.1;received=6.6.6.6;branch=x ; rport = 9 ;y", "192.0.2.1",
          "SIP/2.0/UDP 192.0.2.1;branch=x ;rport=1042 ;y;received=192.0.2.1"},
+        {"SIP/2.0/UDP 192.0.2.1;received=6.6.6.6;branch=x", "192.0.2.1",
+         "SIP/2.0/UDP 192.0.2.1;branch=x;received=192.0.2.1"},
         {"SIP/2.0/UDP [2001:db8::1];branch=x", "2001:db8:0::1",
          "SIP/2.0/UDP [2001:db8::1];branch=x"},
         {"SIP/2.0/UDP [2001:db8::1];branch=x", "2001:db8::2",
