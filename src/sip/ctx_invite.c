@@ -34,10 +34,8 @@ static void invite_again(struct sip_ctx *tx, const struct ctx_in *in)
 
 static void invite_provisional(struct sip_ctx *tx, const struct ctx_in *in)
 {
-    if (!(tx->head.flags & CTX_F_CANCELLED)) { /* timers A and B are over; what ends it now is the user's timer C */
-        tx->end_ms = TX_NEVER;
-        ctx_arm(tx, TX_NEVER);
-    }
+    tx->end_ms = TX_NEVER; /* timers A and B are over; what ends it now is the user's timer C */
+    ctx_arm(tx, TX_NEVER);
     ctx_up(tx, in);
     if (tx->head.state != CTX_PROCEEDING)
         return;
@@ -95,7 +93,7 @@ static void invite_up(struct sip_ctx *tx, const struct ctx_in *in)
 }
 
 static const struct ctx_act act_again = {"send INVITE, double timer A", invite_again};
-static const struct ctx_act act_provisional = {"response up, CANCEL if it waits", invite_provisional};
+static const struct ctx_act act_provisional = {"response up, no timer, CANCEL if it waits", invite_provisional};
 static const struct ctx_act act_accepted = {"response up, timer M", invite_accepted};
 static const struct ctx_act act_refused = {"send ACK, response up, timer D", invite_refused};
 static const struct ctx_act act_ack_again = {"send ACK", invite_ack_again};
@@ -118,7 +116,7 @@ const struct ctx_cell ctx_invite_table[CTX_STATE_N][CTX_EVENT_N] = {
         [CTX_E_CANCEL] = {&act_cancel_later, CTX_CALLING},
     },
     [CTX_PROCEEDING] = {
-        [CTX_E_1XX] = {&act_provisional, CTX_PROCEEDING},
+        [CTX_E_1XX] = {&act_up, CTX_PROCEEDING},
         [CTX_E_2XX] = {&act_accepted, CTX_ACCEPTED},
         [CTX_E_FINAL] = {&act_refused, CTX_COMPLETED},
         [CTX_E_END] = {&ctx_act_timeout, CTX_TERMINATED},

@@ -229,8 +229,7 @@ static int stx_end(struct sip_stx *tx, const struct stx_in *in)
         tx->head.flags |= STX_F_DETACHED;
         l->user.on_stx_end(l->user.arg, tx, tx->upper);
     }
-    stx_give_back(tx);
-    stx_keep(tx, NULL);
+    stx_keep(tx, NULL); /* the request went with the final response */
     buf_unref(tx->dest);
     txl_table_remove(tx);
     txl_stx_put(tx);

@@ -505,6 +505,82 @@ static void test_detach(void **state)
     play_free(p);
 }
 
+/* Ringing has no end of its own; a detached transaction's is timer C, once. */
+static void test_ringing(void **state)
+{
+    struct play *p = play_new();
+
+    (void)state;
+    assert_int_equal(play_start(p, SIP_INVITE), 0);
+    assert_int_equal(play_response(p, 180, "INVITE"), 0);
+    play_until(p, 100000000);
+    assert_int_equal(play_response(p, 180, "INVITE"), 0);
+    check_log(p, "0 send INVITE\n0 response 180\n100000000 response 180\n");
+    sip_ctx_detach(p->ctx);
+    play_for(p, 1000);
+    assert_int_equal(play_response(p, 180, "INVITE"), 0);
+    play_for(p, 178999);
+    assert_int_equal(play_stats(p).ctx_now, 1);
+    play_for(p, 1);
+    assert_int_equal(play_stats(p).ctx_now, 0);
+    /* Detached while calling, or after CANCEL: the nearer end counts. */
+    assert_int_equal(play_start(p, SIP_INVITE), 0);
+    sip_ctx_detach(p->ctx);
+    play_for(p, 32000);
+    assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_start(p, SIP_INVITE), 0);
+    assert_int_equal(play_response(p, 180, "INVITE"), 0);
+    sip_ctx_cancel(p->ctx, STR_NULL);
+    sip_ctx_detach(p->ctx);
+    play_for(p, 32000);
+    assert_int_equal(play_stats(p).ctx_now, 0);
+    play_free(p);
+}
+
+/* Buffers go back when they are not needed any more. */
+static void test_given_back(void **state)
+{
+    struct play *p = play_new();
+    struct buf *b;
+
+    (void)state;
+    assert_int_equal(play_start(p, SIP_INVITE), 0);
+    b = p->sent; /* one reference ours, one the transaction's */
+    assert_int_equal(b->refs, 2);
+    assert_int_equal(play_response(p, 180, "INVITE"), 0);
+    assert_int_equal(b->refs, 2);
+    assert_int_equal(play_response(p, 200, "INVITE"), 0);
+    assert_int_equal(b->refs, 1);
+    assert_int_equal(play_start(p, SIP_INVITE), 0);
+    b = buf_ref(p->sent);
+    assert_int_equal(play_response(p, 486, "INVITE"), 0); /* now the ACK is kept and sent last */
+    assert_int_equal(b->refs, 1);
+    assert_int_equal(p->sent->refs, 2);
+    buf_unref(b);
+    assert_int_equal(play_start(p, SIP_BYE), 0);
+    assert_int_equal(p->sent->refs, 2);
+    assert_int_equal(play_response(p, 200, "BYE"), 0);
+    assert_int_equal(p->sent->refs, 1);
+    assert_int_equal(play_start_to(p, SIP_BYE, tcp_path()), 0);
+    assert_int_equal(p->sent->refs, 1); /* never sent again */
+    play_free(p);
+}
+
+static void test_not_started(void **state)
+{
+    struct play *p = play_new();
+    struct sip_ctx_user u = {p, play_on_response, play_on_end, play_on_gone};
+    struct sip_ctx *tx = sip_ctx_new(p->l, SIP_INVITE, &u);
+
+    (void)state;
+    assert_int_equal(play_response_branch(p, 200, "INVITE", sip_ctx_via_branch(tx)), 0);
+    check_log(p, "0 stray 200\n");
+    sip_ctx_detach(tx);
+    play_until(p, 1);
+    check_log(p, "");
+    play_free(p);
+}
+
 static void detach_in_response(struct play *p, struct sip_ctx *tx, struct sip_msg *m)
 {
     struct path to = *sip_ctx_path(tx);
@@ -682,6 +758,9 @@ int main(void)
         cmocka_unit_test(test_path_failed),
         cmocka_unit_test(test_failure_in_callback),
         cmocka_unit_test(test_detach),
+        cmocka_unit_test(test_ringing),
+        cmocka_unit_test(test_given_back),
+        cmocka_unit_test(test_not_started),
         cmocka_unit_test(test_end_in_response),
         cmocka_unit_test(test_branches),
         cmocka_unit_test(test_loop_hash),

@@ -368,6 +368,65 @@ static void test_cancel_no_effect(void **state)
     play_free(p);
 }
 
+/* On streams the connection is the hop, and a new one from the same host. */
+static void test_cancel_hops(void **state)
+{
+    static const struct {
+        const char *remote;
+        flow_id flow;
+        enum transport t;
+        bool same;
+    } v[] = {
+        {"192.0.2.1:33000", 0x100000001, TRANSPORT_TCP, true},  {"192.0.2.1:33001", 0x100000002, TRANSPORT_TCP, true},
+        {"192.0.2.5:33000", 0x100000001, TRANSPORT_TCP, true},  {"192.0.2.5:33000", 0x100000002, TRANSPORT_TCP, false},
+        {"192.0.2.1:33000", 0x100000001, TRANSPORT_TLS, false},
+    };
+    size_t i;
+
+    (void)state;
+    for (i = 0; i < ARRAY_LEN(v); i++) {
+        struct play *p = play_new();
+        struct path from = play_path(v[i].t, v[i].remote, v[i].flow);
+
+        assert_int_equal(play_request(p, (struct play_req){.from = tcp_path()}), 0);
+        assert_int_equal(play_request(p, (struct play_req){.method = "CANCEL", .from = &from}), 0);
+        assert_int_equal(p->invite != NULL, v[i].same);
+        assert_true(play_sent_has(p, v[i].same ? "SIP/2.0 200 " : "SIP/2.0 481 "));
+        play_free(p);
+    }
+}
+
+/* The response is kept only where it may have to be sent again. */
+static void test_given_back(void **state)
+{
+    struct play *p = play_new();
+
+    (void)state;
+    assert_int_equal(play_request(p, invite), 0);
+    assert_int_equal(play_respond(p->stx, 180), 0);
+    assert_int_equal(p->sent->refs, 2);
+    assert_int_equal(play_respond(p->stx, 200), 0);
+    assert_int_equal(p->sent->refs, 1);
+    assert_int_equal(play_request(p, (struct play_req){.branch = "z9hG4bKb"}), 0);
+    assert_int_equal(play_respond(p->stx, 486), 0);
+    assert_int_equal(p->sent->refs, 2);
+    assert_int_equal(play_request(p, (struct play_req){.method = "ACK", .branch = "z9hG4bKb"}), 0);
+    assert_int_equal(p->sent->refs, 1);
+    assert_int_equal(play_request(p, (struct play_req){.branch = "z9hG4bKc"}), 0);
+    assert_int_equal(play_respond(p->stx, 180), 0);
+    sip_stx_drop(p->stx);
+    assert_int_equal(p->sent->refs, 1);
+    assert_int_equal(play_request(p, options), 0);
+    assert_int_equal(play_respond(p->stx, 200), 0);
+    assert_int_equal(p->sent->refs, 2);
+    assert_int_equal(play_request(p, (struct play_req){.method = "BYE", .from = tcp_path()}), 0);
+    assert_int_equal(play_respond(p->stx, 100), 0);
+    assert_int_equal(p->sent->refs, 2);
+    assert_int_equal(play_respond(p->stx, 200), 0);
+    assert_int_equal(p->sent->refs, 1);
+    play_free(p);
+}
+
 static void test_cancel_after_final(void **state)
 {
     struct play *p = play_new();
@@ -457,6 +516,8 @@ static void test_old_clients(void **state)
         assert_int_equal(play_request(p, (struct play_req){.branch = b, .method = "CANCEL"}), 0);
         check_log(p, "0 send 200 CANCEL\n0 request CANCEL of an INVITE\n");
         assert_ptr_equal(p->invite, tx);
+        assert_int_equal(play_request(p, (struct play_req){.branch = b, .method = "CANCEL", .to_tag = "y"}), 0);
+        check_log(p, "0 send 481 CANCEL\n0 request CANCEL\n");
         assert_int_equal(play_respond(tx, 487), 0);
         /* The ACK: To tag of the response (play_respond gives ;tag=t). */
         assert_int_equal(play_request(p, (struct play_req){.branch = b, .method = "ACK"}), 0);
@@ -760,6 +821,8 @@ int main(void)
         cmocka_unit_test(test_reply),
         cmocka_unit_test(test_cancel),
         cmocka_unit_test(test_cancel_no_effect),
+        cmocka_unit_test(test_cancel_hops),
+        cmocka_unit_test(test_given_back),
         cmocka_unit_test(test_cancel_after_final),
         cmocka_unit_test(test_matching),
         cmocka_unit_test(test_matching_long),

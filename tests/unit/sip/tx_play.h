@@ -29,6 +29,7 @@ struct play {
     void (*in_request)(struct play *p, struct sip_stx *tx, struct sip_msg *m);
     void (*in_response)(struct play *p, struct sip_ctx *tx, struct sip_msg *m);
     void (*in_end)(struct play *p, struct sip_ctx *tx);
+    void (*in_stx_end)(struct play *p, struct sip_stx *tx);
     void (*in_send)(struct play *p);
 };
 
@@ -144,6 +145,8 @@ static inline void play_on_stx_end(void *arg, struct sip_stx *tx, void *upper)
     if (tx == p->stx)
         p->stx = NULL;
     play_say(p, "over%s%s", upper ? " " : "", upper ? (char *)upper : "");
+    if (p->in_stx_end)
+        p->in_stx_end(p, tx);
 }
 
 static inline void play_on_stx_failed(void *arg, struct sip_stx *tx, void *upper, enum sip_tx_end why)
