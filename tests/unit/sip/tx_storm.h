@@ -365,6 +365,7 @@ static inline void storm_run(uint8_t (*next)(void *arg), void *arg, size_t steps
     struct sip_txl_user user = {s, storm_send, storm_on_request, storm_on_ack, storm_on_stray, storm_on_stx_end,
                                 storm_on_stx_failed};
     struct sip_txl_stats st;
+    unsigned how;
     size_t i;
 
     STORM_CHECK(s);
@@ -373,11 +374,12 @@ static inline void storm_run(uint8_t (*next)(void *arg), void *arg, size_t steps
     rand_fixed_init(&s->rand, 7);
     s->w = wheel_new(1000);
     s->l = s->w ? sip_txl_new(&user, s->w, &s->rand, 0, STORM_MAX - 20) : NULL;
-    if (s->l && storm_byte(s) & 1)
+    how = storm_byte(s);
+    if (s->l && how & 1)
         sip_txl_allow_maddr(s->l, true);
     for (i = 0; s->l && i < steps; i++)
         storm_step(s);
-    if (s->l && storm_byte(s) & 1) { /* else it is torn down in the middle */
+    if (s->l && how & 2) { /* else it is torn down in the middle */
         s->is_ending = true;
         for (i = 0; i < STORM_MAX; i++) {
             if (s->stx[i].tx && !sip_stx_is_final(s->stx[i].tx))
