@@ -1,6 +1,8 @@
 /* Client transactions (RFC 3261 17.1, 9.1; RFC 6026 7.2): schedules to the millisecond, timers, ACK, CANCEL, transport. */
 #include "tx_play.h"
 
+#include "base/fault.h"
+
 static const struct path *tcp_path(void)
 {
     static struct path p;
@@ -444,6 +446,63 @@ static void test_path_failed(void **state)
     play_free(p);
 }
 
+/* Few buckets, many addresses: only the right one fails. */
+static void test_path_failed_exact(void **state)
+{
+    struct play *p = play_new_n(1);
+    struct path to;
+    char text[32];
+    unsigned port;
+
+    (void)state;
+    assert_int_equal(play_start(p, SIP_OPTIONS), 0);
+    play_clear(p);
+    for (port = 5061; port < 5261; port++) {
+        snprintf(text, sizeof text, "192.0.2.2:%u", port);
+        to = play_path(TRANSPORT_UDP, text, 0);
+        sip_txl_path_failed(p->l, &to);
+        to = play_path(TRANSPORT_TCP, "192.0.2.2:5060", 0);
+        sip_txl_path_failed(p->l, &to);
+        sip_txl_flow_failed(p->l, port);
+    }
+    check_log(p, "");
+    to = play_path(TRANSPORT_UDP, "192.0.2.2:5060", 99); /* the flow does not count here */
+    sip_txl_path_failed(p->l, &to);
+    check_log(p, "0 end transport\n0 gone\n");
+    play_free(p);
+}
+
+/* No memory for the ACK: it is sent when the response comes again. */
+static void test_ack_without_memory(void **state)
+{
+    struct play *p = play_new();
+    size_t n;
+
+    (void)state;
+    if (!fault_is_built())
+        skip();
+    for (n = 1; n < 20; n++) {
+        assert_int_equal(play_start(p, SIP_INVITE), 0);
+        play_clear(p);
+        fault_arm_rest(n);
+        (void)play_response(p, 486, "INVITE");
+        if (!fault_disarm())
+            break;
+        if (!strstr(p->log, "response 486")) { /* not even parsed */
+            sip_ctx_detach(p->ctx);
+            p->ctx = NULL;
+            continue;
+        }
+        play_clear(p);
+        assert_int_equal(play_response(p, 486, "INVITE"), 0);
+        check_log(p, "0 send ACK\n");
+        assert_int_equal(play_response(p, 486, "INVITE"), 0);
+        check_log(p, "0 send ACK\n");
+    }
+    assert_in_range(n, 4, 19);
+    play_free(p);
+}
+
 /* New transactions to the same place, and ends of others, inside the callbacks of a failure. */
 static void restart_in_end(struct play *p, struct sip_ctx *tx)
 {
@@ -756,6 +815,8 @@ int main(void)
         cmocka_unit_test(test_send_error),
         cmocka_unit_test(test_flow_failed),
         cmocka_unit_test(test_path_failed),
+        cmocka_unit_test(test_path_failed_exact),
+        cmocka_unit_test(test_ack_without_memory),
         cmocka_unit_test(test_failure_in_callback),
         cmocka_unit_test(test_detach),
         cmocka_unit_test(test_ringing),

@@ -400,13 +400,17 @@ static void test_cancel_hops(void **state)
 static void test_given_back(void **state)
 {
     struct play *p = play_new();
+    struct buf *ringing;
 
     (void)state;
     assert_int_equal(play_request(p, invite), 0);
     assert_int_equal(play_respond(p->stx, 180), 0);
-    assert_int_equal(p->sent->refs, 2);
+    ringing = buf_ref(p->sent);
+    assert_int_equal(ringing->refs, 3);
     assert_int_equal(play_respond(p->stx, 200), 0);
     assert_int_equal(p->sent->refs, 1);
+    assert_int_equal(ringing->refs, 1);
+    buf_unref(ringing);
     assert_int_equal(play_request(p, (struct play_req){.branch = "z9hG4bKb"}), 0);
     assert_int_equal(play_respond(p->stx, 486), 0);
     assert_int_equal(p->sent->refs, 2);
@@ -518,6 +522,9 @@ static void test_old_clients(void **state)
         assert_ptr_equal(p->invite, tx);
         assert_int_equal(play_request(p, (struct play_req){.branch = b, .method = "CANCEL", .to_tag = "y"}), 0);
         check_log(p, "0 send 481 CANCEL\n0 request CANCEL\n");
+        assert_int_equal(play_request(p, (struct play_req){.branch = b, .cseq = 3, .method = "INFO"}), 0);
+        assert_int_equal(play_request(p, (struct play_req){.branch = b, .cseq = 3, .method = "CANCEL"}), 0);
+        check_log(p, "0 request INFO\n0 send 200 CANCEL\n0 request CANCEL\n");
         assert_int_equal(play_respond(tx, 487), 0);
         /* The ACK: To tag of the response (play_respond gives ;tag=t). */
         assert_int_equal(play_request(p, (struct play_req){.branch = b, .method = "ACK"}), 0);
