@@ -78,6 +78,19 @@ static void check_listen(struct load *l, const cfg_t *sec, const struct config_l
         load_problem(l, line, "listen \"%s\" needs a certificate; add certificate and key to a domain", c->title.p);
     if (c->client_ca.n)
         (void)check_file(l, sec, "client-ca", c->client_ca);
+    else if (c->client_cert == PKI_CLIENT_CERT_REQUIRE)
+        load_problem(l, load_line(l, sec, "client-certificate"), "certificates are required but nothing says whose; add client-ca = \"FILE\"");
+}
+
+/* A peer that comes to us with a certificate needs a listener that knows its anchors. */
+static bool peers_can_come(const struct config *c)
+{
+    size_t i;
+
+    for (i = 0; i < c->n_listens; i++)
+        if (c->listens[i].client_ca.n && c->listens[i].client_cert != PKI_CLIENT_CERT_NONE)
+            return true;
+    return false;
 }
 
 static void check_domain(struct load *l, const cfg_t *sec, const struct config_domain *d)
@@ -110,6 +123,10 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
     if (p->ca.n)
         (void)check_file(l, sec, "ca", p->ca);
     check_identity(l, sec, STR_NULL, p->certificate, p->key);
+    if (p->certificate_names.n && !peers_can_come(l->c))
+        load_problem(l, load_line(l, sec, "certificate-names"),
+                     "no listen section has client-ca, so peer \"%s\" cannot prove itself when it connects; add client-ca = \"FILE\"",
+                     p->name.p);
     if (!p->allow_clear && p->next_hop.n && !str_starts_nocase(p->next_hop, STR("sips:"))) {
         struct str rest = p->next_hop, head;
         bool tls = false;

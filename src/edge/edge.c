@@ -84,7 +84,7 @@ static int listener_tls(const struct config *cfg, const struct config_listen *l,
     struct pki_tls_options o = {
         .identities = ids,
         .ca_pem = l->client_ca.n ? l->client_ca.p : NULL,
-        .client_cert = (enum pki_client_cert)l->client_cert,
+        .client_cert = l->client_ca.n ? (enum pki_client_cert)l->client_cert : PKI_CLIENT_CERT_NONE,
         .min_version = l->tls_min,
         .ciphers12 = l->ciphers,
     };
@@ -105,7 +105,7 @@ static void listeners_free(struct net_listener *ls, size_t n)
 {
     size_t i;
 
-    for (i = 0; i < n; i++)
+    for (i = 0; ls && i < n; i++)
         pki_tls_server_unref(ls[i].tls);
     mem_free(ls);
 }
@@ -225,7 +225,8 @@ void edge_done(struct edge *e)
 {
     edge_tap_free(e->tap);
     location_free(e->loc);
-    store_close(e->store);
+    if (e->store)
+        store_close(e->store);
     config_unref(e->cfg);
     secret_wipe(&e->keys, sizeof e->keys);
 }

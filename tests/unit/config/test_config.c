@@ -42,7 +42,7 @@ static void reads_what_is_written(void **state)
     (void)state;
     check_err(parse("state-dir = \"/tmp/x\"\nworkers = 2\nlog-level = debug\n"
                     "domain \"Example.COM\" { certificate = \"c\" key = \"k\" aliases = {\"a.example\", \"192.0.2.1\"} allow-md5 = yes }\n"
-                    "listen \"tls:[::1]:5061\" { tls-min = \"1.3\" client-certificate = require }\n"
+                    "listen \"tls:[::1]:5061\" { tls-min = \"1.3\" client-certificate = require client-ca = \"ca\" }\n"
                     "listen \"udp:127.0.0.1:5060\" { allow-clear = yes }\n"
                     "peer \"p\" { kind = gateway domains = {\"*\"} next-hop = \"sip:192.0.2.9;transport=tcp\"\n"
                     " allow-clear = yes allow-sources = {\"192.0.2.9\", \"198.51.100.0/24\"} }\n",
@@ -103,6 +103,8 @@ static void says_line_and_cure(void **state)
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nhep { allow-mirror = yes }\n", "the mirror has no collector");
     expect_problem("\ndomain \"x.y\" {\n  key = \"}\" # }\n", "2: what is opened here is never closed");
     expect_problem("state-dir = \"x\n", "never closed");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { client-certificate = require }\n", "2: certificates are required but nothing says whose");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} certificate-names = {\"p.x\"} }\n", "3: no listen section has client-ca");
 }
 
 static void reports_all_problems(void **state)
