@@ -43,6 +43,11 @@
 /* Registrar */
 #define LIMIT_CONTACTS_AOR 10u
 #define LIMIT_FLOWS_CONTACT 8u
+#define LIMIT_CONTACT_BYTES 1024u /* of a contact's URI; its parameters may have as many again */
+#define LIMIT_PATH_BYTES 2048u    /* all Path values of a registration */
+#define LIMIT_INSTANCE_BYTES 256u
+#define LIMIT_CALL_ID_BYTES 512u /* of a registration */
+#define LIMIT_USER_AGENT_BYTES 64u /* what is kept of it */
 #define LIMIT_EXPIRES_MIN_S 60u
 #define LIMIT_EXPIRES_MAX_S 7200u
 

@@ -1,0 +1,144 @@
+/* The user table of the location service: who may log in, with what (RFC 3261 22, RFC 8760).
+ * Any thread. */
+#include "base/mem.h"
+#include "base/secret.h"
+#include "edge/location_priv.h"
+
+static const enum digest_algo algos[STORE_HA1_N] = {DIGEST_MD5, DIGEST_SHA256, DIGEST_SHA512_256};
+static const uint8_t ha1_lens[STORE_HA1_N] = {16, 32, 32};
+
+static struct loc_user *user_new(const struct store_user *u)
+{
+    struct loc_user *user;
+
+    if (u->username.n > LOCATION_AOR_MAX || u->realm.n > LOCATION_AOR_MAX)
+        return NULL;
+    user = mem_zalloc(sizeof(*user) + u->username.n + u->realm.n);
+    if (!user)
+        return NULL;
+    for (size_t i = 0; i < STORE_HA1_N; i++) {
+        if (u->ha1_len[i] != ha1_lens[i])
+            continue;
+        user->ha1_len[i] = ha1_lens[i];
+        memcpy(user->ha1[i], u->ha1[i], ha1_lens[i]);
+    }
+    user->allow_md5 = u->allow_md5;
+    user->username_n = (uint16_t)u->username.n;
+    user->realm_n = (uint16_t)u->realm.n;
+    if (u->username.n)
+        memcpy(user->text, u->username.p, u->username.n);
+    if (u->realm.n)
+        memcpy(user->text + u->username.n, u->realm.p, u->realm.n);
+    return user;
+}
+
+void loc_user_free(struct loc_user *user)
+{
+    if (!user)
+        return;
+    secret_wipe(user, sizeof(*user));
+    mem_free(user);
+}
+
+static void user_copy(const struct loc_row *row, struct account *ret)
+{
+    const struct loc_user *user = row->user;
+
+    memcpy(ret->aor, row->node.key.p, row->node.key.n);
+    ret->aor[row->node.key.n] = 0;
+    memcpy(ret->username, user->text, user->username_n);
+    ret->username[user->username_n] = 0;
+    memcpy(ret->realm, user->text + user->username_n, user->realm_n);
+    ret->realm[user->realm_n] = 0;
+    for (size_t i = 0; i < STORE_HA1_N; i++) {
+        ret->ha1[i].algo = algos[i];
+        ret->ha1[i].n = user->ha1_len[i];
+        memcpy(ret->ha1[i].bytes, user->ha1[i], sizeof(user->ha1[i]));
+    }
+    ret->allow_md5 = user->allow_md5;
+}
+
+int account_find(struct location *l, struct str aor, struct account *ret)
+{
+    struct loc_stripe *s = loc_stripe_of(l, aor);
+    struct loc_row *row;
+    int err = ERR_NOTFOUND;
+
+    pthread_mutex_lock(&s->lock);
+    row = loc_row_find(s, aor);
+    if (row && row->user) {
+        user_copy(row, ret);
+        err = 0;
+    }
+    pthread_mutex_unlock(&s->lock);
+    return err;
+}
+
+void account_done(struct account *a)
+{
+    secret_wipe(a->ha1, sizeof(a->ha1));
+}
+
+bool account_exists(struct location *l, struct str aor)
+{
+    struct loc_stripe *s = loc_stripe_of(l, aor);
+    struct loc_row *row;
+    bool is_there;
+
+    pthread_mutex_lock(&s->lock);
+    row = loc_row_find(s, aor);
+    is_there = row && row->user;
+    pthread_mutex_unlock(&s->lock);
+    return is_there;
+}
+
+int account_put(struct location *l, const struct store_user *u)
+{
+    struct loc_stripe *s = loc_stripe_of(l, u->aor);
+    struct loc_user *user;
+    struct loc_row *row;
+    int err;
+
+    if (u->disabled) {
+        account_remove(l, u->aor);
+        return 0;
+    }
+    if (u->username.n > LOCATION_AOR_MAX || u->realm.n > LOCATION_AOR_MAX)
+        return ERR_LIMIT;
+    user = user_new(u);
+    if (!user)
+        return ERR_NOMEM;
+    pthread_mutex_lock(&s->lock);
+    err = loc_row_get(s, u->aor, &row);
+    if (err == 0) {
+        struct loc_user *old = row->user;
+
+        if (!old)
+            s->stats.users++;
+        row->user = user;
+        user = old;
+    }
+    pthread_mutex_unlock(&s->lock);
+    loc_user_free(user);
+    return err;
+}
+
+void account_remove(struct location *l, struct str aor)
+{
+    struct loc_stripe *s = loc_stripe_of(l, aor);
+    struct loc_user *user = NULL;
+    struct loc_row *row;
+
+    pthread_mutex_lock(&s->lock);
+    row = loc_row_find(s, aor);
+    if (row) {
+        user = row->user;
+        row->user = NULL;
+        if (user)
+            s->stats.users--;
+        loc_row_unbind_all(l, s, row);
+        loc_row_drop_if_empty(s, row);
+    }
+    pthread_mutex_unlock(&s->lock);
+    loc_user_free(user);
+}
