@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "net/locate.h"
 #include "pki/tls.h"
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -318,6 +319,10 @@ void conn_opened(struct conn *c)
     c->rx_ms = worker_now_ms(c->w);
     c->is_announced = true;
     conn_set_state(c, CONN_OPEN);
+    if (c->is_outgoing) {
+        const struct net_target target = {(enum transport)c->transport, c->remote};
+        locator_worked(c->w->locator, &target);
+    }
     if (c->out && list_is_empty(&c->dirty))
         list_append(&c->w->dirty, &c->dirty);
 }
@@ -541,6 +546,10 @@ void conn_close(struct conn *c, enum net_close_why why, const struct reason *rea
         c->reason = mem_alloc(sizeof(*c->reason));
         if (c->reason)
             *c->reason = *reason;
+    }
+    if (c->is_outgoing && c->state < CONN_OPEN && why != NET_CLOSE_LOCAL) {
+        const struct net_target target = {(enum transport)c->transport, c->remote};
+        locator_failed(c->w->locator, &target); /* RFC 3263 4.3: others first for a while */
     }
     bool was_open = c->state == CONN_OPEN || c->state == CONN_UPGRADE;
     /* Nothing can be flushed through a connection that is not there yet, or to one that does not read. */

@@ -114,6 +114,13 @@ static void write_out(struct conn *c)
         stream_write(c, w->wire, n);
 }
 
+/* Did the last call fail only because all input is used up? SSL_want tells what was wanted last, also after an error, and
+ * SSL_get_error looks at a queue in which others of this thread leave theirs: our BIO knows. */
+static bool is_hungry(const struct conn *c)
+{
+    return BIO_should_read(SSL_get_rbio(c->ssl));
+}
+
 /* --- facts --- */
 
 static bool is_forward_secret(const SSL *ssl)
@@ -212,7 +219,7 @@ void tls_step(struct conn *c)
     struct reason reason;
     ERR_clear_error(); /* what others left there would be taken for the cause of a failure */
     int err = SSL_do_handshake(c->ssl);
-    bool want = err != 1 && SSL_want_read(c->ssl);
+    bool want = err != 1 && is_hungry(c);
     if (err != 1 && !want)
         pki_tls_ssl_reason(c->ssl, &reason);
     bool has_output = c->w->wire_n > 0;
@@ -257,7 +264,7 @@ void tls_readable(struct conn *c, const char *p, size_t n)
             stream_feed(c, w->plain, got);
             continue;
         }
-        if (!SSL_want_read(c->ssl))
+        if (!is_hungry(c))
             read_failed(c);
         break;
     }

@@ -60,6 +60,8 @@ static void report_unreachable(struct worker *w)
 
 void worker_unreachable(struct worker *w, const struct path *path)
 {
+    const struct net_target target = {TRANSPORT_UDP, path->remote};
+    locator_failed(w->locator, &target);
     if (w->net.user.on_unreachable && w->n_unreachable < UNREACHABLE_MAX)
         w->unreachable[w->n_unreachable++] = *path;
 }
@@ -78,6 +80,16 @@ static void end_connections(struct worker *w)
         list_remove(&c->ending);
         conn_end(c);
     }
+}
+
+static void copy_dns_counts(struct worker *w)
+{
+    uint64_t asked, failed;
+    dns_counts(w->dns, &asked, &failed);
+    if (asked != w->stats.dns_queries)
+        STAT_ADD(w, dns_queries, asked - w->stats.dns_queries);
+    if (failed != w->stats.dns_failures)
+        STAT_ADD(w, dns_failures, failed - w->stats.dns_failures);
 }
 
 static void write_all(struct worker *w)
@@ -113,6 +125,7 @@ static void on_prepare(uv_prepare_t *prepare)
         (void)uv_idle_start(&w->idle, nothing);
     else
         (void)uv_idle_stop(&w->idle);
+    copy_dns_counts(w);
     set_timer(w);
     w->in_turn = false;
     if (w->is_done && w->n_conns == 0)
