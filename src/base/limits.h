@@ -15,6 +15,12 @@
 #define LIMIT_BODY_PARTS 16u     /* parts of one multipart body, nesting counted in */
 #define LIMIT_MULTIPART_DEPTH 4u /* nesting of multipart bodies */
 
+/* Session descriptions */
+#define LIMIT_SDP_BYTES LIMIT_MSG_BYTES
+#define LIMIT_SDP_LINES 2048u
+#define LIMIT_SDP_MEDIA 32u
+#define LIMIT_SDP_FORMATS 128u /* of one m= line; payload types have 7 bits */
+
 /* Streams */
 #define LIMIT_STREAM_RECV_BYTES 65536u     /* bytes of one incomplete message on a connection */
 #define LIMIT_STREAM_SEND_BYTES (1u << 20) /* bytes waiting to be written on one connection */
