@@ -16,7 +16,7 @@ static int failed(const char *path, struct reason *why)
 {
     int e = errno;
 
-    if (e == EAGAIN || e == EWOULDBLOCK) {
+    if (e == EAGAIN) {
         reason_set(why, "control-timeout", NULL, 0, "%s: no answer within %u seconds", path, CONSOLE_IDLE_MS / 1000);
         return ERR_TIMEOUT;
     }
