@@ -239,7 +239,11 @@ int console_start(const struct console_args *args, struct console **ret, struct 
         mem_free(c);
         return err;
     }
-    (void)str_copy_z(c->socket, sizeof c->socket, str_z(args->socket)); /* it fits: it is bound */
+    if ((err = str_copy_z(c->socket, sizeof c->socket, str_z(args->socket))) != 0) { /* cannot be: it is bound */
+        close(fd);
+        mem_free(c);
+        return err;
+    }
     (void)uv_pipe_init(args->loop, &c->listener, 0);
     c->n_handles = 1;
     c->is_listening = true;
