@@ -321,7 +321,7 @@ static void step_party(char **word, unsigned n)
             p->listener = (uint16_t)i;
             break;
         }
-    snprintf(d->local_uri, sizeof d->local_uri, "sip:%s@example.com", p->name);
+    snprintf(d->local_uri, sizeof d->local_uri, "sip:%s@example.com", word[1]);
     for (i = 4; i < n; i++) {
         if (strcmp(word[i], "waits") == 0)
             p->dialled = true;
@@ -482,7 +482,7 @@ static void step_auth(struct sim_party *p, char **word, unsigned n)
         fail("cannot build the request");
     snprintf(d->last_request, sizeof d->last_request, "%.*s", (int)out->n, out->p);
     if (req->method == SIP_INVITE) {
-        snprintf(d->invite, sizeof d->invite, "%s", d->last_request);
+        memcpy(d->invite, d->last_request, sizeof d->invite);
         d->invite_cseq = d->cseq;
     }
     buf_unref(out);
@@ -744,7 +744,7 @@ static void step_expect(struct sim_party *p, char **word, unsigned n)
                : !m->is_request || !str_eq(m->method_text, str_z(word[2])))
         fail("%s received \"%s\" (%.*s), expected %s", p->name, first_line(P.received[i]), STR_FMT(m->cseq_method_text), word[2]);
     if (m->is_request && m->method != SIP_ACK && m->method != SIP_CANCEL)
-        snprintf(P.received_request[i], sizeof P.received_request[i], "%s", P.received[i]);
+        memcpy(P.received_request[i], P.received[i], sizeof P.received_request[i]);
     learn(p, m);
     while (P.at < P.n_lines && P.lines[P.at][0] == ' ') {
         char *l = P.lines[P.at++];
