@@ -199,6 +199,24 @@ static unsigned worker_count(const struct config *cfg)
     return n > EDGE_WORKERS_MAX ? EDGE_WORKERS_MAX : (unsigned)n;
 }
 
+/* A phone that registered by UDP before a restart is reached through the listener it used, whatever its number is now. */
+static bool path_restore(void *arg, struct path *p)
+{
+    const struct config *cfg = arg;
+    size_t i;
+
+    for (i = 0; i < cfg->n_listens; i++) {
+        const struct config_listen *l = &cfg->listens[i];
+
+        if (l->transport == p->transport && addr_is_v6(&l->addr) == addr_is_v6(&p->local) &&
+            addr_port(&l->addr) == addr_port(&p->local) && (addr_is_any(&l->addr) || addr_eq_host(&l->addr, &p->local))) {
+            p->listener = (uint16_t)i;
+            return true;
+        }
+    }
+    return false;
+}
+
 /* What a file, a database and memory hold; shared by the real start and the scenario player. */
 int edge_init(struct edge *e, struct config *cfg, struct reason *why)
 {
@@ -217,7 +235,8 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
     str_hash_set_key(e->keys.hash[0], e->keys.hash[1]); /* tokens name principals by this hash: the same after a restart */
     if ((err = store_open(cfg->store_file.p, false, &e->store, why)) != 0)
         return err;
-    la = (struct location_args){.store = e->store, .gruu_key = e->keys.gruu};
+    la = (struct location_args){
+        .store = e->store, .gruu_key = e->keys.gruu, .path_restore = path_restore, .path_arg = cfg};
     return location_new(&la, &e->loc, why);
 }
 

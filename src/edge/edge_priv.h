@@ -113,6 +113,7 @@ struct edge_worker {
     struct edge_guard *guard;     /* guessers and overload (gate.c) */
     struct edge_calls *calls;     /* calls.c */
     struct list proxies;          /* proxy.c's contexts */
+    struct wheel_timer sweep;     /* worker 0: registrations that expired */
     struct edge_tls *tls;         /* client contexts, default and per peer (hop.c) */
     struct str sent_by[EDGE_LISTENERS_MAX]; /* per listener: "host[:port]" for Via and the like */
     char sent_by_text[EDGE_LISTENERS_MAX][ADDR_TEXT_MAX];

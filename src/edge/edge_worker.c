@@ -246,6 +246,16 @@ static int worker_sent_by(struct edge_worker *w)
     return 0;
 }
 
+#define LOCATION_SWEEP_MS 1000u
+
+static void on_sweep(struct wheel_timer *t)
+{
+    struct edge_worker *w = CONTAINER_OF(t, struct edge_worker, sweep);
+
+    location_sweep(w->edge->loc, net_wall_s(w->net));
+    wheel_start(w->net->wheel, &w->sweep, LOCATION_SWEEP_MS);
+}
+
 static const struct net_user worker_callbacks = {
     .on_message = on_message,
     .on_flow_closed = on_flow_closed,
@@ -270,6 +280,7 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
     if (!w)
         return ERR_NOMEM;
     list_init(&w->proxies);
+    wheel_timer_init(&w->sweep, on_sweep);
     w->edge = e;
     w->net = net;
     w->id = net->worker;
@@ -284,6 +295,8 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
     *ret_user = worker_callbacks;
     ret_user->arg = w;
     e->workers[w->id] = w;
+    if (w->id == 0)
+        wheel_start(net->wheel, &w->sweep, LOCATION_SWEEP_MS);
     return 0;
 fail:
     edge_worker_stop(w);
@@ -294,6 +307,7 @@ void edge_worker_stop(struct edge_worker *w)
 {
     if (!w)
         return;
+    wheel_cancel(w->net->wheel, &w->sweep);
     proxy_worker_stop(w);
     sip_txl_free(w->txl);
     hop_worker_stop(w);
