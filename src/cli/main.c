@@ -8,10 +8,22 @@
 #include <stdlib.h>
 
 static const struct cli_command commands[] = {
+    {"run", cli_run, "[-c FILE]", "Runs the edge until SIGTERM or SIGINT; logs to standard error.",
+     "It stays in the foreground: systemd (or a shell) is its parent, and is told when it is ready if it asks (NOTIFY_SOCKET).\n"
+     "SIGHUP reads the configuration and the certificates anew. Changed certificate files are noticed by themselves."},
     {"check", cli_check, "[-c FILE] [--sample | --man]",
      "Reads a configuration as the daemon would and says what is wrong with it.",
      "Each problem is one line with file, line, and what would be right. Certificates and keys are read too.\n"
      "--sample writes a configuration with every option and its default, --man the manual page of the format."},
+    {"status", cli_status, "[registrations|flows|calls|counters|config] [TEXT] [--json] [-c FILE]",
+     "Shows what a running edge does; only rows that have TEXT, if it is given.",
+     "Without a view: listeners and how long their certificates last, weakenings in force, numbers of users, connections, calls.\n"
+     "registrations: who is registered, from where, how. flows: open connections, whose they are, TLS version and suite.\n"
+     "calls: calls under way, and how the caller was authenticated. counters: everything that is counted. config: every option in force.\n"
+     "--json prints what the daemon says, one line, for scripts. Lists end at 10,000 rows and say how many there are."},
+    {"reload", cli_reload, "[-c FILE]", "Makes a running edge read its configuration anew, and says whether it did.",
+     "Does what SIGHUP does, but waits for the result: problems are printed, and the exit status is 0 only if the new\n"
+     "configuration is in force."},
     {"help", cli_help, "[COMMAND | --man]", "Says what the commands do; --man writes this manual page.", NULL},
     {"version", cli_version, "", "Prints the version.", NULL},
 };

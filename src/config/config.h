@@ -132,7 +132,10 @@ struct config {
 /* Reads and checks the file. On failure *ret is NULL and each problem has been given to `problem` as one line
  * "file:line: what is wrong; what would be right". Certificate and key files are checked to be readable, fitting and in force. */
 MUST_USE int config_load(const char *file, void (*problem)(void *arg, struct str line), void *arg, struct config **ret);
-/* The same from memory (tests, fuzzing); relative files are taken from the current folder and not opened. */
+/* For commands that look for a running daemon (control_socket, state_dir): what can be understood of the file, with nothing checked
+ * and no other file opened, since the daemon may run by an earlier, better state of it. ERR_IO: it cannot be read. */
+MUST_USE int config_load_places(const char *file, struct config **ret);
+/* As config_load, from memory (tests, fuzzing); relative files are taken from the current folder and not opened. */
 MUST_USE int config_parse(struct str text, void (*problem)(void *arg, struct str line), void *arg, struct config **ret);
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* any thread */

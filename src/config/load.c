@@ -612,6 +612,17 @@ static int load_run(struct load *l, cfg_t *cfg, const char *text)
     return l->n_problems ? ERR_INVALID : 0;
 }
 
+/* Whatever can be understood, checked or not. */
+static int load_run_anyhow(struct load *l, cfg_t *cfg, const char *text)
+{
+    current = l;
+    (void)cfg_parse_buf(cfg, text);
+    set_all_defaults(cfg);
+    fill_all(l, cfg);
+    current = NULL;
+    return l->no_memory ? ERR_NOMEM : 0;
+}
+
 /* The whole file, terminated; NULL with the problem said. */
 static char *read_file(struct load *l, const char *file)
 {
@@ -637,7 +648,7 @@ static char *read_file(struct load *l, const char *file)
     return text;
 }
 
-static int load_any(const char *file, const char *text, void (*problem)(void *, struct str), void *arg,
+static int load_any(const char *file, const char *text, bool anyhow, void (*problem)(void *, struct str), void *arg,
                     struct config **ret)
 {
     struct load *l = mem_zalloc(sizeof *l);
@@ -652,7 +663,7 @@ static int load_any(const char *file, const char *text, void (*problem)(void *, 
     l->problem = problem;
     l->problem_arg = arg;
     l->file = file ? file : "(text)";
-    l->files = !text;
+    l->files = !text && !anyhow;
     if (!file || !realpath(file, full))
         snprintf(full, sizeof full, "./x");
     slash = strrchr(full, '/');
@@ -673,7 +684,7 @@ static int load_any(const char *file, const char *text, void (*problem)(void *, 
             goto out;
         }
     }
-    err = load_run(l, cfg, text);
+    err = anyhow ? load_run_anyhow(l, cfg, text) : load_run(l, cfg, text);
     if (err == 0) {
         *ret = l->c;
         l->c = NULL;
@@ -689,7 +700,18 @@ out:
 
 int config_load(const char *file, void (*problem)(void *arg, struct str line), void *arg, struct config **ret)
 {
-    return load_any(file, NULL, problem, arg, ret);
+    return load_any(file, NULL, false, problem, arg, ret);
+}
+
+static void nobody_listens(void *arg, struct str line)
+{
+    (void)arg;
+    (void)line;
+}
+
+int config_load_places(const char *file, struct config **ret)
+{
+    return load_any(file, NULL, true, nobody_listens, NULL, ret);
 }
 
 int config_parse(struct str text, void (*problem)(void *arg, struct str line), void *arg, struct config **ret)
@@ -704,7 +726,7 @@ int config_parse(struct str text, void (*problem)(void *arg, struct str line), v
         return ERR_NOMEM;
     memcpy(z, text.p, text.n);
     z[text.n] = 0;
-    err = load_any(NULL, z, problem, arg, ret);
+    err = load_any(NULL, z, false, problem, arg, ret);
     mem_free(z);
     return err;
 }

@@ -38,7 +38,7 @@ const char *edge_how_text(unsigned how)
 {
     static const char *const texts[] = {
         [AUTH_NONE] = "not",         [AUTH_DIGEST] = "digest", [AUTH_FLOW] = "flow",
-        [AUTH_CERTIFICATE] = "certificate", [AUTH_SOURCE] = "source address",
+        [AUTH_CERTIFICATE] = "certificate", [AUTH_SOURCE] = "source",
     };
 
     return how < ARRAY_LEN(texts) ? texts[how] : "?";

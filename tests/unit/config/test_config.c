@@ -2,6 +2,7 @@
 #include "check.h"
 #include "config/config.h"
 #include <stdio.h>
+#include <stdlib.h>
 
 static char problems[8192];
 static unsigned n_problems;
@@ -160,12 +161,90 @@ static void documents_every_row(void **state)
     }
 }
 
+struct shown {
+    char text[32768];
+    size_t n;
+};
+
+static void show(void *arg, const struct config_value *v)
+{
+    struct shown *s = arg;
+
+    s->n += (size_t)snprintf(s->text + s->n, sizeof s->text - s->n, "%s|%.*s|%s=%.*s\n", v->row->section, STR_FMT(v->title),
+                             v->row->name, STR_FMT(v->value));
+}
+
+/* Each option of each section once, defaults too; and no secret. */
+static void shows_what_is_in_force(void **state)
+{
+    static const char *const lines[] = {
+        "||workers=0\n",
+        "||log-level=debug\n",
+        "||metrics=127.0.0.1:9100\n",
+        "||control=/tmp/x/control\n",
+        "listen|tls:[::1]:5061|tls-min=1.3\n",
+        "listen|tls:[::1]:5061|client-certificate=ask\n",
+        "listen|tls:[::1]:5061|idle-timeout=900\n",
+        "domain|example.com|aliases=a.example, 192.0.2.1\n",
+        "domain|example.com|allow-md5=yes\n",
+        "domain|example.com|allow-clear-digest=no\n",
+        "peer|p|kind=gateway\n",
+        "peer|p|allow-sources=192.0.2.9, 198.51.100.0/24, [2001:db8::]/32\n",
+        "hep||password=(set)\n",
+        "hep||capture-id=1\n",
+        "emergency||peer=p\n",
+    };
+    static struct shown s;
+    struct config *c;
+    size_t i;
+
+    (void)state;
+    check_err(parse("state-dir = \"/tmp/x\"\nlog-level = debug\nmetrics = \"127.0.0.1:9100\"\n"
+                    "domain \"example.com\" { certificate = \"c\" key = \"k\" aliases = {\"a.example\", \"192.0.2.1\"} allow-md5 = yes }\n"
+                    "listen \"tls:[::1]:5061\" { tls-min = \"1.3\" }\n"
+                    "peer \"p\" { kind = gateway domains = {\"*\"} next-hop = \"sips:192.0.2.9\"\n"
+                    " allow-sources = {\"192.0.2.9\", \"198.51.100.0/24\", \"2001:db8::/32\"} }\n"
+                    "emergency { peer = \"p\" }\n"
+                    "hep { allow-mirror = yes collector = \"192.0.2.1:9060\" password = \"hunter2\" }\n",
+                    &c),
+              0);
+    s.n = 0;
+    config_each_value(c, show, &s);
+    for (i = 0; i < ARRAY_LEN(lines); i++)
+        if (!strstr(s.text, lines[i]))
+            fail_msg("no line \"%s\" in:\n%s", lines[i], s.text);
+    assert_null(strstr(s.text, "hunter2"));
+    config_unref(c);
+}
+
+/* `sallyport status` finds the daemon although the file has been broken since. */
+static void finds_the_places_in_a_broken_file(void **state)
+{
+    char name[] = "/tmp/config.XXXXXX";
+    static const char text[] = "state-dir = \"/tmp/x\"\nworkers = 999\ndomain \"a b\" { }\nlisten \"tls:1:1\" { wrong = 1 }\n"
+                               "control = \"/tmp/too-late\"\n";
+    FILE *f = fdopen(mkstemp(name), "w");
+    struct config *c;
+
+    (void)state;
+    assert_non_null(f);
+    assert_int_equal(fwrite(text, 1, sizeof text - 1, f), sizeof text - 1);
+    fclose(f);
+    check_err(config_load(name, on_problem, NULL, &c), ERR_INVALID);
+    check_err(config_load_places(name, &c), 0);
+    check_str(c->control_socket, "/tmp/x/control");
+    config_unref(c);
+    remove(name);
+    check_err(config_load_places(name, &c), ERR_IO);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(reads_what_is_written),      cmocka_unit_test(says_line_and_cure),
         cmocka_unit_test(reports_all_problems),       cmocka_unit_test(tells_what_needs_a_restart),
-        cmocka_unit_test(documents_every_row),
+        cmocka_unit_test(documents_every_row),        cmocka_unit_test(shows_what_is_in_force),
+        cmocka_unit_test(finds_the_places_in_a_broken_file),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

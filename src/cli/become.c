@@ -1,0 +1,107 @@
+/* Leaving root behind (TR/100 6.2). Between the two steps the main thread has the user's rights to files (setfsuid(2)) and root's to
+ * bind addresses; threads made meanwhile inherit both. The second step takes everything from all threads: setresuid(2) by glibc. */
+#include "base/err.h"
+#include "cli/run_priv.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
+#include <pwd.h>
+#include <stdio.h>
+#include <sys/fsuid.h>
+#include <sys/prctl.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+struct user {
+    uid_t uid;
+    gid_t gid;
+};
+
+static int user_find(const char *name, struct user *ret, struct reason *why)
+{
+    char text[4096];
+    struct passwd pw, *found = NULL;
+
+    if (getpwnam_r(name, &pw, text, sizeof text, &found) != 0 || !found) {
+        reason_set(why, "run-as", NULL, 0, "run-as: there is no user %s", name);
+        return ERR_NOTFOUND;
+    }
+    *ret = (struct user){found->pw_uid, found->pw_gid};
+    return 0;
+}
+
+/* What root made for the daemon before (`sallyport user add`, an earlier start without run-as) goes to its user. */
+static void hand_over(const char *path, struct user u)
+{
+    int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    struct stat st;
+
+    if (fd < 0)
+        return;
+    if (fstat(fd, &st) == 0 && st.st_uid == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
+        (void)!fchown(fd, u.uid, u.gid);
+    close(fd);
+}
+
+static void hand_over_state(const struct config *cfg, struct user u)
+{
+    static const char *const behind[] = {"", "-wal", "-shm"};
+    char path[4096];
+    size_t i;
+
+    if (mkdir(cfg->state_dir.p, 0700) == 0 || errno == EEXIST)
+        hand_over(cfg->state_dir.p, u);
+    for (i = 0; i < ARRAY_LEN(behind); i++)
+        if ((size_t)snprintf(path, sizeof path, "%s%s", cfg->store_file.p, behind[i]) < sizeof path)
+            hand_over(path, u);
+    if ((size_t)snprintf(path, sizeof path, "%s/keys", cfg->state_dir.p) < sizeof path)
+        hand_over(path, u);
+}
+
+int become_begin(const struct config *cfg, struct reason *why)
+{
+    struct user u;
+    int err;
+
+    (void)prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0); /* of this thread and all that it will make */
+    if (!cfg->run_as.n)
+        return 0;
+    if ((err = user_find(cfg->run_as.p, &u, why)) != 0)
+        return err;
+    if (geteuid() == u.uid)
+        return 0;
+    if (geteuid() != 0) {
+        reason_set(why, "run-as", NULL, 0, "run-as: only root can become %s", cfg->run_as.p);
+        return ERR_REFUSED;
+    }
+    hand_over_state(cfg, u);
+    if (initgroups(cfg->run_as.p, u.gid) != 0) {
+        reason_set(why, "run-as", NULL, 0, "run-as %s: %s", cfg->run_as.p, strerror(errno));
+        return ERR_IO;
+    }
+    setfsgid(u.gid);
+    setfsuid(u.uid);
+    if ((uid_t)setfsuid((uid_t)-1) != u.uid) { /* asks: it never says whether it worked */
+        reason_set(why, "run-as", NULL, 0, "run-as %s: the system does not let us", cfg->run_as.p);
+        return ERR_IO;
+    }
+    return 0;
+}
+
+int become_finish(const struct config *cfg, struct reason *why)
+{
+    struct user u;
+    int err;
+
+    if (!cfg->run_as.n)
+        return 0;
+    if ((err = user_find(cfg->run_as.p, &u, why)) != 0)
+        return err;
+    if (geteuid() == u.uid)
+        return 0;
+    if (setresgid(u.gid, u.gid, u.gid) != 0 || setresuid(u.uid, u.uid, u.uid) != 0 || setuid(0) == 0) {
+        reason_set(why, "run-as", NULL, 0, "run-as %s: root could not be left behind", cfg->run_as.p);
+        return ERR_IO;
+    }
+    return 0;
+}

@@ -1,0 +1,301 @@
+/* sallyport run: the daemon. The main thread starts the edge, then serves signals, the control socket, metrics and changed
+ * certificate files from one loop until it is told to stop. Everything it says goes to the log. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "cli/run_priv.h"
+#include "console/console.h"
+#include "edge/edge.h"
+#include <errno.h>
+#include <fcntl.h>
+#include <jansson.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+#include <uv.h>
+
+#define GRACE_MS 5000u      /* for what is under way when the daemon is told to stop */
+#define WATCH_MS 2000u      /* between two looks at certificate files */
+#define WARN_MS (12u * 3600 * 1000) /* between two warnings of certificates that end soon */
+#define NEEDS_RESTART_MAX 32
+
+struct daemon {
+    const char *file;
+    struct config *cfg;     /* in force */
+    struct config *started; /* with which the process started: what cannot be reloaded is still this */
+    struct edge *edge;
+    struct console *console;
+    uv_loop_t loop;
+    uv_signal_t hup, term, interrupt;
+    uv_timer_t watch, warn;
+    uint64_t files_loaded, files_seen; /* watch_files: of the last reload, of the last look */
+};
+
+/* ---- reload ---- */
+
+struct reload {
+    json_t *problems, *restart;
+    unsigned n_problems;
+};
+
+static void on_problem(void *arg, struct str line)
+{
+    struct reload *r = arg;
+
+    LOG(LOG_ERROR, "configuration-problem", LS("problem", line));
+    r->n_problems++;
+    (void)json_array_append_new(r->problems, json_stringn(line.p, line.n));
+}
+
+static void note_restart(struct daemon *d, const struct config *cfg, struct reload *r)
+{
+    struct str names[NEEDS_RESTART_MAX];
+    size_t i, n = config_not_reloadable(d->started, cfg, names, ARRAY_LEN(names));
+
+    for (i = 0; i < n; i++) {
+        LOG(LOG_WARN, "restart-needed", LS("option", names[i]));
+        (void)json_array_append_new(r->restart, json_stringn(names[i].p, names[i].n));
+    }
+}
+
+/* All or nothing; what happened is in the log and in *r. */
+static bool daemon_reload(struct daemon *d, struct reload *r)
+{
+    struct reason why = {0};
+    struct config *cfg;
+
+    d->files_loaded = d->files_seen = watch_files(d->cfg);
+    if (config_load(d->file, on_problem, r, &cfg) != 0) {
+        LOG(LOG_ERROR, "reload-refused", LZ("file", d->file), LU("problems", r->n_problems),
+            LZ("effect", "the old configuration stays in force"));
+        return false;
+    }
+    if (edge_reload(d->edge, cfg, &why) != 0) {
+        const struct log_field more[] = {LZ("effect", "the old configuration stays in force")};
+
+        log_reason(LOG_ERROR, "reload-refused", &why, more, ARRAY_LEN(more));
+        (void)json_array_append_new(r->problems, json_string(why.detail[0] ? why.detail : why.code));
+        config_unref(cfg);
+        return false;
+    }
+    note_restart(d, cfg, r);
+    config_unref(d->cfg);
+    d->cfg = cfg;
+    d->files_loaded = d->files_seen = watch_files(cfg); /* it may name others now */
+    LOG(LOG_NOTICE, "reloaded", LZ("file", d->file), LU("listeners", cfg->n_listens), LU("domains", cfg->n_domains),
+        LU("peers", cfg->n_peers), LU("weakenings", cfg->n_allow));
+    return true;
+}
+
+static char *reload_json(struct daemon *d)
+{
+    struct reload r = {.problems = json_array(), .restart = json_array()};
+    bool done;
+    json_t *root;
+    char *text;
+
+    notify_systemd("RELOADING=1");
+    done = daemon_reload(d, &r);
+    notify_systemd("READY=1");
+    root = json_pack("{s:b, s:o, s:o}", "reloaded", done, "problems", r.problems, "restart_needed", r.restart);
+    text = root ? json_dumps(root, JSON_COMPACT) : NULL;
+    json_decref(root);
+    return text;
+}
+
+/* ---- what the console asks ---- */
+
+static char *on_status(void *daemon, struct str what)
+{
+    return edge_status_json(((struct daemon *)daemon)->edge, what);
+}
+
+static char *on_metrics(void *daemon)
+{
+    return edge_metrics_text(((struct daemon *)daemon)->edge);
+}
+
+static char *on_reload(void *daemon)
+{
+    return reload_json(daemon);
+}
+
+/* ---- events of the loop ---- */
+
+static void on_hup(uv_signal_t *s, int signum)
+{
+    (void)signum;
+    free(reload_json(s->data));
+}
+
+/* A certificate and its key are replaced one after the other: only what has not changed between two looks is loaded. */
+static void on_watch(uv_timer_t *t)
+{
+    struct daemon *d = t->data;
+    uint64_t now = watch_files(d->cfg);
+
+    if (now != d->files_loaded && now == d->files_seen) {
+        LOG(LOG_NOTICE, "certificate-files-changed", LZ("file", d->file));
+        free(reload_json(d));
+        return;
+    }
+    d->files_seen = now;
+}
+
+static void on_warn(uv_timer_t *t)
+{
+    edge_certificates_warn(((struct daemon *)t->data)->edge);
+}
+
+/* Closes everything that keeps the loop running. Signals get their defaults back: a second one ends the process at once. */
+static void on_stop(uv_signal_t *s, int signum)
+{
+    struct daemon *d = s->data;
+
+    LOG(LOG_NOTICE, "stopping", LZ("signal", signum == SIGINT ? "SIGINT" : "SIGTERM"), LU("grace_ms", GRACE_MS));
+    notify_systemd("STOPPING=1");
+    console_stop(d->console);
+    d->console = NULL;
+    uv_close((uv_handle_t *)&d->hup, NULL);
+    uv_close((uv_handle_t *)&d->term, NULL);
+    uv_close((uv_handle_t *)&d->interrupt, NULL);
+    uv_close((uv_handle_t *)&d->watch, NULL);
+    uv_close((uv_handle_t *)&d->warn, NULL);
+}
+
+static void daemon_listen(struct daemon *d)
+{
+    struct console_args args = {
+        .loop = &d->loop,
+        .socket = d->cfg->control_socket.p,
+        .metrics = d->cfg->has_metrics ? &d->cfg->metrics : NULL,
+        .status = on_status,
+        .metrics_text = on_metrics,
+        .reload = on_reload,
+        .arg = d,
+    };
+    struct reason why = {0};
+
+    /* Calls matter more than their being shown: without a control socket (a read-only state folder) the edge runs on. */
+    if (console_start(&args, &d->console, &why) != 0)
+        log_reason(LOG_ERROR, "console-unavailable", &why, NULL, 0);
+    (void)uv_signal_init(&d->loop, &d->hup);
+    (void)uv_signal_init(&d->loop, &d->term);
+    (void)uv_signal_init(&d->loop, &d->interrupt);
+    (void)uv_timer_init(&d->loop, &d->watch);
+    (void)uv_timer_init(&d->loop, &d->warn);
+    d->hup.data = d->term.data = d->interrupt.data = d->watch.data = d->warn.data = d;
+    (void)uv_signal_start(&d->hup, on_hup, SIGHUP);
+    (void)uv_signal_start(&d->term, on_stop, SIGTERM);
+    (void)uv_signal_start(&d->interrupt, on_stop, SIGINT);
+    (void)uv_timer_start(&d->watch, on_watch, WATCH_MS, WATCH_MS);
+    (void)uv_timer_start(&d->warn, on_warn, WARN_MS, WARN_MS);
+}
+
+/* ---- the life of the process ---- */
+
+/* One daemon a state folder: the store and the control socket are its own. The lock goes with the process. */
+static int state_lock(const struct config *cfg, int *ret_fd, struct reason *why)
+{
+    int fd;
+
+    (void)mkdir(cfg->state_dir.p, 0700);
+    fd = open(cfg->state_dir.p, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+    if (fd < 0) {
+        reason_set(why, "state-dir", NULL, 0, "state-dir %s: %s", cfg->state_dir.p, strerror(errno));
+        return ERR_IO;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        reason_set(why, "state-in-use", NULL, 0, "another sallyport runs with state-dir %s", cfg->state_dir.p);
+        close(fd);
+        return ERR_EXISTS;
+    }
+    *ret_fd = fd;
+    return 0;
+}
+
+/* Connections are descriptors: as many as the system lets us have. */
+static void raise_limits(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) == 0 && r.rlim_cur < r.rlim_max) {
+        r.rlim_cur = r.rlim_max;
+        (void)setrlimit(RLIMIT_NOFILE, &r);
+    }
+}
+
+static int daemon_start(struct daemon *d, int *ret_lock, struct reason *why)
+{
+    int err;
+
+    if ((err = become_begin(d->cfg, why)) != 0 || (err = state_lock(d->cfg, ret_lock, why)) != 0)
+        return err;
+    d->files_loaded = d->files_seen = watch_files(d->cfg);
+    if ((err = edge_start(d->cfg, &d->edge, why)) != 0)
+        return err;
+    if ((err = become_finish(d->cfg, why)) != 0) {
+        edge_stop(d->edge, 0);
+        return err;
+    }
+    if (access(d->file, R_OK) != 0)
+        LOG(LOG_WARN, "reload-impossible", LZ("file", d->file), LS("run-as", d->cfg->run_as), LZ("cause", strerror(errno)));
+    return 0;
+}
+
+static int daemon_run(struct daemon *d)
+{
+    struct reason why = {0};
+    int lock = -1, err = daemon_start(d, &lock, &why);
+
+    if (err == 0) {
+        daemon_listen(d);
+        LOG(LOG_NOTICE, "started", LZ("version", SALLYPORT_VERSION), LZ("file", d->file),
+            LU("listeners", d->cfg->n_listens), LU("weakenings", d->cfg->n_allow));
+        notify_systemd("READY=1");
+        uv_run(&d->loop, UV_RUN_DEFAULT);
+        edge_stop(d->edge, GRACE_MS);
+        LOG(LOG_NOTICE, "stopped", LU("log_lines_lost", log_dropped()));
+    } else {
+        if (!why.code)
+            reason_set(&why, "start-failed", NULL, 0, "%s", err_text(err));
+        log_reason(LOG_ERROR, "start-failed", &why, NULL, 0);
+    }
+    if (lock >= 0)
+        close(lock);
+    return err == 0 ? CLI_OK : CLI_FAILED;
+}
+
+int cli_run(int argc, char **argv)
+{
+    struct cli_options o = {.config = CLI_CONFIG_FILE};
+    struct daemon d = {0};
+    int status = CLI_FAILED;
+
+    if (cli_options(argc, argv, NULL, &o) != CLI_OK)
+        return CLI_USAGE;
+    if (o.first != argc)
+        return cli_usage(argv[0]);
+    if (cli_config_load(o.config, &d.cfg) != CLI_OK)
+        return CLI_FAILED;
+    d.file = o.config;
+    d.started = config_ref(d.cfg);
+    umask(077);
+    (void)signal(SIGPIPE, SIG_IGN);
+    raise_limits();
+    log_threshold = d.cfg->log_level;
+    if (uv_loop_init(&d.loop) != 0 || log_start() != 0) {
+        cli_error("out of memory");
+    } else {
+        status = daemon_run(&d);
+        (void)uv_loop_close(&d.loop);
+        log_stop();
+    }
+    config_unref(d.cfg);
+    config_unref(d.started);
+    return status;
+}

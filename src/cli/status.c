@@ -1,0 +1,419 @@
+/* sallyport status and reload: questions to a running daemon over its control socket, its JSON shown as tables for people. */
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "config/config.h"
+#include "console/console.h"
+#include <jansson.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define COLUMNS_MAX 12
+#define CELL_MAX 80 /* of a cell; longer ones are cut, --json has the whole */
+
+/* ---- the question ---- */
+
+/* The answer, parsed and as it came (*ret_text, for --json). */
+static int daemon_ask(const char *file, struct str line, json_t **ret, char **ret_text)
+{
+    struct reason why = {0};
+    struct config *cfg;
+    json_t *error;
+    int err;
+
+    if (config_load_places(file, &cfg) != 0) {
+        cli_error("%s cannot be read", file);
+        return CLI_FAILED;
+    }
+    err = console_ask(cfg->control_socket.p, line, ret_text, &why);
+    config_unref(cfg);
+    if (err != 0) {
+        if (err == ERR_CLOSED)
+            cli_error("no daemon answers (%s); is it running with %s?", why.detail, file);
+        else
+            cli_error_reason("no answer", &why);
+        return err == ERR_CLOSED ? CLI_NO_DAEMON : CLI_FAILED;
+    }
+    *ret = json_loads(*ret_text, JSON_ALLOW_NUL, NULL);
+    error = json_object_get(*ret, "error");
+    if (*ret && !error)
+        return CLI_OK;
+    cli_error("%s", error ? json_string_value(error) : "the daemon's answer cannot be understood");
+    json_decref(*ret);
+    free(*ret_text);
+    return CLI_FAILED;
+}
+
+/* ---- text of values ---- */
+
+static const char *text_of(const json_t *row, const char *key)
+{
+    const char *s = json_string_value(json_object_get(row, key));
+
+    return s ? s : "";
+}
+
+static json_int_t number_of(const json_t *row, const char *key)
+{
+    return json_integer_value(json_object_get(row, key));
+}
+
+static bool is_set(const json_t *row, const char *key)
+{
+    return json_is_true(json_object_get(row, key));
+}
+
+static const char *duration(json_int_t s, char dst[32])
+{
+    if (s >= 86400)
+        snprintf(dst, 32, "%lldd %lldh", (long long)(s / 86400), (long long)(s % 86400 / 3600));
+    else if (s >= 3600)
+        snprintf(dst, 32, "%lldh %lldm", (long long)(s / 3600), (long long)(s % 3600 / 60));
+    else if (s >= 60)
+        snprintf(dst, 32, "%lldm %llds", (long long)(s / 60), (long long)(s % 60));
+    else
+        snprintf(dst, 32, "%llds", (long long)s);
+    return dst;
+}
+
+/* ---- tables ---- */
+
+struct column {
+    const char *title;
+    const char *key;
+    /* Text of the cell, if it is more than the text or number of `key`. */
+    void (*cell)(const json_t *row, char dst[CELL_MAX]);
+};
+
+static void cell_text(const struct column *c, const json_t *row, char dst[CELL_MAX])
+{
+    const json_t *v = c->key ? json_object_get(row, c->key) : NULL;
+    char *p;
+
+    if (c->cell)
+        c->cell(row, dst);
+    else if (json_is_integer(v))
+        snprintf(dst, CELL_MAX, "%lld", (long long)json_integer_value(v));
+    else if (json_is_boolean(v))
+        snprintf(dst, CELL_MAX, "%s", json_is_true(v) ? "yes" : "no");
+    else
+        snprintf(dst, CELL_MAX, "%s", json_is_string(v) ? json_string_value(v) : "");
+    for (p = dst; *p; p++) /* nothing from the network steers the terminal */
+        if ((unsigned char)*p < 0x20 || *p == 0x7f)
+            *p = '?';
+    if (p == dst)
+        snprintf(dst, CELL_MAX, "-");
+}
+
+/* How many columns a terminal gives to UTF-8 text, as well as one can tell without tables: one a character. */
+static int width_of(const char *s)
+{
+    int n = 0;
+
+    for (; *s; s++)
+        n += ((unsigned char)*s & 0xc0) != 0x80;
+    return n;
+}
+
+static void print_cell(const char *text, int width, bool is_last)
+{
+    if (is_last)
+        printf("%s\n", text);
+    else
+        printf("%s%*s  ", text, width - width_of(text), "");
+}
+
+static void print_table(const json_t *rows, const struct column *columns, size_t n)
+{
+    int width[COLUMNS_MAX];
+    char cell[CELL_MAX];
+    size_t i, c;
+
+    for (c = 0; c < n; c++) {
+        width[c] = width_of(columns[c].title);
+        for (i = 0; i < json_array_size(rows); i++) {
+            cell_text(&columns[c], json_array_get(rows, i), cell);
+            if (width_of(cell) > width[c])
+                width[c] = width_of(cell);
+        }
+    }
+    for (c = 0; c < n; c++)
+        print_cell(columns[c].title, width[c], c + 1 == n);
+    for (i = 0; i < json_array_size(rows); i++)
+        for (c = 0; c < n; c++) {
+            cell_text(&columns[c], json_array_get(rows, i), cell);
+            print_cell(cell, width[c], c + 1 == n);
+        }
+}
+
+static void print_silent(const json_t *answer)
+{
+    if (number_of(answer, "workers_silent"))
+        printf("%lld workers did not answer within a second; what they hold is missing here\n",
+               (long long)number_of(answer, "workers_silent"));
+}
+
+static void print_rows(const json_t *answer, const struct column *columns, size_t n, const char *none)
+{
+    const json_t *rows = json_object_get(answer, "rows");
+
+    print_silent(answer);
+    if (!json_array_size(rows)) {
+        puts(none);
+        return;
+    }
+    print_table(rows, columns, n);
+    if (number_of(answer, "total") > number_of(answer, "shown"))
+        printf("... and %lld more; add a text that rows must have\n",
+               (long long)(number_of(answer, "total") - number_of(answer, "shown")));
+}
+
+/* ---- registrations, flows, calls, configuration ---- */
+
+static void cell_expires(const json_t *row, char dst[CELL_MAX])
+{
+    char t[32];
+
+    snprintf(dst, CELL_MAX, "%s", duration(number_of(row, "expires_s"), t));
+}
+
+static void cell_from(const json_t *row, char dst[CELL_MAX])
+{
+    if (!is_set(row, "reachable"))
+        snprintf(dst, CELL_MAX, "not reachable until it registers again");
+    else
+        snprintf(dst, CELL_MAX, "%s %s", text_of(row, "transport"), text_of(row, "remote"));
+}
+
+static void show_registrations(const json_t *answer)
+{
+    static const struct column columns[] = {
+        {"USER", "aor", NULL},       {"FROM", NULL, cell_from},       {"SECURE", "secure", NULL},
+        {"EXPIRES IN", NULL, cell_expires}, {"CONTACT", "contact", NULL}, {"PHONE", "user_agent", NULL},
+    };
+
+    print_rows(answer, columns, ARRAY_LEN(columns), "nobody is registered");
+}
+
+static void cell_whose(const json_t *row, char dst[CELL_MAX])
+{
+    if (*text_of(row, "user"))
+        snprintf(dst, CELL_MAX, "%s", text_of(row, "user"));
+    else if (*text_of(row, "peer"))
+        snprintf(dst, CELL_MAX, "peer %s", text_of(row, "peer"));
+    else
+        snprintf(dst, CELL_MAX, "%s", is_set(row, "open") ? "" : "(not open)");
+}
+
+static void cell_tls(const json_t *row, char dst[CELL_MAX])
+{
+    snprintf(dst, CELL_MAX, "%s%s%s", text_of(row, "tls"), *text_of(row, "cipher") ? " " : "", text_of(row, "cipher"));
+}
+
+static void cell_age(const json_t *row, char dst[CELL_MAX])
+{
+    char t[32];
+
+    snprintf(dst, CELL_MAX, "%s", duration(number_of(row, "age_s"), t));
+}
+
+static void show_flows(const json_t *answer)
+{
+    static const struct column columns[] = {
+        {"REMOTE", "remote", NULL},  {"TRANSPORT", "transport", NULL}, {"WAY", "direction", NULL},
+        {"WHOSE", NULL, cell_whose}, {"AGE", NULL, cell_age},          {"TLS", NULL, cell_tls},
+    };
+
+    print_rows(answer, columns, ARRAY_LEN(columns), "no connection is open");
+}
+
+static void cell_lasts(const json_t *row, char dst[CELL_MAX])
+{
+    char t[32];
+
+    snprintf(dst, CELL_MAX, "%s %s", text_of(row, "state"), duration(number_of(row, "seconds"), t));
+}
+
+static void cell_caller(const json_t *row, char dst[CELL_MAX])
+{
+    if (is_set(row, "emergency"))
+        snprintf(dst, CELL_MAX, "%s (emergency)", text_of(row, "from"));
+    else
+        snprintf(dst, CELL_MAX, "%s", *text_of(row, "caller") ? text_of(row, "caller") : text_of(row, "from"));
+}
+
+static void show_calls(const json_t *answer)
+{
+    static const struct column columns[] = {
+        {"CALLER", NULL, cell_caller},   {"KNOWN BY", "authenticated", NULL}, {"OVER", "transport", NULL},
+        {"CALLS", "target", NULL},       {"STATE", NULL, cell_lasts},         {"CALL-ID", "call_id", NULL},
+    };
+
+    print_rows(answer, columns, ARRAY_LEN(columns), "no call is under way");
+}
+
+static void cell_option(const json_t *row, char dst[CELL_MAX])
+{
+    const char *section = text_of(row, "section");
+
+    snprintf(dst, CELL_MAX, "%s%s%s%s%s", section, *text_of(row, "title") ? " " : "", text_of(row, "title"),
+             *section ? ": " : "", text_of(row, "option"));
+}
+
+static void show_config(const json_t *answer)
+{
+    static const struct column columns[] = {{"OPTION", NULL, cell_option}, {"VALUE", "value", NULL}};
+
+    print_rows(answer, columns, ARRAY_LEN(columns), "no option is in force");
+}
+
+/* ---- counters ---- */
+
+/* Groups of numbers, one line each: "edge.requests 12". */
+static void show_counters(const json_t *answer)
+{
+    const char *group, *name, *part;
+    const json_t *values, *v, *p;
+
+    print_silent(answer);
+    json_object_foreach((json_t *)(uintptr_t)answer, group, values) {
+        if (!json_is_object(values))
+            continue;
+        json_object_foreach((json_t *)(uintptr_t)values, name, v) {
+            if (json_is_integer(v))
+                printf("%s.%s %lld\n", group, name, (long long)json_integer_value(v));
+            else if (json_is_boolean(v))
+                printf("%s.%s %s\n", group, name, json_is_true(v) ? "yes" : "no");
+            else if (json_is_object(v))
+                json_object_foreach((json_t *)(uintptr_t)v, part, p)
+                    printf("%s.%s.%s %lld\n", group, name, part, (long long)json_integer_value(p));
+        }
+    }
+}
+
+/* ---- summary ---- */
+
+static void cell_certificate(const json_t *row, char dst[CELL_MAX])
+{
+    if (!is_set(row, "secure"))
+        snprintf(dst, CELL_MAX, "in clear");
+    else if (*text_of(row, "until"))
+        snprintf(dst, CELL_MAX, "certificate until %s (%lld days)", text_of(row, "until"), (long long)number_of(row, "days_left"));
+}
+
+static void cell_line(const json_t *row, char dst[CELL_MAX])
+{
+    snprintf(dst, CELL_MAX, "  line %lld", (long long)number_of(row, "line"));
+}
+
+static void show_summary(const json_t *a)
+{
+    static const struct column listeners[] = {
+        {"LISTENS ON", "listen", NULL}, {"SECURITY", NULL, cell_certificate}, {"FILE", "certificate", NULL}};
+    static const struct column weak[] = {{"WEAKENED BY", NULL, cell_line}, {"OPTION", "option", NULL}, {"OF", "where", NULL}};
+    const json_t *store = json_object_get(a, "store");
+    char t[32];
+
+    printf("sallyport %s, up %s, %lld workers%s, %s\n", text_of(a, "version"), duration(number_of(a, "uptime_s"), t),
+           (long long)number_of(a, "workers"), is_set(a, "stopping") ? ", stopping" : "", text_of(a, "configuration"));
+    print_silent(a);
+    printf("%lld of %lld users are registered, %lld contacts; %lld connections, %lld calls\n",
+           (long long)number_of(a, "users_registered"), (long long)number_of(a, "users"),
+           (long long)number_of(a, "registrations"), (long long)number_of(a, "flows"), (long long)number_of(a, "calls"));
+    if (is_set(store, "writable"))
+        printf("the store is written (%lld changes wait)\n", (long long)number_of(store, "queued"));
+    else
+        printf("THE STORE CANNOT BE WRITTEN: %s (%lld changes wait)\n", text_of(store, "last_error"),
+               (long long)number_of(store, "queued"));
+    if (number_of(a, "log_dropped"))
+        printf("%lld log lines were lost\n", (long long)number_of(a, "log_dropped"));
+    putchar('\n');
+    print_table(json_object_get(a, "listeners"), listeners, ARRAY_LEN(listeners));
+    putchar('\n');
+    if (json_array_size(json_object_get(a, "weakenings")))
+        print_table(json_object_get(a, "weakenings"), weak, ARRAY_LEN(weak));
+    else
+        puts("nothing is weakened by the configuration");
+}
+
+/* ---- the commands ---- */
+
+static const struct view {
+    const char *name;
+    void (*show)(const json_t *answer);
+    bool takes_text;
+} views[] = {
+    {"summary", show_summary, false},  {"registrations", show_registrations, true},
+    {"flows", show_flows, true},       {"calls", show_calls, true},
+    {"counters", show_counters, false}, {"config", show_config, false},
+};
+
+static const struct view *view_find(const char *name)
+{
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(views); i++)
+        if (strcmp(views[i].name, name) == 0)
+            return &views[i];
+    return NULL;
+}
+
+int cli_status(int argc, char **argv)
+{
+    static const char *const flags[] = {"json", NULL};
+    struct cli_options o = {.config = CLI_CONFIG_FILE};
+    const struct view *v = &views[0];
+    char line[CONSOLE_LINE_MAX], *text = NULL;
+    json_t *answer;
+    int n, status;
+
+    if (cli_options(argc, argv, flags, &o) != CLI_OK)
+        return CLI_USAGE;
+    if (o.first < argc && (v = view_find(argv[o.first])) == NULL) {
+        cli_error("status: there is no view '%s'", argv[o.first]);
+        return cli_usage(argv[0]);
+    }
+    if (argc - o.first > 2 || (argc - o.first == 2 && !v->takes_text))
+        return cli_usage(argv[0]);
+    n = snprintf(line, sizeof line, "status %s %s", v->name, argc - o.first == 2 ? argv[o.first + 1] : "");
+    if ((status = daemon_ask(o.config, str_make(line, n < 0 ? 0 : (size_t)n), &answer, &text)) != CLI_OK)
+        return status;
+    if (o.flags)
+        puts(text);
+    else
+        v->show(answer);
+    json_decref(answer);
+    free(text);
+    return cli_flush();
+}
+
+int cli_reload(int argc, char **argv)
+{
+    struct cli_options o = {.config = CLI_CONFIG_FILE};
+    const json_t *problems, *restart;
+    json_t *answer;
+    char *text;
+    bool done;
+    size_t i;
+    int status;
+
+    if (cli_options(argc, argv, NULL, &o) != CLI_OK)
+        return CLI_USAGE;
+    if (o.first != argc)
+        return cli_usage(argv[0]);
+    if ((status = daemon_ask(o.config, STR("reload"), &answer, &text)) != CLI_OK)
+        return status;
+    done = is_set(answer, "reloaded");
+    problems = json_object_get(answer, "problems");
+    restart = json_object_get(answer, "restart_needed");
+    for (i = 0; i < json_array_size(problems); i++)
+        fprintf(stderr, "%s\n", json_string_value(json_array_get(problems, i)));
+    for (i = 0; i < json_array_size(restart); i++)
+        printf("%s will change when the daemon is restarted\n", json_string_value(json_array_get(restart, i)));
+    if (done)
+        puts("the new configuration is in force");
+    else
+        cli_error("the old configuration stays in force");
+    json_decref(answer);
+    free(text);
+    return done ? cli_flush() : CLI_FAILED;
+}
