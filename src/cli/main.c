@@ -24,6 +24,10 @@ static const struct cli_command commands[] = {
     {"reload", cli_reload, "[-c FILE]", "Makes a running edge read its configuration anew, and says whether it did.",
      "Does what SIGHUP does, but waits for the result: problems are printed, and the exit status is 0 only if the new\n"
      "configuration is in force."},
+    {"mint", cli_mint, "--ca FOLDER NAME | FOLDER DOMAIN [DOMAIN|ADDRESS...]",
+     "Makes a CA, or a certificate signed by it, for those who have no CA.",
+     "--ca makes FOLDER/ca.crt and FOLDER/ca.key, good for ten years. Without it, FOLDER/DOMAIN.crt and FOLDER/DOMAIN.key are made\n"
+     "(anew, if they are there) for the SIP domains and addresses given, signed by the CA in FOLDER, good for 397 days."},
     {"help", cli_help, "[COMMAND | --man]", "Says what the commands do; --man writes this manual page.", NULL},
     {"version", cli_version, "", "Prints the version.", NULL},
 };

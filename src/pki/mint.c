@@ -185,6 +185,23 @@ static bool push_name(GENERAL_NAMES *names, int type, struct str prefix, struct 
     return false;
 }
 
+/* RFC 5280 4.2.1.6: the bytes of the address. No SIP identity (RFC 5922 7.1), but what clients that dial an address check. */
+static bool push_ip(GENERAL_NAMES *names, struct str value)
+{
+    char text[64];
+    ASN1_OCTET_STRING *s = str_copy_z(text, sizeof(text), value) == 0 ? a2i_IPADDRESS(text) : NULL;
+    GENERAL_NAME *g = s ? GENERAL_NAME_new() : NULL;
+    if (g) {
+        GENERAL_NAME_set0_value(g, GEN_IPADD, s);
+        if (sk_GENERAL_NAME_push(names, g))
+            return true;
+        s = NULL; /* now g's */
+    }
+    ASN1_OCTET_STRING_free(s);
+    GENERAL_NAME_free(g);
+    return false;
+}
+
 static bool add_sans(X509 *c, const struct pki_mint_args *args)
 {
     static const int types[] = {
@@ -197,7 +214,9 @@ static bool add_sans(X509 *c, const struct pki_mint_args *args)
         ok = push_name(names, GEN_URI, STR("sip:"), args->domains[i]) &&
              push_name(names, GEN_DNS, STR(""), args->domains[i]);
     for (size_t i = 0; ok && i < args->n_sans; i++)
-        ok = push_name(names, types[args->sans[i].kind], STR(""), args->sans[i].value);
+        ok = args->sans[i].kind == PKI_MINT_IP
+                 ? push_ip(names, args->sans[i].value)
+                 : push_name(names, types[args->sans[i].kind], STR(""), args->sans[i].value);
     ok = ok && X509_add1_ext_i2d(c, NID_subject_alt_name, names, 0, 0) == 1;
     GENERAL_NAMES_free(names);
     return ok;

@@ -20,7 +20,7 @@ enum {
 
 /* An alternative name as it shall stand in the certificate; no check is made of its bytes. */
 struct pki_mint_san {
-    enum { PKI_MINT_DNS, PKI_MINT_URI, PKI_MINT_EMAIL } kind;
+    enum { PKI_MINT_DNS, PKI_MINT_URI, PKI_MINT_EMAIL, PKI_MINT_IP } kind; /* IP: as text, "192.0.2.1" or "2001:db8::1" */
     struct str value;
 };
 
