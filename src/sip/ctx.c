@@ -14,7 +14,7 @@ static void ctx_timer(struct wheel_timer *t)
     struct sip_txl *l = tx->l;
 
     txl_enter(l);
-    ctx_event(tx, txl_now(l) >= tx->end_ms ? CTX_E_END : CTX_E_AGAIN, NULL);
+    ctx_event(tx, txl_timer_is_end(l, &tx->head, tx->end_ms) ? CTX_E_END : CTX_E_AGAIN, NULL);
     txl_leave(l);
 }
 
@@ -29,15 +29,21 @@ void ctx_arm(struct sip_ctx *tx, uint64_t again_ms)
             delay = left;
     }
     if (delay == TX_NEVER)
-        wheel_cancel(tx->l->wheel, &tx->timer);
+        txl_timer_stop(tx->l, &tx->head, &tx->timer);
     else
-        wheel_start(tx->l->wheel, &tx->timer, delay);
+        txl_timer_start(tx->l, &tx->head, &tx->timer, delay);
+}
+
+void ctx_end_in(struct sip_ctx *tx, uint64_t ms)
+{
+    tx->end_ms = txl_now(tx->l) + ms;
+    ctx_arm(tx, TX_NEVER);
 }
 
 void ctx_linger(struct sip_ctx *tx, uint64_t ms)
 {
     tx->end_ms = txl_now(tx->l) + ms;
-    ctx_arm(tx, TX_NEVER);
+    txl_timer_linger(tx->l, &tx->head, &tx->timer, ms);
 }
 
 /* The request or the ACK, and the reason of a CANCEL that was never sent. */
@@ -74,7 +80,7 @@ static void ctx_set_state(struct sip_ctx *tx, enum ctx_state next)
         tx->l->st.ctx_open++;
     }
     if (next == CTX_TERMINATED)
-        wheel_cancel(tx->l->wheel, &tx->timer);
+        txl_timer_stop(tx->l, &tx->head, &tx->timer);
 }
 
 void ctx_event(struct sip_ctx *tx, enum ctx_event ev, const struct ctx_in *in)
@@ -107,10 +113,11 @@ static void ctx_release(struct sip_ctx *tx)
     ctx_drop_buf(tx);
     if (tx->head.method == SIP_CANCEL && peer) {
         peer->peer = NULL;
-        if (peer->head.state == CTX_TERMINATED)
+        if (peer->head.flags & CTX_F_WAITS)
             txl_ctx_put(peer);
     } else if (peer) {
-        return; /* ctx_release of the CANCEL does it */
+        tx->head.flags |= CTX_F_WAITS;
+        return;
     }
     txl_ctx_put(tx);
 }
@@ -273,7 +280,7 @@ void sip_ctx_detach(struct sip_ctx *tx)
     tx->user = (struct sip_ctx_user){0};
     /* Nobody is left who would cancel it. */
     if (tx->head.method == SIP_INVITE && tx->head.state == CTX_PROCEEDING && tx->end_ms == TX_NEVER)
-        ctx_linger(tx, TX_TIMER_C_MS);
+        ctx_end_in(tx, TX_TIMER_C_MS);
 }
 
 void sip_ctx_cancel(struct sip_ctx *tx, struct str reason_value)
@@ -351,5 +358,5 @@ void ctx_send_cancel(struct sip_ctx *invite)
     buf_unref(request);
     buf_unref(reason);
     sip_txl_arena_done(l, a);
-    ctx_linger(invite, txl_64t1(l)); /* 9.1 */
+    ctx_end_in(invite, txl_64t1(l)); /* 9.1 */
 }

@@ -42,7 +42,7 @@ static void invite_provisional(struct sip_ctx *tx, const struct ctx_in *in)
     if (tx->head.flags & CTX_F_CANCEL_WANTED)
         ctx_send_cancel(tx);
     else if (!tx->user.on_response && tx->end_ms == TX_NEVER)
-        ctx_linger(tx, TX_TIMER_C_MS);
+        ctx_end_in(tx, TX_TIMER_C_MS);
 }
 
 static void invite_accepted(struct sip_ctx *tx, const struct ctx_in *in)

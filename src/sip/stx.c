@@ -12,13 +12,16 @@ static void stx_timer(struct wheel_timer *t)
     struct sip_stx *tx = CONTAINER_OF(t, struct sip_stx, timer);
     struct sip_txl *l = tx->l;
 
+    bool is_end;
+
     txl_enter(l);
+    is_end = txl_timer_is_end(l, &tx->head, tx->end_ms);
     if (tx->head.flags & STX_F_POST) {
         tx->head.flags &= (uint8_t)~STX_F_POST;
         (void)stx_event(tx, STX_E_SEND_ERROR, NULL);
         stx_arm(tx, tx->head.state == STX_COMPLETED && !tx_is_reliable(&tx->rx.path) ? tx->interval_ms : TX_NEVER);
     } else {
-        (void)stx_event(tx, txl_now(l) >= tx->end_ms ? STX_E_END : STX_E_AGAIN, NULL);
+        (void)stx_event(tx, is_end ? STX_E_END : STX_E_AGAIN, NULL);
     }
     txl_leave(l);
 }
@@ -36,30 +39,35 @@ void stx_arm(struct sip_stx *tx, uint64_t again_ms)
             delay = left;
     }
     if (delay == TX_NEVER)
-        wheel_cancel(tx->l->wheel, &tx->timer);
+        txl_timer_stop(tx->l, &tx->head, &tx->timer);
     else
-        wheel_start(tx->l->wheel, &tx->timer, delay);
+        txl_timer_start(tx->l, &tx->head, &tx->timer, delay);
 }
 
 void stx_linger(struct sip_stx *tx, uint64_t ms)
 {
     tx->end_ms = txl_now(tx->l) + ms;
-    stx_arm(tx, TX_NEVER);
+    if (tx->head.flags & STX_F_POST)
+        stx_arm(tx, TX_NEVER);
+    else
+        txl_timer_linger(tx->l, &tx->head, &tx->timer, ms);
 }
 
 /* The setter. Only an INVITE in Completed waits for something of its peer: the ACK. */
 static void stx_set_state(struct sip_stx *tx, enum stx_state next)
 {
-    if (tx->head.state == next)
+    enum stx_state was = tx->head.state;
+
+    if (was == next)
         return;
     tx_unlink(&tx->head.link);
-    if (tx->head.state <= STX_PROCEEDING && next > STX_PROCEEDING)
+    if (was <= STX_PROCEEDING && next > STX_PROCEEDING)
         tx->l->st.stx_open--;
     tx->head.state = (uint8_t)next;
     if (next == STX_COMPLETED && tx->head.method == SIP_INVITE)
         txl_stx_wait(tx);
     if (next == STX_TERMINATED)
-        wheel_cancel(tx->l->wheel, &tx->timer);
+        txl_timer_stop(tx->l, &tx->head, &tx->timer);
 }
 
 int stx_event(struct sip_stx *tx, enum stx_event ev, const struct stx_in *in)
@@ -297,6 +305,7 @@ static int stx_make(struct sip_txl *l, struct sip_msg *m, const struct rx *rx, c
     struct stx_live *live;
     struct sip_stx *tx;
 
+    txl_evict(l);
     if (!txl_has_room(l, m->method == SIP_CANCEL))
         return ERR_LIMIT;
     live = arena_alloc(m->arena, sizeof *live);

@@ -179,5 +179,6 @@ const struct stx_cell stx_invite_table[STX_STATE_N][STX_EVENT_N] = {
     [STX_TERMINATED] = {
         [STX_E_2XX] = {&stx_act_refuse, STX_TERMINATED},
         [STX_E_FINAL] = {&stx_act_refuse, STX_TERMINATED},
+        [STX_E_DROP] = {&stx_act_detach, STX_TERMINATED}, /* inside on_stx_failed */
     },
 };

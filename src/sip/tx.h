@@ -132,6 +132,7 @@ uint64_t sip_branch_loop_hash(struct str branch);
 struct sip_txl_stats {
     uint64_t stx_open, ctx_open; /* without a final response yet; the others only absorb repetitions */
     uint64_t stx_now, ctx_now, stx_made, ctx_made, retransmits_in, retransmits_out, timeouts, transport_errors, strays;
+    uint64_t evicted; /* near the limit the oldest of those others, over 8*T1 old, make room for new ones */
 };
 void sip_txl_stats(const struct sip_txl *l, struct sip_txl_stats *ret);
 

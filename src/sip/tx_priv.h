@@ -31,6 +31,19 @@ struct tx_head {
     uint8_t n_branch;
 };
 
+enum { TX_F_QUEUED = 128 }; /* in head.flags: the timer is in a tx_queue, not in the wheel */
+
+/* Those that linger for one and the same time, in the order of their ends: to put one in and to take one out touches nobody
+ * else, where the wheel would move half a million of them from level to level. The oldest are also those that may go early
+ * when room is needed. */
+struct tx_queue {
+    struct list list;         /* of wheel_timer.node */
+    struct wheel_timer timer; /* due with the first one, or earlier */
+    uint64_t ms;
+    struct wheel *wheel;
+};
+enum { TX_QUEUE_64T1, TX_QUEUE_T4, TX_QUEUE_D, TX_QUEUE_N };
+
 struct tx_pool {
     void **chunks; /* as allocated; objects begin at the first multiple of 64 */
     size_t n_chunks, max_chunks;
@@ -52,7 +65,8 @@ enum ctx_event {
 enum ctx_flag {
     CTX_F_CANCEL_WANTED = 1, /* `reason` is in use, and CANCEL waits for a provisional response (9.1) */
     CTX_F_CANCELLED = 2,     /* CANCEL was sent; `peer` is its transaction while that lives */
-    CTX_F_ACKED = 4          /* `buf` is the ACK, no longer the request */
+    CTX_F_ACKED = 4,         /* `buf` is the ACK, no longer the request */
+    CTX_F_WAITS = 8          /* released but for its CANCEL, which still answers to its branch */
 };
 
 struct sip_ctx {
@@ -90,7 +104,8 @@ extern const struct ctx_cell ctx_other_table[CTX_STATE_N][CTX_EVENT_N];
 void ctx_event(struct sip_ctx *tx, enum ctx_event ev, const struct ctx_in *in);
 void ctx_receive(struct sip_txl *l, struct sip_msg *m, const struct rx *rx);
 void ctx_arm(struct sip_ctx *tx, uint64_t again_ms); /* timer: in again_ms, or at end_ms if that is earlier */
-void ctx_linger(struct sip_ctx *tx, uint64_t ms);    /* only the end from now on */
+void ctx_end_in(struct sip_ctx *tx, uint64_t ms);    /* only the end from now on */
+void ctx_linger(struct sip_ctx *tx, uint64_t ms);    /* likewise, and nothing but repetitions is waited for */
 void ctx_up(struct sip_ctx *tx, const struct ctx_in *in);
 bool ctx_repeat(struct sip_ctx *tx); /* sends `buf` once more; false: the transaction failed by it and is gone */
 void ctx_send_cancel(struct sip_ctx *invite);
@@ -207,6 +222,8 @@ struct sip_txl {
     bool maddr;
     struct sip_timers t;
     uint32_t trying_ms; /* when timer E of a client reaches T2 (4320 4.1) */
+    bool is_evicting;   /* the timer about to be called means the end, whatever the time */
+    struct tx_queue queues[TX_QUEUE_N];
     struct tx_pool ctxs, stxs;
     struct sip_stx **table;
     size_t table_mask;
@@ -224,6 +241,14 @@ void txl_leave(struct sip_txl *l);
 int txl_send(struct sip_txl *l, const struct path *to, struct buf *msg);
 /* May one more be made? The reserve is for what ends calls. */
 bool txl_has_room(const struct sip_txl *l, bool reserve);
+/* Ends some of the oldest remnants when the limit is near, so that a busy hour costs late repetitions and not new calls. */
+void txl_evict(struct sip_txl *l);
+/* A transaction's one timer: started in the wheel, or in the queue for just that time if nothing is to happen before. */
+void txl_timer_start(struct sip_txl *l, struct tx_head *h, struct wheel_timer *t, uint64_t ms);
+void txl_timer_linger(struct sip_txl *l, struct tx_head *h, struct wheel_timer *t, uint64_t ms);
+void txl_timer_stop(struct sip_txl *l, struct tx_head *h, struct wheel_timer *t);
+/* First thing in the timer's callback: is it the end? */
+bool txl_timer_is_end(struct sip_txl *l, struct tx_head *h, uint64_t end_ms);
 struct sip_ctx *txl_ctx_get(struct sip_txl *l); /* NULL: no memory */
 struct sip_stx *txl_stx_get(struct sip_txl *l);
 void txl_ctx_put(struct sip_ctx *tx); /* reusable once the outermost call returns */

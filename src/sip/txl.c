@@ -19,6 +19,8 @@
 #endif
 
 #define DEST_SLOTS_MAX 65536u
+#define EVICT_T1 8u            /* a remnant is kept this many T1 in any case */
+#define EVICT_AT_ONCE 4u
 #define WORKER_MAX 255u        /* what two digits of a branch hold */
 #define SLOT_MAX (1u << 24)    /* what six hold */
 
@@ -141,6 +143,91 @@ struct sip_ctx *txl_ctx_at(const struct sip_txl *l, uint32_t slot)
 bool txl_has_room(const struct sip_txl *l, bool reserve)
 {
     return l->st.stx_now + l->st.ctx_now < l->max + (reserve ? l->reserve : 0);
+}
+
+/* ---- timers ---- */
+
+void txl_timer_stop(struct sip_txl *l, struct tx_head *h, struct wheel_timer *t)
+{
+    if (h->flags & TX_F_QUEUED) {
+        h->flags &= (uint8_t)~TX_F_QUEUED;
+        list_remove(&t->node);
+    } else {
+        wheel_cancel(l->wheel, t);
+    }
+}
+
+void txl_timer_start(struct sip_txl *l, struct tx_head *h, struct wheel_timer *t, uint64_t ms)
+{
+    if (h->flags & TX_F_QUEUED)
+        txl_timer_stop(l, h, t);
+    wheel_start(l->wheel, t, ms);
+}
+
+static struct wheel_timer *queue_first(struct tx_queue *q)
+{
+    return LIST_FIRST(&q->list, struct wheel_timer, node);
+}
+
+void txl_timer_linger(struct sip_txl *l, struct tx_head *h, struct wheel_timer *t, uint64_t ms)
+{
+    struct tx_queue *q = l->queues;
+    uint64_t due = txl_now(l) + ms;
+
+    while (q < l->queues + TX_QUEUE_N && q->ms != ms)
+        q++;
+    /* Out of order only if the timers have been changed in between. */
+    if (ms == 0 || q == l->queues + TX_QUEUE_N ||
+        (!list_is_empty(&q->list) && CONTAINER_OF(q->list.prev, struct wheel_timer, node)->due_ms > due)) {
+        txl_timer_start(l, h, t, ms);
+        return;
+    }
+    txl_timer_stop(l, h, t);
+    if (list_is_empty(&q->list))
+        wheel_start(l->wheel, &q->timer, ms);
+    t->due_ms = due;
+    list_append(&q->list, &t->node);
+    h->flags |= TX_F_QUEUED;
+}
+
+bool txl_timer_is_end(struct sip_txl *l, struct tx_head *h, uint64_t end_ms)
+{
+    bool is_end = l->is_evicting || txl_now(l) >= end_ms;
+
+    l->is_evicting = false;
+    h->flags &= (uint8_t)~TX_F_QUEUED;
+    return is_end;
+}
+
+static void queue_timer(struct wheel_timer *timer)
+{
+    struct tx_queue *q = CONTAINER_OF(timer, struct tx_queue, timer);
+    uint64_t now = wheel_now_ms(q->wheel);
+    struct wheel_timer *t;
+
+    while ((t = queue_first(q)) && t->due_ms <= now) {
+        list_remove(&t->node);
+        t->fn(t);
+    }
+    if (t)
+        wheel_start(q->wheel, timer, t->due_ms - now);
+}
+
+void txl_evict(struct sip_txl *l)
+{
+    struct tx_queue *q = &l->queues[TX_QUEUE_64T1];
+    struct wheel_timer *t;
+    unsigned n;
+
+    for (n = 0; n < EVICT_AT_ONCE && l->st.stx_now + l->st.ctx_now + l->max / 32 >= l->max; n++) {
+        t = queue_first(q);
+        if (!t || t->due_ms > txl_now(l) + q->ms - EVICT_T1 * (uint64_t)l->t.t1_ms)
+            return;
+        list_remove(&t->node);
+        l->is_evicting = true;
+        l->st.evicted++;
+        t->fn(t);
+    }
 }
 
 /* ---- arenas ---- */
@@ -371,6 +458,9 @@ void sip_txl_set_timers(struct sip_txl *l, const struct sip_timers *t)
     uint64_t e, sum = 0;
 
     l->t = *t;
+    l->queues[TX_QUEUE_64T1].ms = txl_64t1(l);
+    l->queues[TX_QUEUE_T4].ms = t->t4_ms;
+    l->queues[TX_QUEUE_D].ms = t->t_udp_d_ms;
     for (e = t->t1_ms; e && e < t->t2_ms; e *= 2)
         sum += e;
     l->trying_ms = (uint32_t)sum;
@@ -394,13 +484,19 @@ struct sip_txl *sip_txl_new(const struct sip_txl_user *user, struct wheel *wheel
                             unsigned worker, size_t max_transactions)
 {
     struct sip_txl *l;
-    size_t n_table = power_of_two(max_transactions), n_dest;
+    size_t n_table, n_dest, i;
 
     if (worker > WORKER_MAX || max_transactions < 1 || max_transactions > SLOT_MAX / 2)
         return NULL;
     l = mem_zalloc(sizeof *l);
     if (!l)
         return NULL;
+    n_table = power_of_two(max_transactions);
+    for (i = 0; i < TX_QUEUE_N; i++) {
+        list_init(&l->queues[i].list);
+        wheel_timer_init(&l->queues[i].timer, queue_timer);
+        l->queues[i].wheel = wheel;
+    }
     l->user = *user;
     l->wheel = wheel;
     l->rand = rand;
@@ -430,12 +526,14 @@ void sip_txl_free(struct sip_txl *l)
         return;
     dying_flush(l);
     dead_flush(l);
+    for (i = 0; i < TX_QUEUE_N; i++)
+        wheel_cancel(l->wheel, &l->queues[i].timer);
     for (i = 0; i < l->ctxs.n_chunks * TX_CHUNK; i++) {
         struct sip_ctx *tx = CONTAINER_OF(pool_at(&l->ctxs, i), struct sip_ctx, head);
 
         if (tx->head.state == CTX_FREE)
             continue;
-        wheel_cancel(l->wheel, &tx->timer);
+        txl_timer_stop(l, &tx->head, &tx->timer);
         ctx_drop_buf(tx);
     }
     for (i = 0; i < l->stxs.n_chunks * TX_CHUNK; i++) {
@@ -443,7 +541,7 @@ void sip_txl_free(struct sip_txl *l)
 
         if (tx->head.state == STX_FREE)
             continue;
-        wheel_cancel(l->wheel, &tx->timer);
+        txl_timer_stop(l, &tx->head, &tx->timer);
         stx_give_back(tx);
         stx_keep(tx, NULL);
         buf_unref(tx->dest);
