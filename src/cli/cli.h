@@ -57,6 +57,7 @@ int cli_mint(int argc, char **argv);
 int cli_reload(int argc, char **argv);
 int cli_run(int argc, char **argv);
 int cli_status(int argc, char **argv);
+int cli_user(int argc, char **argv);
 int cli_version(int argc, char **argv);
 
 #endif

@@ -28,6 +28,14 @@ static const struct cli_command commands[] = {
      "Makes a CA, or a certificate signed by it, for those who have no CA.",
      "--ca makes FOLDER/ca.crt and FOLDER/ca.key, good for ten years. Without it, FOLDER/DOMAIN.crt and FOLDER/DOMAIN.key are made\n"
      "(anew, if they are there) for the SIP domains and addresses given, signed by the CA in FOLDER, good for 397 days."},
+    {"user", cli_user,
+     "add|passwd|del|disable|enable USER@DOMAIN | list [DOMAIN] | import FILE [-c FILE] [--allow-md5] [--allow-weak-password]",
+     "Says who may log in. A running edge sees it within two seconds.",
+     "The password is asked for, or read from the first line of standard input; only hashes of it are kept. Passwords that can be\n"
+     "guessed are refused, unless --allow-weak-password or the domain's allow-weak-passwords takes them. --allow-md5 is for phones\n"
+     "that know no SHA-256: they are challenged with MD5 and nothing else, and the domain must have allow-md5.\n"
+     "import takes a CSV file (- for standard input) with the first line user,domain,password,options; options may be allow-md5. Users\n"
+     "who exist are replaced. If a line is wrong, nothing is imported. disable locks a user out and keeps the password for enable."},
     {"help", cli_help, "[COMMAND | --man]", "Says what the commands do; --man writes this manual page.", NULL},
     {"version", cli_version, "", "Prints the version.", NULL},
 };
