@@ -1,8 +1,10 @@
-/* Client transactions: what both machines share (RFC 3261 17.1), the matching of responses by branch (17.1.3), ACK to a final
- * non-2xx (17.1.1.3) and CANCEL (9.1). The machines are in ctx_invite.c and ctx_other.c.
+/* Client transactions: what both machines share (RFC 3261 17.1), the matching of responses by
+ * branch (17.1.3), ACK to a final non-2xx (17.1.1.3) and CANCEL (9.1). The machines are in
+ * ctx_invite.c and ctx_other.c.
  *
- * The branch names the slot, so matching is one look and one comparison in constant time. A CANCEL has the branch of its INVITE
- * (9.1) and is found through it; the INVITE's slot therefore stays taken until its CANCEL has ended too.
+ * The branch names the slot, so matching is one look and one comparison in constant time. A CANCEL
+ * has the branch of its INVITE (9.1) and is found through it; the INVITE's slot therefore stays
+ * taken until its CANCEL has ended too.
  *
  * Owner: the layer; its worker's thread. */
 #include "base/secret.h"
@@ -108,7 +110,8 @@ void ctx_up(struct sip_ctx *tx, const struct ctx_in *in)
 /* Gives the object back, with the INVITE that waited for its CANCEL to end. */
 static void ctx_release(struct sip_ctx *tx)
 {
-    struct sip_ctx *peer = tx->head.flags & CTX_F_CANCELLED || tx->head.method == SIP_CANCEL ? tx->peer : NULL;
+    struct sip_ctx *peer =
+        tx->head.flags & CTX_F_CANCELLED || tx->head.method == SIP_CANCEL ? tx->peer : NULL;
 
     ctx_drop_buf(tx);
     if (tx->head.method == SIP_CANCEL && peer) {
@@ -172,8 +175,8 @@ static struct sip_ctx *ctx_find(const struct sip_txl *l, const struct sip_msg *m
     int64_t slot = tx_branch_slot(branch);
     struct sip_ctx *tx = slot < 0 ? NULL : txl_ctx_at(l, (uint32_t)slot);
 
-    if (!tx || tx->head.state == CTX_FREE || tx->head.state == CTX_NEW || branch.n != tx->head.n_branch ||
-        !secret_bytes_eq(branch.p, tx->branch, branch.n))
+    if (!tx || tx->head.state == CTX_FREE || tx->head.state == CTX_NEW ||
+        branch.n != tx->head.n_branch || !secret_bytes_eq(branch.p, tx->branch, branch.n))
         return NULL;
     if (m->cseq_method == SIP_CANCEL && tx->head.method == SIP_INVITE)
         tx = tx->head.flags & CTX_F_CANCELLED ? tx->peer : NULL;
@@ -213,7 +216,8 @@ static struct sip_ctx *ctx_make(struct sip_txl *l, enum sip_method method, bool 
     return tx;
 }
 
-struct sip_ctx *sip_ctx_new(struct sip_txl *l, enum sip_method method, const struct sip_ctx_user *user)
+struct sip_ctx *sip_ctx_new(struct sip_txl *l, enum sip_method method,
+                            const struct sip_ctx_user *user)
 {
     struct sip_ctx *tx = method == SIP_ACK ? NULL : ctx_make(l, method, false);
 
@@ -221,7 +225,8 @@ struct sip_ctx *sip_ctx_new(struct sip_txl *l, enum sip_method method, const str
         return NULL;
     if (user)
         tx->user = *user;
-    tx->head.n_branch = (uint8_t)tx_branch_write(tx->branch, l->worker, tx->head.index, rand_u64(l->rand));
+    tx->head.n_branch =
+        (uint8_t)tx_branch_write(tx->branch, l->worker, tx->head.index, rand_u64(l->rand));
     return tx;
 }
 
@@ -296,7 +301,7 @@ void sip_ctx_cancel(struct sip_ctx *tx, struct str reason_value)
 
 /* ---- ACK and CANCEL, built from the request as it was sent ---- */
 
-/* The request parsed again: it is needed in the rare cases only. The arena is the caller's to give back. */
+/* The request parsed again: it is needed in rare cases only. The caller gives back the arena. */
 static struct sip_msg *ctx_parse_sent(struct sip_ctx *tx, struct arena **ret_arena)
 {
     struct reason why;
@@ -308,7 +313,7 @@ static struct sip_msg *ctx_parse_sent(struct sip_ctx *tx, struct arena **ret_are
     return m->is_request ? m : NULL;
 }
 
-/* 17.1.1.3. Without memory nothing is sent; the response comes again, and then there may be some. */
+/* 17.1.1.3. Without memory nothing is sent; the response comes again, and then perhaps. */
 void ctx_send_ack(struct sip_ctx *invite, struct sip_msg *response, bool *ret_failed)
 {
     struct sip_txl *l = invite->l;

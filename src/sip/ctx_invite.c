@@ -1,4 +1,5 @@
-/* The INVITE client transaction: RFC 3261 17.1.1 with Figure 5 as RFC 6026 8.4 replaces it, and CANCEL (9.1).
+/* The INVITE client transaction: RFC 3261 17.1.1 with Figure 5 as RFC 6026 8.4 replaces it, and
+ * CANCEL (9.1).
  *
  *                         | sip_ctx_start: send INVITE, timers A (datagrams) and B
  *                         v        again (A): send INVITE, double A
@@ -19,8 +20,9 @@
  *        +---------------+---------------------------------->| Terminated |<---------+
  *                                                            +------------+
  *
- * CANCEL is remembered in Calling and sent on the first provisional response; in Proceeding it is sent at once. A transport
- * error of the ACK ends the transaction without on_end: the user has got the final response already. */
+ * CANCEL is remembered in Calling and sent on the first provisional response; in Proceeding it is
+ * sent at once. A transport error of the ACK ends the transaction without on_end: the user has got
+ * the final response already. */
 #include "sip/tx_priv.h"
 
 static void invite_again(struct sip_ctx *tx, const struct ctx_in *in)
@@ -93,7 +95,8 @@ static void invite_up(struct sip_ctx *tx, const struct ctx_in *in)
 }
 
 static const struct ctx_act act_again = {"send INVITE, double timer A", invite_again};
-static const struct ctx_act act_provisional = {"response up, no timer, CANCEL if it waits", invite_provisional};
+static const struct ctx_act act_provisional = {"response up, no timer, CANCEL if it waits",
+                                               invite_provisional};
 static const struct ctx_act act_accepted = {"response up, timer M", invite_accepted};
 static const struct ctx_act act_refused = {"send ACK, response up, timer D", invite_refused};
 static const struct ctx_act act_ack_again = {"send ACK", invite_ack_again};
@@ -101,6 +104,7 @@ static const struct ctx_act act_cancel_now = {"send CANCEL, 64*T1", invite_cance
 static const struct ctx_act act_cancel_later = {"remember CANCEL", invite_cancel_later};
 static const struct ctx_act act_up = {"response up", invite_up};
 
+/* clang-format off */
 const struct ctx_cell ctx_invite_table[CTX_STATE_N][CTX_EVENT_N] = {
     [CTX_NEW] = {
         [CTX_E_CANCEL] = {&act_cancel_later, CTX_NEW},
@@ -133,3 +137,4 @@ const struct ctx_cell ctx_invite_table[CTX_STATE_N][CTX_EVENT_N] = {
         [CTX_E_END] = {&ctx_act_gone, CTX_TERMINATED},
     },
 };
+/* clang-format on */

@@ -1,4 +1,5 @@
-/* The client transaction of requests other than INVITE (and ACK, which has none): RFC 3261 17.1.2, Figure 6.
+/* The client transaction of requests other than INVITE (and ACK, which has none): RFC 3261 17.1.2,
+ * Figure 6.
  *
  *                       | sip_ctx_start: send request, timers E (datagrams) and F
  *                       v        again (E): send request, E = min(2*E, T2)
@@ -17,7 +18,7 @@
  *      +----------------------------->| Terminated |
  *                                     +------------+
  *
- * Trying is the state CTX_CALLING. Timer E is not touched on the way to Proceeding (RFC 4321 1.2). */
+ * Trying is CTX_CALLING. Timer E is not touched on the way to Proceeding (RFC 4321 1.2). */
 #include "sip/tx_priv.h"
 
 static void other_again(struct sip_ctx *tx, const struct ctx_in *in)
@@ -27,7 +28,9 @@ static void other_again(struct sip_ctx *tx, const struct ctx_in *in)
     (void)in;
     if (!ctx_repeat(tx))
         return;
-    tx->interval_ms = tx->head.state == CTX_PROCEEDING || tx->interval_ms * 2 > t->t2_ms ? t->t2_ms : tx->interval_ms * 2;
+    tx->interval_ms *= 2;
+    if (tx->head.state == CTX_PROCEEDING || tx->interval_ms > t->t2_ms)
+        tx->interval_ms = t->t2_ms;
     ctx_arm(tx, tx->interval_ms);
 }
 
@@ -47,6 +50,7 @@ static const struct ctx_act act_again = {"send request, next timer E", other_aga
 static const struct ctx_act act_up = {"response up", other_up};
 static const struct ctx_act act_final = {"response up, timer K", other_final};
 
+/* clang-format off */
 const struct ctx_cell ctx_other_table[CTX_STATE_N][CTX_EVENT_N] = {
     [CTX_CALLING] = {
         [CTX_E_1XX] = {&act_up, CTX_PROCEEDING},
@@ -70,3 +74,4 @@ const struct ctx_cell ctx_other_table[CTX_STATE_N][CTX_EVENT_N] = {
         [CTX_E_END] = {&ctx_act_gone, CTX_TERMINATED},
     },
 };
+/* clang-format on */

@@ -1,7 +1,9 @@
-/* Server transactions: what both machines share (RFC 3261 17.2), the matching of requests (17.2.3), CANCEL (9.2), and where
- * responses go (18.2.2, RFC 3581 4, RFC 5626 5.3). The machines are in stx_invite.c and stx_other.c.
+/* Server transactions: what both machines share (RFC 3261 17.2), the matching of requests (17.2.3),
+ * CANCEL (9.2), and where responses go (18.2.2, RFC 3581 4, RFC 5626 5.3). The machines are in
+ * stx_invite.c and stx_other.c.
  *
- * Owner: the layer; its worker's thread. The request, its buffer and arena are the transaction's until the final response. */
+ * Owner: the layer; its worker's thread. The request, its buffer and arena are the transaction's
+ * until the final response. */
 #include "base/limits.h"
 #include "sip/tx_priv.h"
 
@@ -12,14 +14,15 @@ static void stx_timer(struct wheel_timer *t)
     struct sip_stx *tx = CONTAINER_OF(t, struct sip_stx, timer);
     struct sip_txl *l = tx->l;
 
-    bool is_end;
+    bool is_end, again;
 
     txl_enter(l);
     is_end = txl_timer_is_end(l, &tx->head, tx->end_ms);
     if (tx->head.flags & STX_F_POST) {
         tx->head.flags &= (uint8_t)~STX_F_POST;
         (void)stx_event(tx, STX_E_SEND_ERROR, NULL);
-        stx_arm(tx, tx->head.state == STX_COMPLETED && !tx_is_reliable(&tx->rx.path) ? tx->interval_ms : TX_NEVER);
+        again = tx->head.state == STX_COMPLETED && !tx_is_reliable(&tx->rx.path);
+        stx_arm(tx, again ? tx->interval_ms : TX_NEVER);
     } else {
         (void)stx_event(tx, is_end ? STX_E_END : STX_E_AGAIN, NULL);
     }
@@ -124,7 +127,8 @@ static bool addr_is_multicast(const struct addr *a)
            (IN6_IS_ADDR_V4MAPPED(&a->v6.sin6_addr) && (a->v6.sin6_addr.s6_addr[12] & 0xf0) == 0xe0);
 }
 
-/* Datagrams: 18.2.2, with RFC 3581's step between its second and third. Streams: the connection itself. */
+/* Datagrams: 18.2.2, with RFC 3581's step between its second and third. Streams: the connection
+ * itself. */
 static int stx_route(struct sip_stx *tx, const struct sip_msg *m)
 {
     struct addr to = tx->rx.path.remote, literal;
@@ -143,8 +147,8 @@ static int stx_route(struct sip_stx *tx, const struct sip_msg *m)
     return tx->dest ? 0 : ERR_NOMEM;
 }
 
-/* A lost connection: one to the source address and the port of the sent-by, if the user below makes one (18.2.2). WebSocket
- * clients cannot be connected to (RFC 7118 5). */
+/* A lost connection: one to the source address and the port of the sent-by, if the user below makes
+ * one (18.2.2). WebSocket clients cannot be connected to (RFC 7118 5). */
 static int stx_send_anew(struct sip_stx *tx, struct buf *msg, int err)
 {
     struct path to = tx->rx.path;
@@ -201,8 +205,8 @@ static int stx_again(struct sip_stx *tx, const struct stx_in *in)
     (void)in;
     if (tx->resp)
         stx_repeat(tx);
-    else if (tx->head.state == STX_PROCEEDING) /* an INVITE within its first 200 ms, or without memory then */
-        stx_send_trying(tx);
+    else if (tx->head.state == STX_PROCEEDING)
+        stx_send_trying(tx); /* an INVITE within its first 200 ms, or without memory then */
     return 0;
 }
 
@@ -255,13 +259,15 @@ const struct stx_act stx_act_detach = {"no more news", stx_detach};
 
 enum stx_match { MATCH_SAME, MATCH_ACK, MATCH_CANCELLED };
 
-static bool stx_is(const struct sip_stx *tx, const struct tx_key *k, enum sip_method method, enum stx_match how)
+static bool stx_is(const struct sip_stx *tx, const struct tx_key *k, enum sip_method method,
+                   enum stx_match how)
 {
     if (tx->key[0] != k->v[0] || tx->key[1] != k->v[1])
         return false;
     switch (how) {
     case MATCH_SAME:
-        return tx->head.method == method && tx->method_hash == k->method_hash && (!k->old || tx->to_hash == k->to_hash);
+        return tx->head.method == method && tx->method_hash == k->method_hash &&
+               (!k->old || tx->to_hash == k->to_hash);
     case MATCH_ACK: /* RFC 2543: the tag of the response, which tells it from an ACK to a 2xx */
         return tx->head.method == SIP_INVITE &&
                (!k->old || (sip_stx_is_final(tx) && tx->resp_to_hash == k->to_hash));
@@ -271,8 +277,8 @@ static bool stx_is(const struct sip_stx *tx, const struct tx_key *k, enum sip_me
     return false;
 }
 
-static struct sip_stx *stx_find(const struct sip_txl *l, const struct tx_key *k, enum sip_method method,
-                                enum stx_match how)
+static struct sip_stx *stx_find(const struct sip_txl *l, const struct tx_key *k,
+                                enum sip_method method, enum stx_match how)
 {
     struct sip_stx *tx = l->table[k->v[0] & l->table_mask];
 
@@ -281,7 +287,8 @@ static struct sip_stx *stx_find(const struct sip_txl *l, const struct tx_key *k,
     return tx;
 }
 
-/* A client that gave several requests one branch (they differ by method, 17.2.3) means its INVITE: nothing else is worth it. */
+/* A client that gave several requests one branch (they differ by method, 17.2.3) means its INVITE:
+ * nothing else is worth it. */
 static struct sip_stx *stx_find_cancelled(const struct sip_txl *l, const struct tx_key *k)
 {
     struct sip_stx *tx = stx_find(l, k, SIP_INVITE, MATCH_SAME);
@@ -299,8 +306,8 @@ static bool same_hop(const struct path *a, const struct path *b)
 
 /* ---- entry ---- */
 
-static int stx_make(struct sip_txl *l, struct sip_msg *m, const struct rx *rx, const struct tx_key *k,
-                    struct sip_stx **ret)
+static int stx_make(struct sip_txl *l, struct sip_msg *m, const struct rx *rx,
+                    const struct tx_key *k, struct sip_stx **ret)
 {
     struct stx_live *live;
     struct sip_stx *tx;
@@ -336,8 +343,10 @@ static int stx_make(struct sip_txl *l, struct sip_msg *m, const struct rx *rx, c
     return 0;
 }
 
-/* 9.2, 16.10: 200 whatever becomes of the INVITE, or 481. The To tag is that of the INVITE's responses. */
-static struct sip_stx *stx_answer_cancel(struct sip_stx *tx, const struct tx_key *k, const struct rx *rx)
+/* 9.2, 16.10: 200 whatever becomes of the INVITE, or 481. The To tag is that of the INVITE's
+ * responses. */
+static struct sip_stx *stx_answer_cancel(struct sip_stx *tx, const struct tx_key *k,
+                                         const struct rx *rx)
 {
     struct sip_stx *target = stx_find_cancelled(tx->l, k);
     struct sip_response r = {.status = 200};
@@ -349,11 +358,12 @@ static struct sip_stx *stx_answer_cancel(struct sip_stx *tx, const struct tx_key
     else
         r.status = 481;
     if (sip_stx_reply(tx, &r) != 0)
-        tx->l->st.transport_errors++; /* no memory: it stays unanswered, which its client has to expect of any request */
+        tx->l->st.transport_errors++; /* no memory: unanswered, as any request may be */
     return target && target->head.method == SIP_INVITE ? target : NULL;
 }
 
-static int stx_begin(struct sip_txl *l, struct sip_msg *m, const struct rx *rx, const struct tx_key *k)
+static int stx_begin(struct sip_txl *l, struct sip_msg *m, const struct rx *rx,
+                     const struct tx_key *k)
 {
     struct sip_stx *tx, *invite = NULL;
     int err = stx_make(l, m, rx, k, &tx);

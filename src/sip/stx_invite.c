@@ -143,6 +143,7 @@ static const struct stx_act act_report = {"say transport error", invite_report};
 static const struct stx_act act_to_user = {"ACK up", invite_to_user};
 static const struct stx_act act_drop = {"no more news, timer L", invite_drop};
 
+/* clang-format off */
 const struct stx_cell stx_invite_table[STX_STATE_N][STX_EVENT_N] = {
     [STX_PROCEEDING] = {
         [STX_E_REQUEST] = {&stx_act_repeat, STX_PROCEEDING},
@@ -182,3 +183,4 @@ const struct stx_cell stx_invite_table[STX_STATE_N][STX_EVENT_N] = {
         [STX_E_DROP] = {&stx_act_detach, STX_TERMINATED}, /* inside on_stx_failed */
     },
 };
+/* clang-format on */

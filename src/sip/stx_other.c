@@ -1,5 +1,6 @@
-/* The server transaction of requests other than INVITE and ACK: RFC 3261 17.2.2, Figure 8, with RFC 4320 (only 100, and that
- * late; no 408; nothing at all once its client has given up) and RFC 6026 8.8 (a transport error ends nothing).
+/* The server transaction of requests other than INVITE and ACK: RFC 3261 17.2.2, Figure 8, with RFC
+ * 4320 (only 100, and that late; no 408; nothing at all once its client has given up) and RFC
+ * 6026 8.8 (a transport error ends nothing).
  *
  *                      | request: up
  *                      v
@@ -12,7 +13,8 @@
  *        |      | Proceeding |<-+
  *        |      +------------+
  *        |             | 200-699 from user: send, timer J
- *        |             | dropped: timer J, silently; end (64*T1, its client's timer F): over, T4 for strays
+ *        |             | dropped: timer J, silently
+ *        |             | end (64*T1, its client's timer F): over, T4 for strays
  *        |             v
  *        |      +-----------+--+ request: send final again
  *        +----->| Completed |<-+
@@ -45,7 +47,7 @@ static int other_drop(struct sip_stx *tx, const struct stx_in *in)
     return 0;
 }
 
-/* 4320 4.2: its client timed out. A repetition still under way must not come up as a new request. */
+/* 4320 4.2: its client timed out. A repetition still under way must not come up as a request. */
 static int other_over(struct sip_stx *tx, const struct stx_in *in)
 {
     struct sip_txl *l = tx->l;
@@ -66,6 +68,7 @@ static const struct stx_act act_final = {"send response, keep it, timer J", othe
 static const struct stx_act act_drop = {"no more news, timer J", other_drop};
 static const struct stx_act act_over = {"over, T4", other_over};
 
+/* clang-format off */
 const struct stx_cell stx_other_table[STX_STATE_N][STX_EVENT_N] = {
     [STX_TRYING] = {
         [STX_E_1XX] = {&stx_act_provisional, STX_PROCEEDING},
@@ -95,3 +98,4 @@ const struct stx_cell stx_other_table[STX_STATE_N][STX_EVENT_N] = {
         [STX_E_FINAL] = {&stx_act_refuse, STX_TERMINATED},
     },
 };
+/* clang-format on */

@@ -1,12 +1,13 @@
-/* How messages find their transactions: the key of a request (RFC 3261 17.2.3, both rules) and the text of our own branches
- * (17.1.3, 8.1.1.7; loop hash: RFC 5393 4.2.2). Pure.
+/* How messages find their transactions: the key of a request (RFC 3261 17.2.3, both rules) and the
+ * text of our own branches (17.1.3, 8.1.1.7; loop hash: RFC 5393 4.2.2). Pure.
  *
- * A request's key is 128 bits of SipHash under the process key over what 17.2.3 compares, without the method: so a CANCEL
- * finds the transaction it cancels by its own key, and a remnant need not keep text that a stranger chose the length of. */
+ * A request's key is 128 bits of SipHash under the process key over what 17.2.3 compares, without
+ * the method: so a CANCEL finds the transaction it cancels by its own key, and a remnant need not
+ * keep text that a stranger chose the length of. */
 #include "sip/tx_priv.h"
 
 #define COOKIE "z9hG4bK"
-#define OURS COOKIE "sp" /* tells our branches from those of others; elements behind us read only the cookie */
+#define OURS COOKIE "sp" /* tells our branches from those of others */
 #define OURS_N (sizeof(OURS) - 1)
 #define WORKER_AT OURS_N
 #define SLOT_AT (WORKER_AT + 2)
@@ -44,15 +45,16 @@ uint32_t tx_tag_hash(struct str tag)
 int tx_key_make(const struct sip_msg *m, struct tx_key *ret)
 {
     bool old = key_is_old(m->via.branch);
+    int t = m->via.transport_id;
     uint16_t port = m->via.port;
     struct str number = {NULL, old ? sizeof m->cseq : sizeof port};
     char stack[512], number_text[sizeof m->cseq], *text = stack, *p;
-    struct str parts[] = {old ? m->via.whole : m->via.branch, old ? m->ruri : m->via.host, number, m->call_id,
-                          m->from_tag};
+    struct str parts[] = {old ? m->via.whole : m->via.branch, old ? m->ruri : m->via.host, number,
+                          m->call_id, m->from_tag};
     size_t n_parts = old ? ARRAY_LEN(parts) : 3, n = 1, i;
 
     if (!port)
-        port = m->via.transport_id >= 0 ? transport_default_port((enum transport)m->via.transport_id) : 5060;
+        port = t >= 0 ? transport_default_port((enum transport)t) : 5060;
     if (old)
         memcpy(number_text, &m->cseq, sizeof m->cseq);
     else
@@ -142,5 +144,7 @@ uint64_t sip_branch_loop_hash(struct str branch)
 {
     uint64_t v;
 
-    return branch_is_ours(branch) && branch.n == SIP_BRANCH_MAX && hex_get(branch.p + HASH_AT, 16, &v) ? v : 0;
+    if (branch.n != SIP_BRANCH_MAX || !branch_is_ours(branch))
+        return 0;
+    return hex_get(branch.p + HASH_AT, 16, &v) ? v : 0;
 }

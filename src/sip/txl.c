@@ -1,8 +1,9 @@
-/* The transaction layer: entry and dispatch (RFC 3261 18.1.2, 18.2.1 as amended by RFC 6026 8.9 and 8.10), the memory of
- * transactions, and transport news (17.1.4, 16.9, RFC 6026 8.8).
+/* The transaction layer: entry and dispatch (RFC 3261 18.1.2, 18.2.1 as amended by RFC 6026 8.9
+ * and 8.10), the memory of transactions, and transport news (17.1.4, 16.9, RFC 6026 8.8).
  *
- * Nothing that a caller further down the stack may still hold is freed under it: client transactions that ended wait in
- * `dead` until the outermost call returns, requests that were answered wait in `dying` until the next message or timer.
+ * Nothing that a caller further down the stack may still hold is freed under it: client
+ * transactions that ended wait in `dead` until the outermost call returns, requests that were
+ * answered wait in `dying` until the next message or timer.
  *
  * Owner: one worker, which alone calls it. */
 #include "base/limits.h"
@@ -19,12 +20,15 @@
 #endif
 
 #define DEST_SLOTS_MAX 65536u
-#define EVICT_T1 8u            /* a remnant is kept this many T1 in any case */
+#define EVICT_T1 8u /* a remnant is kept this many T1 in any case */
 #define EVICT_AT_ONCE 4u
-#define WORKER_MAX 255u        /* what two digits of a branch hold */
-#define SLOT_MAX (1u << 24)    /* what six hold */
+#define WORKER_MAX 255u     /* what two digits of a branch hold */
+#define SLOT_MAX (1u << 24) /* what six hold */
 
-/* ---- pools: slabs of 256 byte objects, grown on demand and never given back; the head of a free one stays readable ---- */
+/* ---- pools ---- */
+
+/* Slabs of 256 byte objects, grown on demand and never given back, so that the number of a slot
+ * always names an object. The head of a free one stays readable. */
 
 static struct tx_head *chunk_object(void *chunk, size_t i)
 {
@@ -35,7 +39,9 @@ static struct tx_head *chunk_object(void *chunk, size_t i)
 
 static struct tx_head *pool_at(const struct tx_pool *p, size_t index)
 {
-    return index / TX_CHUNK < p->n_chunks ? chunk_object(p->chunks[index / TX_CHUNK], index % TX_CHUNK) : NULL;
+    return index / TX_CHUNK < p->n_chunks
+               ? chunk_object(p->chunks[index / TX_CHUNK], index % TX_CHUNK)
+               : NULL;
 }
 
 static int pool_init(struct tx_pool *p, size_t max)
@@ -178,7 +184,8 @@ void txl_timer_linger(struct sip_txl *l, struct tx_head *h, struct wheel_timer *
         q++;
     /* Out of order only if the timers have been changed in between. */
     if (ms == 0 || q == l->queues + TX_QUEUE_N ||
-        (!list_is_empty(&q->list) && CONTAINER_OF(q->list.prev, struct wheel_timer, node)->due_ms > due)) {
+        (!list_is_empty(&q->list) &&
+         CONTAINER_OF(q->list.prev, struct wheel_timer, node)->due_ms > due)) {
         txl_timer_start(l, h, t, ms);
         return;
     }
@@ -234,7 +241,8 @@ void txl_evict(struct sip_txl *l)
 
 struct arena *sip_txl_arena(struct sip_txl *l)
 {
-    return l->n_arenas ? l->arenas[--l->n_arenas] : arena_new(TX_ARENA_FIRST, LIMIT_MSG_ARENA_BYTES);
+    return l->n_arenas ? l->arenas[--l->n_arenas]
+                       : arena_new(TX_ARENA_FIRST, LIMIT_MSG_ARENA_BYTES);
 }
 
 void sip_txl_arena_done(struct sip_txl *l, struct arena *a)
@@ -369,7 +377,7 @@ static void ctxs_failed(struct sip_txl *l, const struct path *to, enum ctx_event
 {
     struct tx_link *hit = NULL, *at = l->ctx_dest[dest_slot(l, to)];
 
-    /* First aside with all of them: callbacks start new ones to the same place, which have not failed. */
+    /* First aside with all of them: callbacks start new ones to there, which have not failed. */
     while (at) {
         struct sip_ctx *tx = CONTAINER_OF(at, struct sip_ctx, head.link);
 
@@ -480,8 +488,8 @@ static size_t power_of_two(size_t n)
     return p;
 }
 
-struct sip_txl *sip_txl_new(const struct sip_txl_user *user, struct wheel *wheel, struct rand_source *rand,
-                            unsigned worker, size_t max_transactions)
+struct sip_txl *sip_txl_new(const struct sip_txl_user *user, struct wheel *wheel,
+                            struct rand_source *rand, unsigned worker, size_t max_transactions)
 {
     struct sip_txl *l;
     size_t n_table, n_dest, i;
@@ -510,7 +518,8 @@ struct sip_txl *sip_txl_new(const struct sip_txl_user *user, struct wheel *wheel
     l->table = mem_zalloc_array(n_table, sizeof *l->table);
     l->ctx_dest = mem_zalloc_array(n_dest, sizeof *l->ctx_dest);
     l->stx_dest = mem_zalloc_array(n_dest, sizeof *l->stx_dest);
-    if (!l->table || !l->ctx_dest || !l->stx_dest || pool_init(&l->ctxs, l->max + l->reserve) != 0 ||
+    if (!l->table || !l->ctx_dest || !l->stx_dest ||
+        pool_init(&l->ctxs, l->max + l->reserve) != 0 ||
         pool_init(&l->stxs, l->max + l->reserve) != 0) {
         sip_txl_free(l);
         return NULL;

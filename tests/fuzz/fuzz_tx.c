@@ -1,5 +1,6 @@
-/* Feeds the transaction layer a sequence of events read from the input: requests, responses, the user's acts (inside callbacks
- * too), transport errors and time. What must hold is checked by tx_storm.h. */
+/* Feeds the transaction layer a sequence of events read from the input: requests, responses, the
+ * user's acts (inside callbacks too), transport errors and time. What must hold is checked by
+ * tx_storm.h. */
 #include "../unit/sip/tx_storm.h"
 
 struct input {

@@ -471,6 +471,50 @@ static void test_matching(void **state)
     play_free(p);
 }
 
+/* The port that a sent-by leaves out is that of its transport. */
+static void test_matching_default_port(void **state)
+{
+    struct play *p = play_new();
+
+    (void)state;
+    assert_int_equal(play_request(p, (struct play_req){.via = "TLS h.example.com", .from = tcp_path()}), 0);
+    assert_int_equal(play_request(p, (struct play_req){.via = "TLS h.example.com:5061", .from = tcp_path()}), 0);
+    check_log(p, "0 request INVITE\n0 send 100 INVITE\n");
+    assert_int_equal(play_request(p, (struct play_req){.via = "TLS h.example.com:5060", .from = tcp_path()}), 0);
+    assert_int_equal(play_request(p, (struct play_req){.via = "SCTP h.example.com", .from = tcp_path()}), 0);
+    check_log(p, "0 request INVITE\n0 send 100 INVITE\n"); /* of an unknown one: 5060 */
+    play_free(p);
+}
+
+/* The request stays readable after its final response, until the next message. */
+static void test_request_given_back(void **state)
+{
+    struct play *p = play_new();
+    struct path from = play_path(TRANSPORT_UDP, "192.0.2.1:5060", 0);
+    struct buf *b = buf_copy(STR("OPTIONS sip:b@x SIP/2.0\r\nVia: SIP/2.0/UDP 192.0.2.1;branch=z9hG4bKz\r\n"
+                                 "From: <sip:a@x>;tag=f\r\nTo: <sip:b@x>\r\nCall-ID: c1\r\nCSeq: 1 OPTIONS\r\n"
+                                 "Max-Forwards: 70\r\nContent-Length: 0\r\n\r\n"));
+    struct rx rx = {.path = from, .buf = b, .hop = &play_hop};
+    struct arena *a = sip_txl_arena(p->l);
+    struct sip_msg *m;
+    struct reason why;
+
+    (void)state;
+    assert_non_null(b);
+    assert_int_equal(sip_msg_parse(a, buf_str(b), &m, &why), 0);
+    assert_int_equal(sip_txl_receive(p->l, m, &rx), 0);
+    assert_ptr_equal(sip_stx_msg(p->stx), m);
+    assert_ptr_equal(sip_stx_rx(p->stx)->buf, b);
+    assert_true(sip_stx_rx(p->stx)->hop != &play_hop && !sip_stx_rx(p->stx)->hop->secure);
+    assert_int_equal(play_respond(p->stx, 200), 0);
+    assert_int_equal(b->refs, 2);
+    check_str(m->call_id, "c1");
+    assert_int_equal(play_request(p, ack), 0);
+    assert_int_equal(b->refs, 1);
+    buf_unref(b);
+    play_free(p);
+}
+
 /* A long branch and a long sent-by match exactly too. */
 static void test_matching_long(void **state)
 {
@@ -832,6 +876,8 @@ int main(void)
         cmocka_unit_test(test_given_back),
         cmocka_unit_test(test_cancel_after_final),
         cmocka_unit_test(test_matching),
+        cmocka_unit_test(test_matching_default_port),
+        cmocka_unit_test(test_request_given_back),
         cmocka_unit_test(test_matching_long),
         cmocka_unit_test(test_old_clients),
         cmocka_unit_test(test_ack_strays),
