@@ -303,10 +303,22 @@ fail:
     return err;
 }
 
+/* What the flows are known for goes with us: on_flow_closed is not called for us any more. */
+static bool forget_flow(void *arg, const struct net_flow_info *f)
+{
+    struct edge_worker *w = arg;
+    void *own = f->user;
+
+    net_set_user(w->net, f->path.flow, NULL);
+    mem_free(own);
+    return true;
+}
+
 void edge_worker_stop(struct edge_worker *w)
 {
     if (!w)
         return;
+    net_each_flow(w->net, forget_flow, w);
     wheel_cancel(w->net->wheel, &w->sweep);
     proxy_worker_stop(w);
     sip_txl_free(w->txl);

@@ -183,14 +183,21 @@ static bool find_credentials(struct edge_req *r, struct str realm, struct digest
     return false;
 }
 
-/* RFC 3261 22.4 and RFC 7616 3.4.6: the answer is for this request-URI and no other. */
+/* RFC 7616 3.4.6: the answer is for this request-URI and no other. Or it names no user, only a host of ours: what clients like
+ * sipp put there for every request. RFC 3261 22.4 item 6 lets that pass; a credential made for one user's URI cannot be moved
+ * to another's all the same. */
 static bool uri_matches(const struct edge_req *r, struct str uri)
 {
     struct sip_uri a, b;
 
     if (str_eq(uri, r->m->ruri))
         return true;
-    return sip_uri_parse(uri, &a) == 0 && sip_uri_parse(r->m->ruri, &b) == 0 && sip_uri_eq(&a, &b);
+    if (sip_uri_parse(uri, &a) != 0)
+        return false;
+    if ((a.scheme == SIP_SCHEME_SIP || a.scheme == SIP_SCHEME_SIPS) && !a.has_user &&
+        request_domain(r->w, &a))
+        return true;
+    return sip_uri_parse(r->m->ruri, &b) == 0 && sip_uri_eq(&a, &b);
 }
 
 static int aor_of_username(struct edge_req *r, const struct config_domain *d, struct str username, struct str *ret)
