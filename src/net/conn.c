@@ -490,14 +490,28 @@ static int dial_socket(const struct listener *l, const struct addr *remote)
     return fd;
 }
 
+/* Every connection has a listener, for its settings; that of a client is made when it is first needed. */
+static struct listener *dial_listener(struct worker *w, uint16_t index)
+{
+    const struct net_listener none = {.transport = TRANSPORT_TCP};
+    const struct addr any = {.v4 = {.sin_family = AF_INET}};
+    if (index < w->n_listeners)
+        return w->listeners[index];
+    if (!w->client && (w->client = listener_new(w, &none, &any)) != NULL)
+        listener_set(w->client, &none, NET_LISTENER_GONE, NULL);
+    return w->client;
+}
+
 int conn_dial(struct worker *w, const struct net_connect_args *args, struct conn **ret)
 {
-    if ((args->transport != TRANSPORT_TCP && args->transport != TRANSPORT_TLS) || args->listener >= w->n_listeners ||
-        !addr_is_set(&args->remote) || (args->transport == TRANSPORT_TLS && !args->tls))
+    if ((args->transport != TRANSPORT_TCP && args->transport != TRANSPORT_TLS) ||
+        (args->listener >= w->n_listeners && args->listener != NET_LISTENER_GONE) || !addr_is_set(&args->remote) || (args->transport == TRANSPORT_TLS && !args->tls))
         return ERR_INVALID;
     if (w->n_conns >= LIMIT_CONNS_WORKER || w->is_done)
         return ERR_LIMIT;
-    struct listener *l = w->listeners[args->listener];
+    struct listener *l = dial_listener(w, args->listener);
+    if (!l)
+        return ERR_NOMEM;
     int fd = dial_socket(l, &args->remote);
     if (fd < 0) {
         int error = errno;

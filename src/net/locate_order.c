@@ -8,6 +8,8 @@
 struct locate_reach locate_reach_of(const struct net_listener *listeners, size_t n)
 {
     struct locate_reach r = {0};
+    for (unsigned t = TRANSPORT_TCP; n == 0 && t <= TRANSPORT_TLS; t++)
+        r.v4[t] = r.v6[t] = true; /* a client, which only dials */
     for (size_t i = 0; i < n; i++) {
         enum transport t = listeners[i].transport;
         bool is_v6 = addr_is_v6(&listeners[i].addr);

@@ -40,7 +40,9 @@ struct net_user {
 
 struct net_connect_args {
     enum transport transport; /* TCP, TLS (WS and WSS are accepted only, never dialled) */
-    uint16_t listener;        /* the listener in whose name we connect (its Via sent-by and address family) */
+    /* The listener in whose name we connect (its Via sent-by and address family). NET_LISTENER_GONE: in nobody's, for a client that
+     * listens nowhere. */
+    uint16_t listener;
     struct addr remote;
     /* TLS: anchors, own certificate and floor to use (borrowed until the flow is closed), and the domain that the peer's
      * certificate must name (RFC 5922 7.3, RFC 3263: the domain before any DNS step), also sent as SNI. */

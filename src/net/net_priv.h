@@ -293,6 +293,7 @@ struct worker {
     bool in_turn, is_wall_known, is_stopping, is_done;
     struct listener **listeners;
     size_t n_listeners;
+    struct listener *client; /* stands for none: what a client dials in the name of; no socket */
     struct udp_in *udp_in;
     struct list udp_dirty;
     struct path *unreachable;

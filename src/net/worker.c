@@ -476,6 +476,9 @@ static void worker_empty(struct worker *w)
     w->n_listeners = 0;
     if (w->net.wheel)
         drop_connections(w);
+    if (w->client)
+        listener_unref(w->client);
+    w->client = NULL;
     if (w->mq)
         (void)mq_drain(w->mq, w, SIZE_MAX); /* nothing is run any more, only freed */
     locator_free(w->locator);

@@ -10,7 +10,7 @@ struct net_group;
 
 #define NET_WORKERS_MAX 64u
 #define NET_LISTENERS_MAX 256u
-#define NET_LISTENER_GONE 0xffffu /* path.listener of a flow whose listener a reload has removed */
+#define NET_LISTENER_GONE 0xffffu /* path.listener of a flow whose listener a reload has removed, or that never had one */
 
 struct net_listener {
     enum transport transport;
@@ -24,7 +24,7 @@ struct net_listener {
 struct net_group_args {
     unsigned n_workers;
     const struct net_listener *listeners; /* copied */
-    size_t n_listeners;
+    size_t n_listeners; /* 0: a client that only connects, to IPv4 and IPv6 */
     /* Called on each worker's thread before it starts to receive: returns what user.arg and callbacks shall be. */
     int (*worker_start)(void *arg, struct net *net, struct net_user *ret_user);
     void (*worker_stop)(void *arg, struct net *net, void *user_arg);

@@ -326,6 +326,38 @@ static void test_dial_refused(void **state)
     fix_stop(&f);
 }
 
+/* A client listens nowhere and connects all the same. */
+static void test_dial_client(void **state)
+{
+    (void)state;
+    static const char *const addrs[] = {"127.0.0.1:0", "[::1]:0"};
+    struct fix f = {.is_echo = true};
+    char msg[600];
+    size_t n = fix_options(msg, sizeof(msg), "c1", 3);
+    fix_start(&f, 1, NULL, 0);
+    for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
+        struct dial d = {.args = {.transport = TRANSPORT_TCP, .listener = NET_LISTENER_GONE}, .send = "hello"};
+        int listener = listen_on(addrs[i], &d.args.remote);
+        fix_call(&f, 0, dial, &d);
+        check_err(d.err, 0);
+        assert_int_equal(d.path.listener, NET_LISTENER_GONE);
+        int fd = accept_one(listener);
+        fix_expect(fd, "hello");
+        fix_write(fd, msg, n);
+        fix_expect(fd, msg);
+        close(fd);
+        close(listener);
+        struct fix_event *e = fix_wait(&f, FIX_CLOSED);
+        assert_int_equal(e->path.flow, d.flow);
+        fix_free(e);
+    }
+    struct dial d = {.args = {.transport = TRANSPORT_TCP, .listener = 0}};
+    assert_int_equal(addr_parse(&d.args.remote, STR("127.0.0.1"), 9), 0);
+    fix_call(&f, 0, dial, &d);
+    check_err(d.err, ERR_INVALID);
+    fix_stop(&f);
+}
+
 /* --- closing, stale ids --- */
 
 struct poke {
@@ -699,6 +731,7 @@ int main(void)
         cmocka_unit_test(test_echo),         cmocka_unit_test(test_splits),       cmocka_unit_test(test_bytewise),
         cmocka_unit_test(test_pipeline),     cmocka_unit_test(test_keepalive),    cmocka_unit_test(test_garbage),
         cmocka_unit_test(test_garbage_pipelined), cmocka_unit_test(test_dial),    cmocka_unit_test(test_dial_refused),
+        cmocka_unit_test(test_dial_client),
         cmocka_unit_test(test_close),        cmocka_unit_test(test_send_queue),   cmocka_unit_test(test_backpressure),
         cmocka_unit_test(test_cross_worker), cmocka_unit_test(test_alias),        cmocka_unit_test(test_idle),
         cmocka_unit_test(test_source_limit), cmocka_unit_test(test_many),         cmocka_unit_test(test_stop),
