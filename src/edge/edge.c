@@ -8,6 +8,7 @@
 #include "edge/edge_worker.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <malloc.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/stat.h>
@@ -259,6 +260,9 @@ int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
 
     if (!e)
         return ERR_NOMEM;
+    /* TLS buffers and calls come and go: without this glibc gives memory back to the system and asks for it again all the time. */
+    (void)mallopt(M_TOP_PAD, 1 << 20);
+    (void)mallopt(M_TRIM_THRESHOLD, 64 << 20);
     if ((err = edge_init(e, cfg, why)) != 0 || (err = listeners_make(cfg, &ls, why)) != 0)
         goto out;
     if (cfg->hep.allow_mirror && (err = edge_tap_new(&cfg->hep, &e->tap, why)) != 0)
