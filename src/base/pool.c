@@ -11,7 +11,8 @@
 static const struct pool_class {
     uint32_t payload;
     uint32_t keep;
-} pool_classes[] = {{512, 256}, {2048, 256}, {4096, 128}, {8192, 64}, {16384, 64}, {65536, 24}};
+} pool_classes[] = {{256, 512},  {512, 512},  {768, 256},   {1024, 256},  {1536, 256},
+                    {2048, 256}, {4096, 128}, {8192, 64},   {16384, 64}, {65536, 24}};
 
 struct pool_free {
     struct pool_free *next;

@@ -158,6 +158,8 @@ struct edge_req {
 /* Answers and forgets. `why` gives status, phrase detail (Warning 399 or Reason where useful) and the log line. */
 void edge_refuse(struct edge_req *r, const struct reason *why);
 void edge_reply(struct edge_req *r, unsigned status);
+/* A To tag that a repetition of the request gets again without anything being kept (RFC 3261 8.2.7). */
+struct str edge_stateless_tag(const struct edge_req *r);
 
 /* request.c: entry from the transaction layer. */
 void request_receive(struct edge_worker *w, struct sip_stx *tx, struct sip_stx *invite, struct sip_msg *m,

@@ -86,7 +86,7 @@ static bool worker_is_overloaded(struct edge_worker *w, const struct sip_msg *m)
     if (!w->cfg->max_transactions)
         return false;
     sip_txl_stats(w->txl, &st);
-    return st.stx_now >= w->cfg->max_transactions;
+    return st.stx_open >= w->cfg->max_transactions / 2;
 }
 
 static void worker_input(struct edge_worker *w, const struct rx *rx)
@@ -285,7 +285,8 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
     w->net = net;
     w->id = net->worker;
     w->cfg = config_ref(e->cfg);
-    w->txl = sip_txl_new(&tu, net->wheel, &net->rand, net->worker, LIMIT_TRANSACTIONS_WORKER);
+    w->txl = sip_txl_new(&tu, net->wheel, &net->rand, net->worker,
+                         w->cfg->max_transactions ? w->cfg->max_transactions : LIMIT_TRANSACTIONS_WORKER);
     w->replay = digest_replay_new(EDGE_REPLAY_NONCES);
     if (!w->txl || !w->replay)
         goto fail;

@@ -139,7 +139,7 @@ static int challenge(struct edge_req *r, const struct config_domain *d, const st
     bool md5 = acc && acc->allow_md5 && d->allow_md5;
     const enum digest_algo *algos = md5 ? weak : strong;
     size_t n = md5 ? 1 : 2, i;
-    struct sip_response resp = {.status = asks_us(r) ? 401 : 407};
+    struct sip_response resp = {.status = asks_us(r) ? 401 : 407, .to_tag = edge_stateless_tag(r)};
     struct str name = asks_us(r) ? STR("WWW-Authenticate") : STR("Proxy-Authenticate");
     char nonce[DIGEST_NONCE_TEXT_MAX], text[2][512], binding[ADDR_TEXT_MAX + 32];
 
@@ -159,7 +159,9 @@ static int challenge(struct edge_req *r, const struct config_domain *d, const st
     }
     edge_count(r->w, stale ? EC_AUTH_STALE : EC_CHALLENGES);
     r->w->responses_by_class[4]++;
-    if (sip_stx_reply(r->tx, &resp) != 0 && !sip_stx_is_final(r->tx))
+    if (sip_stx_reply(r->tx, &resp) == 0)
+        sip_stx_forget(r->tx); /* a repetition gets a challenge of its own (8.2.7); nothing is kept for strangers */
+    else if (!sip_stx_is_final(r->tx))
         sip_stx_drop(r->tx);
     return ERR_REFUSED;
 }

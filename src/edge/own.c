@@ -6,7 +6,7 @@
 
 static void reply_options(struct edge_req *r)
 {
-    struct sip_response resp = {.status = 200};
+    struct sip_response resp = {.status = 200, .to_tag = edge_stateless_tag(r)};
 
     resp.extra[0].name = STR("Allow");
     resp.extra[0].value = STR(OWN_ALLOW);
@@ -20,7 +20,9 @@ static void reply_options(struct edge_req *r)
         resp.extra[resp.n_extra++].value = r->w->cfg->server_header;
     }
     r->w->responses_by_class[2]++;
-    if (sip_stx_reply(r->tx, &resp) != 0 && !sip_stx_is_final(r->tx))
+    if (sip_stx_reply(r->tx, &resp) == 0)
+        sip_stx_forget(r->tx); /* a repetition gets the same answer anew (8.2.7) */
+    else if (!sip_stx_is_final(r->tx))
         sip_stx_drop(r->tx);
 }
 

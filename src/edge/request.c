@@ -21,6 +21,17 @@ void edge_reply(struct edge_req *r, unsigned status)
     }
 }
 
+struct str edge_stateless_tag(const struct edge_req *r)
+{
+    char *text = arena_alloc(r->m->arena, 17);
+    uint64_t h = str_hash(r->m->call_id) ^ (str_hash(r->m->from_tag) << 1) ^ (str_hash(r->m->via.branch) << 2);
+
+    if (!text)
+        return STR("sallyport");
+    str_hex(text, &h, sizeof h);
+    return str_z(text);
+}
+
 void edge_refuse(struct edge_req *r, const struct reason *why)
 {
     struct edge_worker *w = r->w;

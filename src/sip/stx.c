@@ -100,12 +100,15 @@ void stx_give_back(struct sip_stx *tx)
     tx->rx.hop = &nothing_known;
 }
 
+/* What is kept for 32 seconds takes no more room than it needs. */
 void stx_keep(struct sip_stx *tx, struct buf *msg)
 {
-    if (msg)
-        buf_ref(msg);
+    struct buf *copy = msg && msg->cap > msg->n + msg->n / 2 + 256 ? buf_copy(buf_str(msg)) : NULL;
+
+    if (!copy && msg)
+        copy = buf_ref(msg);
     buf_unref(tx->resp);
-    tx->resp = msg;
+    tx->resp = copy;
 }
 
 /* ---- where responses go ---- */
@@ -372,8 +375,14 @@ static int stx_begin(struct sip_txl *l, struct sip_msg *m, const struct rx *rx,
         return err;
     if (m->method == SIP_CANCEL)
         invite = stx_answer_cancel(tx, k, rx);
+    tx->head.flags |= STX_F_BUSY;
     l->user.on_request(l->user.arg, tx, invite, m, rx);
+    tx->head.flags &= (uint8_t)~STX_F_BUSY;
     tx->rx.hop = &nothing_known;
+    if (tx->head.flags & STX_F_FORGET) {
+        (void)stx_event(tx, STX_E_END, NULL);
+        return 0;
+    }
     /* Most are answered by now; only the others need a timer for a 100. */
     if (tx->head.state == STX_TRYING)
         stx_arm(tx, l->trying_ms);
@@ -489,4 +498,14 @@ int sip_stx_reply(struct sip_stx *tx, struct sip_response *r)
 void sip_stx_drop(struct sip_stx *tx)
 {
     (void)stx_event(tx, STX_E_DROP, NULL);
+}
+
+void sip_stx_forget(struct sip_stx *tx)
+{
+    if (tx->head.method == SIP_INVITE || !sip_stx_is_final(tx))
+        return;
+    if (tx->head.flags & STX_F_BUSY)
+        tx->head.flags |= STX_F_FORGET; /* it is still on the stack */
+    else
+        (void)stx_event(tx, STX_E_END, NULL);
 }

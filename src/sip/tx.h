@@ -99,6 +99,9 @@ MUST_USE int sip_stx_respond(struct sip_stx *tx, unsigned status, struct buf *ms
 MUST_USE int sip_stx_reply(struct sip_stx *tx, struct sip_response *r);
 struct str sip_stx_to_tag(struct sip_stx *tx); /* the tag sip_stx_reply uses where the request has none */
 bool sip_stx_is_final(const struct sip_stx *tx);
+/* After a final response to anything but INVITE: end at once, as a UAS without state does (8.2.7), for answers that a repetition
+ * may well get anew: challenges, OPTIONS. The pointer is gone with the current callback; on_stx_end is called. */
+void sip_stx_forget(struct sip_stx *tx);
 /* No (further) response will come (4320 4.2: non-INVITE late, or forwarding gave up silently): the pointer is not used any more
  * by the user, nothing is called back for it, request and arena are given back. Retransmissions are still absorbed. */
 void sip_stx_drop(struct sip_stx *tx);

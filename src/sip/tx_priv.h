@@ -133,7 +133,9 @@ enum stx_flag {
     STX_F_DETACHED = 1, /* the user wants no more news */
     STX_F_POST = 2,     /* a send failed inside a call of the user's: said when the timer comes */
     STX_F_REPORTED = 4, /* on_stx_failed has been called */
-    STX_F_OLD = 8       /* matched by RFC 2543's rules */
+    STX_F_OLD = 8,      /* matched by RFC 2543's rules */
+    STX_F_FORGET = 16,  /* to end when on_request has returned */
+    STX_F_BUSY = 32     /* on_request is running: it stays */
 };
 enum { STX_TO_USER = 1 }; /* result of an action: the ACK is the user's */
 

@@ -812,6 +812,34 @@ static void test_drop_inside(void **state)
     play_free(p);
 }
 
+static void forget_at_once(struct play *p, struct sip_stx *tx, struct sip_msg *m)
+{
+    (void)p;
+    (void)m;
+    sip_stx_forget(tx); /* not final yet: nothing */
+    assert_false(sip_stx_is_final(tx));
+    check_err(play_respond(tx, 200), 0);
+    sip_stx_forget(tx);
+    assert_true(sip_stx_is_final(tx));
+}
+
+/* 8.2.7: answered and gone; a repetition comes up as a new request. An INVITE is not forgotten. */
+static void test_forget(void **state)
+{
+    struct play *p = play_new();
+
+    (void)state;
+    p->in_request = forget_at_once;
+    assert_int_equal(play_request(p, options), 0);
+    assert_int_equal(play_stats(p).stx_now, 0);
+    assert_int_equal(play_request(p, options), 0);
+    assert_int_equal(play_stats(p).stx_made, 2);
+    assert_int_equal(play_stats(p).retransmits_in, 0);
+    assert_int_equal(play_request(p, invite), 0);
+    assert_int_equal(play_stats(p).stx_now, 1);
+    play_free(p);
+}
+
 static void test_limit(void **state)
 {
     struct play *p = play_new_n(3);
@@ -888,6 +916,7 @@ int main(void)
         cmocka_unit_test(test_flow_failed),
         cmocka_unit_test(test_answer_inside),
         cmocka_unit_test(test_drop_inside),
+        cmocka_unit_test(test_forget),
         cmocka_unit_test(test_limit),
         cmocka_unit_test(test_states_text),
         cmocka_unit_test(test_new_bad),
