@@ -68,11 +68,11 @@ established_callee() {
     recv_request ACK
 }
 
-# A request of the callee within the dialog, challenged or not. What refuses an INVITE is acknowledged with its branch.
+# A request of the callee within the dialog, challenged or not, sent once: sipp sends nothing else while it repeats. What refuses an INVITE is acknowledged with its branch.
 callee_request() { # METHOD STATUS [sdp]
     local body=$no_body sdp=:
     [ "${3:-}" != sdp ] || { body=$sdp_body; sdp="sdp_part 2"; }
-    { callee_head "$1" 11 "$body"; $sdp; } | send_part 'retrans="500"'
+    { callee_head "$1" 11 "$body"; $sdp; } | send_part
     recv_opt 100
     recv_opt 407 'auth="true" next="theirs_again"'
     recv "$2"
@@ -80,7 +80,7 @@ callee_request() { # METHOD STATUS [sdp]
     label theirs_again
     callee_ack "$1" 11 5
     { callee_head "$1" 12 "$credentials
-$body"; $sdp; } | send_part 'retrans="500"'
+$body"; $sdp; } | send_part
     recv_opt 100
     recv "$2"
     callee_ack "$1" 12 3
@@ -119,14 +119,14 @@ byes_callee() {
 # Both re-INVITE: each has one pending and refuses the other's with 491 (RFC 3261 14.2); one tries again.
 glare_caller() {
     established_caller
-    { in_head INVITE 3 "$sdp_body"; sdp_part 2; } | send_part 'retrans="500"'
+    { in_head INVITE 3 "$sdp_body"; sdp_part 2; } | send_part
     recv_opt 100
     recv_opt 407 'auth="true" next="challenged"'
     glare_refused 3 3 after
     label challenged
     BRANCH='[branch-11]' in_head ACK 3 "$no_body" | send_part
     { in_head INVITE 4 "$credentials
-$sdp_body"; sdp_part 2; } | send_part 'retrans="500"'
+$sdp_body"; sdp_part 2; } | send_part
     recv_opt 100
     glare_refused 4 2 after
     label after
@@ -167,13 +167,13 @@ glare_callee() {
 storm_caller() {
     local i
     INVITE_BRANCH='z9hG4bKstorm[pid]x[call_number]' invite_with_digest
-    recv 100
+    recv_opt 100
+    recv 180
     for ((i = 0; i < 30; i++)); do
         { BRANCH='z9hG4bKstorm[pid]x[call_number]' out_head INVITE 2 "$contact
 $credentials
 $sdp_body"; sdp_part 1; } | send_part
     done
-    recv_opt 180
     recv 200 'rrs="true"'
     wait_ms 1800
     ack
@@ -210,8 +210,8 @@ race() { # NAME WHAT CALLS
 race cancel "a call is cancelled while it rings" 5
 race cross "CANCEL crosses the 200" 5
 race byes "both hang up at once" 5
-race glare "re-INVITEs cross" 5
-# In a storm answers come while sipp still sends.
+# Where messages cross, and in a storm, a 100 may come while sipp is at something else.
+LENIENT=1 race glare "re-INVITEs cross" 5
 LENIENT=1 race storm "an INVITE thirty times over" 3
 if edge_is sallyport; then
     check "the storm reached the callee as one INVITE a call" [ "$(sipp_received storm_callee '^INVITE ')" = 3 ]
