@@ -137,6 +137,7 @@ static void test_window(void **state)
     check_err(use(r, 1, 100, 4), ERR_CONFLICT);
     check_err(use(r, 1, 100, 6), 0);
     check_err(use(r, 1, 100, 69), 0);
+    check_err(use(r, 1, 100, 5), ERR_CONFLICT);
     check_err(use(r, 1, 100, 6), ERR_CONFLICT);
     check_err(use(r, 1, 100, UINT32_MAX), 0);
     check_err(use(r, 1, 100, UINT32_MAX), ERR_CONFLICT);

@@ -331,6 +331,32 @@ static void test_coalescing(void **state)
     assert_int_equal(sql_number("SELECT min(cseq) FROM bindings"), 9991);
 }
 
+/* A batch that could not be written does not come back over what is newer. */
+static void test_newer_wins(void **state)
+{
+    struct store *s = open_ok(false);
+    struct store_binding b = binding("sip:a@b", "k");
+
+    (void)state;
+    pthread_mutex_lock(&s->db_lock);
+    b.cseq = 1;
+    check_err(store_put_binding(s, &b), 0);
+    wait_for(health(s).queued == 0); /* it is in the thread's hands */
+    b.cseq = 2;
+    check_err(store_put_binding(s, &b), 0);
+    s->read_only = true;
+    pthread_mutex_unlock(&s->db_lock);
+    wait_for(health(s).failed > 0);
+    assert_int_equal(health(s).queued, 1);
+    assert_int_equal(health(s).dropped, 0);
+    pthread_mutex_lock(&s->db_lock);
+    s->read_only = false;
+    pthread_mutex_unlock(&s->db_lock);
+    wait_for(health(s).written == 1);
+    store_close(s);
+    assert_int_equal(sql_number("SELECT cseq FROM bindings"), 2);
+}
+
 static void test_bounded(void **state)
 {
     struct store *s = open_ok(false);
@@ -1075,6 +1101,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_transaction, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bindings, setup, teardown),
         cmocka_unit_test_setup_teardown(test_coalescing, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_newer_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
         cmocka_unit_test_setup_teardown(test_full, setup, teardown),
         cmocka_unit_test_setup_teardown(test_close_when_full, setup, teardown),
