@@ -112,7 +112,7 @@ static void worker_input(struct edge_worker *w, const struct rx *rx)
         }
     } else {
         edge_count(w, EC_REQUESTS);
-        if (UNLIKELY(worker_is_overloaded(w, m))) {
+        if (UNLIKELY(worker_is_overloaded(w, m)) && !sip_txl_has(w->txl, m)) {
             worker_refuse_stateless(w, m, rx, 503);
             sip_txl_arena_done(w->txl, a);
             return;

@@ -414,6 +414,14 @@ int stx_receive(struct sip_txl *l, struct sip_msg *m, const struct rx *rx)
     return 0;
 }
 
+bool sip_txl_has(const struct sip_txl *l, const struct sip_msg *m)
+{
+    struct tx_key k;
+
+    return m->is_request && m->method != SIP_ACK && tx_key_make(m, &k) == 0 &&
+           stx_find(l, &k, m->method, MATCH_SAME) != NULL;
+}
+
 /* ---- from the user ---- */
 
 struct sip_msg *sip_stx_msg(struct sip_stx *tx)

@@ -73,6 +73,9 @@ void sip_txl_arena_done(struct sip_txl *l, struct arena *a); /* NULL is fine */
  * result is for requests only: ERR_LIMIT (too many transactions) or ERR_NOMEM; the caller answers 503 statelessly, the arena is
  * then still the caller's. */
 MUST_USE int sip_txl_receive(struct sip_txl *l, struct sip_msg *m, const struct rx *rx);
+/* Is this request the repetition of one that has a transaction? To be asked before refusing for overload: what was taken on is
+ * finished. */
+bool sip_txl_has(const struct sip_txl *l, const struct sip_msg *m);
 /* The worker in a Via branch of ours; -1 if it is not one. */
 int sip_branch_worker(struct str branch);
 /* Transport news: transactions waiting on this flow fail with SIP_TX_TRANSPORT; by sip_txl_path_failed those that send along a

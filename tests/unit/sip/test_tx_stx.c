@@ -18,7 +18,7 @@ static const struct play_req options = {.method = "OPTIONS"};
 /* 17.2.1: the layer's own 100 after 200 ms, the last provisional response for each repeated INVITE. */
 static void test_invite_trying(void **state)
 {
-    struct play *p = play_new();
+    struct play *p = play_new(), *other = play_new();
 
     (void)state;
     assert_int_equal(play_request(p, invite), 0);
@@ -39,6 +39,9 @@ static void test_invite_trying(void **state)
     assert_false(sip_stx_is_final(p->stx));
     assert_int_equal(play_stats(p).stx_open, 1);
     assert_non_null(sip_stx_msg(p->stx));
+    assert_true(sip_txl_has(p->l, sip_stx_msg(p->stx)));
+    assert_false(sip_txl_has(other->l, sip_stx_msg(p->stx)));
+    play_free(other);
     /* Answered in time: no 100; asked again before: one at once. */
     assert_int_equal(play_request(p, (struct play_req){.branch = "z9hG4bKb"}), 0);
     assert_int_equal(play_respond(p->stx, 180), 0);
