@@ -91,7 +91,7 @@ void conn_path(const struct conn *c, struct path *ret)
                          .local = c->local, .remote = c->remote};
 }
 
-void net_each_flow(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *info), void *arg)
+void conn_each(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *info), void *arg)
 {
     struct worker *w = CONTAINER_OF(n, struct worker, net);
     uint64_t now = worker_now_ms(w);

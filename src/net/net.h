@@ -67,6 +67,15 @@ struct net_locate_args {
 /* Called later on the same worker. n == 0: nothing found; `why` then says what (dns-timeout, dns-nxdomain, dns-bogus...). */
 typedef void (*net_locate_fn)(void *arg, const struct net_target *targets, size_t n, const struct reason *why);
 
+/* One connection as it is now. The pointers live during the call. */
+struct net_flow_info {
+    struct path path;
+    const struct hop_facts *hop;
+    void *user;               /* what net_set_user stored */
+    bool is_open;             /* false: connecting, in its handshake, or closing */
+    uint64_t age_ms, idle_ms; /* since it is in that state; since something came */
+};
+
 struct net_ops {
     int (*send)(struct net *n, const struct path *to, struct buf *msg);
     int (*connect)(struct net *n, const struct net_connect_args *args, flow_id *ret_flow, struct path *ret_path);
@@ -76,6 +85,7 @@ struct net_ops {
     void (*set_user)(struct net *n, flow_id flow, void *flow_user);
     void *(*get_user)(struct net *n, flow_id flow);
     void (*set_idle)(struct net *n, flow_id flow, uint64_t idle_ms);
+    void (*each_flow)(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *info), void *arg);
     flow_id (*find)(struct net *n, enum transport t, const struct addr *remote, struct str server_name);
     int (*alias)(struct net *n, flow_id flow, const struct addr *alias);
     int (*locate)(struct net *n, const struct net_locate_args *args, net_locate_fn fn, void *arg, uint64_t *ret_id);
@@ -134,6 +144,11 @@ static inline void *net_get_user(struct net *n, flow_id flow)
 static inline void net_set_idle(struct net *n, flow_id flow, uint64_t idle_ms)
 {
     n->ops->set_idle(n, flow, idle_ms);
+}
+/* The connections of this worker; it stops when `fn` returns false. `fn` opens and closes none. */
+static inline void net_each_flow(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *info), void *arg)
+{
+    n->ops->each_flow(n, fn, arg);
 }
 /* An own open (or opening) flow to this remote that may be reused: outgoing with the same server_name, or accepted and
  * aliased (RFC 5923). 0 if none. */

@@ -238,6 +238,7 @@ void conn_drop(struct conn *c); /* without a word: it is freed at the end of the
 void conn_end(struct conn *c);  /* end of turn: one step further towards its end */
 void conn_drained(struct conn *c); /* all that was queued before the end is written */
 void conn_path(const struct conn *c, struct path *ret);
+void conn_each(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *info), void *arg); /* net_ops.each_flow */
 MUST_USE int conn_key_add(struct conn *c, const struct addr *addr, struct str name, bool is_alias);
 struct conn *conn_lookup(struct worker *w, enum transport t, const struct addr *remote, struct str name);
 

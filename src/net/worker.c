@@ -347,6 +347,7 @@ static const struct net_ops worker_ops = {
     .set_user = op_set_user,
     .get_user = op_get_user,
     .set_idle = op_set_idle,
+    .each_flow = conn_each,
     .find = op_find,
     .alias = op_alias,
     .locate = op_locate,

@@ -58,15 +58,4 @@ struct net_stats {
 };
 void net_group_stats(const struct net_group *g, unsigned worker, struct net_stats *ret);
 
-/* One connection as it is now. The pointers live during the call. */
-struct net_flow_info {
-    struct path path;
-    const struct hop_facts *hop;
-    void *user;               /* what net_set_user stored */
-    bool is_open;             /* false: connecting, in its handshake, or closing */
-    uint64_t age_ms, idle_ms; /* since it is in that state; since something came */
-};
-/* The connections of one worker of a group, on its thread; it stops when `fn` returns false. `fn` opens and closes none. */
-void net_each_flow(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *info), void *arg);
-
 #endif

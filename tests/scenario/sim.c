@@ -187,6 +187,20 @@ static void op_set_idle(struct net *n, flow_id flow, uint64_t ms)
     (void)ms;
 }
 
+static void op_each_flow(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *info), void *arg)
+{
+    struct sim *s = sim_of(n);
+    unsigned i;
+
+    for (i = 0; i < s->n_parties; i++) {
+        struct net_flow_info info = {.path = party_path(s, &s->party[i]), .hop = &s->party[i].hop,
+                                     .user = s->party[i].flow_user, .is_open = true};
+
+        if (s->party[i].flow && !fn(arg, &info))
+            return;
+    }
+}
+
 static flow_id op_find(struct net *n, enum transport t, const struct addr *remote, struct str name)
 {
     struct sim_party *p = party_of_addr(sim_of(n), t, remote);
@@ -269,7 +283,7 @@ static uint64_t op_wall_s(struct net *n)
 
 static const struct net_ops ops = {
     .send = op_send, .connect = op_connect, .close = op_close, .facts = op_facts, .flow_path = op_flow_path,
-    .set_user = op_set_user, .get_user = op_get_user, .set_idle = op_set_idle, .find = op_find, .alias = op_alias,
+    .set_user = op_set_user, .get_user = op_get_user, .set_idle = op_set_idle, .each_flow = op_each_flow, .find = op_find, .alias = op_alias,
     .locate = op_locate, .locate_cancel = op_locate_cancel, .post = op_post, .now_us = op_now_us, .wall_s = op_wall_s,
 };
 

@@ -85,10 +85,11 @@ static inline void play_what(struct str s, char *dst, size_t cap)
     struct str head, cseq = STR("\r\nCSeq: ");
     char *at = memmem(s.p, s.n, cseq.p, cseq.n);
     const char *method = at ? memchr(at + cseq.n, ' ', (size_t)(s.p + s.n - at) - cseq.n) : NULL;
+    const char *end = method ? memchr(method, '\r', (size_t)(s.p + s.n - method)) : NULL;
 
     (void)str_cut(s, ' ', &head);
     if (str_eq(head, STR("SIP/2.0")))
-        snprintf(dst, cap, "%.3s%.*s", s.p + 8, method ? (int)strcspn(method, "\r") : 0, method ? method : "");
+        snprintf(dst, cap, "%.3s%.*s", s.p + 8, end ? (int)(end - method) : 0, end ? method : "");
     else
         snprintf(dst, cap, "%.*s", STR_FMT(head));
 }
