@@ -80,21 +80,6 @@ void proxy_worker_stop(struct edge_worker *w)
     }
 }
 
-void proxy_stx_gone(void *upper)
-{
-    struct proxy *p = upper;
-    unsigned i;
-
-    p->stx = NULL;
-    for (i = 0; i < p->n; i++) {
-        if (p->r)
-            hop_cancel(p->v[i].hop);
-        p->v[i].hop = NULL;
-    }
-    p->r = NULL;
-    proxy_try_free(p);
-}
-
 /* The request and everything in its arena are about to go: nothing may look at them afterwards. */
 static void proxy_forget_request(struct proxy *p)
 {
@@ -109,6 +94,17 @@ static void proxy_forget_request(struct proxy *p)
             p->v[i].state = BRANCH_DONE;
     }
     p->r = NULL;
+}
+
+/* After its last response, or because nobody waited for one any more (RFC 4320 4.2). */
+void proxy_stx_gone(void *upper)
+{
+    struct proxy *p = upper;
+
+    p->stx = NULL;
+    if (!p->final_sent)
+        proxy_forget_request(p);
+    proxy_try_free(p);
 }
 
 /* Nobody is answered any more: the transaction calls nothing back for a dropped one. */
@@ -312,6 +308,28 @@ static void on_final_2xx(struct branch *b, const struct sip_msg *m)
 
 static bool try_redirect(struct branch *b, const struct sip_msg *m);
 
+/* The branch goes on without its client transaction, which runs to its end by itself and must not call a context that is gone. */
+static void branch_let_go(struct branch *b)
+{
+    struct sip_ctx *tx = b->ctx;
+
+    b->ctx = NULL;
+    wheel_cancel(b->p->w->net->wheel, &b->timer_c);
+    if (tx)
+        sip_ctx_detach(tx);
+}
+
+/* RFC 3263 4.3: that server failed: the next one. False: there is none to be looked for. */
+static bool branch_next_server(struct branch *b)
+{
+    if (!b->hop || !b->t || b->t->has_path || b->canceled || b->p->final_sent)
+        return false;
+    branch_let_go(b);
+    b->state = BRANCH_LOCATING;
+    hop_next(b->hop);
+    return true;
+}
+
 static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const struct rx *rx)
 {
     struct branch *b = arg;
@@ -341,14 +359,9 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
         return;
     if (m->status < 400 && try_redirect(b, m))
         return;
-    if (m->status == 503 && b->hop && b->t && !b->canceled) {
-        /* 16.7 step 6 and RFC 3263 4.3: a server that is out of service: the next one */
-        keep_best(p, m);
-        b->state = BRANCH_LOCATING;
-        hop_next(b->hop);
-        return;
-    }
     keep_best(p, m);
+    if (m->status == 503 && branch_next_server(b))
+        return;
     if (m->status >= 600)
         cancel_branches(p, b, STR_NULL);
     proxy_conclude(p);
@@ -360,13 +373,9 @@ static void on_end(void *arg, struct sip_ctx *tx, enum sip_tx_end why)
     struct proxy *p = b->p;
 
     (void)tx;
-    if (why == SIP_TX_TRANSPORT && b->hop && b->t && !b->canceled && !p->final_sent) {
-        b->ctx = NULL; /* on_gone for that one comes detached */
-        b->state = BRANCH_LOCATING;
-        sip_ctx_detach(tx);
-        hop_next(b->hop);
+    /* A timeout counts where nothing at all came back (RFC 3263 4.3). */
+    if ((why == SIP_TX_TRANSPORT || b->state == BRANCH_CALLING) && branch_next_server(b))
         return;
-    }
     note_failure(b, why == SIP_TX_TIMEOUT ? 408 : b->t && b->t->to_user ? 430 : 503);
     if (!p->final_sent)
         proxy_conclude(p);

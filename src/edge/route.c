@@ -67,6 +67,20 @@ static const struct config_peer *peer_of_contact(const struct edge_req *r, struc
     return p;
 }
 
+/* The peer that a sealed side of a dialog names: its stanza counts whatever address its Contact has. */
+static const struct config_peer *peer_of_side(const struct edge_worker *w, const struct token_side *side)
+{
+    size_t i;
+
+    for (i = 0; i < w->cfg->n_peers; i++) {
+        struct principal p = {.kind = PRINCIPAL_PEER, .name = w->cfg->peers[i].name};
+
+        if (principal_id(&p) == side->who)
+            return &w->cfg->peers[i];
+    }
+    return NULL;
+}
+
 static void target_peer(struct edge_req *r, struct edge_target *t, const struct config_peer *p)
 {
     bool secure = r->hop_secure || r->ruri.scheme == SIP_SCHEME_SIPS;
@@ -81,6 +95,7 @@ static int route_in_dialog(struct edge_req *r, struct edge_targets *ts, struct r
 {
     const struct token_side *other = r->from_caller ? &r->token.callee : &r->token.caller;
     struct edge_target *t = target_add(r, ts);
+    const struct config_peer *peer = peer_of_side(r->w, other);
     struct sip_addr a;
     struct sip_uri u;
 
@@ -93,7 +108,7 @@ static int route_in_dialog(struct edge_req *r, struct edge_targets *ts, struct r
             return ERR_SYNTAX;
         }
         t->next_hop = a.uri;
-        t->peer = peer_of_contact(r, u.host);
+        t->peer = peer ? peer : peer_of_contact(r, u.host);
         return 0;
     }
     if (other->has_path) {
@@ -102,7 +117,7 @@ static int route_in_dialog(struct edge_req *r, struct edge_targets *ts, struct r
         return 0;
     }
     t->next_hop = t->uri;
-    t->peer = peer_of_contact(r, r->ruri.host);
+    t->peer = peer ? peer : peer_of_contact(r, r->ruri.host);
     return 0;
 }
 
