@@ -15,7 +15,11 @@ caller_parts() {
 }
 
 make_certs
-edge_conf "peer \"load\" { kind = server  allow-sources = { \"$PEER_ADDR\" }  allow-clear = yes }"
+# A binding made over TCP lives and dies with its connection, and sipp registers and answers by two; so its callee over TCP
+# is a peer's, to which the edge opens a connection.
+edge_conf "peer \"load\" { kind = server  allow-sources = { \"$PEER_ADDR\" }  allow-clear = yes }" \
+    "peer \"callees\" { kind = site  domains = { \"tcp.test\" }  next-hop = \"sip:$NEXT_ADDR:7220;transport=tcp\"" \
+    "    allow-clear = yes }"
 for name in alice bob carol; do
     user_add $name
 done
@@ -24,13 +28,12 @@ scenario caller caller_parts
 # sipp's stock callee forgets to copy Record-Route (RFC 3261 12.1.1): that line is added, nothing else changed.
 sipp -sd uas | sed -e 's/^ *\[last_Via:\]/&\n[last_Record-Route:]/' >uas.xml
 
-for way in UDP:u1:7210 TCP:t1:7220; do
-    IFS=: read -r kind TRANSPORT port <<<"$way"
-    PORT=$port need "bob registers over $kind, the callee's contact" \
-        sipp_register bob "sip:bob@$ADDR:$port;transport=${kind,,}"
-    PORT=$port SIPP_SECONDS=15 sipp_begin "uas-$kind" -sf uas.xml -m 10
+for way in UDP:u1:7210:$ADDR:bob@$DOMAIN TCP:t1:7220:$NEXT_ADDR:bob@tcp.test; do
+    IFS=: read -r kind TRANSPORT port host callee <<<"$way"
+    PORT=$port need "bob registers over $kind" sipp_register bob "sip:bob@$ADDR:$port;transport=${kind,,}"
+    FROM=$host PORT=$port SIPP_SECONDS=15 sipp_begin "uas-$kind" -sf uas.xml -m 10
     PORT=$((port + 2)) AS=alice check "ten authenticated calls to sipp's stock callee over $kind" \
-        sipp_run "uac-$kind" -sf caller.xml -m 10 -r 5 -key callee bob@$DOMAIN
+        sipp_run "uac-$kind" -sf caller.xml -m 10 -r 5 -key callee "$callee"
     check "the stock callee over $kind saw ten whole calls" sipp_wait "uas-$kind"
     PORT=$((port + 3)) check "bob's registration is taken back over $kind" \
         sipp_register bob "sip:bob@$ADDR:$port;transport=${kind,,}" 0

@@ -12,11 +12,15 @@ registered_as() { saw -U -C "$2" -x "${3:-60}" -u "$1" -a "$(password_of "$1")" 
 bindings_of() { saw -U -C empty -u "$1" -a "$(password_of "$1")" -s "sip:$1@$DOMAIN" -q "${2:-200 }"; }
 
 make_certs
-edge_conf
+# Who is neither a user nor a peer gets an answer, but no service.
+edge_conf "peer \"watch\" { kind = server  allow-sources = { \"$PEER_ADDR\" }  allow-clear = yes }"
 user_add alice
 need "the edge starts" edge_start
-check "OPTIONS over UDP is answered" saw -s "sip:$DOMAIN"
-check "OPTIONS over TCP is answered" saw -E tcp -s "sip:$DOMAIN"
+check "OPTIONS of a peer over UDP is answered" saw -k $PEER_ADDR -s "sip:$DOMAIN"
+check "OPTIONS of a peer over TCP is answered" saw -k $PEER_ADDR -E tcp -s "sip:$DOMAIN"
+if edge_is sallyport; then
+    refuse "OPTIONS of a stranger is refused" saw -s "sip:$DOMAIN"
+fi
 check "alice registers" registered_as alice "sip:alice@$ADDR:7610"
 check "the registration is listed" bindings_of alice "sip:alice@$ADDR:7610"
 refuse "a wrong password is refused" saw -U -C "sip:alice@$ADDR:7611" -u alice -a wrong -s "sip:alice@$DOMAIN"
@@ -24,7 +28,7 @@ check "a second contact is added" registered_as alice "sip:alice@$ADDR:7612"
 check "the first is still there" bindings_of alice "sip:alice@$ADDR:7610"
 check "both are removed by Contact: *" registered_as alice star 0
 refuse "none is left" bindings_of alice "sip:alice@$ADDR:76"
-saw -m 0 -s "sip:$DOMAIN"
+saw -k $PEER_ADDR -m 0 -s "sip:$DOMAIN"
 check "a request without hops left is answered by the edge itself (RFC 3261 16.3)" \
     eval "tail -n 20 sipsak.log | grep -Eq 'SIP/2.0 (200|483) '"
 check "the edge stops in order" edge_stop
