@@ -166,6 +166,13 @@ udp_open() { [ -n "$(ss -H -lun "sport = :$1" 2>/dev/null)" ]; }
 alive() { kill -0 "$1" 2>/dev/null; }
 now_ms() { echo $((${EPOCHREALTIME/./} / 1000)); }
 
+# A request of its own each time: two with one branch would be one transaction.
+options_request() {
+    printf '%s\r\n' "OPTIONS sip:$DOMAIN SIP/2.0" "Via: SIP/2.0/${1:-TCP} $PEER_ADDR:9;branch=z9hG4bK$RANDOM$RANDOM;rport" \
+        'Max-Forwards: 70' "From: <sip:ping@phone.test>;tag=p$RANDOM" "To: <sip:$DOMAIN>" "Call-ID: ping$RANDOM$RANDOM" \
+        'CSeq: 1 OPTIONS' 'Content-Length: 0' ''
+}
+
 # The tools that meson builds from tests/e2e/tools.
 tool() {
     if [ -x "${BUILD:-/nonexistent}/tests/e2e/tools/$1" ]; then

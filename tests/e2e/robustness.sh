@@ -13,7 +13,8 @@ export PROBE_FROM=$PEER_ADDR # the attacker's address; the phones and their user
 answers() {
     local way
     for way in udp:5060 tcp:5060 tls:5061; do
-        PROBE_FROM=$ADDR timeout 4 "$PROBE" send "${way%:*}" $ADDR "${way#*:}" options.txt 1 | grep -aq '^SIP/2.0 ' ||
+        options_request "${way%:*}" |
+            PROBE_FROM=$ADDR timeout 4 "$PROBE" send "${way%:*}" $ADDR "${way#*:}" - 1 | grep -aq '^SIP/2.0 ' ||
             { echo "no answer over $way"; return 1; }
     done
 }
@@ -30,9 +31,7 @@ edge_conf
 user_add alice
 user_add bob
 need "the edge starts" edge_start
-printf '%s\r\n' "OPTIONS sip:$DOMAIN SIP/2.0" "Via: SIP/2.0/UDP $PEER_ADDR:9;branch=z9hG4bKping;rport" 'Max-Forwards: 70' \
-    'From: <sip:ping@phone.test>;tag=p' "To: <sip:$DOMAIN>" 'Call-ID: ping' 'CSeq: 1 OPTIONS' 'Content-Length: 0' '' \
-    >options.txt
+options_request >options.txt
 
 need "alice's phone starts" phone_start alice tls 7010 7100 440
 need "bob's phone starts" phone_start bob tcp 7020 7101 880
