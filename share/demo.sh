@@ -91,8 +91,10 @@ edge_up() { "$sallyport" status -c "$conf" >/dev/null 2>&1; }
 
 edge_start() {
     local i
+    set -m # a process group of its own: Ctrl-C is for this script, which stops the edge in order
     "$sallyport" run -c "$conf" 2>>"$data/edge.log" &
     edge_pid=$!
+    set +m
     for ((i = 0; i < 100; i++)); do
         edge_up && return
         kill -0 "$edge_pid" 2>/dev/null || break
