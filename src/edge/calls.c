@@ -140,7 +140,7 @@ static struct edge_call *call_new(const struct edge_req *r)
     call->info.in_transport = r->rx.path.transport;
     call->info.emergency = r->emergency;
     call->begun_s = net_wall_s(r->w->net);
-    call->deadline_s = call->begun_s + r->w->cfg->timer_c_s + 60;
+    call->deadline_s = call->begun_s + r->cfg->timer_c_s + 60;
     return call;
 }
 

@@ -293,9 +293,14 @@ out:
 int edge_reload(struct edge *e, struct config *cfg, struct reason *why)
 {
     struct net_listener *ls;
+    struct edge_snapshot *trial;
     unsigned i;
     int err;
 
+    /* What could fail in the workers is tried here first, so that all go over or none. */
+    if ((err = snapshot_new(cfg, &trial, why)) != 0)
+        return err;
+    snapshot_unref(trial);
     if ((err = listeners_make(cfg, &ls, why)) != 0)
         return err;
     err = net_group_reload(e->group, ls, cfg->n_listens, why);

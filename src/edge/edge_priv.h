@@ -103,18 +103,32 @@ struct edge_flow {
     char text[256];    /* storage of `user` */
 };
 
+/* snapshot.c: a configuration with what is made of it, as long as a request needs it. */
+struct edge_snapshot {
+    unsigned refs;
+    struct config *cfg;
+    struct pki_tls_client *tls_any;   /* domains without a peer stanza: the system's anchors, our first domain's certificate */
+    struct pki_tls_client **tls_peer; /* by index in the configuration */
+};
+MUST_USE int snapshot_new(struct config *cfg, struct edge_snapshot **ret, struct reason *why); /* takes its own reference */
+struct edge_snapshot *snapshot_ref(struct edge_snapshot *s);
+void snapshot_unref(struct edge_snapshot *s); /* NULL is fine */
+/* The client context for a peer of this snapshot; NULL: for anybody. */
+struct pki_tls_client *snapshot_tls(const struct edge_snapshot *s, const struct config_peer *p);
+
 struct edge_worker {
     struct edge *edge;
     struct net *net;
     unsigned id;
-    struct config *cfg; /* this worker's snapshot */
+    struct edge_snapshot *snap; /* in force */
+    struct config *cfg;         /* its configuration */
     struct sip_txl *txl;
     struct digest_replay *replay;
     struct edge_guard *guard;     /* guessers and overload (gate.c) */
     struct edge_calls *calls;     /* calls.c */
     struct list proxies;          /* proxy.c's contexts */
+    struct list acks;             /* ack.c: those whose next hop is being looked up */
     struct wheel_timer sweep;     /* worker 0: registrations that expired */
-    struct edge_tls *tls;         /* client contexts, default and per peer (hop.c) */
     struct str sent_by[EDGE_LISTENERS_MAX]; /* per listener: "host[:port]" for Via and the like */
     char sent_by_text[EDGE_LISTENERS_MAX][ADDR_TEXT_MAX];
     uint64_t counters[EC_N];
@@ -128,6 +142,8 @@ static inline void edge_count(struct edge_worker *w, enum edge_counter c)
 /* One request on its way through the edge; in the arena of the message, gone with it. */
 struct edge_req {
     struct edge_worker *w;
+    struct edge_snapshot *snap; /* what it is judged and routed by, whatever is in force later */
+    const struct config *cfg;
     struct sip_stx *tx;  /* NULL for ACK */
     struct sip_msg *m;
     struct rx rx;        /* hop is valid until the callback returns; copy what is needed later */
@@ -203,27 +219,25 @@ MUST_USE int route_targets(struct edge_req *r, struct edge_targets *ret, struct 
  * scheme does not change between sip and sips (RFC 5630 5.3); NULL otherwise. In the request's arena. */
 struct edge_target *route_redirect(struct edge_req *r, struct str contact);
 
-/* proxy.c: forwards statefully to the targets (16.6 to 16.10), or an ACK statelessly. Answers or lets answers pass. */
+/* proxy.c: forwards statefully to the targets (16.6 to 16.10); ack.c: an ACK statelessly. Answers or lets answers pass. */
 void proxy_forward(struct edge_req *r, const struct edge_targets *targets);
 void proxy_cancel(struct edge_worker *w, struct sip_stx *invite, struct sip_msg *cancel);
 void proxy_ack(struct edge_req *r, const struct edge_target *target);
 void proxy_worker_stop(struct edge_worker *w); /* before the transaction layer goes */
+void ack_worker_stop(struct edge_worker *w);
 void proxy_stx_gone(void *upper); /* the server transaction's last state: what sip_stx_set_upper stored */
 
 /* hop.c: from a target to paths to try in turn, connections included. */
 struct hop;
 typedef void (*hop_fn)(void *arg, const struct path *path, const struct reason *why); /* path NULL: nothing (more) to try */
 /* Finds the first path; `fn` is called later, or at once when no lookup is needed (then *ret_hop is already set). */
-MUST_USE int hop_start(struct edge_worker *w, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
+MUST_USE int hop_start(const struct edge_req *r, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
                        struct hop **ret_hop);
 void hop_next(struct hop *h); /* RFC 3263 4.3: that one failed, find the next one */
 void hop_cancel(struct hop *h); /* NULL is fine */
 /* The same address by TCP, for a message that is too large for UDP (RFC 3261 18.1.1). ERR_NOTFOUND. */
 MUST_USE int hop_stream_instead(struct hop *h, const struct path *udp, struct path *ret);
 #define EDGE_UDP_MAX 1300u /* RFC 3261 18.1.1, path MTU not known */
-MUST_USE int hop_worker_start(struct edge_worker *w);
-MUST_USE int hop_worker_reload(struct edge_worker *w); /* new client contexts; open flows keep theirs */
-void hop_worker_stop(struct edge_worker *w);
 
 /* calls.c: the calls of this worker, from INVITE to BYE. Facts only; nothing depends on it to route. */
 struct edge_call;

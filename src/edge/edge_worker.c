@@ -275,23 +275,29 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
         .on_stx_end = txl_stx_end,
         .on_stx_failed = txl_stx_failed,
     };
-    int err = ERR_NOMEM;
+    struct reason why = {0};
+    int err;
 
     if (!w)
         return ERR_NOMEM;
     list_init(&w->proxies);
+    list_init(&w->acks);
     wheel_timer_init(&w->sweep, on_sweep);
     w->edge = e;
     w->net = net;
     w->id = net->worker;
-    w->cfg = config_ref(e->cfg);
+    if ((err = snapshot_new(e->cfg, &w->snap, &why)) != 0) {
+        log_reason(LOG_ERROR, "tls-client", &why, NULL, 0);
+        goto fail;
+    }
+    w->cfg = w->snap->cfg;
     w->txl = sip_txl_new(&tu, net->wheel, &net->rand, net->worker,
                          w->cfg->max_transactions ? w->cfg->max_transactions : LIMIT_TRANSACTIONS_WORKER);
     w->replay = digest_replay_new(EDGE_REPLAY_NONCES);
+    err = ERR_NOMEM;
     if (!w->txl || !w->replay)
         goto fail;
-    if ((err = worker_sent_by(w)) != 0 || (err = gate_start(w)) != 0 || (err = calls_start(w)) != 0 ||
-        (err = hop_worker_start(w)) != 0)
+    if ((err = worker_sent_by(w)) != 0 || (err = gate_start(w)) != 0 || (err = calls_start(w)) != 0)
         goto fail;
     *ret_user = worker_callbacks;
     ret_user->arg = w;
@@ -322,27 +328,31 @@ void edge_worker_stop(struct edge_worker *w)
     net_each_flow(w->net, forget_flow, w);
     wheel_cancel(w->net->wheel, &w->sweep);
     proxy_worker_stop(w);
+    ack_worker_stop(w);
     sip_txl_free(w->txl);
-    hop_worker_stop(w);
     calls_stop(w);
     gate_stop(w);
     digest_replay_free(w->replay);
-    config_unref(w->cfg);
+    snapshot_unref(w->snap);
     if (w->edge->workers[w->id] == w)
         w->edge->workers[w->id] = NULL;
     mem_free(w);
 }
 
-/* A new snapshot, posted by edge_reload: from here on this worker works by it. */
+/* A new configuration, posted by edge_reload: from here on new requests of this worker are judged by it. */
 void edge_worker_reload(void *edge_worker, void *arg)
 {
     struct edge_worker *w = edge_worker;
-    struct config *old = w->cfg;
-    int err;
+    struct edge_snapshot *snap;
+    struct reason why = {0};
 
-    w->cfg = arg; /* the reference was taken by the poster */
-    (void)worker_sent_by(w);
-    if ((err = hop_worker_reload(w)) != 0)
-        LOG(LOG_ERROR, "reload-worker", LU("worker", w->id), LZ("error", err_text(err)));
-    config_unref(old);
+    if (snapshot_new(arg, &snap, &why) == 0) {
+        snapshot_unref(w->snap);
+        w->snap = snap;
+        w->cfg = snap->cfg;
+        (void)worker_sent_by(w);
+    } else {
+        log_reason(LOG_ERROR, "reload-worker", &why, NULL, 0);
+    }
+    config_unref(arg); /* the reference was taken by the poster */
 }

@@ -49,8 +49,8 @@ static const struct config_peer *peer_by_certificate(const struct edge_req *r)
 
     if (!hop->peer_verified || !hop->n_peer_names)
         return NULL;
-    for (i = 0; i < r->w->cfg->n_peers; i++) {
-        const struct config_peer *p = &r->w->cfg->peers[i];
+    for (i = 0; i < r->cfg->n_peers; i++) {
+        const struct config_peer *p = &r->cfg->peers[i];
         const struct config_strs *names = p->certificate_names.n ? &p->certificate_names : &p->domains;
 
         for (k = 0; k < hop->n_peer_names; k++)
@@ -64,8 +64,8 @@ static const struct config_peer *peer_by_source(const struct edge_req *r)
 {
     size_t i, k;
 
-    for (i = 0; i < r->w->cfg->n_peers; i++) {
-        const struct config_peer *p = &r->w->cfg->peers[i];
+    for (i = 0; i < r->cfg->n_peers; i++) {
+        const struct config_peer *p = &r->cfg->peers[i];
 
         for (k = 0; k < p->n_sources; k++)
             if (addr_net_has(&p->sources[k], &r->rx.path.remote))
@@ -100,7 +100,7 @@ static int check_peer_from(struct edge_req *r)
     if (p->identities.n && !list_has(&p->identities, from.host))
         return refuse(r, "from-not-peers", "TR/100 7.5.3", 403, "this peer may not speak for the domain in From");
     if ((p->kind == CONFIG_PEERING || p->kind == CONFIG_SUBSCRIPTION) && !p->identities.n &&
-        config_domain_find(r->w->cfg, from.host))
+        config_domain_find(r->cfg, from.host))
         return refuse(r, "from-is-ours", "TR/100 7.5.3", 403, "a foreign peer may not speak for our domain");
     if (!r->hop_secure && !p->allow_clear)
         return refuse(r, "clear-refused", "TR/100 7.2", 403, "this peer has no allow-clear line");
@@ -197,7 +197,7 @@ static bool uri_matches(const struct edge_req *r, struct str uri)
     if (sip_uri_parse(uri, &a) != 0)
         return false;
     if ((a.scheme == SIP_SCHEME_SIP || a.scheme == SIP_SCHEME_SIPS) && !a.has_user &&
-        request_domain(r->w, &a))
+        request_domain(r->cfg, &a))
         return true;
     return sip_uri_parse(r->m->ruri, &b) == 0 && sip_uri_eq(&a, &b);
 }
@@ -208,7 +208,7 @@ static int aor_of_username(struct edge_req *r, const struct config_domain *d, st
     struct sip_uri u;
     struct str text;
 
-    if (rest.p && !config_domain_find(r->w->cfg, rest))
+    if (rest.p && !config_domain_find(r->cfg, rest))
         return ERR_NOTFOUND;
     text = arena_fmt(r->m->arena, "sip:%.*s@%.*s", STR_FMT(user), STR_FMT(d->name));
     if (!text.p)
@@ -275,8 +275,8 @@ static int check_user_from(struct edge_req *r, struct str aor)
         return refuse(r, "bad-from", "RFC 3261 20.20", 400, "");
     if (r->m->method != SIP_REGISTER && str_eq_nocase(u.host, STR("anonymous.invalid")))
         return 0;
-    if (config_domain_find(r->w->cfg, u.host))
-        u.host = config_domain_find(r->w->cfg, u.host)->name;
+    if (config_domain_find(r->cfg, u.host))
+        u.host = config_domain_find(r->cfg, u.host)->name;
     if (sip_uri_aor(r->m->arena, &u, &claimed) != 0)
         return refuse(r, "no-memory", NULL, 500, "");
     if (!str_eq(claimed, aor))
@@ -363,14 +363,14 @@ static const struct config_domain *user_domain(const struct edge_req *r)
     struct sip_uri u;
 
     if (sip_uri_parse(r->m->method == SIP_REGISTER ? r->m->to.uri : r->m->from.uri, &u) == 0)
-        d = request_domain(r->w, &u);
+        d = request_domain(r->cfg, &u);
     if (d)
         return d;
     f = flow_of(r);
     if (f && f->user.n && (host = str_cut(f->user, '@', &host)).p)
-        d = config_domain_find(r->w->cfg, host);
-    if (!d && r->w->cfg->n_domains && (r->has_token || str_eq_nocase(u.host, STR("anonymous.invalid"))))
-        d = &r->w->cfg->domains[0];
+        d = config_domain_find(r->cfg, host);
+    if (!d && r->cfg->n_domains && (r->has_token || str_eq_nocase(u.host, STR("anonymous.invalid"))))
+        d = &r->cfg->domains[0];
     return d;
 }
 

@@ -1,19 +1,11 @@
 /* From a target to the paths to try in turn: RFC 3263 (by net_locate, never waiting), RFC 5626 flows, connection reuse, and the TLS
  * client context and name that the next hop must satisfy (RFC 5922 7.3, 7.4).
- * A hop lives in the arena of its request and is cancelled before that goes. Contexts belong to the worker. Worker thread. */
-#include "base/log.h"
-#include "base/mem.h"
+ * A hop lives in the arena of its request and is cancelled before that goes. Worker thread. */
 #include "edge/edge_priv.h"
-
-struct edge_tls {
-    struct pki_tls_client *any;   /* domains without a peer stanza: the system's anchors, our first domain's certificate */
-    struct pki_tls_client **peer; /* by index in the configuration */
-    size_t n_peer;
-    const struct config *cfg;     /* which snapshot `peer` is indexed by */
-};
 
 struct hop {
     struct edge_worker *w;
+    const struct edge_snapshot *snap; /* the one that the target's peer is of */
     struct arena *arena;
     const struct edge_target *t;
     hop_fn fn;
@@ -25,103 +17,6 @@ struct hop {
     size_t n, next;
     struct reason why;
 };
-
-/* ---- client contexts ---- */
-
-static int tls_client_make(const struct config *cfg, const struct config_peer *p, struct pki_tls_client **ret,
-                           struct reason *why)
-{
-    const struct config_domain *d = cfg->n_domains ? &cfg->domains[0] : NULL;
-    struct pki_tls_identity id = {0};
-    struct pki_tls_options o = {.identities = &id};
-
-    if (p && p->certificate.n) {
-        id = (struct pki_tls_identity){.cert_pem = p->certificate.p, .key_pem = p->key.p};
-        o.n_identities = 1;
-    } else if (d && d->certificate.n) {
-        id = (struct pki_tls_identity){.domain = d->name, .cert_pem = d->certificate.p, .key_pem = d->key.p};
-        o.n_identities = 1;
-    }
-    if (p) {
-        o.ca_pem = p->ca.n ? p->ca.p : NULL;
-        o.min_version = p->tls_min;
-        o.ciphers12 = p->ciphers;
-        o.insecure_no_verify = p->allow_unverified;
-    }
-    return pki_tls_client_new(&o, ret, why);
-}
-
-static void tls_free(struct edge_tls *t)
-{
-    size_t i;
-
-    if (!t)
-        return;
-    for (i = 0; i < t->n_peer; i++)
-        pki_tls_client_unref(t->peer[i]);
-    pki_tls_client_unref(t->any);
-    mem_free(t->peer);
-    mem_free(t);
-}
-
-static struct edge_tls *tls_make(const struct config *cfg)
-{
-    struct edge_tls *t = mem_zalloc(sizeof *t);
-    struct reason why = {0};
-    size_t i;
-
-    if (!t)
-        return NULL;
-    t->cfg = cfg;
-    t->n_peer = cfg->n_peers;
-    t->peer = mem_zalloc((cfg->n_peers ? cfg->n_peers : 1) * sizeof *t->peer);
-    if (!t->peer || tls_client_make(cfg, NULL, &t->any, &why) != 0)
-        goto fail;
-    for (i = 0; i < cfg->n_peers; i++)
-        if (tls_client_make(cfg, &cfg->peers[i], &t->peer[i], &why) != 0)
-            goto fail;
-    return t;
-fail:
-    log_reason(LOG_ERROR, "tls-client", &why, NULL, 0);
-    tls_free(t);
-    return NULL;
-}
-
-int hop_worker_start(struct edge_worker *w)
-{
-    w->tls = tls_make(w->cfg);
-    return w->tls ? 0 : ERR_CRYPTO;
-}
-
-/* On failure the old contexts stay; they are still indexed by the old snapshot, so peers are then found by name. */
-int hop_worker_reload(struct edge_worker *w)
-{
-    struct edge_tls *t = tls_make(w->cfg);
-
-    if (!t)
-        return ERR_CRYPTO;
-    tls_free(w->tls); /* open connections hold their own references */
-    w->tls = t;
-    return 0;
-}
-
-void hop_worker_stop(struct edge_worker *w)
-{
-    tls_free(w->tls);
-    w->tls = NULL;
-}
-
-static struct pki_tls_client *tls_for(const struct edge_worker *w, const struct config_peer *p)
-{
-    size_t i;
-
-    if (!p)
-        return w->tls->any;
-    for (i = 0; i < w->cfg->n_peers && i < w->tls->n_peer; i++)
-        if (&w->cfg->peers[i] == p && w->tls->cfg == w->cfg)
-            return w->tls->peer[i];
-    return w->tls->any;
-}
 
 /* ---- from address to path ---- */
 
@@ -178,7 +73,7 @@ static int path_stream(struct hop *h, enum transport t, const struct addr *remot
         return ERR_NOTFOUND;
     ca.listener = (uint16_t)l;
     if (t == TRANSPORT_TLS) {
-        ca.tls = tls_for(h->w, h->t->peer);
+        ca.tls = snapshot_tls(h->snap, h->t->peer);
         ca.server_name = h->server_name;
     }
     return net_connect(h->w->net, &ca, &flow, ret);
@@ -300,7 +195,7 @@ static int hop_locate(struct hop *h)
     return net_locate(h->w->net, &la, hop_located, h, &h->locate_id);
 }
 
-int hop_start(struct edge_worker *w, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
+int hop_start(const struct edge_req *r, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
               struct hop **ret_hop)
 {
     struct hop *h = arena_zalloc(a, sizeof *h);
@@ -308,7 +203,8 @@ int hop_start(struct edge_worker *w, struct arena *a, const struct edge_target *
 
     if (!h)
         return ERR_NOMEM;
-    h->w = w;
+    h->w = r->w;
+    h->snap = r->snap;
     h->arena = a;
     h->t = t;
     h->sips = sips;

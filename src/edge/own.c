@@ -15,9 +15,9 @@ static void reply_options(struct edge_req *r)
     resp.extra[2].name = STR("Supported");
     resp.extra[2].value = STR("path, outbound, gruu");
     resp.n_extra = 3;
-    if (r->w->cfg->server_header.n) {
+    if (r->cfg->server_header.n) {
         resp.extra[resp.n_extra].name = STR("Server");
-        resp.extra[resp.n_extra++].value = r->w->cfg->server_header;
+        resp.extra[resp.n_extra++].value = r->cfg->server_header;
     }
     r->w->responses_by_class[2]++;
     if (sip_stx_reply(r->tx, &resp) == 0)

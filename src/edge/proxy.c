@@ -28,6 +28,7 @@ struct branch {
 struct proxy {
     struct list node; /* in the worker's list, for its end */
     struct edge_worker *w;
+    struct edge_snapshot *snap; /* the targets and the sender point into it */
     struct sip_stx *stx; /* NULL: gone */
     struct edge_req *r;  /* NULL: a final response was sent, the request is gone */
     enum sip_method method;
@@ -56,6 +57,7 @@ static void proxy_free(struct proxy *p)
     }
     list_remove(&p->node);
     buf_unref(p->best);
+    snapshot_unref(p->snap);
     mem_free(p);
 }
 
@@ -490,7 +492,7 @@ static void branch_start(struct branch *b)
 
     b->started = true;
     b->state = BRANCH_LOCATING;
-    err = hop_start(p->w, p->r->m->arena, b->t, sips, on_path, b, &b->hop);
+    err = hop_start(p->r, p->r->m->arena, b->t, sips, on_path, b, &b->hop);
     if (err != 0) {
         note_failure(b, 500);
         proxy_conclude(p);
@@ -675,6 +677,7 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     }
     list_append(&r->w->proxies, &p->node);
     p->w = r->w;
+    p->snap = snapshot_ref(r->snap);
     p->r = r;
     p->stx = r->tx;
     p->method = r->m->method;
@@ -707,84 +710,4 @@ void proxy_cancel(struct edge_worker *w, struct sip_stx *invite, struct sip_msg 
     p->canceled = true;
     cancel_branches(p, NULL, h ? h->value : STR_NULL);
     proxy_conclude(p);
-}
-
-/* ---- ACK ---- */
-
-/* An ACK whose next hop must be looked up outlives its message: everything is copied into an arena of its own. */
-struct ack_wait {
-    struct arena *arena;
-    struct edge_req *r;
-    struct edge_target *t;
-    struct hop *hop;
-    bool sent, sync;
-};
-
-static void ack_send(struct edge_req *r, const struct edge_target *t, const struct path *path)
-{
-    char branch[40];
-    struct forward_args f = {.t = t, .out = path};
-    struct buf *msg;
-
-    forward_stateless_branch(r, branch);
-    f.branch = str_z(branch);
-    if (forward_build(r, &f, &msg) != 0)
-        return;
-    tap_message(r->w, true, path, buf_str(msg));
-    if (net_send(r->w->net, path, msg) == 0)
-        edge_count(r->w, EC_FORWARDED);
-    buf_unref(msg);
-}
-
-static void ack_path(void *arg, const struct path *path, const struct reason *why)
-{
-    struct ack_wait *a = arg;
-
-    (void)why;
-    if (path)
-        ack_send(a->r, a->t, path);
-    a->sent = true;
-    if (!a->sync)
-        arena_free(a->arena);
-}
-
-void proxy_ack(struct edge_req *r, const struct edge_target *target)
-{
-    struct arena *arena;
-    struct ack_wait *a;
-    struct reason why;
-    struct str bytes;
-
-    if (target->has_path) {
-        ack_send(r, target, &target->path);
-        return;
-    }
-    arena = arena_new(8192, LIMIT_MSG_ARENA_BYTES);
-    if (!arena)
-        return;
-    a = arena_zalloc(arena, sizeof *a);
-    bytes = arena_str(arena, r->m->bytes);
-    if (!a || !bytes.p)
-        goto fail;
-    a->arena = arena;
-    a->r = arena_alloc(arena, sizeof *a->r);
-    a->t = arena_alloc(arena, sizeof *a->t);
-    if (!a->r || !a->t)
-        goto fail;
-    *a->r = *r;
-    *a->t = *target;
-    a->t->uri = arena_str(arena, target->uri);
-    a->t->route = arena_str(arena, target->route);
-    a->t->next_hop = arena_str(arena, target->next_hop);
-    if (sip_msg_parse(arena, bytes, &a->r->m, &why) != 0 || !a->t->uri.p || !a->t->next_hop.p)
-        goto fail;
-    a->sync = true;
-    if (hop_start(r->w, arena, a->t, r->ruri.scheme == SIP_SCHEME_SIPS, ack_path, a, &a->hop) != 0)
-        goto fail;
-    a->sync = false;
-    if (a->sent)
-        arena_free(arena);
-    return;
-fail:
-    arena_free(arena);
 }

@@ -1,4 +1,4 @@
-/* Between proxy.c (the response context) and forward.c (the making of a forwarded request). */
+/* Between proxy.c (the response context), ack.c, and forward.c (the making of a forwarded request). */
 #ifndef EDGE_PROXY_PRIV_H
 #define EDGE_PROXY_PRIV_H
 

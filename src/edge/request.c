@@ -73,14 +73,14 @@ void edge_refuse(struct edge_req *r, const struct reason *why)
 /* ---- what names us ---- */
 
 /* Is host:port one of our listeners or advertised names? Port 0 means the default of any of them. */
-static bool names_listener(const struct edge_worker *w, struct str host, uint16_t port)
+static bool names_listener(const struct config *cfg, struct str host, uint16_t port)
 {
     struct addr a;
     bool literal = addr_parse(&a, host, port) == 0;
     size_t i;
 
-    for (i = 0; i < w->cfg->n_listens; i++) {
-        const struct config_listen *l = &w->cfg->listens[i];
+    for (i = 0; i < cfg->n_listens; i++) {
+        const struct config_listen *l = &cfg->listens[i];
         uint16_t lport = addr_port(&l->addr);
         struct str name, rest;
 
@@ -98,24 +98,24 @@ static bool names_listener(const struct edge_worker *w, struct str host, uint16_
     return false;
 }
 
-bool request_uri_is_ours(const struct edge_worker *w, const struct sip_uri *u)
+bool request_uri_is_ours(const struct config *cfg, const struct sip_uri *u)
 {
     if (u->scheme != SIP_SCHEME_SIP && u->scheme != SIP_SCHEME_SIPS)
         return false;
-    return names_listener(w, u->host, u->port) || (!u->port && config_domain_find(w->cfg, u->host));
+    return names_listener(cfg, u->host, u->port) || (!u->port && config_domain_find(cfg, u->host));
 }
 
-const struct config_domain *request_domain(const struct edge_worker *w, const struct sip_uri *u)
+const struct config_domain *request_domain(const struct config *cfg, const struct sip_uri *u)
 {
     const struct config_domain *d;
 
     if (u->scheme == SIP_SCHEME_TEL)
-        return w->cfg->n_domains ? &w->cfg->domains[0] : NULL; /* numbers are the first domain's to resolve */
+        return cfg->n_domains ? &cfg->domains[0] : NULL; /* numbers are the first domain's to resolve */
     if (u->scheme != SIP_SCHEME_SIP && u->scheme != SIP_SCHEME_SIPS)
         return NULL;
-    d = config_domain_find(w->cfg, u->host);
-    if (!d && names_listener(w, u->host, u->port) && w->cfg->n_domains)
-        d = &w->cfg->domains[0];
+    d = config_domain_find(cfg, u->host);
+    if (!d && names_listener(cfg, u->host, u->port) && cfg->n_domains)
+        d = &cfg->domains[0];
     return d;
 }
 
@@ -143,7 +143,7 @@ static int preprocess_routes(struct edge_req *r, struct reason *why)
     struct sip_uri u;
     unsigned n = 0;
 
-    if (r->ruri.has_user && r->ruri.lr && request_uri_is_ours(r->w, &r->ruri) && sip_msg_has(r->m, SIP_H_ROUTE)) {
+    if (r->ruri.has_user && r->ruri.lr && request_uri_is_ours(r->cfg, &r->ruri) && sip_msg_has(r->m, SIP_H_ROUTE)) {
         /* A strict router put our Record-Route value into the request-URI; the target is the last Route value. */
         open_own_route(r, &r->ruri);
         for (it = sip_values_start(r->m, SIP_H_ROUTE); sip_values_next(&it);)
@@ -156,7 +156,7 @@ static int preprocess_routes(struct edge_req *r, struct reason *why)
     for (it = sip_values_start(r->m, SIP_H_ROUTE); sip_values_next(&it); n++) {
         if (sip_addr_parse(it.value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0)
             goto bad;
-        if (r->routes_used == n && request_uri_is_ours(r->w, &u)) {
+        if (r->routes_used == n && request_uri_is_ours(r->cfg, &u)) {
             r->routes_used++;
             open_own_route(r, &u);
         } else if (!r->next_route.n) {
@@ -250,8 +250,8 @@ static bool is_emergency(const struct edge_req *r)
 
     if (r->ruri.scheme == SIP_SCHEME_URN && str_starts_nocase(r->ruri.user, STR("service:sos")))
         return r->ruri.user.n == 11 || r->ruri.user.p[11] == '.';
-    for (i = 0; i < r->w->cfg->emergency.urns.n; i++) {
-        struct str e = r->w->cfg->emergency.urns.v[i];
+    for (i = 0; i < r->cfg->emergency.urns.n; i++) {
+        struct str e = r->cfg->emergency.urns.v[i];
 
         if (str_eq_nocase(e, r->m->ruri) || (r->domain && r->ruri.has_user && str_eq(e, r->ruri.user)))
             return true;
@@ -312,7 +312,7 @@ static int check_request(struct edge_req *r, struct reason *why)
     }
     if ((err = check_max_forwards(r, why)) != 0 || (err = preprocess_routes(r, why)) != 0)
         return err;
-    r->domain = request_domain(r->w, &r->ruri);
+    r->domain = request_domain(r->cfg, &r->ruri);
     if (!r->emergency)
         r->emergency = is_emergency(r);
     if ((err = check_loop(r, why)) != 0 || (err = check_proxy_require(r, why)) != 0)
@@ -329,6 +329,8 @@ static int check_request(struct edge_req *r, struct reason *why)
 static void fill_req(struct edge_req *r, struct edge_worker *w, struct sip_msg *m, const struct rx *rx)
 {
     r->w = w;
+    r->snap = w->snap;
+    r->cfg = w->cfg;
     r->m = m;
     r->rx = *rx;
     r->hop_secure = rx->hop->secure;

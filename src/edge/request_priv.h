@@ -4,8 +4,8 @@
 
 #include "edge/edge_priv.h"
 
-bool request_uri_is_ours(const struct edge_worker *w, const struct sip_uri *u); /* a listener, or a bare domain of ours */
-const struct config_domain *request_domain(const struct edge_worker *w, const struct sip_uri *u); /* NULL: another's */
+bool request_uri_is_ours(const struct config *cfg, const struct sip_uri *u); /* a listener, or a bare domain of ours */
+const struct config_domain *request_domain(const struct config *cfg, const struct sip_uri *u); /* NULL: another's */
 uint64_t request_loop_hash(const struct edge_req *r);
 
 #endif

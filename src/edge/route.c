@@ -28,17 +28,17 @@ static struct str uri_text(const struct edge_req *r)
     return r->strict_route ? r->strict_uri : r->m->ruri;
 }
 
-static const struct config_peer *peer_of_host(const struct edge_worker *w, struct str host)
+static const struct config_peer *peer_of_host(const struct config *cfg, struct str host)
 {
     const struct config_peer *all = NULL;
     size_t i, k;
 
-    for (i = 0; i < w->cfg->n_peers; i++)
-        for (k = 0; k < w->cfg->peers[i].domains.n; k++) {
-            if (str_eq_nocase(w->cfg->peers[i].domains.v[k], host))
-                return &w->cfg->peers[i];
-            if (str_eq(w->cfg->peers[i].domains.v[k], STR("*")))
-                all = &w->cfg->peers[i];
+    for (i = 0; i < cfg->n_peers; i++)
+        for (k = 0; k < cfg->peers[i].domains.n; k++) {
+            if (str_eq_nocase(cfg->peers[i].domains.v[k], host))
+                return &cfg->peers[i];
+            if (str_eq(cfg->peers[i].domains.v[k], STR("*")))
+                all = &cfg->peers[i];
         }
     return all;
 }
@@ -46,15 +46,15 @@ static const struct config_peer *peer_of_host(const struct edge_worker *w, struc
 /* The peer whose next hop has this host: so that in-dialog requests to its Contact are secured as its stanza says. */
 static const struct config_peer *peer_of_contact(const struct edge_req *r, struct str host)
 {
-    const struct config_peer *p = peer_of_host(r->w, host);
+    const struct config_peer *p = peer_of_host(r->cfg, host);
     struct sip_uri u;
     struct addr a;
     size_t i, k;
 
     if (p && !(p->domains.n == 1 && str_eq(p->domains.v[0], STR("*"))))
         return p;
-    for (i = 0; i < r->w->cfg->n_peers; i++) {
-        const struct config_peer *c = &r->w->cfg->peers[i];
+    for (i = 0; i < r->cfg->n_peers; i++) {
+        const struct config_peer *c = &r->cfg->peers[i];
 
         if (c->next_hop.n && sip_uri_parse(c->next_hop, &u) == 0 && str_eq_nocase(u.host, host))
             return c;
@@ -68,15 +68,15 @@ static const struct config_peer *peer_of_contact(const struct edge_req *r, struc
 }
 
 /* The peer that a sealed side of a dialog names: its stanza counts whatever address its Contact has. */
-static const struct config_peer *peer_of_side(const struct edge_worker *w, const struct token_side *side)
+static const struct config_peer *peer_of_side(const struct config *cfg, const struct token_side *side)
 {
     size_t i;
 
-    for (i = 0; i < w->cfg->n_peers; i++) {
-        struct principal p = {.kind = PRINCIPAL_PEER, .name = w->cfg->peers[i].name};
+    for (i = 0; i < cfg->n_peers; i++) {
+        struct principal p = {.kind = PRINCIPAL_PEER, .name = cfg->peers[i].name};
 
         if (principal_id(&p) == side->who)
-            return &w->cfg->peers[i];
+            return &cfg->peers[i];
     }
     return NULL;
 }
@@ -95,7 +95,7 @@ static int route_in_dialog(struct edge_req *r, struct edge_targets *ts, struct r
 {
     const struct token_side *other = r->from_caller ? &r->token.callee : &r->token.caller;
     struct edge_target *t = target_add(r, ts);
-    const struct config_peer *peer = peer_of_side(r->w, other);
+    const struct config_peer *peer = peer_of_side(r->cfg, other);
     struct sip_addr a;
     struct sip_uri u;
 
@@ -205,7 +205,7 @@ static int route_to_user(struct edge_req *r, struct edge_targets *ts, struct rea
         return add_bindings(r, &lt, ts, why);
     if (err != ERR_NOTFOUND)
         return no_memory(why);
-    p = r->domain->unknown_users.n ? config_peer_find(r->w->cfg, r->domain->unknown_users) : NULL;
+    p = r->domain->unknown_users.n ? config_peer_find(r->cfg, r->domain->unknown_users) : NULL;
     if (!p || q.has_gr) {
         reason_set(why, "no-such-user", "RFC 3261 16.5", 404, NULL);
         return ERR_NOTFOUND;
@@ -248,7 +248,7 @@ static int route_outside(struct edge_req *r, struct edge_targets *ts, struct rea
     if (!t)
         return no_memory(why);
     t->uri = uri_text(r);
-    p = peer_of_host(r->w, u.host);
+    p = peer_of_host(r->cfg, u.host);
     if (p)
         target_peer(r, t, p);
     else
@@ -261,7 +261,7 @@ static int route_outside(struct edge_req *r, struct edge_targets *ts, struct rea
 /* Emergency calls go where the configuration says, whoever calls (RFC 6881 SP-31, TR/100 6.2). */
 static int route_emergency(struct edge_req *r, struct edge_targets *ts, struct reason *why)
 {
-    const struct config_peer *p = config_peer_find(r->w->cfg, r->w->cfg->emergency.peer);
+    const struct config_peer *p = config_peer_find(r->cfg, r->cfg->emergency.peer);
     struct edge_target *t;
 
     if (!p) {
@@ -330,7 +330,7 @@ struct edge_target *route_redirect(struct edge_req *r, struct str contact)
     u.whole = arena_str(r->m->arena, a.uri);
     if (!u.whole.p || sip_uri_parse(u.whole, &copy->ruri) != 0)
         return NULL;
-    copy->domain = request_domain(r->w, &copy->ruri);
+    copy->domain = request_domain(r->cfg, &copy->ruri);
     copy->next_route = STR_NULL;
     copy->has_flow_path = false;
     copy->strict_route = true; /* uri_text: the new target */

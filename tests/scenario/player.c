@@ -258,6 +258,22 @@ static void start(void)
     P.started = true;
 }
 
+/* reload ... . : a new configuration in force, as after SIGHUP. Listeners stay as they are. */
+static void step_reload(void)
+{
+    struct config *cfg;
+    char text[16384];
+
+    start();
+    block(text, sizeof text - 256);
+    snprintf(text + strlen(text), sizeof text - strlen(text), "\nstate-dir = \"%s\"\nworkers = 1\n", P.dir);
+    if (config_parse(str_z(text), on_problem, NULL, &cfg) != 0)
+        fail("the configuration is refused");
+    edge_worker_reload(P.w, config_ref(cfg));
+    config_unref(P.edge.cfg);
+    P.edge.cfg = cfg;
+}
+
 static void stop(void)
 {
     char cmd[128];
@@ -872,6 +888,8 @@ static void step(char *line)
         return;
     if (strcmp(word[0], "config") == 0)
         block(P.config, sizeof P.config - 256);
+    else if (strcmp(word[0], "reload") == 0)
+        step_reload();
     else if (strcmp(word[0], "user") == 0 && n >= 3)
         step_user(word[1], word[2], n > 3 && strcmp(word[3], "md5") == 0);
     else if (strcmp(word[0], "party") == 0)

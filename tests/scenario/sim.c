@@ -242,6 +242,7 @@ static int op_locate(struct net *n, const struct net_locate_args *a, net_locate_
             l->dns = &s->dns[i];
     if (l->dns && l->dns->dead) {
         list_remove(&l->node);
+        list_append(&s->unanswered, &l->node);
         wheel_start(s->net.wheel, &l->timer, LIMIT_DNS_MS);
     }
     return 0;
@@ -254,6 +255,14 @@ static void op_locate_cancel(struct net *n, uint64_t id)
     LIST_EACH(l, &s->later, struct later, node)
     {
         if (l->what == LATER_LOCATED && l->id == id) {
+            list_remove(&l->node);
+            mem_free(l);
+        }
+    }
+    LIST_EACH(l, &s->unanswered, struct later, node)
+    {
+        if (l->id == id) {
+            wheel_cancel(s->net.wheel, &l->timer);
             list_remove(&l->node);
             mem_free(l);
         }
@@ -293,6 +302,7 @@ int sim_init(struct sim *s)
 {
     memset(s, 0, sizeof *s);
     list_init(&s->later);
+    list_init(&s->unanswered);
     s->wall0_s = 1700000000;
     s->net.ops = &ops;
     s->net.n_workers = 1;

@@ -46,6 +46,7 @@ struct sim {
     struct sim_dns dns[16];
     unsigned n_dns;
     struct list later; /* what happens when the current call has returned */
+    struct list unanswered; /* lookups that nobody answers */
     uint32_t gen;
     uint64_t next_id;
     struct addr listener_addr[32];
