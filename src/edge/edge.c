@@ -138,10 +138,9 @@ static int listeners_make(const struct config *cfg, struct net_listener **ret, s
     return 0;
 }
 
-/* One line per certificate: what is in force until when, with a warning when that is soon (TR/100 9). Also kept for status. */
+/* One line per certificate: what is in force until when (TR/100 9). Also kept for status and warnings. */
 static void listeners_log(struct edge *e, const struct config *cfg, const struct net_listener *ls)
 {
-    time_t now = time(NULL);
     size_t i;
 
     memset(e->certs, 0, sizeof e->certs);
@@ -160,12 +159,9 @@ static void listeners_log(struct edge *e, const struct config *cfg, const struct
         t = (time_t)not_after;
         if (gmtime_r(&t, &tm))
             strftime(until, sizeof until, "%Y-%m-%dT%H:%M:%SZ", &tm);
-        if (t - now < (time_t)cfg->expiry_warn_days * 86400)
-            LOG(LOG_WARN, "certificate-expires", LS("listen", cfg->listens[i].title), LS("file", file),
-                LZ("until", until));
-        else
-            LOG(LOG_NOTICE, "certificate", LS("listen", cfg->listens[i].title), LS("file", file), LZ("until", until));
+        LOG(LOG_NOTICE, "certificate", LS("listen", cfg->listens[i].title), LS("file", file), LZ("until", until));
     }
+    edge_certificates_warn(e);
 }
 
 static void allow_log(const struct config *cfg)

@@ -29,7 +29,8 @@ void edge_stop(struct edge *e, unsigned grace_ms);
 char *edge_status_json(struct edge *e, struct str what);
 /* Prometheus text format, malloc'd. */
 char *edge_metrics_text(struct edge *e);
-/* Logs a warning for each certificate that ends within the configured time. Main thread, now and then. */
+/* Logs a warning for each certificate, of a listener or shown to a peer, that ends within the configured time. Main thread, at start
+ * and reload, and now and then. */
 void edge_certificates_warn(struct edge *e);
 
 #endif

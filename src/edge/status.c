@@ -500,17 +500,45 @@ char *edge_status_json(struct edge *e, struct str what)
     return finish(json_pack("{s:s}", "error", "there is no such view"));
 }
 
-/* TR/100 9: said again while the daemon runs, so that a certificate does not end unnoticed between reloads. */
+/* ---- certificates that end soon (TR/100 9) ---- */
+
+static void warn_if_soon(const struct edge *e, const char *whose, struct str name, struct str file, int64_t not_after)
+{
+    int64_t left = not_after - time(NULL);
+
+    if (left < (int64_t)e->cfg->expiry_warn_days * 86400)
+        LOG(LOG_WARN, "certificate-expires", LS(whose, name), LS("file", file), LI("days", left / 86400));
+}
+
+/* What we show to a peer is loaded by each worker for itself; its end is read from the file. */
+static void warn_of_peer(const struct edge *e, const struct config_peer *p)
+{
+    struct pki_tls_identity id = {.cert_pem = p->certificate.p, .key_pem = p->key.p};
+    struct pki_tls_options o = {.identities = &id, .n_identities = 1, .insecure_no_verify = true};
+    struct pki_tls_client *c;
+    struct reason why = {0};
+    int64_t not_after;
+    struct str file;
+
+    if (pki_tls_client_new(&o, &c, &why) != 0) {
+        const struct log_field more[] = {LS("peer", p->name)};
+
+        log_reason(LOG_WARN, "certificate-expires", &why, more, ARRAY_LEN(more)); /* it has ended, or is gone */
+        return;
+    }
+    pki_tls_client_expiry(c, &not_after, &file);
+    warn_if_soon(e, "peer", p->name, file, not_after);
+    pki_tls_client_unref(c);
+}
+
 void edge_certificates_warn(struct edge *e)
 {
-    time_t now = time(NULL);
     size_t i;
 
-    for (i = 0; i < e->cfg->n_listens && i < ARRAY_LEN(e->certs); i++) {
-        const struct edge_cert *c = &e->certs[i];
-
-        if (c->file[0] && c->not_after - now < (int64_t)e->cfg->expiry_warn_days * 86400)
-            LOG(LOG_WARN, "certificate-expires", LS("listen", e->cfg->listens[i].title), LZ("file", c->file),
-                LI("days", (c->not_after - now) / 86400));
-    }
+    for (i = 0; i < e->cfg->n_listens && i < ARRAY_LEN(e->certs); i++)
+        if (e->certs[i].file[0])
+            warn_if_soon(e, "listen", e->cfg->listens[i].title, str_z(e->certs[i].file), e->certs[i].not_after);
+    for (i = 0; i < e->cfg->n_peers; i++)
+        if (e->cfg->peers[i].certificate.n)
+            warn_of_peer(e, &e->cfg->peers[i]);
 }

@@ -81,6 +81,23 @@ before=$(reloads_logged)
 sleep 5
 check "it is loaded once" [ "$(reloads_logged)" = "$before" ]
 
+# Certificates that end soon are said, those that only peers see as well.
+openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes -keyout certs/soon.key -out certs/soon.crt -days 5 \
+    -subj "/CN=$DOMAIN" -addext "subjectAltName=DNS:$DOMAIN" 2>>openssl.log
+cp certs/soon.crt certs/peer.crt
+{ cat good.conf; echo "peer \"p\" { kind = site  domains = { \"p.example\" }  next-hop = \"sips:$NEXT_ADDR\""
+  echo "certificate = \"certs/peer.crt\"  key = \"certs/soon.key\" }"; } >edge.conf
+check "a peer is added" reload
+check "its certificate ends soon, says the log" log_has edge.log 'warn certificate-expires peer=p file=[^ ]*/certs/peer.crt days=4'
+refuse "the others do not" log_has edge.log 'certificate-expires listen='
+sed "s|certs/$DOMAIN|certs/soon|" good.conf >edge.conf
+check "the edge's own ends soon" reload
+check "says the log" log_has edge.log "warn certificate-expires listen=tls:$ADDR:5061 file=[^ ]*/certs/soon.crt days=4"
+check "and the status" json summary '[.listeners[] | select(.days_left == 4)] | length == 2'
+cp good.conf edge.conf
+check "back again" reload
+before=$(reloads_logged)
+
 check "SIGHUP does the same" kill -HUP "$E2E_EDGE_PID"
 more_reloads() { [ "$(reloads_logged)" -gt "$before" ]; }
 check "as the log shows" await 3 more_reloads
