@@ -599,9 +599,9 @@ static void conn_free(struct conn *c)
     tls_free(c);
     if (c->source)
         sources_give(&w->group->sources, c->source);
+    STAT_SUB(w, conns_open[c->transport], 1); /* after the place of its source is free */
     mem_free(c->reason);
     slot_give(c);
-    STAT_SUB(w, conns_open[c->transport], 1);
     listener_unref(c->l);
     uv_close((uv_handle_t *)&c->poll, on_freed);
     close(c->fd);

@@ -652,6 +652,7 @@ static void test_source_limit(void **state)
     fix_expect(other, msg);
     close(fds[3]);
     fix_wait_count(&f, FIX_CLOSED, 1);
+    fix_wait_stat(&f, conns_open[TRANSPORT_TCP], 10); /* its place is free once the socket is */
     fds[3] = fix_tcp(&to);
     fix_write_z(fds[3], msg);
     fix_expect(fds[3], msg);
