@@ -240,7 +240,7 @@ static void hang(void *edge_worker, void *seconds)
 
 static void test_silent(void **state)
 {
-    static unsigned seconds = 3;
+    static unsigned seconds = 5; /* three questions of a second each, and some */
     struct timespec a, b;
     char *text;
     json_t *r;
@@ -259,7 +259,7 @@ static void test_silent(void **state)
     assert_non_null(strstr(text, "\nsallyport_requests_total 0\n"));
     free(text);
     assert_true(edge_busy(edge));
-    sleep(2);
+    sleep(3);
     r = ask("calls");
     assert_int_equal(number(r, "workers_silent"), 0);
     json_decref(r);
