@@ -1,8 +1,10 @@
 # For bash scripts: packages_install <list file>... installs the Debian packages named in the files (one a line) that are
-# missing. Asks the network only if something is missing, and updates apt's lists only if it cannot do without.
+# missing. A line may end with the only architecture that has the package, as "[amd64]". Asks the network only if something
+# is missing, and updates apt's lists only if it cannot do without.
 packages_missing() {
-    local name
-    sed -e 's/#.*//' -e '/^[[:space:]]*$/d' -- "$@" | while read -r name; do
+    local name only
+    sed -e 's/#.*//' -e '/^[[:space:]]*$/d' -- "$@" | while read -r name only; do
+        [ -z "$only" ] || [ "$only" = "[$(dpkg --print-architecture)]" ] || continue
         dpkg-query -W -f='${Status}\n' "$name" 2>/dev/null | grep -q '^install ok installed' || echo "$name"
     done
 }

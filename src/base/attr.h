@@ -10,6 +10,14 @@
 #define LIKELY(x) __builtin_expect(!!(x), 1)
 #define UNLIKELY(x) __builtin_expect(!!(x), 0)
 #define ALWAYS_INLINE static inline __attribute__((always_inline))
+#if defined(__has_attribute)
+#if __has_attribute(uninitialized)
+#define NO_AUTO_INIT __attribute__((uninitialized)) /* large, on a hot path, and written before it is read */
+#endif
+#endif
+#ifndef NO_AUTO_INIT
+#define NO_AUTO_INIT
+#endif
 #define AT_START __attribute__((constructor)) /* runs before main */
 #define BIT_LOWEST(v) ((unsigned)__builtin_ctzll(v))        /* index of the lowest set bit; v is not 0 */
 #define BIT_HIGHEST(v) (63u - (unsigned)__builtin_clzll(v)) /* index of the highest set bit; v is not 0 */

@@ -46,6 +46,12 @@
 #define LIMIT_DIGEST_PARAMS 32u         /* parameters of one challenge or of one set of credentials */
 #define LIMIT_DIGEST_VALUE_BYTES 1024u  /* each of their values; the uri may have LIMIT_URI_BYTES */
 
+/* Media */
+#define LIMIT_SRTP_KEYS 4u        /* master keys of one direction at a time, told apart by their MKI */
+#define LIMIT_SRTP_SSRCS 64u      /* sources in one direction of one RTP session, under one run of keys */
+#define LIMIT_SRTP_SSRCS_TOLD 8u  /* those whose rollover counter key management tells */
+#define LIMIT_SRTP_PROBES 1000u   /* packets tried with another rollover counter after keys are installed */
+
 /* Registrar */
 #define LIMIT_CONTACTS_AOR 10u
 #define LIMIT_FLOWS_CONTACT 8u
