@@ -380,7 +380,7 @@ static void test_kdr(void **state)
         struct keying_keys keys = keys_make(suites[i / 2], 1);
         struct both b;
         uint8_t late[ROOM];
-        size_t n;
+        size_t n = 0;
 
         keys.kdr = 4;
         msrtp_cipher_allow_mb(i % 2 == 1);
