@@ -186,9 +186,7 @@ struct config *config_ref(struct config *c)
 
 void config_unref(struct config *c)
 {
-    if (!c)
-        return;
-    if (c->refs && __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) != 0)
+    if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     arena_free(c->arena);
     mem_free(c);

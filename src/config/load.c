@@ -670,12 +670,13 @@ static int load_any(const char *file, const char *text, bool anyhow, void (*prob
     *slash = 0;
     l->folder = *full ? full : "";
     l->c = mem_zalloc(sizeof *l->c);
-    if (l->c)
+    if (l->c) {
+        l->c->refs = 1;
         l->c->arena = arena_new(16384, CONFIG_ARENA);
+    }
     cfg = make_parser();
     if (!l->c || !l->c->arena || !cfg)
         goto out;
-    l->c->refs = 1;
     l->c->file = keep(l, file ? file : "");
     if (!text) {
         text = read = read_file(l, file);

@@ -44,7 +44,8 @@ static void ask_run(void *edge_worker, void *arg)
     if (!is_over)
         a->args.fn(w, a->answers + w->id * a->args.answer_size, a->args.text);
     pthread_mutex_lock(&a->lock);
-    a->given[w->id] = !a->is_over;
+    if (!a->is_over) /* afterwards the asker reads without the lock */
+        a->given[w->id] = true;
     a->n_waiting--;
     pthread_cond_signal(&a->changed);
     pthread_mutex_unlock(&a->lock);

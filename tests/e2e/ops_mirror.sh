@@ -54,7 +54,7 @@ check "the edge stops in order" edge_stop
 edge_conf "hep { $mirror allow-secrets = yes }"
 need "a collector listens again" collect secrets.txt
 check "the edge starts with allow-secrets" edge_start
-check "the log warns of it" log_has edge.log 'weakened where=hep option=allow-secrets'
+check "the log warns of it" await 3 log_has edge.log 'weakened where=hep option=allow-secrets'
 check "alice registers again" registers alice
 secret_there() { seen 'response="?[0-9a-f]{16}' secrets.txt; }
 check "then the answer is in the copies" await 3 secret_there

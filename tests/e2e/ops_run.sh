@@ -60,7 +60,7 @@ sleep 1
 check "what is under way is finished before it ends" edge_stop
 check "for the caller" sipp_wait message
 check "for the callee" sipp_wait callee
-check "the log says that it stopped" log_has edge.log ' stopped '
+check "the log says that it stopped" await 3 log_has edge.log ' stopped '
 
 python3 - notify.sock <<'END' >notify.txt &
 import socket, sys
