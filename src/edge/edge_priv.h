@@ -174,6 +174,8 @@ struct edge_req {
 /* Answers and forgets. `why` gives status, phrase detail (Warning 399 or Reason where useful) and the log line. */
 void edge_refuse(struct edge_req *r, const struct reason *why);
 void edge_reply(struct edge_req *r, unsigned status);
+/* The value of a Warning header that carries a reason to whoever reads the trace (RFC 3261 20.43). */
+void edge_warning(struct sbuf *b, unsigned warn_code, const char *code, const char *clause);
 /* A To tag that a repetition of the request gets again without anything being kept (RFC 3261 8.2.7). */
 struct str edge_stateless_tag(const struct edge_req *r);
 

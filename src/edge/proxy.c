@@ -12,37 +12,6 @@
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
 
-enum branch_state { BRANCH_IDLE, BRANCH_LOCATING, BRANCH_CALLING, BRANCH_PROCEEDING, BRANCH_DONE };
-
-struct branch {
-    struct proxy *p;
-    const struct edge_target *t; /* NULL once the request is gone */
-    struct hop *hop;
-    struct sip_ctx *ctx;
-    struct wheel_timer timer_c; /* 16.6 step 11 */
-    enum branch_state state;
-    bool started, canceled, was_udp_oversize;
-    unsigned status; /* final, when DONE */
-};
-
-struct proxy {
-    struct list node; /* in the worker's list, for its end */
-    struct edge_worker *w;
-    struct edge_snapshot *snap; /* the targets and the sender point into it */
-    struct sip_stx *stx; /* NULL: gone */
-    struct edge_req *r;  /* NULL: a final response was sent, the request is gone */
-    enum sip_method method;
-    bool final_sent, canceled, running; /* running: inside start_group, do not conclude yet */
-    unsigned n, max;
-    unsigned redirects;
-    unsigned breadth;
-    uint32_t call_slot, call_gen;
-    /* the best final response so far (16.7 step 6), as it would be forwarded */
-    struct buf *best;
-    unsigned best_status;
-    struct branch v[];
-};
-
 static void branch_start(struct branch *b);
 static void proxy_conclude(struct proxy *p);
 
@@ -136,17 +105,22 @@ static void proxy_send(struct proxy *p, unsigned status, struct buf *msg, uint32
         proxy_drop(p);
 }
 
-/* A final answer of our own making. */
-static void proxy_reply(struct proxy *p, unsigned status, struct str extra_name, struct str extra_value)
+/* A final answer of our own making, with the reason. */
+static void proxy_reply(struct proxy *p, unsigned status, const char *code, const char *clause)
 {
     struct sip_response resp = {.status = status};
     struct sip_stx *tx = p->stx;
+    char warning[160];
+    struct sbuf b = sbuf_make(warning, sizeof warning);
 
     if (!tx || p->final_sent)
         return;
-    if (extra_name.n) {
-        resp.extra[0].name = extra_name;
-        resp.extra[0].value = extra_value;
+    LOG(LOG_INFO, "forward-failed", LU("status", status), LZ("reason", code), LZ("clause", clause),
+        LS("method", p->r->m->method_text), LS("call", p->r->m->call_id));
+    if (code) {
+        edge_warning(&b, 399, code, clause);
+        resp.extra[0].name = STR("Warning");
+        resp.extra[0].value = sbuf_get(&b);
         resp.n_extra = 1;
     }
     calls_event(p->w, p->call_slot, p->call_gen, status, p->method, 0);
@@ -156,100 +130,30 @@ static void proxy_reply(struct proxy *p, unsigned status, struct str extra_name,
         proxy_drop(p);
 }
 
-/* ---- choosing (16.7 step 6) ---- */
+/* ---- answers ---- */
 
-/* Lower is better: 6xx ends it, then the lowest class; within 4xx those that let the caller mend its request. */
-static unsigned rank(unsigned status)
-{
-    if (status >= 600)
-        return status;
-    if (status < 400)
-        return 1000 + status;
-    switch (status) {
-    case 401:
-    case 407:
-        return 2000;
-    case 415:
-    case 420:
-    case 484:
-    case 488:
-        return 2001;
-    case 408:
-    case 430:
-    case 480:
-        return 2900;
-    case 487:
-        return 2950;
-    default:
-        return status < 500 ? 2100 + status - 400 : 3000 + status;
-    }
-}
-
-/* 401 and 407 of all branches go back together (16.7 step 7): the challenges of the later one are added to the kept one. */
-static struct buf *merge_challenges(const struct buf *best, const struct sip_msg *m)
-{
-    static const enum sip_hdr_id ids[] = {SIP_H_WWW_AUTHENTICATE, SIP_H_PROXY_AUTHENTICATE};
-    struct arena *a = arena_new(8192, LIMIT_MSG_ARENA_BYTES);
-    struct reason why;
-    struct sip_msg *kept;
-    struct sip_edit *e;
-    struct buf *out = NULL;
-    const struct sip_hdr *h;
-    size_t k;
-    unsigned i;
-
-    if (!a)
-        return NULL;
-    if (sip_msg_parse(a, buf_str(best), &kept, &why) == 0 && (e = sip_edit_new(a, kept)) != NULL) {
-        for (k = 0; k < ARRAY_LEN(ids); k++)
-            for (i = 0; (h = sip_msg_hdr(m, ids[k], i)) != NULL; i++)
-                sip_edit_add_last(e, ids[k], h->value);
-        if (sip_edit_build(e, &out) != 0)
-            out = NULL;
-    }
-    arena_free(a);
-    return out;
-}
-
-static struct buf *response_build(const struct sip_msg *m)
-{
-    struct sip_edit *e = sip_edit_new(m->arena, m);
-    struct buf *out;
-
-    if (!e)
-        return NULL;
-    sip_edit_remove_value(e, SIP_H_VIA, 0);
-    sip_edit_remove(e, SIP_H_X_SALLYPORT_STATUS);
-    return sip_edit_build(e, &out) == 0 ? out : NULL;
-}
-
-static void keep_best(struct proxy *p, const struct sip_msg *m)
-{
-    struct buf *out;
-
-    if ((m->status == 401 || m->status == 407) && p->best && (p->best_status == 401 || p->best_status == 407)) {
-        out = merge_challenges(p->best, m);
-        if (out) {
-            buf_unref(p->best);
-            p->best = out;
-        }
-        return;
-    }
-    if (p->best && rank(m->status) >= rank(p->best_status))
-        return;
-    out = response_build(m);
-    if (!out)
-        return;
-    buf_unref(p->best);
-    p->best = out;
-    p->best_status = m->status;
-}
-
-static void note_failure(struct branch *b, unsigned status)
+static void branch_done(struct branch *b, unsigned status)
 {
     b->state = BRANCH_DONE;
     b->status = status;
     wheel_cancel(b->p->w->net->wheel, &b->timer_c);
+}
+
+/* It ended by our own finding. */
+static void branch_fail(struct branch *b, unsigned status, const char *code, const char *clause)
+{
+    branch_done(b, status);
+    b->code = code;
+    b->clause = clause;
+}
+
+/* 16.9: as if 503 had come; on the flow of a registration, 430 (RFC 5626 5.3.1). */
+static void branch_fail_transport(struct branch *b)
+{
+    if (b->t && b->t->to_user && b->t->has_path)
+        branch_fail(b, 430, "flow-failed", "RFC 5626 5.3");
+    else
+        branch_fail(b, 503, "transport-error", "RFC 3261 16.9");
 }
 
 /* ---- branches ---- */
@@ -270,7 +174,7 @@ static void cancel_branches(struct proxy *p, const struct branch *except, struct
         } else {
             if (p->r)
                 hop_cancel(b->hop);
-            note_failure(b, 487);
+            branch_done(b, 487);
         }
     }
 }
@@ -294,21 +198,24 @@ static void start_timer_c(struct branch *b)
 static void on_final_2xx(struct branch *b, const struct sip_msg *m)
 {
     struct proxy *p = b->p;
-    struct buf *out = response_build(m);
+    struct buf *out = best_response_build(m);
     uint32_t session_s;
 
     if (sip_msg_seconds(m, SIP_H_SESSION_EXPIRES, &session_s) != 0)
         session_s = 0; /* RFC 4028 8.1: the proxy may forget the call when it is not refreshed */
-    note_failure(b, m->status);
-    if (out) {
-        if (!p->final_sent)
-            cancel_branches(p, b, STR("SIP;cause=200;text=\"Call completed elsewhere\""));
-        proxy_send(p, m->status, out, session_s); /* every 2xx to an INVITE passes (16.7 step 5) */
-        buf_unref(out);
+    if (!out && p->method == SIP_INVITE)
+        return; /* no memory: its sender repeats it until there is an ACK (13.3.1.4); else on_gone ends it */
+    branch_done(b, m->status);
+    if (!out) {
+        branch_fail(b, 502, "bad-response", "RFC 3261 16.7");
+        proxy_conclude(p);
+        return;
     }
+    if (!p->final_sent)
+        cancel_branches(p, b, STR("SIP;cause=200;text=\"Call completed elsewhere\""));
+    proxy_send(p, m->status, out, session_s); /* every 2xx to an INVITE passes (16.7 step 5) */
+    buf_unref(out);
 }
-
-static bool try_redirect(struct branch *b, const struct sip_msg *m);
 
 /* The branch goes on without its client transaction, which runs to its end by itself and must not call a context that is gone. */
 static void branch_let_go(struct branch *b)
@@ -344,7 +251,7 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
         b->state = BRANCH_PROCEEDING;
         if (m->status > 100) {
             start_timer_c(b);
-            if (!p->final_sent && (out = response_build(m)) != NULL) {
+            if (!p->final_sent && (out = best_response_build(m)) != NULL) {
                 calls_event(p->w, p->call_slot, p->call_gen, m->status, p->method, 0);
                 proxy_send(p, m->status, out, 0);
                 buf_unref(out);
@@ -356,17 +263,33 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
         on_final_2xx(b, m);
         return;
     }
-    note_failure(b, m->status);
+    branch_done(b, m->status);
     if (p->final_sent)
         return;
-    if (m->status < 400 && try_redirect(b, m))
+    if (m->status < 400 && redirect_follow(p, m)) {
+        b->status = 0; /* what came of it counts */
+        proxy_conclude(p);
         return;
-    keep_best(p, m);
+    }
+    best_keep(p, m, 0);
     if (m->status == 503 && branch_next_server(b))
         return;
     if (m->status >= 600)
         cancel_branches(p, b, STR_NULL);
     proxy_conclude(p);
+}
+
+static int branch_send(struct branch *b, const struct path *path);
+
+/* The TCP connection for a large request was refused: 18.1.1 says to use UDP then. */
+static bool branch_again_by_datagram(struct branch *b)
+{
+    const struct path *udp = b->oversize;
+
+    if (!udp || b->state != BRANCH_CALLING || b->canceled || !b->p->r || sip_ctx_path(b->ctx)->transport == TRANSPORT_UDP)
+        return false;
+    branch_let_go(b);
+    return branch_send(b, udp) == 0;
 }
 
 static void on_end(void *arg, struct sip_ctx *tx, enum sip_tx_end why)
@@ -375,10 +298,15 @@ static void on_end(void *arg, struct sip_ctx *tx, enum sip_tx_end why)
     struct proxy *p = b->p;
 
     (void)tx;
+    if (why == SIP_TX_TRANSPORT && branch_again_by_datagram(b))
+        return;
     /* A timeout counts where nothing at all came back (RFC 3263 4.3). */
     if ((why == SIP_TX_TRANSPORT || b->state == BRANCH_CALLING) && branch_next_server(b))
         return;
-    note_failure(b, why == SIP_TX_TIMEOUT ? 408 : b->t && b->t->to_user ? 430 : 503);
+    if (why == SIP_TX_TIMEOUT)
+        branch_fail(b, 408, "no-response", "RFC 3261 17.1");
+    else
+        branch_fail_transport(b);
     if (!p->final_sent)
         proxy_conclude(p);
 }
@@ -386,10 +314,15 @@ static void on_end(void *arg, struct sip_ctx *tx, enum sip_tx_end why)
 static void on_gone(void *arg, struct sip_ctx *tx)
 {
     struct branch *b = arg;
+    struct proxy *p = b->p;
 
-    if (b->ctx == tx)
-        b->ctx = NULL;
-    proxy_try_free(b->p);
+    (void)tx; /* of those let go nothing is heard */
+    if (b->state != BRANCH_DONE) { /* a 2xx that could not be passed on */
+        branch_fail(b, 502, "bad-response", "RFC 3261 16.7");
+        proxy_conclude(p);
+    }
+    b->ctx = NULL;
+    proxy_try_free(p);
 }
 
 /* RFC 3261 18.1.1: what does not fit a datagram goes by a stream. A registered datagram contact has no other address, so it
@@ -417,14 +350,11 @@ static int branch_send(struct branch *b, const struct path *path)
     f.branch = sip_ctx_via_branch(b->ctx);
     err = forward_build(p->r, &f, &msg);
     if (err != 0) {
-        sip_ctx_detach(b->ctx);
-        b->ctx = NULL;
+        branch_let_go(b);
         return err;
     }
-    if (is_oversize(b, path, msg) && !b->was_udp_oversize) {
-        b->was_udp_oversize = true;
-        sip_ctx_detach(b->ctx);
-        b->ctx = NULL;
+    if (is_oversize(b, path, msg) && !b->oversize) {
+        branch_let_go(b);
         buf_unref(msg);
         return ERR_AGAIN;
     }
@@ -440,11 +370,24 @@ static int branch_send(struct branch *b, const struct path *path)
     return 0;
 }
 
+/* Too large for a datagram: by TCP at the same address; if that cannot be had, as a datagram after all (18.1.1). */
+static int branch_send_oversize(struct branch *b, const struct path *udp)
+{
+    struct path tcp, *copy = arena_alloc(b->p->r->m->arena, sizeof *copy);
+
+    if (!copy)
+        return ERR_NOMEM;
+    *copy = *udp;
+    b->oversize = copy;
+    if (hop_stream_instead(b->hop, udp, &tcp) == 0 && branch_send(b, &tcp) == 0)
+        return 0;
+    return branch_send(b, udp);
+}
+
 static void on_path(void *arg, const struct path *path, const struct reason *why)
 {
     struct branch *b = arg;
     struct proxy *p = b->p;
-    struct path tcp;
     int err;
 
     if (p->final_sent || !p->r)
@@ -452,32 +395,28 @@ static void on_path(void *arg, const struct path *path, const struct reason *why
     if (!path) {
         LOG(LOG_INFO, "no-next-hop", LZ("reason", why ? why->code : NULL), LZ("detail", why ? why->detail : NULL),
             LS("uri", b->t->uri));
-        note_failure(b, why && why->sip_status ? why->sip_status : 503);
+        branch_fail(b, why && why->sip_status ? why->sip_status : 503, why ? why->code : NULL, why ? why->clause : NULL);
         proxy_conclude(p);
         return;
     }
     if (b->canceled) {
-        note_failure(b, 487);
+        branch_done(b, 487);
         proxy_conclude(p);
         return;
     }
     err = branch_send(b, path);
-    if (err == ERR_AGAIN) {
-        if (hop_stream_instead(b->hop, path, &tcp) == 0)
-            err = branch_send(b, &tcp);
-        if (err != 0)
-            err = branch_send(b, path);
-    }
+    if (err == ERR_AGAIN)
+        err = branch_send_oversize(b, path);
     if (err == 0)
         return;
     if (err == ERR_NOMEM || err == ERR_LIMIT) {
-        note_failure(b, 500);
+        branch_fail(b, 500, "no-memory", NULL);
         proxy_conclude(p);
         return;
     }
     b->state = BRANCH_LOCATING;
     if (b->t->has_path) {
-        note_failure(b, b->t->to_user ? 430 : 503);
+        branch_fail_transport(b);
         proxy_conclude(p);
         return;
     }
@@ -494,7 +433,7 @@ static void branch_start(struct branch *b)
     b->state = BRANCH_LOCATING;
     err = hop_start(p->r, p->r->m->arena, b->t, sips, on_path, b, &b->hop);
     if (err != 0) {
-        note_failure(b, 500);
+        branch_fail(b, 500, "no-memory", NULL);
         proxy_conclude(p);
     }
 }
@@ -546,7 +485,7 @@ static bool start_group(struct proxy *p)
         n += !p->v[i].started && p->v[i].t->q_milli == q;
     if (n > allowed)
         n = allowed; /* the rest follows one after the other (RFC 5393 5.3.3.2) */
-    p->breadth = n > 1 || sip_msg_has(p->r->m, SIP_H_MAX_BREADTH) ? allowed / n : 0;
+    p->breadth = allowed / n; /* at least 1 */
     p->running = true;
     for (i = 0; i < p->n && n && !p->final_sent; i++) {
         struct branch *b = &p->v[i];
@@ -570,80 +509,62 @@ static bool is_under_way(const struct proxy *p)
     return false;
 }
 
-/* The status to answer with when no branch brought a response: what the branches met, worst last. */
-static unsigned own_status(const struct proxy *p)
+/* The branch whose end says best why there is no answer; NULL: none was tried. */
+static const struct branch *own_best(const struct proxy *p)
 {
-    unsigned i, best = 0;
+    const struct branch *best = NULL;
+    unsigned i;
 
     for (i = 0; i < p->n; i++)
-        if (p->v[i].status >= 300 && (!best || rank(p->v[i].status) < rank(best)))
-            best = p->v[i].status;
-    return best ? best : 480;
+        if (p->v[i].status >= 300 && (!best || best_rank(p->v[i].status) < best_rank(best->status)))
+            best = &p->v[i];
+    return best;
+}
+
+/* What others met is not always what we should say (16.7 step 6: a 503 would mean that all of us is out of service; RFC 5626 11.5:
+ * 430 is for the proxy that looked up the flow, never for a phone). */
+static unsigned status_upstream(const struct proxy *p, unsigned status)
+{
+    if (status == 503)
+        return 500;
+    if (status == 430 && !p->r->has_flow_path)
+        return 480;
+    return status;
+}
+
+static void proxy_answer(struct proxy *p)
+{
+    const struct branch *own = own_best(p);
+    unsigned status = own ? own->status : 480;
+    struct buf *out = p->best;
+
+    if (out && best_rank(p->best_status) <= best_rank(status)) {
+        status = status_upstream(p, p->best_status);
+        p->best = NULL;
+        if (status == p->best_status)
+            proxy_send(p, status, out, 0);
+        else
+            proxy_reply(p, status, status == 500 ? "server-unavailable" : "flow-failed",
+                        status == 500 ? "RFC 3261 16.7" : "RFC 5626 11.5");
+        buf_unref(out);
+    } else if (p->canceled) {
+        proxy_reply(p, 487, NULL, NULL);
+    } else if (status == 408 && p->method != SIP_INVITE) {
+        proxy_drop(p); /* RFC 4320 4.2: nobody waits for this any more */
+    } else {
+        proxy_reply(p, status_upstream(p, status), own ? own->code : NULL, own ? own->clause : NULL);
+    }
 }
 
 /* When nothing is under way any more: the next group, or the best response (16.7 steps 5 to 9). */
 static void proxy_conclude(struct proxy *p)
 {
-    unsigned status;
-
     if (p->running || p->final_sent || !p->stx)
         return;
-    while (!is_under_way(p)) {
-        if (!p->canceled && (!p->best || p->best_status < 600) && start_group(p)) {
-            if (p->final_sent || !p->stx)
-                return;
-            continue;
-        }
-        break;
-    }
-    if (is_under_way(p))
-        return;
-    status = own_status(p);
-    if (p->best && rank(p->best_status) <= rank(status)) {
-        struct buf *out = p->best;
-
-        p->best = NULL;
-        if (p->best_status == 503) /* 16.7 step 6: it was that server's 503, not ours */
-            proxy_reply(p, 500, STR("Reason"), STR("SIP;cause=503"));
-        else
-            proxy_send(p, p->best_status, out, 0);
-        buf_unref(out);
-        return;
-    }
-    if (p->canceled)
-        status = 487;
-    if (status == 408 && p->method != SIP_INVITE) {
-        proxy_drop(p); /* RFC 4320 4.2: nobody waits for this any more */
-        return;
-    }
-    proxy_reply(p, status, STR_NULL, STR_NULL);
-}
-
-/* 3xx: recursion (16.5, 16.7 step 4) into targets that the caller might have asked for itself; never between sip and sips
- * (RFC 5630 5.3). */
-static bool try_redirect(struct branch *b, const struct sip_msg *m)
-{
-    struct proxy *p = b->p;
-    struct sip_values it = sip_values_start(m, SIP_H_CONTACT);
-    unsigned added = 0;
-
-    while (sip_values_next(&it) && p->redirects < LIMIT_REDIRECTS && p->n < p->max) {
-        struct edge_target *t = route_redirect(p->r, it.value);
-        struct branch *nb;
-
-        if (!t)
-            return added > 0;
-        nb = &p->v[p->n];
-        *nb = (struct branch){.p = p, .t = t};
-        wheel_timer_init(&nb->timer_c, on_timer_c);
-        p->n++;
-        p->redirects++;
-        added++;
-    }
-    if (!added)
-        return false;
-    proxy_conclude(p);
-    return true;
+    while (!is_under_way(p) && !p->canceled && (!p->best || p->best_status < 600) && start_group(p))
+        ;
+    if (!is_under_way(p))
+        proxy_answer(p);
 }
 
 /* ---- entry ---- */
@@ -656,6 +577,17 @@ static unsigned max_breadth(const struct sip_msg *m)
     if (!h || str_to_u32(h->value, LIMIT_MAX_BREADTH, &v) != 0)
         return LIMIT_MAX_BREADTH;
     return v;
+}
+
+struct branch *proxy_branch_add(struct proxy *p, const struct edge_target *t)
+{
+    struct branch *b = p->n < p->max ? &p->v[p->n++] : NULL;
+
+    if (!b)
+        return NULL;
+    *b = (struct branch){.p = p, .t = t};
+    wheel_timer_init(&b->timer_c, on_timer_c);
+    return b;
 }
 
 void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
@@ -682,12 +614,8 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     p->stx = r->tx;
     p->method = r->m->method;
     p->max = max;
-    p->n = (unsigned)targets->n;
-    for (i = 0; i < p->n; i++) {
-        p->v[i].p = p;
-        p->v[i].t = targets->v[i];
-        wheel_timer_init(&p->v[i].timer_c, on_timer_c);
-    }
+    for (i = 0; i < targets->n; i++)
+        (void)proxy_branch_add(p, targets->v[i]);
     sip_stx_set_upper(r->tx, p);
     if (p->method == SIP_INVITE && !sip_msg_in_dialog(r->m)) {
         (void)calls_begin(r, &p->call_slot, &p->call_gen); /* 100 comes from the transaction after 200 ms (17.2.1) */

@@ -1,4 +1,4 @@
-/* Between proxy.c (the response context), ack.c, and forward.c (the making of a forwarded request). */
+/* Between proxy.c (the response context), best.c (its choice), redirect.c, ack.c, and forward.c (the making of a forwarded request). */
 #ifndef EDGE_PROXY_PRIV_H
 #define EDGE_PROXY_PRIV_H
 
@@ -16,5 +16,53 @@ struct forward_args {
 MUST_USE int forward_build(struct edge_req *r, const struct forward_args *f, struct buf **ret);
 /* A branch for what is forwarded without a transaction: the same for retransmissions (16.11). */
 void forward_stateless_branch(const struct edge_req *r, char ret[40]);
+
+enum branch_state { BRANCH_IDLE, BRANCH_LOCATING, BRANCH_CALLING, BRANCH_PROCEEDING, BRANCH_DONE };
+
+struct branch {
+    struct proxy *p;
+    const struct edge_target *t; /* NULL once the request is gone */
+    struct hop *hop;
+    struct sip_ctx *ctx;
+    struct wheel_timer timer_c; /* 16.6 step 11 */
+    enum branch_state state;
+    bool started, canceled;
+    const struct path *oversize; /* 18.1.1: the datagram path that the request is too large for; NULL: none */
+    unsigned status;             /* final, when DONE */
+    const char *code, *clause;   /* why, where it is our own finding */
+};
+
+/* One response context (16.6). */
+struct proxy {
+    struct list node; /* in the worker's list, for its end */
+    struct edge_worker *w;
+    struct edge_snapshot *snap; /* the targets and the sender point into it */
+    struct sip_stx *stx; /* NULL: gone */
+    struct edge_req *r;  /* NULL: a final response was sent, the request is gone */
+    enum sip_method method;
+    bool final_sent, canceled, running; /* running: inside start_group, do not conclude yet */
+    unsigned n, max;
+    unsigned redirects;
+    unsigned breadth;
+    uint32_t call_slot, call_gen;
+    /* the best final response so far (16.7 step 6), as it would be forwarded */
+    struct buf *best;
+    unsigned best_status;
+    struct branch v[];
+};
+
+/* best.c */
+/* Lower is better: 6xx ends it, then the lowest class; within 4xx those that let the caller mend its request. */
+unsigned best_rank(unsigned status);
+/* The response as it goes back: without our Via (16.7 step 3). NULL: it has no other Via, is malformed, or there is no memory. */
+MUST_USE struct buf *best_response_build(const struct sip_msg *m);
+/* Keeps a final response if it is better than what there is (16.7 step 6); challenges come together (step 7). Of a redirection, the
+ * contacts in `taken` have been tried and do not go back (step 4). */
+void best_keep(struct proxy *p, const struct sip_msg *m, uint64_t taken);
+
+/* redirect.c: adds the contacts of a 3xx as branches, if it may; the others are kept for the caller. False: none added. */
+bool redirect_follow(struct proxy *p, const struct sip_msg *m);
+/* Adds an unstarted branch; NULL: no room (any more). */
+struct branch *proxy_branch_add(struct proxy *p, const struct edge_target *t);
 
 #endif

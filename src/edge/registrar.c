@@ -42,35 +42,6 @@ static void refuse_brief(struct reg *g)
 
 /* ---- reading ---- */
 
-static int read_q(struct str s, unsigned *ret)
-{
-    unsigned v = 0, digits = 0;
-    size_t i;
-
-    *ret = 1000;
-    if (!s.n)
-        return 0;
-    if (s.p[0] != '0' && s.p[0] != '1')
-        return ERR_SYNTAX;
-    if (s.n == 1) {
-        *ret = s.p[0] == '1' ? 1000 : 0;
-        return 0;
-    }
-    if (s.p[1] != '.' || s.n > 5)
-        return ERR_SYNTAX;
-    for (i = 2; i < s.n; i++, digits++) {
-        if (s.p[i] < '0' || s.p[i] > '9')
-            return ERR_SYNTAX;
-        v = v * 10 + (unsigned)(s.p[i] - '0');
-    }
-    for (; digits < 3; digits++)
-        v *= 10;
-    if (s.p[0] == '1' && v)
-        return ERR_SYNTAX;
-    *ret = s.p[0] == '1' ? 1000 : v;
-    return 0;
-}
-
 /* Header parameters that the location service does not keep by themselves, as they were written. */
 static struct str other_params(struct arena *a, struct str params)
 {
@@ -135,7 +106,7 @@ static int read_contact(struct reg *g, struct str value, struct location_contact
     *c = (struct location_contact){.uri = a.uri};
     if (!sip_param_find(a.params, STR("q"), &text))
         text = STR_NULL;
-    if (read_q(text, &c->q_milli) != 0)
+    if (request_q(text, &c->q_milli) != 0)
         return ERR_SYNTAX;
     if ((err = grant(g, a.params, &c->expires_s)) != 0)
         return err;

@@ -32,6 +32,14 @@ struct str edge_stateless_tag(const struct edge_req *r)
     return str_z(text);
 }
 
+void edge_warning(struct sbuf *b, unsigned warn_code, const char *code, const char *clause)
+{
+    sbuf_fmt(b, "%u sallyport \"%s", warn_code, code);
+    if (clause)
+        sbuf_fmt(b, " (%s)", clause);
+    sbuf_char(b, '"');
+}
+
 void edge_refuse(struct edge_req *r, const struct reason *why)
 {
     struct edge_worker *w = r->w;
@@ -47,13 +55,8 @@ void edge_refuse(struct edge_req *r, const struct reason *why)
     if (!r->tx)
         return;
     /* Warning 399 carries the reason to whoever reads the trace (RFC 3261 20.43); 380 and 381 are RFC 5630's own. */
-    sbuf_fmt(&b, "%u sallyport \"%s", strcmp(why->code, "sips-not-allowed") == 0 ? 380u
-                                      : strcmp(why->code, "sips-required") == 0  ? 381u
-                                                                                 : 399u,
-             why->code);
-    if (why->clause)
-        sbuf_fmt(&b, " (%s)", why->clause);
-    sbuf_lit(&b, "\"");
+    edge_warning(&b, strcmp(why->code, "sips-not-allowed") == 0 ? 380 : strcmp(why->code, "sips-required") == 0 ? 381 : 399,
+                 why->code, why->clause);
     resp.extra[resp.n_extra].name = STR("Warning");
     resp.extra[resp.n_extra++].value = sbuf_get(&b);
     if (status == 420 && why->detail[0]) {
@@ -172,6 +175,36 @@ static int preprocess_routes(struct edge_req *r, struct reason *why)
 bad:
     reason_set(why, "bad-route", "RFC 3261 16.4", 400, NULL);
     return ERR_REFUSED;
+}
+
+/* RFC 3261 25.1, qvalue */
+int request_q(struct str s, unsigned *ret)
+{
+    unsigned v = 0, digits = 0;
+    size_t i;
+
+    *ret = 1000;
+    if (!s.n)
+        return 0;
+    if (s.p[0] != '0' && s.p[0] != '1')
+        return ERR_SYNTAX;
+    if (s.n == 1) {
+        *ret = s.p[0] == '1' ? 1000 : 0;
+        return 0;
+    }
+    if (s.p[1] != '.' || s.n > 5)
+        return ERR_SYNTAX;
+    for (i = 2; i < s.n; i++, digits++) {
+        if (s.p[i] < '0' || s.p[i] > '9')
+            return ERR_SYNTAX;
+        v = v * 10 + (unsigned)(s.p[i] - '0');
+    }
+    for (; digits < 3; digits++)
+        v *= 10;
+    if (s.p[0] == '1' && v)
+        return ERR_SYNTAX;
+    *ret = s.p[0] == '1' ? 1000 : v;
+    return 0;
 }
 
 /* ---- checks ---- */

@@ -39,7 +39,7 @@ struct player {
     struct var vars[VARS_MAX];
     unsigned n_vars, n_users;
     struct dialog dialog[SIM_PARTIES];
-    char password[SIM_PARTIES][64];
+    char password[SIM_PARTIES][64], login[SIM_PARTIES][64];
     char received[SIM_PARTIES][16384]; /* the last message each party took */
     char received_request[SIM_PARTIES][16384];
     char dir[64];
@@ -358,6 +358,7 @@ static void step_party(char **word, unsigned n)
         else
             fail("unknown option %s", word[i]);
     }
+    snprintf(P.login[party_index(p)], sizeof P.login[0], "%.*s", (int)strcspn(d->local_uri + 4, "@"), d->local_uri + 4);
     if (p->transport != TRANSPORT_UDP && !p->dialled)
         sim_open(&P.sim, p);
 }
@@ -411,7 +412,7 @@ static void send_request(struct sim_party *p, const char *method, const char *ur
         d->cseq++;
     add_via(p, via, sizeof via);
 #define PUT(...) (n += (size_t)snprintf(msg + n, sizeof msg - n, __VA_ARGS__))
-    PUT("%s %s SIP/2.0\r\n%s", method, uri, via);
+    PUT("%s %s SIP/2.0\r\n%s", method, uri, has_header(extra, "Via") ? "" : via);
     if (!has_header(extra, "Max-Forwards"))
         PUT("Max-Forwards: 70\r\n");
     PUT("%s", in_dialog ? d->routes : "");
@@ -462,7 +463,7 @@ static void step_auth(struct sim_party *p, char **word, unsigned n)
     struct buf *out;
     unsigned k;
 
-    snprintf(user, sizeof user, "%s", p->name);
+    snprintf(user, sizeof user, "%s", P.login[i]);
     for (k = 3; k + 1 < n; k += 2) {
         if (strcmp(word[k], "password") == 0)
             snprintf(P.password[i], sizeof P.password[i], "%s", word[k + 1]);
@@ -815,6 +816,34 @@ static void step_dns(char **word, unsigned n)
             fail("bad transport or address");
 }
 
+/* NAME registers, NAME sends METHOD URI: with the challenge in between, which must come. */
+static void step_sends(struct sim_party *p, const char *method, const char *uri, const char *extra)
+{
+    unsigned i = party_index(p);
+    struct arena *a = arena_new(16384, 1 << 20);
+    struct sip_msg *m;
+
+    send_request(p, method, uri, false, extra);
+    if (!take(p, P.received[i], sizeof P.received[i]))
+        fail("%s received nothing, expected a challenge", p->name);
+    m = parse(a, P.received[i]);
+    if (m->is_request || (m->status != 401 && m->status != 407))
+        fail("%s received \"%s\", expected a challenge", p->name, first_line(P.received[i]));
+    arena_free(a);
+    if (strcmp(method, "INVITE") == 0)
+        step_ack(p, "");
+    step_auth(p, NULL, 0);
+}
+
+static void step_registers(struct sim_party *p, const char *uri, const char *extra)
+{
+    unsigned i = party_index(p);
+
+    step_sends(p, "REGISTER", uri, extra);
+    if (!take(p, P.received[i], sizeof P.received[i]) || strncmp(P.received[i], "SIP/2.0 200", 11) != 0)
+        fail("%s is not registered: %s", p->name, first_line(P.received[i]));
+}
+
 /* ---- the file ---- */
 
 static void step_party_verb(struct sim_party *p, char **word, unsigned n, char *line_end)
@@ -827,6 +856,16 @@ static void step_party_verb(struct sim_party *p, char **word, unsigned n, char *
         if (n < 3)
             fail("PARTY < STATUS or METHOD");
         step_expect(p, word, n);
+        return;
+    }
+    if (strcmp(word[1], "registers") == 0 && n <= 3) {
+        extra_lines(line_end, extra, sizeof extra);
+        step_registers(p, n > 2 ? word[2] : "sip:example.com", extra);
+        return;
+    }
+    if (strcmp(word[1], "sends") == 0 && n == 4) {
+        extra_lines(line_end, extra, sizeof extra);
+        step_sends(p, word[2], word[3], extra);
         return;
     }
     if (strcmp(word[1], ">") != 0 || n < 3)
