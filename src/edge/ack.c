@@ -69,7 +69,8 @@ static struct ack_wait *ack_copy(const struct edge_req *r, const struct edge_tar
     a->t->uri = arena_str(arena, t->uri);
     a->t->route = arena_str(arena, t->route);
     a->t->next_hop = arena_str(arena, t->next_hop);
-    if (!a->t->uri.p || !a->t->next_hop.p || (t->route.n && !a->t->route.p) ||
+    a->r->next_route = arena_str(arena, r->next_route);
+    if (!a->t->uri.p || !a->t->next_hop.p || (t->route.n && !a->t->route.p) || (r->next_route.n && !a->r->next_route.p) ||
         sip_msg_parse(arena, bytes, &a->r->m, &why) != 0)
         goto fail;
     snapshot_ref(a->r->snap);

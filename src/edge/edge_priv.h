@@ -149,6 +149,7 @@ struct edge_req {
     struct rx rx;        /* hop is valid until the callback returns; copy what is needed later */
     bool hop_secure, hop_peer_verified;
     struct sip_uri ruri; /* after 16.4 route preprocessing */
+    struct str uri;      /* its text */
     const struct config_domain *domain; /* of the (effective) request-URI; NULL: not ours */
     struct principal who;
     bool has_credentials; /* the digest answer that gate.c accepted: which header and which of its values (for removal) */
@@ -161,7 +162,6 @@ struct edge_req {
     unsigned n_routes;   /* Route values in all */
     struct str next_route; /* the first Route value that does not name us; empty: none */
     bool strict_route;   /* 16.4: a strict router put our URI into the request-URI; the last Route value is the target */
-    struct str strict_uri;
     bool has_flow_path;  /* a flow token of ours was in a Route (RFC 5626 5.3) */
     struct path flow_path;
     bool bad_token;      /* a Route named us with a user part that is no token of ours */

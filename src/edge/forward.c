@@ -128,17 +128,56 @@ static int set_number(struct sip_edit *e, struct arena *a, enum sip_hdr_id id, u
     return 0;
 }
 
-/* 16.4 and 16.6 steps 5 and 6: what named us goes, what the target asks for comes in front. */
-static void edit_routes(struct sip_edit *e, struct edge_req *r, const struct edge_target *t)
+/* The value of Route that leaves first: what the target asks for, else what the request brought. Empty: none. */
+static struct str first_route(const struct edge_req *r, const struct edge_target *t, struct str *ret_rest)
+{
+    struct str rest = t->route, v = STR_NULL;
+
+    *ret_rest = STR_NULL;
+    if (!t->route.n)
+        return t->has_path ? STR_NULL : r->next_route;
+    if (!sip_list_cut(&rest, &v))
+        return t->route;
+    *ret_rest = str_trim(rest);
+    return v;
+}
+
+/* 16.6 step 6: a next hop that is a strict router gets its own URI as request-URI; what stood there goes to the end of the routes. */
+static int edit_strict(struct sip_edit *e, struct edge_req *r, const struct edge_target *t)
+{
+    struct str rest, first = first_route(r, t, &rest), last;
+    struct sip_addr a;
+    struct sip_uri u;
+
+    if (!first.n || sip_addr_parse(first, &a) != 0 || sip_uri_parse(a.uri, &u) != 0 || u.lr) {
+        if (t->route.n)
+            sip_edit_add_first(e, SIP_H_ROUTE, t->route);
+        if (!str_eq(t->uri, r->m->ruri))
+            sip_edit_ruri(e, t->uri);
+        return 0;
+    }
+    last = arena_fmt(r->m->arena, "<%.*s>", STR_FMT(t->uri));
+    if (!last.p)
+        return ERR_NOMEM;
+    if (!t->route.n)
+        sip_edit_remove_value(e, SIP_H_ROUTE, r->routes_used);
+    else if (rest.n)
+        sip_edit_add_first(e, SIP_H_ROUTE, rest);
+    sip_edit_add_last(e, SIP_H_ROUTE, last);
+    sip_edit_ruri(e, a.uri);
+    return 0;
+}
+
+/* 16.4 and 16.6 steps 2, 5 and 6: what named us goes, what the target asks for comes in front. */
+static int edit_routes(struct sip_edit *e, struct edge_req *r, const struct edge_target *t)
 {
     unsigned i;
 
     for (i = 0; i < r->routes_used; i++)
         sip_edit_remove_value(e, SIP_H_ROUTE, i);
-    if (r->strict_route && r->n_routes > r->routes_used)
+    if (r->strict_route)
         sip_edit_remove_value(e, SIP_H_ROUTE, r->n_routes - 1);
-    if (t->route.n)
-        sip_edit_add_first(e, SIP_H_ROUTE, t->route);
+    return edit_strict(e, r, t);
 }
 
 int forward_build(struct edge_req *r, const struct forward_args *f, struct buf **ret)
@@ -150,13 +189,12 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
 
     if (!e)
         return ERR_NOMEM;
-    if (!str_eq(f->t->uri, m->ruri))
-        sip_edit_ruri(e, f->t->uri);
     if ((err = set_number(e, m->arena, SIP_H_MAX_FORWARDS, hops)) != 0)
         return err;
     if (f->breadth && (err = set_number(e, m->arena, SIP_H_MAX_BREADTH, f->breadth)) != 0)
         return err;
-    edit_routes(e, r, f->t);
+    if ((err = edit_routes(e, r, f->t)) != 0)
+        return err;
     if (forms_dialog(m) && (err = add_record_route(e, r, f)) != 0)
         return err;
     if (r->has_credentials) /* RFC 3261 22.3: what was meant for our realm has done its work */

@@ -197,7 +197,7 @@ static bool uri_matches(const struct edge_req *r, struct str uri)
     if (sip_uri_parse(uri, &a) != 0)
         return false;
     if ((a.scheme == SIP_SCHEME_SIP || a.scheme == SIP_SCHEME_SIPS) && !a.has_user &&
-        request_domain(r->cfg, &a))
+        request_domain(r->cfg, &a, &r->rx.path.local))
         return true;
     return sip_uri_parse(r->m->ruri, &b) == 0 && sip_uri_eq(&a, &b);
 }
@@ -363,7 +363,7 @@ static const struct config_domain *user_domain(const struct edge_req *r)
     struct sip_uri u;
 
     if (sip_uri_parse(r->m->method == SIP_REGISTER ? r->m->to.uri : r->m->from.uri, &u) == 0)
-        d = request_domain(r->cfg, &u);
+        d = request_domain(r->cfg, &u, &r->rx.path.local);
     if (d)
         return d;
     f = flow_of(r);

@@ -163,7 +163,7 @@ static int hop_locate(struct hop *h)
     if (u.transport.n) {
         if (transport_parse(&la.transport, u.transport) != 0 || la.transport == TRANSPORT_WS ||
             la.transport == TRANSPORT_WSS) {
-            reason_set(&h->why, "transport-unsupported", "RFC 3263 4.1", 478, "%.*s", STR_FMT(u.transport));
+            reason_set(&h->why, "transport-unsupported", "RFC 3263 4.1", 501, "%.*s", STR_FMT(u.transport));
             return ERR_UNSUPPORTED;
         }
         la.has_transport = true;

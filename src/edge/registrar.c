@@ -101,7 +101,7 @@ static int read_contact(struct reg *g, struct str value, struct location_contact
         return ERR_SYNTAX;
     if (u.scheme != SIP_SCHEME_SIP && u.scheme != SIP_SCHEME_SIPS)
         return ERR_UNSUPPORTED;
-    if (request_uri_is_ours(g->r->cfg, &u))
+    if (request_uri_is_ours(g->r->cfg, &u, &g->r->rx.path.local))
         return ERR_REFUSED; /* a binding that points at us is a loop */
     *c = (struct location_contact){.uri = a.uri};
     if (!sip_param_find(a.params, STR("q"), &text))

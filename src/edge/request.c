@@ -75,40 +75,74 @@ void edge_refuse(struct edge_req *r, const struct reason *why)
 
 /* ---- what names us ---- */
 
-/* Is host:port one of our listeners or advertised names? Port 0 means the default of any of them. */
-static bool names_listener(const struct config *cfg, struct str host, uint16_t port)
+/* What a listener advertises, "host" or "host:port", IPv6 in brackets; port 0: its own. */
+static struct str advertised(const struct config_listen *l, uint16_t *ret_port)
+{
+    struct str host = l->advertise, rest;
+    uint32_t port = 0;
+
+    if (host.n && host.p[0] == '[') {
+        rest = str_cut(str_make(host.p + 1, host.n - 1), ']', &host);
+        if (rest.n)
+            rest = str_make(rest.p + 1, rest.n - 1); /* the colon */
+    } else {
+        rest = str_cut(host, ':', &host);
+    }
+    if (str_to_u32(rest, UINT16_MAX, &port) != 0)
+        port = 0;
+    *ret_port = port ? (uint16_t)port : addr_port(&l->addr);
+    return host;
+}
+
+/* Is host:port one of our listeners or what they advertise? Port 0 means any of them. `local`: where a message came in, which tells
+ * the addresses of a listener that has all; may be NULL. */
+static bool names_listener(const struct config *cfg, struct str host, uint16_t port, const struct addr *local)
 {
     struct addr a;
-    bool literal = addr_parse(&a, host, port) == 0;
+    bool is_literal = addr_parse(&a, host, port) == 0;
     size_t i;
 
     for (i = 0; i < cfg->n_listens; i++) {
         const struct config_listen *l = &cfg->listens[i];
-        uint16_t lport = addr_port(&l->addr);
-        struct str name, rest;
+        uint16_t adv_port;
+        struct str name = advertised(l, &adv_port);
 
-        if (port && port != lport)
-            continue;
-        if (literal && (addr_eq_host(&a, &l->addr) || (addr_is_any(&l->addr) && addr_is_loopback(&a))))
+        if (name.n && str_eq_nocase(name, host) && (!port || port == adv_port))
             return true;
-        if (!l->advertise.n)
+        if (!is_literal || (port && port != addr_port(&l->addr)))
             continue;
-        rest = str_cut(l->advertise, ':', &name);
-        (void)rest;
-        if (str_eq_nocase(name, host))
+        if (addr_eq_host(&a, &l->addr))
+            return true;
+        if (addr_is_any(&l->addr) && (addr_is_loopback(&a) || (local && addr_eq_host(&a, local))))
             return true;
     }
     return false;
 }
 
-bool request_uri_is_ours(const struct config *cfg, const struct sip_uri *u)
+/* The name of a domain stands for whichever of our listeners its port is of. */
+static bool names_domain(const struct config *cfg, struct str host, uint16_t port)
+{
+    uint16_t adv_port;
+    size_t i;
+
+    if (!config_domain_find(cfg, host))
+        return false;
+    for (i = 0; port && i < cfg->n_listens; i++) {
+        (void)advertised(&cfg->listens[i], &adv_port);
+        if (port == addr_port(&cfg->listens[i].addr) || port == adv_port)
+            return true;
+    }
+    return !port;
+}
+
+bool request_uri_is_ours(const struct config *cfg, const struct sip_uri *u, const struct addr *local)
 {
     if (u->scheme != SIP_SCHEME_SIP && u->scheme != SIP_SCHEME_SIPS)
         return false;
-    return names_listener(cfg, u->host, u->port) || (!u->port && config_domain_find(cfg, u->host));
+    return names_listener(cfg, u->host, u->port, local) || names_domain(cfg, u->host, u->port);
 }
 
-const struct config_domain *request_domain(const struct config *cfg, const struct sip_uri *u)
+const struct config_domain *request_domain(const struct config *cfg, const struct sip_uri *u, const struct addr *local)
 {
     const struct config_domain *d;
 
@@ -117,7 +151,7 @@ const struct config_domain *request_domain(const struct config *cfg, const struc
     if (u->scheme != SIP_SCHEME_SIP && u->scheme != SIP_SCHEME_SIPS)
         return NULL;
     d = config_domain_find(cfg, u->host);
-    if (!d && names_listener(cfg, u->host, u->port) && cfg->n_domains)
+    if (!d && names_listener(cfg, u->host, u->port, local) && cfg->n_domains)
         d = &cfg->domains[0];
     return d;
 }
@@ -138,39 +172,82 @@ static void open_own_route(struct edge_req *r, const struct sip_uri *u)
     }
 }
 
-/* RFC 3261 16.4: strict routing upstream, then every leading Route value that names us. */
+/* How many Route values there are, and the last of them. ERR_SYNTAX. */
+static int count_routes(struct edge_req *r, struct str *ret_last_uri)
+{
+    struct sip_values it = sip_values_start(r->m, SIP_H_ROUTE);
+    struct sip_addr a;
+
+    *ret_last_uri = STR_NULL;
+    for (r->n_routes = 0; sip_values_next(&it); r->n_routes++) {
+        if (sip_addr_parse(it.value, &a) != 0)
+            return ERR_SYNTAX;
+        *ret_last_uri = a.uri;
+    }
+    return it.bad ? ERR_SYNTAX : 0;
+}
+
+/* A strict router put our Record-Route value into the request-URI: the last Route value is what it was before. */
+static int undo_strict_routing(struct edge_req *r, struct str last_uri)
+{
+    if (!r->ruri.has_user || !r->ruri.lr || !r->n_routes || !request_uri_is_ours(r->cfg, &r->ruri, &r->rx.path.local))
+        return 0;
+    open_own_route(r, &r->ruri);
+    r->uri = last_uri;
+    r->strict_route = true;
+    return sip_uri_parse(r->uri, &r->ruri);
+}
+
+/* A maddr that names us has brought the request here and has done its work. */
+static int strip_maddr(struct edge_req *r)
+{
+    struct str rest = r->ruri.params, name, value;
+    struct sbuf b;
+    char *text;
+
+    if (!r->ruri.maddr.n || (!names_listener(r->cfg, r->ruri.maddr, r->ruri.port, &r->rx.path.local) &&
+                             !config_domain_find(r->cfg, r->ruri.maddr)))
+        return 0;
+    text = arena_alloc(r->m->arena, r->uri.n + 1);
+    if (!text)
+        return ERR_NOMEM;
+    b = sbuf_make(text, r->uri.n + 1);
+    sbuf_fmt(&b, "%.*s:%.*s", STR_FMT(r->ruri.scheme_text), STR_FMT(r->ruri.user));
+    if (r->ruri.has_user)
+        sbuf_char(&b, '@');
+    sbuf_fmt(&b, r->ruri.host_is_v6 ? "[%.*s]" : "%.*s", STR_FMT(r->ruri.host));
+    while (sip_param_next(&rest, &name, &value)) {
+        if (str_eq_nocase(name, STR("maddr")) || str_eq_nocase(name, STR("transport")))
+            continue;
+        sbuf_fmt(&b, value.p ? ";%.*s=%.*s" : ";%.*s", STR_FMT(name), STR_FMT(value));
+    }
+    r->uri = sbuf_get(&b);
+    return b.overflow ? ERR_LIMIT : sip_uri_parse(r->uri, &r->ruri);
+}
+
+/* RFC 3261 16.4: what a strict router upstream did, a maddr of ours, then every leading Route value that names us. */
 static int preprocess_routes(struct edge_req *r, struct reason *why)
 {
-    struct sip_values it;
+    struct sip_values it = sip_values_start(r->m, SIP_H_ROUTE);
+    struct str last_uri;
     struct sip_addr a;
     struct sip_uri u;
-    unsigned n = 0;
+    unsigned i, n;
 
-    if (r->ruri.has_user && r->ruri.lr && request_uri_is_ours(r->cfg, &r->ruri) && sip_msg_has(r->m, SIP_H_ROUTE)) {
-        /* A strict router put our Record-Route value into the request-URI; the target is the last Route value. */
-        open_own_route(r, &r->ruri);
-        for (it = sip_values_start(r->m, SIP_H_ROUTE); sip_values_next(&it);)
-            if (sip_addr_parse(it.value, &a) == 0)
-                r->strict_uri = a.uri;
-        if (it.bad || sip_uri_parse(r->strict_uri, &r->ruri) != 0)
-            goto bad;
-        r->strict_route = true;
-    }
-    for (it = sip_values_start(r->m, SIP_H_ROUTE); sip_values_next(&it); n++) {
+    if (count_routes(r, &last_uri) != 0 || undo_strict_routing(r, last_uri) != 0 || strip_maddr(r) != 0)
+        goto bad;
+    n = r->n_routes - (r->strict_route ? 1 : 0);
+    for (i = 0; i < n && sip_values_next(&it); i++) {
         if (sip_addr_parse(it.value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0)
             goto bad;
-        if (r->routes_used == n && request_uri_is_ours(r->cfg, &u)) {
-            r->routes_used++;
-            open_own_route(r, &u);
-        } else if (!r->next_route.n) {
-            r->next_route = it.value;
+        if (r->routes_used < i || !request_uri_is_ours(r->cfg, &u, &r->rx.path.local)) {
+            if (!r->next_route.n)
+                r->next_route = it.value;
+            continue;
         }
+        r->routes_used++;
+        open_own_route(r, &u);
     }
-    if (it.bad)
-        goto bad;
-    r->n_routes = n;
-    if (r->strict_route && r->n_routes == r->routes_used + 1)
-        r->next_route = STR_NULL; /* the only one left became the request-URI */
     return 0;
 bad:
     reason_set(why, "bad-route", "RFC 3261 16.4", 400, NULL);
@@ -209,6 +286,17 @@ int request_q(struct str s, unsigned *ret)
 
 /* ---- checks ---- */
 
+static bool is_for_us(const struct edge_req *r)
+{
+    if (r->to_us)
+        return true;
+    if (r->next_route.n || r->has_token || r->has_flow_path || !r->domain)
+        return false;
+    if (r->ruri.scheme == SIP_SCHEME_TEL || r->emergency)
+        return false;
+    return r->m->method == SIP_REGISTER || !r->ruri.user.n;
+}
+
 /* Everything that routing looks at, and nothing that the method changes (RFC 5393 4.2.1). Never 0. */
 uint64_t request_loop_hash(const struct edge_req *r)
 {
@@ -235,15 +323,25 @@ static int check_loop(struct edge_req *r, struct reason *why)
             reason_set(why, "too-many-hops", "RFC 3261 16.3", 483, "more than %u Via", LIMIT_VIAS);
             return ERR_REFUSED;
         }
-        if (n == 1 || sip_via_parse(it.value, &via) != 0)
-            continue;
-        if (sip_branch_loop_hash(via.branch) == r->loop_hash) {
+        if (sip_via_parse(it.value, &via) == 0 && sip_branch_loop_hash(via.branch) == r->loop_hash) {
             edge_count(r->w, EC_LOOPS);
             reason_set(why, "loop", "RFC 5393 4.2.2", 482, NULL);
             return ERR_REFUSED;
         }
     }
     return 0;
+}
+
+/* A transport that we do not speak at all: SIP over DTLS, SCTP (out of scope). Where it is only how the request came to us, as it may
+ * be with our own domains, it does not matter. */
+static int check_transport(struct edge_req *r, struct reason *why)
+{
+    enum transport t;
+
+    if (r->domain || r->next_route.n || !r->ruri.transport.n || transport_parse(&t, r->ruri.transport) == 0)
+        return 0;
+    reason_set(why, "transport-unsupported", "RFC 3261 18", 501, "%.*s is not spoken here", STR_FMT(r->ruri.transport));
+    return ERR_REFUSED;
 }
 
 static int check_max_forwards(struct edge_req *r, struct reason *why)
@@ -258,22 +356,21 @@ static int check_max_forwards(struct edge_req *r, struct reason *why)
     return ERR_REFUSED;
 }
 
-/* RFC 3261 16.3 step 5: the extensions that a proxy must know. We know those that need nothing of us, and outbound. */
+/* RFC 3261 16.3 step 5: the extensions that a proxy must know. We know those that need nothing of us, and outbound; of the others all
+ * are listed. */
 static int check_proxy_require(struct edge_req *r, struct reason *why)
 {
     struct sip_values it = sip_values_start(r->m, SIP_H_PROXY_REQUIRE);
+    char unknown[REASON_DETAIL_MAX];
+    struct sbuf b = sbuf_make(unknown, sizeof unknown);
 
-    while (sip_values_next(&it)) {
-        if (str_eq_nocase(it.value, STR("sec-agree")) || str_eq_nocase(it.value, STR("privacy"))) {
-            reason_set(why, "proxy-require", "RFC 3261 16.3", 420, "%.*s", STR_FMT(it.value));
-            return ERR_REFUSED;
-        }
-        if (!str_eq_nocase(it.value, STR("outbound")) && !str_eq_nocase(it.value, STR("path"))) {
-            reason_set(why, "proxy-require", "RFC 3261 16.3", 420, "%.*s", STR_FMT(it.value));
-            return ERR_REFUSED;
-        }
-    }
-    return 0;
+    while (sip_values_next(&it))
+        if (!str_eq_nocase(it.value, STR("outbound")) && !str_eq_nocase(it.value, STR("path")))
+            sbuf_fmt(&b, b.n ? ", %.*s" : "%.*s", STR_FMT(it.value));
+    if (!b.n)
+        return 0;
+    reason_set(why, "proxy-require", "RFC 3261 16.3", 420, "%.*s", (int)b.n, unknown);
+    return ERR_REFUSED;
 }
 
 /* Emergency: the service URN (RFC 5031), or what the configuration says means it. */
@@ -329,26 +426,20 @@ static int check_request(struct edge_req *r, struct reason *why)
         *why = r->m->defect;
         return ERR_REFUSED;
     }
-    if (sip_uri_parse(r->m->ruri, &r->ruri) != 0) {
-        reason_set(why, "bad-request-uri", "RFC 3261 16.3", 400, NULL);
-        return ERR_REFUSED;
-    }
+    r->ruri = r->m->uri;
+    r->uri = r->m->ruri;
     if (r->ruri.scheme == SIP_SCHEME_OTHER) {
         reason_set(why, "uri-scheme", "RFC 3261 16.3", 416, "%.*s", STR_FMT(r->ruri.scheme_text));
         return ERR_REFUSED;
     }
-    if (str_eq_nocase(r->ruri.transport, STR("dtls-udp")) || str_eq_nocase(r->ruri.transport, STR("sctp")) ||
-        str_eq_nocase(r->ruri.transport, STR("tls-sctp"))) {
-        reason_set(why, "transport-unsupported", "RFC 3261 18", 478, "%.*s is out of scope of this edge",
-                   STR_FMT(r->ruri.transport));
-        return ERR_REFUSED;
-    }
-    if ((err = check_max_forwards(r, why)) != 0 || (err = preprocess_routes(r, why)) != 0)
+    if ((err = preprocess_routes(r, why)) != 0)
         return err;
-    r->domain = request_domain(r->cfg, &r->ruri);
+    r->domain = request_domain(r->cfg, &r->ruri, &r->rx.path.local);
     if (!r->emergency)
         r->emergency = is_emergency(r);
-    if ((err = check_loop(r, why)) != 0 || (err = check_proxy_require(r, why)) != 0)
+    if (!is_for_us(r) && ((err = check_transport(r, why)) != 0 || (err = check_max_forwards(r, why)) != 0))
+        return err;
+    if ((err = check_loop(r, why)) != 0 || (!r->emergency && (err = check_proxy_require(r, why)) != 0))
         return err;
     if (r->bad_token && !r->emergency) {
         reason_set(why, "token-forged", "RFC 5626 5.3", 403, "Route carries a token that is not ours for this call");
@@ -375,17 +466,6 @@ static void find_direction(struct edge_req *r)
 {
     if (r->has_token && sip_msg_in_dialog(r->m))
         r->from_caller = (uint32_t)str_hash(r->m->from_tag) == r->token.caller_tag;
-}
-
-static bool is_for_us(const struct edge_req *r)
-{
-    if (r->to_us)
-        return true;
-    if (r->next_route.n || r->has_token || r->has_flow_path || !r->domain)
-        return false;
-    if (r->ruri.scheme == SIP_SCHEME_TEL || r->emergency)
-        return false;
-    return r->m->method == SIP_REGISTER || !r->ruri.user.n;
 }
 
 static void request_route(struct edge_req *r)

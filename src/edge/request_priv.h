@@ -4,8 +4,10 @@
 
 #include "edge/edge_priv.h"
 
-bool request_uri_is_ours(const struct config *cfg, const struct sip_uri *u); /* a listener, or a bare domain of ours */
-const struct config_domain *request_domain(const struct config *cfg, const struct sip_uri *u); /* NULL: another's */
+/* Does it name a listener, or a domain of ours at a listener's port? `local`: where the request came in; may be NULL. */
+bool request_uri_is_ours(const struct config *cfg, const struct sip_uri *u, const struct addr *local);
+/* The domain of ours that it names; NULL: another's. */
+const struct config_domain *request_domain(const struct config *cfg, const struct sip_uri *u, const struct addr *local);
 uint64_t request_loop_hash(const struct edge_req *r);
 MUST_USE int request_q(struct str s, unsigned *ret_milli); /* a q value in thousandths; empty: 1000. ERR_SYNTAX */
 

@@ -23,11 +23,6 @@ static int no_memory(struct reason *why)
     return ERR_NOMEM;
 }
 
-static struct str uri_text(const struct edge_req *r)
-{
-    return r->strict_route ? r->strict_uri : r->m->ruri;
-}
-
 static const struct config_peer *peer_of_host(const struct config *cfg, struct str host)
 {
     const struct config_peer *all = NULL;
@@ -101,7 +96,7 @@ static int route_in_dialog(struct edge_req *r, struct edge_targets *ts, struct r
 
     if (!t)
         return no_memory(why);
-    t->uri = uri_text(r);
+    t->uri = r->uri;
     if (r->next_route.n) {
         if (sip_addr_parse(r->next_route, &a) != 0 || sip_uri_parse(a.uri, &u) != 0) {
             reason_set(why, "bad-route", "RFC 3261 16.6", 400, NULL);
@@ -213,7 +208,7 @@ static int route_to_user(struct edge_req *r, struct edge_targets *ts, struct rea
     t = target_add(r, ts);
     if (!t)
         return no_memory(why);
-    t->uri = uri_text(r);
+    t->uri = r->uri;
     target_peer(r, t, p);
     return 0;
 }
@@ -247,8 +242,8 @@ static int route_outside(struct edge_req *r, struct edge_targets *ts, struct rea
     t = target_add(r, ts);
     if (!t)
         return no_memory(why);
-    t->uri = uri_text(r);
-    p = peer_of_host(r->cfg, u.host);
+    t->uri = r->uri;
+    p = hop.n ? peer_of_contact(r, u.host) : peer_of_host(r->cfg, u.host);
     if (p)
         target_peer(r, t, p);
     else
@@ -271,7 +266,7 @@ static int route_emergency(struct edge_req *r, struct edge_targets *ts, struct r
     t = target_add(r, ts);
     if (!t)
         return no_memory(why);
-    t->uri = uri_text(r);
+    t->uri = r->uri;
     t->peer = p;
     t->next_hop = p->next_hop_secure.n ? p->next_hop_secure : p->next_hop; /* TLS first ... */
     t->q_milli = 1000;
@@ -280,7 +275,7 @@ static int route_emergency(struct edge_req *r, struct edge_targets *ts, struct r
     t = target_add(r, ts); /* ... then without */
     if (!t)
         return no_memory(why);
-    t->uri = uri_text(r);
+    t->uri = r->uri;
     t->peer = p;
     t->next_hop = p->next_hop;
     t->q_milli = 500;
@@ -299,7 +294,7 @@ int route_targets(struct edge_req *r, struct edge_targets *ts, struct reason *wh
         t = target_add(r, ts);
         if (!t)
             return no_memory(why);
-        t->uri = uri_text(r);
+        t->uri = r->uri;
         t->has_path = t->to_user = true;
         t->path = r->flow_path;
         return 0;
@@ -330,11 +325,10 @@ struct edge_target *route_redirect(struct edge_req *r, struct str contact)
     u.whole = arena_str(r->m->arena, a.uri);
     if (!u.whole.p || sip_uri_parse(u.whole, &copy->ruri) != 0)
         return NULL;
-    copy->domain = request_domain(r->cfg, &copy->ruri);
+    copy->domain = request_domain(r->cfg, &copy->ruri, NULL);
     copy->next_route = STR_NULL;
     copy->has_flow_path = false;
-    copy->strict_route = true; /* uri_text: the new target */
-    copy->strict_uri = u.whole;
+    copy->uri = u.whole;
     if (copy->domain && copy->ruri.has_user)
         err = route_to_user(copy, &ts, &why);
     else

@@ -885,6 +885,8 @@ static void step_party_verb(struct sim_party *p, char **word, unsigned n, char *
         step_auth(p, word, n);
     else if (strcmp(word[2], "again") == 0)
         deliver(p, d->last_request);
+    else if (strcmp(word[2], "echo") == 0)
+        deliver(p, P.received_request[party_index(p)]);
     else if (strcmp(word[2], "reuse") == 0)
         step_reuse(p);
     else if (strcmp(word[2], "ack") == 0)
