@@ -130,6 +130,79 @@ tell_how_to_register() {
     say "Its log:     $data/edge.log"
 }
 
+# ---- the call ----
+
+# phone NAME OPTION...: NAME's phone, its events in $data/NAME.json
+phone() {
+    local name=$1
+    shift
+    PASSWORD=$(password_of "$name") timeout 60 "$sallyport" phone --user "$name@$domain" --password-env PASSWORD \
+        --server "tls:127.0.0.1:$(port_of tls)" --ca "$data/pki/ca.crt" --json "$@" >"$data/$name.json" 2>>"$data/phones.log"
+}
+# event NAME EVENT FIELD [FURTHER]: the field's value in the first such event of NAME's phone (that has FURTHER in it)
+event() {
+    grep "\"event\":\"$2\"" "$data/$1.json" | grep -m 1 -- "${4:-}" | sed -n "s/.*\"$3\":\"\{0,1\}\([^\",}]*\).*/\1/p"
+}
+has_event() { grep -q "\"event\":\"$2\"" "$data/$1.json" 2>/dev/null; }
+
+call() {
+    local i bob status known talk=4
+    say
+    say "Bob's phone registers and waits; alice's registers and calls him ..."
+    : >"$data/bob.json"
+    phone bob --answer --wait 20 --play tone:880 --expect-tone 440 --record "$data/bob-heard.wav" &
+    bob=$!
+    for ((i = 0; i < 100; i++)); do
+        has_event bob registered && break
+        sleep 0.1
+    done
+    phone alice --call "sip:bob@$domain" --duration $talk --play tone:440 --expect-tone 880 \
+        --record "$data/alice-heard.wav" &
+    status=$!
+    for ((i = 0; i < 100; i++)); do
+        has_event alice answered && break
+        kill -0 $status 2>/dev/null || break
+        sleep 0.1
+    done
+    known=$("$sallyport" status calls --json -c "$conf" | sed -n 's/.*"authenticated":"\([^"]*\)".*/\1/p')
+    wait $status
+    status=$?
+    wait $bob || status=1
+    tell_call $status "$known" $talk
+}
+
+# What happened and how secure it was, from what the phones and the edge say of it.
+tell_call() {
+    if [ "$1" != 0 ] || ! has_event alice answered; then
+        say "The call did not go as it should. The phones say:"
+        tail -n 4 "$data/alice.json" "$data/bob.json"
+        return
+    fi
+    say
+    say "What happened"
+    say "  Alice called bob, his phone rang, he answered, and they talked for $3 seconds."
+    say "  Alice heard bob's tone ($(event alice quality received) packets, $(event alice quality lost) lost), bob heard hers" \
+        "($(event bob quality received) packets, $(event bob quality lost) lost):"
+    say "  listen to $data/alice-heard.wav and bob-heard.wav."
+    say "How secure it was"
+    say "  Who called?  The edge knew that it was alice by: ${2:-nothing}. With digest, her phone proved for this very request"
+    say "               that it knows her password, without sending it; the edge keeps only a hash of it."
+    say "  Signalling   $(event alice security version signalling), $(event alice security cipher signalling), from each phone to the" \
+        "edge."
+    if [ "$(event alice security verified signalling)" = true ]; then
+        say "               Alice's phone verified the edge's certificate as $(event alice security name signalling). Who calls whom can be"
+        say "               read by the edge and by nobody on the way."
+    else
+        say "               Alice's phone did NOT verify who the edge is."
+    fi
+    if [ "$(event alice security encrypted '"leg":"media"')" = true ]; then
+        say "  Sound        encrypted: $(event alice security method '"leg":"media"'), $(event alice security suite '"leg":"media"')."
+    else
+        say "  Sound        NOT encrypted: plain RTP, straight between the phones. Whoever is on its way can listen."
+    fi
+    say "  In all       the call was: $(event alice security level '"leg":"media"')."
+}
+
 mkdir -p "$data" && chmod 700 "$data" || exit 1
 if edge_up; then
     fail "a demonstration runs in $data already"
@@ -143,6 +216,7 @@ trap 'edge_stop 1' EXIT
 trap 'edge_stop 0' INT TERM
 edge_start
 say "Sallyport is up: sip:NAME@$domain by TLS on 127.0.0.1:$(port_of tls), by WSS on 127.0.0.1:$(port_of wss)"
+"$sallyport" help phone >/dev/null 2>&1 && call
 tell_how_to_register
 say
 say "Ctrl-C stops it."
