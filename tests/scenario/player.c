@@ -358,7 +358,10 @@ static void step_party(char **word, unsigned n)
         else
             fail("unknown option %s", word[i]);
     }
-    snprintf(P.login[party_index(p)], sizeof P.login[0], "%.*s", (int)strcspn(d->local_uri + 4, "@"), d->local_uri + 4);
+    i = (unsigned)strcspn(d->local_uri + 4, "@");
+    if (i >= sizeof P.login[0])
+        fail("the name is too long");
+    memcpy(P.login[party_index(p)], d->local_uri + 4, i);
     if (p->transport != TRANSPORT_UDP && !p->dialled)
         sim_open(&P.sim, p);
 }
