@@ -36,6 +36,12 @@ static const struct cli_command commands[] = {
      "that know no SHA-256: they are challenged with MD5 and nothing else, and the domain must have allow-md5.\n"
      "import takes a CSV file (- for standard input) with the first line user,domain,password,options; options may be allow-md5. Users\n"
      "who exist are replaced. If a line is wrong, nothing is imported. disable locks a user out and keeps the password for enable."},
+    {"phone", cli_phone, "--user USER@DOMAIN [--call URI | --answer] [OPTION...]",
+     "A phone for the command line: registers, calls, answers, plays and records sound, sends messages.",
+     "`sallyport phone --help` lists all options. The server is verified by its certificate, and a password is used for its own realm\n"
+     "alone. What happens is told on standard output, with --json for programs.\n"
+     "Exit status: 0 everything went as asked; 1 not registered; 2 the arguments make no sense; 4 the call failed; 5 the sound or the\n"
+     "digits that were to come did not; 6 a message was not answered, or the expected one did not come."},
     {"help", cli_help, "[COMMAND | --man]", "Says what the commands do; --man writes this manual page.", NULL},
     {"version", cli_version, "", "Prints the version.", NULL},
 };

@@ -1,0 +1,616 @@
+/* sallyport phone: the options of our own phone (src/phone), one row each. */
+#include "base/err.h"
+#include "base/mem.h"
+#include "cli/cli.h"
+#include "phone/run.h"
+#include <errno.h>
+#include <getopt.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#define WAV_BYTES_MAX (64u << 20)
+#define SECONDS_MAX 86400u
+
+enum option_id {
+    O_USER = 256, O_DISPLAY, O_AUTH_USER, O_PASSWORD_FILE, O_PASSWORD_ENV, O_REALM, O_LOGIN, O_ALLOW_MD5, O_SERVER,
+    O_SERVER_NAME, O_CA, O_CERT, O_KEY, O_TLS_MIN, O_DNS, O_BIND, O_NO_REGISTER, O_INSTANCE, O_EXPIRES, O_RETRY, O_KEEPALIVE,
+    O_REGISTER_ONLY, O_CALL, O_ANSWER, O_CALLS, O_ANSWER_AFTER, O_REJECT, O_WAIT, O_RING, O_CANCEL_AFTER, O_DURATION,
+    O_HOLD_AFTER, O_RESUME_AFTER, O_REFER_TO, O_REFER_AFTER, O_FOLLOW_REFER, O_EXPECT_STATUS, O_MEDIA, O_CODEC, O_PLAY,
+    O_RECORD, O_EXPECT_TONE, O_DTMF, O_DTMF_AFTER, O_EXPECT_DTMF, O_MESSAGE, O_TO, O_EXPECT_MESSAGE, O_PING, O_SESSION,
+    O_NO_100REL, O_NO_TIMER, O_JSON, O_QUIET, O_TRACE, O_HELP
+};
+
+static const struct row {
+    const char *name, *value; /* value: NULL: a flag */
+    enum option_id id;
+    const char *sentence;
+} rows[] = {
+    {"user", "USER@DOMAIN", O_USER, "who we are"},
+    {"display", "TEXT", O_DISPLAY, "the name beside it"},
+    {"password-file", "FILE", O_PASSWORD_FILE, "the password is the first line of this file"},
+    {"password-env", "VARIABLE", O_PASSWORD_ENV, "the password is in the environment"},
+    {"auth-user", "NAME", O_AUTH_USER, "the name to log in with, if it is not USER"},
+    {"realm", "TEXT", O_REALM, "the realm the password is for, if it is not DOMAIN"},
+    {"login", "REALM:USER:FILE", O_LOGIN, "credentials for a further realm; may be repeated"},
+    {"allow-md5", NULL, O_ALLOW_MD5, "answer challenges that offer nothing better than MD5"},
+    {"server", "[tls:|tcp:|udp:]HOST[:PORT]", O_SERVER, "where to; by default DOMAIN is looked up, for TLS alone"},
+    {"server-name", "NAME", O_SERVER_NAME, "what the server's certificate must name; by default HOST, or DOMAIN if that is an address"},
+    {"ca", "FILE", O_CA, "trust the server by these CA certificates; by default by the system's"},
+    {"cert", "FILE", O_CERT, "a certificate of our own, for servers that ask"},
+    {"key", "FILE", O_KEY, "its key"},
+    {"tls-min", "1.2|1.3", O_TLS_MIN, "the least TLS version; default 1.2"},
+    {"dns", "ADDRESS@PORT", O_DNS, "ask this name server"},
+    {"bind", "ADDRESS[:PORT]", O_BIND, "UDP: our own address"},
+    {"no-register", NULL, O_NO_REGISTER, "do not register, only connect"},
+    {"instance", "URN", O_INSTANCE, "the same after each start (RFC 5626); default a random one"},
+    {"expires", "SECONDS", O_EXPIRES, "of the registration; default 3600"},
+    {"retry", "SECONDS", O_RETRY, "how long to wait after a registration was lost, doubled each time; default 30"},
+    {"keepalive", "SECONDS", O_KEEPALIVE, "instead of what the registrar says"},
+    {"register-only", NULL, O_REGISTER_ONLY, "register, stay for --duration, unregister"},
+    {"call", "URI", O_CALL, "call somebody"},
+    {"answer", NULL, O_ANSWER, "answer a call"},
+    {"calls", "N", O_CALLS, "with --answer: so many, one after the other; default 1"},
+    {"answer-after", "SECONDS", O_ANSWER_AFTER, "let it ring so long first"},
+    {"reject", "STATUS", O_REJECT, "refuse a call with this status"},
+    {"wait", "SECONDS", O_WAIT, "wait so long for a call or message; by default for ever"},
+    {"ring", "SECONDS", O_RING, "with --call: give up after so long; default 60"},
+    {"cancel-after", "SECONDS", O_CANCEL_AFTER, "with --call: cancel, and that is as asked"},
+    {"duration", "SECONDS", O_DURATION, "hang up after so long; by default when the other side does"},
+    {"hold-after", "SECONDS", O_HOLD_AFTER, "put the call on hold"},
+    {"resume-after", "SECONDS", O_RESUME_AFTER, "take it off hold"},
+    {"refer-to", "URI", O_REFER_TO, "transfer the call"},
+    {"refer-after", "SECONDS", O_REFER_AFTER, "after so long; default 1"},
+    {"follow-refer", NULL, O_FOLLOW_REFER, "let the other side transfer us; otherwise it is declined"},
+    {"expect-status", "STATUS", O_EXPECT_STATUS, "the call is to be refused with this status"},
+    {"media", "rtp|none", O_MEDIA, "none: the call has no sound"},
+    {"codec", "NAME[,NAME]", O_CODEC, "codecs in the order to offer them: PCMA, PCMU, opus where built in"},
+    {"play", "tone:HZ|FILE", O_PLAY, "what the other side hears: a tone, or a WAV file (8 or 16 kHz, 16 bits, mono)"},
+    {"record", "FILE", O_RECORD, "write what we hear to a WAV file"},
+    {"expect-tone", "HZ", O_EXPECT_TONE, "what we hear must be this tone"},
+    {"dtmf", "DIGITS", O_DTMF, "send digits (RFC 4733)"},
+    {"dtmf-after", "SECONDS", O_DTMF_AFTER, "after so long; default half a second"},
+    {"expect-dtmf", "DIGITS", O_EXPECT_DTMF, "these digits must come"},
+    {"message", "TEXT", O_MESSAGE, "send a text message"},
+    {"to", "URI", O_TO, "to whom"},
+    {"expect-message", "TEXT", O_EXPECT_MESSAGE, "wait for this message; for any if TEXT is empty"},
+    {"ping", "URI", O_PING, "send OPTIONS"},
+    {"session-expires", "SECONDS", O_SESSION, "session timer (RFC 4028); default 1800"},
+    {"no-100rel", NULL, O_NO_100REL, "no reliable provisional responses (RFC 3262)"},
+    {"no-timer", NULL, O_NO_TIMER, "no session timer"},
+    {"json", NULL, O_JSON, "events as JSON, one a line"},
+    {"quiet", NULL, O_QUIET, "no events"},
+    {"trace", NULL, O_TRACE, "show messages on standard error, credentials and keys masked"},
+    {"help", NULL, O_HELP, "show this"},
+};
+
+struct input {
+    struct phone_run run;
+    char *wav; /* bytes that slices point into */
+    const char *auth_user, *realm;
+    struct secret password;
+    bool has_password, has_answer;
+    unsigned calls;
+    char login_text[PHONE_LOGINS_MAX][512];
+};
+
+static int wrong(const char *name, const char *value, const char *what)
+{
+    cli_error("phone: --%s %s: %s", name, value ? value : "", what);
+    return CLI_USAGE;
+}
+
+static int usage(void)
+{
+    printf("usage: sallyport phone --user USER@DOMAIN [OPTION...]\n\n");
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
+        char left[64];
+        snprintf(left, sizeof left, "--%s%s%s", rows[i].name, rows[i].value ? " " : "", rows[i].value ? rows[i].value : "");
+        printf("  %-40s %s\n", left, rows[i].sentence);
+    }
+    return cli_flush();
+}
+
+/* ---- values ---- */
+
+/* "2", "0.5": milliseconds. */
+static int seconds(const char *text, uint64_t *ret_ms)
+{
+    struct str whole, part = str_cut(str_z(text), '.', &whole);
+    uint32_t s = 0, f = 0;
+
+    if (str_to_u32(whole, SECONDS_MAX, &s) != 0 || (part.p && (part.n > 3 || str_to_u32(part, 999, &f) != 0)))
+        return ERR_SYNTAX;
+    for (size_t n = part.n; part.p && n < 3; n++)
+        f *= 10;
+    *ret_ms = (uint64_t)s * 1000 + f;
+    return 0;
+}
+
+static int number(const char *text, uint32_t least, uint32_t most, uint32_t *ret)
+{
+    return str_to_u32(str_z(text), most, ret) == 0 && *ret >= least ? 0 : ERR_SYNTAX;
+}
+
+static int read_password(const char *file, struct secret *ret)
+{
+    char line[SECRET_MAX + 2];
+    FILE *f = fopen(file, "re");
+    size_t n;
+
+    if (!f) {
+        cli_error("phone: %s: %s", file, strerror(errno));
+        return CLI_USAGE;
+    }
+    setvbuf(f, NULL, _IONBF, 0); /* no copy in a buffer that nobody wipes */
+    bool ok = fgets(line, sizeof line, f) != NULL;
+    fclose(f);
+    n = ok ? strcspn(line, "\r\n") : 0;
+    ok = ok && n > 0 && secret_set(ret, line, n) == 0;
+    secret_wipe(line, sizeof line);
+    if (!ok)
+        cli_error("phone: %s: there is no password of 1 to %u bytes in its first line", file, SECRET_MAX);
+    return ok ? CLI_OK : CLI_USAGE;
+}
+
+static int read_env(const char *name, struct secret *ret)
+{
+    const char *v = getenv(name);
+
+    if (v && *v && secret_set(ret, v, strlen(v)) == 0)
+        return CLI_OK;
+    cli_error("phone: there is no password of 1 to %u bytes in $%s", SECRET_MAX, name);
+    return CLI_USAGE;
+}
+
+/* REALM:USER:FILE; realms may have colons, the other two may not. */
+static int add_login(struct input *in, const char *value)
+{
+    struct phone_config *cfg = &in->run.phone;
+    char *text, *user, *file;
+
+    if (cfg->n_logins + 1 >= PHONE_LOGINS_MAX) /* one is the user's own */
+        return wrong("login", value, "too many");
+    text = in->login_text[cfg->n_logins];
+    if (str_copy_z(text, sizeof in->login_text[0], str_z(value)) != 0 || !(file = strrchr(text, ':')))
+        return wrong("login", value, "not REALM:USER:FILE");
+    *file++ = '\0';
+    if (!(user = strrchr(text, ':')))
+        return wrong("login", value, "not REALM:USER:FILE");
+    *user++ = '\0';
+    cfg->logins[cfg->n_logins] = (struct phone_login){.realm = str_z(text), .user = str_z(user)};
+    if (read_password(file, &cfg->logins[cfg->n_logins].password) != CLI_OK)
+        return CLI_USAGE;
+    cfg->n_logins++;
+    return CLI_OK;
+}
+
+static int set_user(struct input *in, const char *value)
+{
+    struct phone_config *cfg = &in->run.phone;
+    struct str s = str_z(value);
+
+    if (str_starts_nocase(s, STR("sip:")))
+        s = str_make(s.p + 4, s.n - 4);
+    cfg->domain = str_cut(s, '@', &cfg->user);
+    if (cfg->user.n == 0 || cfg->domain.n == 0 || str_find_char(cfg->domain, '@') < cfg->domain.n)
+        return wrong("user", value, "not USER@DOMAIN");
+    return CLI_OK;
+}
+
+/* [transport:]host[:port]; IPv6 in brackets, so that its colons are none. */
+static int set_server(struct input *in, const char *value)
+{
+    struct phone_config *cfg = &in->run.phone;
+    struct str s = str_z(value), head, tail;
+    uint32_t port;
+
+    tail = str_cut(s, ':', &head);
+    if (tail.p && transport_parse(&cfg->transport, head) == 0) {
+        if (cfg->transport > TRANSPORT_TLS)
+            return wrong("server", value, "this phone speaks tls, tcp and udp");
+        cfg->has_transport = true;
+        s = tail;
+    }
+    if (s.n && s.p[0] == '[') {
+        tail = str_cut(str_make(s.p + 1, s.n - 1), ']', &cfg->server);
+        if (!tail.p || (tail.n && tail.p[0] != ':'))
+            return wrong("server", value, "not [transport:]host[:port]");
+        tail = tail.n ? str_make(tail.p + 1, tail.n - 1) : STR_NULL;
+    } else {
+        tail = str_cut(s, ':', &cfg->server);
+    }
+    if (cfg->server.n == 0 || (tail.p && (str_to_u32(tail, 65535, &port) != 0 || port == 0)))
+        return wrong("server", value, "not [transport:]host[:port]");
+    cfg->port = tail.p ? (uint16_t)port : 0;
+    return CLI_OK;
+}
+
+static int set_bind(struct input *in, const char *value)
+{
+    if (addr_parse_hostport(&in->run.bind, str_z(value)) == 0 || addr_parse(&in->run.bind, str_z(value), 0) == 0)
+        return CLI_OK;
+    return wrong("bind", value, "not an address");
+}
+
+static int load_wav(struct input *in, const char *file)
+{
+    FILE *f = fopen(file, "rbe");
+    long n;
+
+    if (!f || fseek(f, 0, SEEK_END) != 0 || (n = ftell(f)) < 0 || (unsigned long)n > WAV_BYTES_MAX) {
+        cli_error("phone: %s: %s", file, f ? "too large" : strerror(errno));
+        if (f)
+            fclose(f);
+        return CLI_USAGE;
+    }
+    rewind(f);
+    mem_free(in->wav);
+    in->wav = mem_alloc((size_t)n);
+    bool ok = in->wav && fread(in->wav, 1, (size_t)n, f) == (size_t)n;
+    fclose(f);
+    if (!ok) {
+        cli_error("phone: %s: cannot be read", file);
+        return CLI_USAGE;
+    }
+    in->run.sound.wav = str_make(in->wav, (size_t)n);
+    return CLI_OK;
+}
+
+static int set_play(struct input *in, const char *value)
+{
+    if (strncmp(value, "tone:", 5) != 0)
+        return load_wav(in, value);
+    if (number(value + 5, 50, 3800, &in->run.sound.tone_hz) != 0)
+        return wrong("play", value, "a tone has 50 to 3800 Hz");
+    return CLI_OK;
+}
+
+static int set_media(struct input *in, const char *value)
+{
+    if (strcmp(value, "none") == 0)
+        in->run.phone.no_media = true;
+    else if (strcmp(value, "rtp") != 0)
+        return wrong("media", value, "rtp or none");
+    return CLI_OK;
+}
+
+static int set_tls_min(struct input *in, const char *value)
+{
+    if (strcmp(value, "1.2") == 0)
+        in->run.tls_min = 12;
+    else if (strcmp(value, "1.3") == 0)
+        in->run.tls_min = 13;
+    else
+        return wrong("tls-min", value, "1.2 or 1.3");
+    return CLI_OK;
+}
+
+/* ---- options by kind ---- */
+
+static int set_time(struct input *in, const struct row *r, const char *v)
+{
+    struct phone_script *sc = &in->run.script;
+    static const struct {
+        enum option_id id;
+        size_t at;
+    } times[] = {
+        {O_ANSWER_AFTER, offsetof(struct phone_script, answer_after_ms)},
+        {O_WAIT, offsetof(struct phone_script, wait_ms)},
+        {O_RING, offsetof(struct phone_script, ring_ms)},
+        {O_CANCEL_AFTER, offsetof(struct phone_script, cancel_after_ms)},
+        {O_DURATION, offsetof(struct phone_script, duration_ms)},
+        {O_HOLD_AFTER, offsetof(struct phone_script, hold_after_ms)},
+        {O_RESUME_AFTER, offsetof(struct phone_script, resume_after_ms)},
+        {O_REFER_AFTER, offsetof(struct phone_script, refer_after_ms)},
+        {O_DTMF_AFTER, offsetof(struct phone_script, dtmf_after_ms)},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(times); i++) {
+        uint64_t ms;
+
+        if (times[i].id != r->id)
+            continue;
+        if (seconds(v, &ms) != 0)
+            return wrong(r->name, v, "not a number of seconds");
+        memcpy((char *)sc + times[i].at, &ms, sizeof ms);
+        return CLI_OK;
+    }
+    return -1;
+}
+
+static int set_number(struct input *in, const struct row *r, const char *v)
+{
+    struct phone_config *cfg = &in->run.phone;
+    struct phone_script *sc = &in->run.script;
+    uint32_t *to = NULL, least = 1, most = SECONDS_MAX;
+
+    switch (r->id) {
+    case O_EXPIRES:
+        to = &cfg->expires_s;
+        break;
+    case O_RETRY:
+        to = &cfg->retry_s;
+        break;
+    case O_KEEPALIVE:
+        to = &cfg->keepalive_s;
+        break;
+    case O_SESSION:
+        to = &cfg->session_expires_s;
+        least = 90; /* RFC 4028 4 */
+        break;
+    case O_CALLS:
+        to = &in->calls;
+        break;
+    case O_REJECT:
+        to = &sc->reject;
+        least = 300;
+        most = 699;
+        break;
+    case O_EXPECT_STATUS:
+        to = &sc->expect_status;
+        least = 300;
+        most = 699;
+        break;
+    case O_EXPECT_TONE:
+        to = &in->run.sound.expect_hz;
+        least = 50;
+        most = 3800;
+        break;
+    default:
+        return -1;
+    }
+    return number(v, least, most, to) == 0 ? CLI_OK : wrong(r->name, v, "out of range");
+}
+
+static int set_text(struct input *in, const struct row *r, const char *v)
+{
+    struct phone_config *cfg = &in->run.phone;
+    struct phone_script *sc = &in->run.script;
+
+    switch (r->id) {
+    case O_DISPLAY:
+        cfg->display = str_z(v);
+        return CLI_OK;
+    case O_AUTH_USER:
+        in->auth_user = v;
+        return CLI_OK;
+    case O_REALM:
+        in->realm = v;
+        return CLI_OK;
+    case O_SERVER_NAME:
+        cfg->server_name = str_z(v);
+        return CLI_OK;
+    case O_CA:
+        in->run.ca = v;
+        return CLI_OK;
+    case O_CERT:
+        in->run.cert = v;
+        return CLI_OK;
+    case O_KEY:
+        in->run.key = v;
+        return CLI_OK;
+    case O_DNS:
+        in->run.dns = v;
+        return CLI_OK;
+    case O_INSTANCE:
+        cfg->instance = str_z(v);
+        return CLI_OK;
+    case O_CALL:
+        sc->call = str_z(v);
+        return CLI_OK;
+    case O_REFER_TO:
+        sc->refer_to = str_z(v);
+        return CLI_OK;
+    case O_CODEC:
+        in->run.codecs = str_z(v);
+        return CLI_OK;
+    case O_RECORD:
+        in->run.sound.record = v;
+        return CLI_OK;
+    case O_DTMF:
+        sc->dtmf = str_z(v);
+        return CLI_OK;
+    case O_EXPECT_DTMF:
+        sc->expect_dtmf = str_z(v);
+        return CLI_OK;
+    case O_MESSAGE:
+        sc->message = str_z(v);
+        return CLI_OK;
+    case O_TO:
+        sc->message_to = str_z(v);
+        return CLI_OK;
+    case O_EXPECT_MESSAGE:
+        sc->expect_text = str_z(v);
+        sc->expects_text = true;
+        return CLI_OK;
+    case O_PING:
+        sc->ping = str_z(v);
+        return CLI_OK;
+    default:
+        return -1;
+    }
+}
+
+static int set_flag(struct input *in, const struct row *r)
+{
+    struct phone_config *cfg = &in->run.phone;
+    bool *to;
+
+    switch (r->id) {
+    case O_ALLOW_MD5:
+        to = &cfg->allow_md5;
+        break;
+    case O_NO_REGISTER:
+        to = &cfg->no_register;
+        break;
+    case O_REGISTER_ONLY:
+        to = &in->run.script.register_only;
+        break;
+    case O_ANSWER:
+        to = &in->has_answer;
+        break;
+    case O_FOLLOW_REFER:
+        to = &cfg->follow_refer;
+        break;
+    case O_NO_100REL:
+        to = &cfg->no_100rel;
+        break;
+    case O_NO_TIMER:
+        to = &cfg->no_timer;
+        break;
+    case O_JSON:
+        to = &in->run.json;
+        break;
+    case O_QUIET:
+        to = &in->run.quiet;
+        break;
+    case O_TRACE:
+        to = &in->run.trace;
+        break;
+    default:
+        return -1;
+    }
+    *to = true;
+    return CLI_OK;
+}
+
+static int set_other(struct input *in, const struct row *r, const char *v)
+{
+    switch (r->id) {
+    case O_USER:
+        return set_user(in, v);
+    case O_PASSWORD_FILE:
+        in->has_password = true;
+        return read_password(v, &in->password);
+    case O_PASSWORD_ENV:
+        in->has_password = true;
+        return read_env(v, &in->password);
+    case O_LOGIN:
+        return add_login(in, v);
+    case O_SERVER:
+        return set_server(in, v);
+    case O_BIND:
+        return set_bind(in, v);
+    case O_TLS_MIN:
+        return set_tls_min(in, v);
+    case O_MEDIA:
+        return set_media(in, v);
+    case O_PLAY:
+        return set_play(in, v);
+    default:
+        return CLI_USAGE;
+    }
+}
+
+static int set(struct input *in, const struct row *r, const char *v)
+{
+    int status = v ? set_time(in, r, v) : set_flag(in, r);
+
+    if (status < 0)
+        status = set_number(in, r, v);
+    if (status < 0)
+        status = set_text(in, r, v);
+    return status < 0 ? set_other(in, r, v) : status;
+}
+
+/* ---- the whole ---- */
+
+static int parse(int argc, char **argv, struct input *in, bool *ret_help)
+{
+    struct option all[ARRAY_LEN(rows) + 1] = {{0}};
+    int c;
+
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        all[i] = (struct option){rows[i].name, rows[i].value ? required_argument : no_argument, NULL, (int)rows[i].id};
+    *ret_help = false;
+    opterr = 0;
+    optind = 0; /* begin anew: glibc */
+    while ((c = getopt_long(argc, argv, ":", all, NULL)) != -1) {
+        const struct row *r = NULL;
+
+        for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+            if ((int)rows[i].id == c)
+                r = &rows[i];
+        if (!r) {
+            cli_error("phone: %s %s; `sallyport phone --help` lists the options",
+                      c == ':' ? "a value is missing behind" : "there is no option", argv[optind - 1]);
+            return CLI_USAGE;
+        }
+        if (r->id == O_HELP) {
+            *ret_help = true;
+            return CLI_OK;
+        }
+        if (set(in, r, optarg) != CLI_OK)
+            return CLI_USAGE;
+    }
+    if (optind < argc) {
+        cli_error("phone: '%s' belongs to no option", argv[optind]);
+        return CLI_USAGE;
+    }
+    return CLI_OK;
+}
+
+static int refuse(const char *what)
+{
+    cli_error("phone: %s", what);
+    return CLI_USAGE;
+}
+
+/* What must go together, and defaults that depend on others. */
+static int complete(struct input *in)
+{
+    struct phone_config *cfg = &in->run.phone;
+    struct phone_script *sc = &in->run.script;
+
+    if (cfg->user.n == 0)
+        return refuse("--user USER@DOMAIN is needed");
+    if (sc->message.n && sc->message_to.n == 0)
+        return refuse("--message needs --to");
+    if (sc->message_to.n && sc->message.n == 0)
+        return refuse("--to needs --message");
+    if (sc->call.n && (in->has_answer || sc->reject))
+        return refuse("a phone calls (--call) or is called (--answer, --reject), not both");
+    if (in->has_answer && sc->reject)
+        return refuse("a call is answered (--answer) or refused (--reject)");
+    if (!in->run.cert != !in->run.key)
+        return refuse("--cert and --key go together");
+    if (addr_is_set(&in->run.bind) && !(cfg->has_transport && cfg->transport == TRANSPORT_UDP))
+        return refuse("--bind is for --server udp:...");
+    if (!sc->call.n && !in->has_answer && !sc->reject && !sc->message_to.n && !sc->ping.n && !sc->expects_text)
+        sc->register_only = true;
+    if (in->calls && !in->has_answer)
+        return refuse("--calls goes with --answer");
+    sc->answer = in->has_answer ? (in->calls ? in->calls : 1) : 0;
+    if (sc->call.n && !sc->ring_ms)
+        sc->ring_ms = 60000;
+    if (in->has_password) {
+        struct phone_login *l = &cfg->logins[cfg->n_logins++];
+
+        l->realm = in->realm ? str_z(in->realm) : cfg->domain;
+        l->user = in->auth_user ? str_z(in->auth_user) : cfg->user;
+        l->password = in->password;
+    }
+    cfg->user_agent = STR("sallyport-phone/" SALLYPORT_VERSION);
+    return CLI_OK;
+}
+
+int cli_phone(int argc, char **argv)
+{
+    struct input *in = mem_zalloc(sizeof *in);
+    bool help = false;
+    int status = CLI_FAILED;
+
+    if (!in) {
+        cli_error("phone: out of memory");
+        return CLI_FAILED;
+    }
+    status = parse(argc, argv, in, &help);
+    if (status == CLI_OK && help)
+        status = usage();
+    else if (status == CLI_OK && (status = complete(in)) == CLI_OK)
+        status = phone_run(&in->run);
+    mem_free(in->wav);
+    secret_wipe(in, sizeof *in);
+    mem_free(in);
+    return status;
+}

@@ -1,0 +1,213 @@
+/* Credentials per realm (RFC 3261 22, 7616, 8760): which challenge is answered, with which password, counted how often. Nonces are
+ * bound to the flow they came on and forgotten with it. Owner: the phone; its thread. */
+#include "phone/phone_priv.h"
+
+#define ENTRY_BYTES (6u * LIMIT_DIGEST_VALUE_BYTES)
+
+void auth_init(struct auth *a, const struct phone_config *cfg)
+{
+    *a = (struct auth){.cfg = cfg};
+}
+
+static void entry_drop(struct auth_entry *e)
+{
+    arena_free(e->arena);
+    secret_wipe(&e->ha1, sizeof(e->ha1));
+    *e = (struct auth_entry){0};
+}
+
+void auth_forget(struct auth *a)
+{
+    for (unsigned i = 0; i < AUTH_ENTRIES; i++)
+        entry_drop(&a->entries[i]);
+}
+
+void auth_done(struct auth *a)
+{
+    auth_forget(a);
+}
+
+static const struct phone_login *login_find(const struct auth *a, struct str realm)
+{
+    for (unsigned i = 0; i < a->cfg->n_logins; i++) {
+        if (str_eq(a->cfg->logins[i].realm, realm)) /* realms have case */
+            return &a->cfg->logins[i];
+    }
+    return NULL;
+}
+
+static struct auth_entry *entry_find(struct auth *a, struct str realm, bool is_proxy, bool is_register)
+{
+    for (unsigned i = 0; i < AUTH_ENTRIES; i++) {
+        struct auth_entry *e = &a->entries[i];
+        if (e->arena && e->is_proxy == is_proxy && (is_proxy || e->is_register == is_register) &&
+            str_eq(e->challenge.realm, realm))
+            return e;
+    }
+    return NULL;
+}
+
+/* A challenge that is to be answered from now on, in place of an older one of the same realm. */
+static int entry_take(struct auth *a, const struct digest_challenge *ch, const struct phone_login *login, bool is_proxy,
+                      bool is_register)
+{
+    struct auth_entry *e = entry_find(a, ch->realm, is_proxy, is_register);
+    if (e == NULL)
+        e = &a->entries[a->at++ % AUTH_ENTRIES];
+    entry_drop(e);
+    struct auth_entry next = {.arena = arena_new(ENTRY_BYTES / 4, ENTRY_BYTES), .is_proxy = is_proxy, .is_register = is_register,
+                              .challenge = *ch, .login = login};
+    if (next.arena == NULL)
+        return ERR_NOMEM;
+    next.challenge.realm = arena_str(next.arena, ch->realm);
+    next.challenge.nonce = arena_str(next.arena, ch->nonce);
+    if (ch->opaque.p)
+        next.challenge.opaque = arena_str(next.arena, ch->opaque);
+    next.challenge.domain = STR_NULL;
+    int err = ERR_NOMEM;
+    if (next.challenge.realm.p && next.challenge.nonce.p && (!ch->opaque.p || next.challenge.opaque.p))
+        err = digest_ha1_make(ch->algo, login->user, ch->realm,
+                              str_make((const char *)login->password.p, login->password.n), &next.ha1);
+    if (err) {
+        entry_drop(&next);
+        return err;
+    }
+    *e = next;
+    return 0;
+}
+
+struct taking {
+    struct auth *a;
+    bool is_register, was_answered;
+    unsigned n;          /* challenges that will be answered */
+    struct str realms[AUTH_ENTRIES]; /* done with: of several for one realm the first that we can do counts (RFC 8760 2.4) */
+    unsigned n_realms;
+    struct reason *why;  /* the first one that cannot be */
+};
+
+static void give_up(struct taking *t, const char *code, const char *clause, const char *what, struct str realm)
+{
+    if (t->why->code == NULL)
+        reason_set(t->why, code, clause, 0, "%s \"%.*s\"", what, STR_FMT(realm));
+}
+
+static int take_one(struct taking *t, struct arena *mem, struct str value, bool is_proxy)
+{
+    struct digest_challenge ch;
+    struct reason why = {0};
+    int err = digest_challenge_parse(mem, value, &ch, &why);
+    if (err == ERR_NOMEM)
+        return err;
+    for (unsigned i = 0; i < t->n_realms; i++) {
+        if (str_eq(t->realms[i], ch.realm))
+            return 0;
+    }
+    if (err || (ch.algo == DIGEST_MD5 && !t->a->cfg->allow_md5) || t->n_realms == AUTH_ENTRIES) {
+        give_up(t, "digest-algorithm", "RFC 8760 2.4", err ? "a challenge that we cannot answer, realm" :
+                "only MD5 is offered (--allow-md5 would take it), realm", ch.realm);
+        return 0;
+    }
+    const struct phone_login *login = login_find(t->a, ch.realm);
+    if (login == NULL) {
+        give_up(t, "digest-realm", "RFC 3261 22.1", "no credentials for the realm", ch.realm);
+        return 0;
+    }
+    if (t->was_answered && !ch.stale && entry_find(t->a, ch.realm, is_proxy, t->is_register)) {
+        give_up(t, "digest-refused", "RFC 3261 22.2", "user or password is wrong for the realm", ch.realm);
+        return 0;
+    }
+    t->realms[t->n_realms++] = ch.realm;
+    t->n++;
+    return entry_take(t->a, &ch, login, is_proxy, t->is_register);
+}
+
+int auth_challenged(struct auth *a, const struct sip_msg *response, bool is_register, bool was_answered, struct reason *why)
+{
+    static const struct {
+        enum sip_hdr_id id;
+        bool is_proxy;
+    } kinds[] = {{SIP_H_WWW_AUTHENTICATE, false}, {SIP_H_PROXY_AUTHENTICATE, true}};
+    struct reason unused = {0};
+    struct taking t = {.a = a, .is_register = is_register, .was_answered = was_answered, .why = why ? why : &unused};
+    *t.why = (struct reason){0};
+    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
+        const struct sip_hdr *h;
+        t.n_realms = 0;
+        for (unsigned i = 0; (h = sip_msg_hdr(response, kinds[k].id, i)) != NULL && i < LIMIT_DIGEST_PARAMS; i++) {
+            int err = take_one(&t, response->arena, h->value, kinds[k].is_proxy);
+            if (err)
+                return err;
+        }
+    }
+    if (t.n)
+        return 0;
+    if (t.why->code == NULL)
+        reason_set(t.why, "digest-missing", "RFC 3261 22.2", 0, "%u without a challenge", response->status);
+    return ERR_REFUSED;
+}
+
+static int answer_one(struct auth_entry *e, struct arena *mem, struct rand_source *rand, struct str method, struct str ruri,
+                      struct str body, struct auth_cred *ret)
+{
+    char cnonce[24];
+    rand_token(rand, cnonce, sizeof(cnonce));
+    size_t cap = 1024 + 2 * (ruri.n + e->challenge.nonce.n + e->challenge.opaque.n + e->challenge.realm.n + e->login->user.n);
+    char *text = arena_alloc(mem, cap);
+    if (text == NULL)
+        return ERR_NOMEM;
+    struct sbuf b = sbuf_make(text, cap);
+    struct digest_answer_args args = {.challenge = &e->challenge, .username = e->login->user, .method = method, .uri = ruri,
+                                      .body = body, .cnonce = str_make(cnonce, sizeof(cnonce)), .ha1 = &e->ha1,
+                                      .nc = ++e->nc};
+    int err = digest_answer_build(&b, &args);
+    if (err)
+        return err;
+    *ret = (struct auth_cred){.name = e->is_proxy ? STR("Proxy-Authorization") : STR("Authorization"), .value = sbuf_get(&b),
+                              .ha1 = e->ha1};
+    return 0;
+}
+
+int auth_answer(struct auth *a, struct arena *mem, struct rand_source *rand, bool is_register, struct str method,
+                struct str ruri, struct str body, struct auth_cred ret[PHONE_CREDS_MAX], unsigned *ret_n)
+{
+    *ret_n = 0;
+    for (unsigned i = 0; i < AUTH_ENTRIES && *ret_n < PHONE_CREDS_MAX; i++) {
+        struct auth_entry *e = &a->entries[i];
+        if (e->arena == NULL || (!e->is_proxy && e->is_register != is_register))
+            continue;
+        int err = answer_one(e, mem, rand, method, ruri, body, &ret[*ret_n]);
+        if (err)
+            return err;
+        ++*ret_n;
+    }
+    return 0;
+}
+
+static int check_info(struct auth *a, struct arena *mem, struct str value, const struct auth_cred *cred, struct str body,
+                      struct reason *why)
+{
+    struct digest_info info;
+    struct digest_credentials own;
+    if (digest_info_parse(mem, value, &info, why) != 0 || info.rspauth.n == 0)
+        return 0; /* nothing is claimed */
+    int err = digest_credentials_parse(mem, cred->value, &own, why);
+    if (!err)
+        err = digest_info_check(&info, &own, &cred->ha1, body, why);
+    if (!err)
+        a->proved = true;
+    return err;
+}
+
+int auth_check_info(struct auth *a, const struct sip_msg *response, const struct auth_cred *creds, unsigned n,
+                    struct reason *why)
+{
+    for (unsigned i = 0; i < n; i++) {
+        bool is_proxy = str_eq(creds[i].name, STR("Proxy-Authorization"));
+        const struct sip_hdr *h = sip_msg_hdr(
+            response, is_proxy ? SIP_H_PROXY_AUTHENTICATION_INFO : SIP_H_AUTHENTICATION_INFO, 0);
+        int err = h ? check_info(a, response->arena, h->value, &creds[i], response->body, why) : 0;
+        if (err)
+            return err;
+    }
+    return 0;
+}
