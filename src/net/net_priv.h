@@ -102,6 +102,7 @@ struct listener {
     enum transport transport;
     struct addr addr;
     bool is_any, is_polled, is_blocked, is_paused;
+    bool no_segments; /* the kernel did not take several datagrams as one */
     struct pki_tls_server *tls;
     unsigned max_conns_source;
     uint64_t idle_ms;

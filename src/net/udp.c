@@ -9,17 +9,24 @@
 #include <linux/errqueue.h>
 #include <netinet/icmp6.h>
 #include <netinet/ip_icmp.h>
+#include <netinet/udp.h>
 #include <sys/mman.h>
 
 #define FIRST_BYTES 2048u  /* nearly every message fits */
 #define SPILL_BYTES 65536u /* the rest of one that does not */
-#define CONTROL_BYTES CMSG_SPACE(sizeof(struct in6_pktinfo))
+#define CONTROL_BYTES (CMSG_SPACE(sizeof(struct in6_pktinfo)) + CMSG_SPACE(sizeof(uint16_t)))
+#define SEGMENT_MAX 1200u /* fits the least MTU of IPv6 with its headers */
+#define SEGMENTS_MAX 40u  /* the kernel takes 64, and 64 KiB in all */
+#define RUN_WINDOW 16u    /* how far down the queue others for the same place are looked for */
 #define UDP_PAYLOAD_MAX 65507u
 #define DROPS_EVERY_MS 1000u
 
 struct send_batch {
     struct mmsghdr hdr[UDP_SEND_BATCH];
     struct iovec iov[UDP_SEND_BATCH];
+    uint8_t order[UDP_SEND_BATCH];  /* which datagram of the queue each iov is */
+    uint8_t n_msgs[UDP_SEND_BATCH]; /* how many of them each hdr has */
+    unsigned n, n_hdr;
     _Alignas(struct cmsghdr) char control[UDP_SEND_BATCH][CONTROL_BYTES];
 };
 
@@ -336,39 +343,89 @@ int udp_send(struct worker *w, const struct path *to, struct buf *msg)
     return 0;
 }
 
+/* Appends a control message to what h carries in `control`. */
+static void add_control(struct msghdr *h, char *control, int level, int type, const void *data, size_t n)
+{
+    struct cmsghdr c = {.cmsg_level = level, .cmsg_type = type, .cmsg_len = CMSG_LEN(n)};
+    char *at = control + h->msg_controllen;
+    memset(at, 0, CMSG_SPACE(n));
+    memcpy(at, &c, sizeof(c));
+    memcpy(CMSG_DATA((struct cmsghdr *)(void *)at), data, n);
+    h->msg_control = control;
+    h->msg_controllen += CMSG_SPACE(n);
+}
+
 /* The answer leaves from the address the question came to. */
 static void set_source(struct msghdr *h, char *control, const struct addr *from)
 {
-    bool v6 = addr_is_v6(from);
-    h->msg_control = control;
-    h->msg_controllen = v6 ? CMSG_SPACE(sizeof(struct in6_pktinfo)) : CMSG_SPACE(sizeof(struct in_pktinfo));
-    memset(control, 0, h->msg_controllen);
-    struct cmsghdr *c = CMSG_FIRSTHDR(h);
-    c->cmsg_level = v6 ? IPPROTO_IPV6 : IPPROTO_IP;
-    c->cmsg_type = v6 ? IPV6_PKTINFO : IP_PKTINFO;
-    if (v6) {
+    if (addr_is_v6(from)) {
         struct in6_pktinfo info = {.ipi6_addr = from->v6.sin6_addr, .ipi6_ifindex = from->v6.sin6_scope_id};
-        c->cmsg_len = CMSG_LEN(sizeof(info));
-        memcpy(CMSG_DATA(c), &info, sizeof(info));
+        add_control(h, control, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
     } else {
         struct in_pktinfo info = {.ipi_spec_dst = from->v4.sin_addr};
-        c->cmsg_len = CMSG_LEN(sizeof(info));
-        memcpy(CMSG_DATA(c), &info, sizeof(info));
+        add_control(h, control, IPPROTO_IP, IP_PKTINFO, &info, sizeof(info));
     }
 }
 
-static unsigned fill_batch(struct send_batch *b, const struct listener *l, size_t from)
+static bool is_same_way(const struct listener *l, const struct udp_out *a, const struct udp_out *b)
 {
-    unsigned n = 0;
-    for (; n < UDP_SEND_BATCH && from + n < l->n_out; n++) {
-        struct udp_out *o = &l->out[from + n];
-        b->iov[n] = (struct iovec){o->buf->p, o->buf->n};
-        b->hdr[n].msg_hdr = (struct msghdr){.msg_name = &o->to, .msg_namelen = addr_len(&o->to), .msg_iov = &b->iov[n],
-                                            .msg_iovlen = 1};
-        if (l->is_any && addr_is_set(&o->from) && !addr_is_any(&o->from))
-            set_source(&b->hdr[n].msg_hdr, b->control[n], &o->from);
+    return a->to.v4.sin_port == b->to.v4.sin_port && addr_eq(&a->to, &b->to) &&
+           (!l->is_any || addr_eq(&a->from, &b->from));
+}
+
+/* Datagrams to one place that are of one size, but for the last, which may be shorter, are given to the kernel as one, which
+ * cuts it up below IP (UDP_SEGMENT): that saves most of what a datagram costs. Those to one place stay in their order. Returns
+ * which of the queue's q[0] to q[n - 1] go together, as bits; q[first] is among them. */
+static uint64_t run_find(const struct listener *l, const struct udp_out *q, unsigned n, unsigned first, uint64_t taken)
+{
+    uint64_t run = (uint64_t)1 << first;
+    unsigned len = 1, stop = first + RUN_WINDOW < n ? first + RUN_WINDOW : n;
+    if (l->no_segments || q[first].buf->n > SEGMENT_MAX)
+        return run;
+    for (unsigned i = first + 1; i < stop && len < SEGMENTS_MAX; i++) {
+        if ((taken >> i & 1) || !is_same_way(l, &q[first], &q[i]))
+            continue;
+        if (q[i].buf->n > q[first].buf->n || q[i].buf->n == 0)
+            break;
+        run |= (uint64_t)1 << i;
+        len++;
+        if (q[i].buf->n < q[first].buf->n)
+            break;
+        stop = i + 1 + RUN_WINDOW < n ? i + 1 + RUN_WINDOW : n;
     }
-    return n;
+    return run;
+}
+
+static void fill_batch(struct send_batch *b, struct listener *l, size_t from)
+{
+    struct udp_out *q = &l->out[from];
+    size_t left = l->n_out - from;
+    unsigned n = left < UDP_SEND_BATCH ? (unsigned)left : UDP_SEND_BATCH;
+    uint64_t taken = 0;
+    b->n = b->n_hdr = 0;
+    for (unsigned i = 0; i < n; i++) {
+        if (taken >> i & 1)
+            continue;
+        struct msghdr *h = &b->hdr[b->n_hdr].msg_hdr;
+        char *control = b->control[b->n_hdr];
+        uint64_t run = run_find(l, q, n, i, taken);
+        unsigned len = 0;
+        *h = (struct msghdr){.msg_name = &q[i].to, .msg_namelen = addr_len(&q[i].to), .msg_iov = &b->iov[b->n]};
+        taken |= run;
+        for (; run; run &= run - 1, len++, b->n++) {
+            unsigned at = (unsigned)__builtin_ctzll(run);
+            b->order[b->n] = (uint8_t)at;
+            b->iov[b->n] = (struct iovec){q[at].buf->p, q[at].buf->n};
+        }
+        h->msg_iovlen = len;
+        if (l->is_any && addr_is_set(&q[i].from) && !addr_is_any(&q[i].from))
+            set_source(h, control, &q[i].from);
+        if (len > 1) {
+            uint16_t size = (uint16_t)q[i].buf->n;
+            add_control(h, control, IPPROTO_UDP, UDP_SEGMENT, &size, sizeof(size));
+        }
+        b->n_msgs[b->n_hdr++] = (uint8_t)len;
+    }
 }
 
 /* The first datagram of a batch could not be sent, for a reason of its own. */
@@ -379,35 +436,65 @@ static void undeliverable(struct listener *l, const struct udp_out *o)
     worker_unreachable(l->w, &path);
 }
 
-void udp_flush(struct listener *l)
+/* The first n_hdr of the batch are gone; those of its datagrams that are not stay, in their order. Returns how many went. */
+static unsigned take_sent(struct listener *l, const struct send_batch *b, size_t from, unsigned n_hdr)
 {
     struct worker *w = l->w;
-    struct send_batch *b = &w->udp_in->out;
+    struct udp_out *q = &l->out[from];
+    unsigned sent = 0;
+    for (unsigned i = 0; i < n_hdr; i++) {
+        for (unsigned end = sent + b->n_msgs[i]; sent < end; sent++) {
+            struct udp_out *o = &q[b->order[sent]];
+            STAT_ADD(w, msgs_out[TRANSPORT_UDP], 1);
+            STAT_ADD(w, bytes_out[TRANSPORT_UDP], o->buf->n);
+            buf_unref(o->buf);
+            o->buf = NULL;
+        }
+    }
+    for (unsigned i = b->n, to = b->n; sent < b->n && i-- > 0;) {
+        if (q[i].buf)
+            q[--to] = q[i];
+    }
+    return sent;
+}
+
+/* Nothing of the batch went. */
+static size_t send_failed(struct listener *l, const struct send_batch *b, size_t from, bool *is_second_try)
+{
+    if (errno == EINTR)
+        return 0;
+    if (b->n_msgs[0] > 1 && (errno == EINVAL || errno == EIO || errno == EMSGSIZE || errno == EOPNOTSUPP)) {
+        l->no_segments = true; /* no checksums by this device, IPsec, a small MTU: one by one */
+        return 0;
+    }
+    /* An ICMP error about something sent earlier fails this call too, once. */
+    *is_second_try = !*is_second_try;
+    if (*is_second_try) {
+        udp_errors(l);
+        return 0;
+    }
+    undeliverable(l, &l->out[from]);
+    buf_unref(l->out[from].buf);
+    return 1;
+}
+
+void udp_flush(struct listener *l)
+{
+    struct send_batch *b = &l->w->udp_in->out;
     size_t done = 0;
     bool is_second_try = false;
     while (done < l->n_out) {
-        unsigned n = fill_batch(b, l, done);
-        int sent = sendmmsg(l->fd, b->hdr, n, MSG_DONTWAIT | MSG_NOSIGNAL);
+        fill_batch(b, l, done);
+        int sent = sendmmsg(l->fd, b->hdr, b->n_hdr, MSG_DONTWAIT | MSG_NOSIGNAL);
         if (sent < 0 && errno == EAGAIN) {
             l->is_blocked = true;
             break;
         }
-        if (sent < 0 && errno != EINTR) {
-            /* An ICMP error about something sent earlier fails this call too, once. */
-            if (is_second_try) {
-                undeliverable(l, &l->out[done]);
-                buf_unref(l->out[done++].buf);
-            } else {
-                udp_errors(l);
-            }
-            is_second_try = !is_second_try;
+        if (sent < 0) {
+            done += send_failed(l, b, done, &is_second_try);
             continue;
         }
-        for (int i = 0; i < sent; i++, done++) {
-            STAT_ADD(w, msgs_out[TRANSPORT_UDP], 1);
-            STAT_ADD(w, bytes_out[TRANSPORT_UDP], l->out[done].buf->n);
-            buf_unref(l->out[done].buf);
-        }
+        done += take_sent(l, b, done, (unsigned)sent);
         is_second_try = false;
     }
     l->n_out -= done;

@@ -356,6 +356,151 @@ static void test_burst(void **state)
     fix_stop(&f);
 }
 
+/* What one turn sends to several places, in sizes that come in runs: all of it arrives whole, and in order at each place, also
+ * where the kernel will not cut up large datagrams. */
+#define PLACES 3
+#define SENT 400
+
+struct runs {
+    struct path path[PLACES];
+    uint32_t seed;
+};
+
+static uint32_t runs_next(uint32_t *seed)
+{
+    *seed = *seed * 1664525u + 1013904223u;
+    return *seed >> 8;
+}
+
+/* The i-th of a series: where it goes, and how long it is. Few sizes, so that many neighbours are alike. */
+static void runs_pick(uint32_t *seed, unsigned *ret_place, size_t *ret_n)
+{
+    static const size_t sizes[] = {400, 400, 400, 401, 399, 20, 1200, 1201, 3000};
+    *ret_place = runs_next(seed) % PLACES;
+    *ret_n = sizes[runs_next(seed) % ARRAY_LEN(sizes)];
+}
+
+static void send_runs(struct fix_worker *w, void *arg)
+{
+    const struct runs *r = arg;
+    uint32_t seed = r->seed;
+    for (unsigned i = 0; i < SENT; i++) {
+        unsigned place;
+        size_t n;
+        runs_pick(&seed, &place, &n);
+        struct buf *b = buf_new(n);
+        assert_non_null(b);
+        memset(b->p, 'A' + (int)(i % 26), n);
+        b->n = (uint32_t)n;
+        check_err(net_send(w->net, &r->path[place], b), 0);
+        buf_unref(b);
+    }
+}
+
+/* The worker's socket, and checksums off: then the kernel refuses to cut (udp_send_skb). */
+static void refuse_segments(const struct addr *bound)
+{
+    unsigned found = 0;
+    for (int fd = 3; fd < 1024; fd++) {
+        struct addr a = {.v4.sin_family = 0};
+        socklen_t len = sizeof(a);
+        int on = 1;
+        if (getsockname(fd, &a.sa, &len) != 0 || !addr_eq(&a, bound))
+            continue;
+        assert_int_equal(setsockopt(fd, SOL_SOCKET, SO_NO_CHECK, &on, sizeof(on)), 0);
+        found++;
+    }
+    assert_int_equal(found, 1);
+}
+
+static void runs_at(const char *listen, const char *host, bool is_refused)
+{
+    struct fix f = {0};
+    struct net_listener l;
+    struct runs r = {.seed = 7};
+    int fds[PLACES];
+    static char got[4000];
+    fix_listen(&l, TRANSPORT_UDP, listen);
+    fix_start(&f, 1, &l, 1);
+    struct addr bound = fix_addr(&f, 0), local;
+    assert_int_equal(addr_parse(&local, str_z(host), addr_port(&bound)), 0);
+    if (is_refused)
+        refuse_segments(&bound);
+    for (unsigned i = 0; i < PLACES; i++) {
+        char at[64];
+        socklen_t len = sizeof(r.path[i].remote);
+        snprintf(at, sizeof(at), "%s:0", host);
+        fds[i] = fix_udp(at);
+        r.path[i] = (struct path){.transport = TRANSPORT_UDP, .local = local};
+        assert_int_equal(getsockname(fds[i], &r.path[i].remote.sa, &len), 0);
+    }
+    for (unsigned round = 0; round < 10; round++) {
+        uint32_t seed = ++r.seed;
+        fix_call(&f, 0, send_runs, &r);
+        for (unsigned i = 0; i < SENT; i++) {
+            unsigned place;
+            size_t n;
+            struct addr from;
+            runs_pick(&seed, &place, &n);
+            assert_int_equal(receive(fds[place], got, sizeof(got), &from), n);
+            assert_int_equal(got[0], 'A' + (int)(i % 26));
+            assert_int_equal(got[n - 1], 'A' + (int)(i % 26));
+            assert_true(addr_eq(&from, &local));
+        }
+    }
+    fix_wait_stat(&f, msgs_out[TRANSPORT_UDP], 10 * SENT);
+    for (unsigned i = 0; i < PLACES; i++)
+        close(fds[i]);
+    fix_stop(&f);
+}
+
+static void test_runs(void **state)
+{
+    (void)state;
+    runs_at("127.0.0.1:0", "127.0.0.1", false);
+    runs_at("[::1]:0", "[::1]", false);
+    runs_at("0.0.0.0:0", "127.0.0.1", false);
+    runs_at("[::]:0", "[::1]", false);
+    runs_at("127.0.0.1:0", "127.0.0.1", true);
+}
+
+/* Runs to a port where nobody is: each is reported or dropped, and those to others arrive. */
+static void test_runs_unreachable(void **state)
+{
+    (void)state;
+    struct fix f = {0};
+    struct net_listener l;
+    struct runs r = {.seed = 3};
+    char got[4000];
+    unsigned want = 0, place;
+    uint32_t seed = r.seed;
+    size_t n;
+    fix_listen(&l, TRANSPORT_UDP, "127.0.0.1:0");
+    fix_start(&f, 1, &l, 1);
+    int fd = fix_udp("127.0.0.1:0"), gone = fix_udp("127.0.0.1:0");
+    for (unsigned i = 0; i < PLACES; i++) {
+        socklen_t len = sizeof(r.path[i].remote);
+        r.path[i].transport = TRANSPORT_UDP;
+        assert_int_equal(getsockname(i ? gone : fd, &r.path[i].remote.sa, &len), 0);
+    }
+    close(gone);
+    fix_call(&f, 0, send_runs, &r);
+    for (unsigned i = 0; i < SENT; i++) {
+        runs_pick(&seed, &place, &n);
+        if (place)
+            continue;
+        assert_int_equal(receive(fd, got, sizeof(got), NULL), n);
+        assert_int_equal(got[0], 'A' + (int)(i % 26));
+        want++;
+    }
+    assert_true(want > 50);
+    struct fix_event *e = fix_wait(&f, FIX_UNREACHABLE);
+    assert_true(addr_eq(&e->path.remote, &r.path[1].remote));
+    fix_free(e);
+    close(fd);
+    fix_stop(&f);
+}
+
 /* Several workers share one address; each datagram reaches exactly one. */
 static void test_workers(void **state)
 {
@@ -390,6 +535,7 @@ int main(void)
         cmocka_unit_test(test_sizes),        cmocka_unit_test(test_mixed_batch), cmocka_unit_test(test_kept),
         cmocka_unit_test(test_keepalives),   cmocka_unit_test(test_stun),       cmocka_unit_test(test_unreachable),
         cmocka_unit_test(test_send_refused), cmocka_unit_test(test_burst),      cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_runs),         cmocka_unit_test(test_runs_unreachable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
