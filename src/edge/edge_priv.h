@@ -47,7 +47,7 @@ struct edge {
 };
 
 /* Who sent a request, how we know, and what that is worth (TR/100 6.3, 7.2.3). */
-enum principal_kind { PRINCIPAL_NONE, PRINCIPAL_USER, PRINCIPAL_PEER };
+enum principal_kind { PRINCIPAL_NONE, PRINCIPAL_USER, PRINCIPAL_PEER, PRINCIPAL_DOMAIN };
 enum principal_how {
     AUTH_NONE,        /* not at all: emergency calls, ACK and CANCEL that matched */
     AUTH_DIGEST,      /* this request carried a right answer */
@@ -58,7 +58,7 @@ enum principal_how {
 struct principal {
     enum principal_kind kind;
     enum principal_how how;
-    struct str name; /* AOR of the user, or name of the peer */
+    struct str name; /* AOR of the user, name of the peer, or the domain without a stanza whose name its certificate has */
     enum digest_algo algo; /* AUTH_DIGEST */
     const struct config_peer *peer;
 };
@@ -66,7 +66,10 @@ static inline uint64_t principal_id(const struct principal *p); /* names it in t
 
 /* One side of a dialog as sealed in Record-Route (token.c): who it is and where its flow is. */
 struct token_side {
-    uint64_t who;      /* principal_id; 0: not known (a domain we only route to) */
+    enum principal_kind kind;
+    uint64_t who;      /* principal_id; 0: not known (who called for help) */
+    bool md5;          /* user: challenged with MD5 alone */
+    uint32_t domain, instance; /* user: hashes of the domain's name and of +sip.instance, 0: none */
     bool has_path;
     struct path path;  /* the flow, or the datagram address it came from; no path: by the remaining route set */
 };
@@ -99,7 +102,8 @@ struct edge_flow {
     struct str user;   /* AOR bound by an authenticated REGISTER on this flow; empty: none */
     uint64_t user_id;  /* principal_id of it */
     const char *peer;  /* name of the peer its certificate was matched to; NULL */
-    bool registered;
+    uint32_t instance; /* hash of the +sip.instance it registered, 0: none */
+    bool registered;   /* the location service knows this flow */
     char text[256];    /* storage of `user` */
 };
 
@@ -152,9 +156,6 @@ struct edge_req {
     struct str uri;      /* its text */
     const struct config_domain *domain; /* of the (effective) request-URI; NULL: not ours */
     struct principal who;
-    bool has_credentials; /* the digest answer that gate.c accepted: which header and which of its values (for removal) */
-    enum sip_hdr_id credentials_hdr;
-    unsigned credentials_index;
     bool has_token;      /* a valid dialog token was in the topmost Route (or request-URI) that named us */
     struct dialog_token token;
     bool from_caller;    /* in-dialog: direction */
@@ -166,7 +167,10 @@ struct edge_req {
     struct path flow_path;
     bool bad_token;      /* a Route named us with a user part that is no token of ours */
     bool to_us;          /* ends here whatever the request-URI says (Max-Forwards 0) */
-    bool emergency;
+    bool to_psap;        /* for the emergency service: routed by configuration */
+    bool emergency;      /* ... and stopped by nothing */
+    bool for_us;         /* ends at this server: as registrar or UAS */
+    unsigned retry_after_s; /* for edge_refuse; 0: what the configuration says */
     unsigned max_breadth; /* RFC 5393 5.3.3, as received or the default */
     uint64_t loop_hash;  /* RFC 5393 4.2.1, of the request as received */
 };
@@ -189,8 +193,16 @@ void request_ack(struct edge_worker *w, struct sip_msg *m, const struct rx *rx);
 MUST_USE int gate_admit(struct edge_req *r);
 /* ACK and CANCEL are never challenged: is an ACK from a side of the dialog, as far as token, flow and source tell? */
 bool gate_ack_ok(struct edge_req *r);
+/* The peer that the certificate, or the address alone, says a request is from; NULL: none. */
+const struct config_peer *gate_peer(const struct edge_req *r, enum principal_how *ret_how);
 MUST_USE int gate_start(struct edge_worker *w);
 void gate_stop(struct edge_worker *w);
+
+/* login.c: the digest answer of a user of this domain (RFC 3261 22, RFC 7616, RFC 8760). 0: r->who is set; ERR_REFUSED: challenged or
+ * refused. `md5`: this user is known to be one that MD5 alone is asked of. */
+MUST_USE int login_user(struct edge_req *r, const struct config_domain *d, bool md5);
+/* Are these credentials for a realm of ours, and done with when a request leaves (22.3)? */
+bool login_is_ours(const struct edge_req *r, struct str credentials);
 
 /* registrar.c: REGISTER to one of our domains (RFC 3261 10.3, 5626 6, 5627, 3327, 3608). Answers. */
 void registrar_handle(struct edge_req *r);
@@ -209,6 +221,8 @@ struct edge_target {
     const struct config_peer *peer; /* NULL: an own user, or a domain without a peer stanza */
     struct str aor;        /* own user; empty otherwise */
     bool to_user;          /* a registered contact: no more proxies of ours behind it */
+    bool allow_clear;      /* may be reached in clear, whatever the peer's stanza says */
+    bool emergency;        /* ... and must be reached somehow: TLS first, then without (RFC 6881) */
 };
 struct edge_targets {
     struct edge_target *v[LIMIT_TARGETS];
@@ -235,6 +249,8 @@ typedef void (*hop_fn)(void *arg, const struct path *path, const struct reason *
 /* Finds the first path; `fn` is called later, or at once when no lookup is needed (then *ret_hop is already set). */
 MUST_USE int hop_start(const struct edge_req *r, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
                        struct hop **ret_hop);
+/* The URI of a target's next hop: a bare one, or the first of a list of Route values. */
+MUST_USE int hop_uri(struct str next_hop, struct sip_uri *ret);
 void hop_next(struct hop *h); /* RFC 3263 4.3: that one failed, find the next one */
 void hop_cancel(struct hop *h); /* NULL is fine */
 /* The same address by TCP, for a message that is too large for UDP (RFC 3261 18.1.1). ERR_NOTFOUND. */
@@ -260,7 +276,9 @@ static inline void tap_message(struct edge_worker *w, bool out, const struct pat
 
 static inline uint64_t principal_id(const struct principal *p)
 {
-    return p->kind == PRINCIPAL_NONE ? 0 : str_hash(p->name) ^ (uint64_t)p->kind;
+    uint64_t h = p->kind == PRINCIPAL_DOMAIN ? str_hash_nocase(p->name) : str_hash(p->name);
+
+    return p->kind == PRINCIPAL_NONE ? 0 : h ^ (uint64_t)p->kind;
 }
 
 #endif

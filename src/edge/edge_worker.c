@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "edge/edge_priv.h"
 #include "edge/edge_worker.h"
+#include "edge/request_priv.h"
 
 /* A response that another worker read: moved over there whole. */
 struct handover {
@@ -73,20 +74,27 @@ static void worker_refuse_stateless(struct edge_worker *w, const struct sip_msg 
     buf_unref(out);
 }
 
-static bool worker_is_overloaded(struct edge_worker *w, const struct sip_msg *m)
+static bool worker_is_full(struct edge_worker *w, const struct sip_msg *m)
 {
     struct sip_txl_stats st;
 
-    if (m->method == SIP_ACK || m->method == SIP_CANCEL || m->method == SIP_BYE || m->method == SIP_PRACK)
-        return false; /* what ends or completes a call relieves us */
-    if (m->method == SIP_INVITE && m->ruri.n >= 11 && str_starts_nocase(m->ruri, STR("urn:service")))
-        return false; /* emergency calls are stopped by nothing */
-    if (__atomic_load_n(&w->edge->draining, __ATOMIC_RELAXED))
+    if (UNLIKELY(__atomic_load_n(&w->edge->draining, __ATOMIC_RELAXED)))
         return !sip_msg_in_dialog(m);
     if (!w->cfg->max_transactions)
         return false;
     sip_txl_stats(w->txl, &st);
     return st.stx_open >= w->cfg->max_transactions / 2;
+}
+
+static bool worker_is_overloaded(struct edge_worker *w, const struct sip_msg *m)
+{
+    if (m->method == SIP_ACK || m->method == SIP_CANCEL || m->method == SIP_BYE || m->method == SIP_PRACK)
+        return false; /* what ends or completes a call relieves us */
+    if (LIKELY(!worker_is_full(w, m)))
+        return false;
+    /* Calls for help are stopped by nothing. */
+    return !((m->method == SIP_INVITE || m->method == SIP_MESSAGE) && m->defect.sip_status == 0 &&
+             request_is_for_psap(w->cfg, &m->uri, request_domain(w->cfg, &m->uri, NULL) != NULL));
 }
 
 static void worker_input(struct edge_worker *w, const struct rx *rx)

@@ -33,25 +33,57 @@ static void put_own_uri(struct sbuf *b, const struct edge_worker *w, const struc
     sbuf_lit(b, ";lr>");
 }
 
-/* Where requests from the other side are to go: along the flow (or datagram source) that this side uses, where it has one. */
-static void side_of_sender(const struct edge_req *r, struct token_side *s)
+/* A user as a side: enough to know which realm and algorithm to ask for, and which phone it was. */
+static void side_user(const struct edge_req *r, struct token_side *s, struct str aor, struct str instance)
 {
-    s->who = principal_id(&r->who);
-    s->has_path = r->who.kind == PRINCIPAL_USER;
-    s->path = r->rx.path;
+    const struct config_domain *d;
+    struct str user, domain = str_cut(aor, '@', &user);
+    struct account acc;
+
+    s->domain = (uint32_t)str_hash(domain);
+    s->instance = instance.n ? (uint32_t)str_hash(instance) : 0;
+    d = config_domain_find(r->cfg, domain);
+    if (!d || !d->allow_md5 || account_find(r->w->edge->loc, aor, &acc) != 0)
+        return;
+    s->md5 = acc.allow_md5;
+    account_done(&acc);
 }
 
-static void side_of_target(const struct edge_target *t, const struct path *out, struct token_side *s)
+/* Where requests from the other side are to go: along the flow (or datagram source) that this side uses; to peers, by their Contact
+ * or Record-Route. Who calls for help unknown can be reached by nothing else. */
+static void side_of_sender(const struct edge_req *r, struct token_side *s)
+{
+    const struct edge_flow *f = r->rx.path.flow ? net_get_user(r->w->net, r->rx.path.flow) : NULL;
+
+    s->kind = r->who.kind;
+    s->who = principal_id(&r->who);
+    s->has_path = r->who.kind == PRINCIPAL_USER || r->who.kind == PRINCIPAL_NONE;
+    s->path = r->rx.path;
+    if (r->who.kind != PRINCIPAL_USER)
+        return;
+    side_user(r, s, r->who.name, STR_NULL);
+    if (f && str_eq(f->user, r->who.name))
+        s->instance = f->instance;
+}
+
+static void side_of_target(const struct edge_req *r, const struct edge_target *t, const struct path *out,
+                           struct token_side *s)
 {
     struct principal p = {0};
+    struct sip_uri u;
 
     if (t->aor.n)
         p = (struct principal){.kind = PRINCIPAL_USER, .name = t->aor};
     else if (t->peer)
         p = (struct principal){.kind = PRINCIPAL_PEER, .name = t->peer->name};
+    else if (!t->to_user && hop_uri(t->next_hop, &u) == 0) /* the name that its certificate must have (RFC 5922 7.3) */
+        p = (struct principal){.kind = PRINCIPAL_DOMAIN, .name = u.host};
+    s->kind = p.kind;
     s->who = principal_id(&p);
     s->has_path = t->to_user;
     s->path = *out;
+    if (p.kind == PRINCIPAL_USER)
+        side_user(r, s, t->aor, t->group);
 }
 
 static bool forms_dialog(const struct sip_msg *m)
@@ -74,7 +106,7 @@ static int add_record_route(struct sip_edit *e, struct edge_req *r, const struct
     if (!text)
         return ERR_NOMEM;
     side_of_sender(r, &t.caller);
-    side_of_target(f->t, f->out, &t.callee);
+    side_of_target(r, f->t, f->out, &t.callee);
     if ((err = token_dialog_seal(&r->w->edge->keys, &t, r->m->call_id, token)) != 0)
         return err;
     in = sbuf_make(text, RR_TEXT_MAX);
@@ -180,6 +212,17 @@ static int edit_routes(struct sip_edit *e, struct edge_req *r, const struct edge
     return edit_strict(e, r, t);
 }
 
+/* RFC 3261 22.3: what was meant for our realm has done its work, in ACK too; what others asked for stays. */
+static void remove_own_credentials(struct sip_edit *e, const struct edge_req *r)
+{
+    const struct sip_hdr *h;
+    unsigned i;
+
+    for (i = 0; (h = sip_msg_hdr(r->m, SIP_H_PROXY_AUTHORIZATION, i)) != NULL; i++)
+        if (login_is_ours(r, h->value))
+            sip_edit_remove_value(e, SIP_H_PROXY_AUTHORIZATION, i);
+}
+
 int forward_build(struct edge_req *r, const struct forward_args *f, struct buf **ret)
 {
     struct sip_msg *m = r->m;
@@ -197,8 +240,7 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         return err;
     if (forms_dialog(m) && (err = add_record_route(e, r, f)) != 0)
         return err;
-    if (r->has_credentials) /* RFC 3261 22.3: what was meant for our realm has done its work */
-        sip_edit_remove_value(e, r->credentials_hdr, r->credentials_index);
+    remove_own_credentials(e, r);
     sip_edit_remove(e, SIP_H_X_SALLYPORT_STATUS); /* only we may say this (TR/100 10: a status from outside is worth nothing) */
     sip_edit_via_received(e, m, &r->rx.path.remote);
     if ((err = add_via(e, r, f->out, f->branch)) != 0)

@@ -133,7 +133,7 @@ static struct str expected_name(const struct hop *h, const struct sip_uri *u)
 }
 
 /* A bare URI, whose parameters are its own, or the first of a list of Route values, whose URI stands in <>. */
-static int next_hop_uri(struct str s, struct sip_uri *ret)
+int hop_uri(struct str s, struct sip_uri *ret)
 {
     struct str head, rest = str_cut(s, '<', &head);
 
@@ -143,54 +143,68 @@ static int next_hop_uri(struct str s, struct sip_uri *ret)
     return sip_uri_parse(head, ret);
 }
 
+/* What may be asked of DNS, or done without it: TLS for sips and where nothing allows clear (TR/100 7.2), the last hop of a peer of
+ * RFC 3261's time excepted (RFC 5630 3.1.3). */
+static int locate_args(struct hop *h, const struct sip_uri *u, struct net_locate_args *ret)
+{
+    const struct config_peer *p = h->t->peer;
+    bool is_excepted = h->sips && p && p->allow_last_hop_exception && u->scheme != SIP_SCHEME_SIPS;
+
+    *ret = (struct net_locate_args){.host = u->maddr.n ? u->maddr : u->host, .port = u->port, .prefer_tls = true};
+    ret->sips = (h->sips && !is_excepted) || u->scheme == SIP_SCHEME_SIPS;
+    ret->allow_clear = !ret->sips && (h->t->allow_clear || h->t->emergency || is_excepted || (p && p->allow_clear));
+    if (!u->transport.n)
+        return 0;
+    if (transport_parse(&ret->transport, u->transport) != 0 || ret->transport == TRANSPORT_WS ||
+        ret->transport == TRANSPORT_WSS) {
+        reason_set(&h->why, "transport-unsupported", "RFC 3263 4.1", 501, "%.*s", STR_FMT(u->transport));
+        return ERR_UNSUPPORTED;
+    }
+    ret->has_transport = true;
+    if (ret->sips && ret->transport == TRANSPORT_TCP)
+        ret->transport = TRANSPORT_TLS; /* sips with transport=tcp means TLS over TCP (RFC 3261 26.2.2) */
+    return 0;
+}
+
+/* A literal needs no lookup (RFC 3263 4.1, 4.2): sips is TLS, else the transport asked for, else UDP where clear is allowed, and TLS
+ * where it is not. */
+static int locate_literal(struct hop *h, const struct net_locate_args *la, const struct addr *a)
+{
+    enum transport t = la->sips            ? TRANSPORT_TLS
+                       : la->has_transport ? la->transport
+                       : la->allow_clear   ? TRANSPORT_UDP
+                                           : TRANSPORT_TLS;
+
+    if (!transport_is_secure(t) && !la->allow_clear) {
+        reason_set(&h->why, "clear-refused", "TR/100 7.2", 403, "this destination has no allow-clear line");
+        return ERR_REFUSED;
+    }
+    h->list = arena_alloc(h->arena, sizeof *h->list);
+    if (!h->list)
+        return ERR_NOMEM;
+    h->list[0] = (struct net_target){.transport = t, .addr = *a};
+    addr_set_port(&h->list[0].addr, la->port ? la->port : transport_default_port(t));
+    h->n = 1;
+    hop_give(h);
+    return 0;
+}
+
 static int hop_locate(struct hop *h)
 {
-    struct net_locate_args la = {0};
+    struct net_locate_args la;
     struct sip_uri u;
     struct addr a;
+    int err;
 
-    if (next_hop_uri(h->t->next_hop, &u) != 0 ||
-        (u.scheme != SIP_SCHEME_SIP && u.scheme != SIP_SCHEME_SIPS)) {
+    if (hop_uri(h->t->next_hop, &u) != 0 || (u.scheme != SIP_SCHEME_SIP && u.scheme != SIP_SCHEME_SIPS)) {
         reason_set(&h->why, "next-hop-uri", "RFC 3261 16.6", 416, NULL);
         return ERR_SYNTAX;
     }
     h->server_name = expected_name(h, &u);
-    la.sips = h->sips || u.scheme == SIP_SCHEME_SIPS;
-    la.host = u.maddr.n ? u.maddr : u.host;
-    la.port = u.port;
-    la.prefer_tls = true;
-    la.allow_clear = !la.sips && (h->t->to_user || (h->t->peer && h->t->peer->allow_clear));
-    if (u.transport.n) {
-        if (transport_parse(&la.transport, u.transport) != 0 || la.transport == TRANSPORT_WS ||
-            la.transport == TRANSPORT_WSS) {
-            reason_set(&h->why, "transport-unsupported", "RFC 3263 4.1", 501, "%.*s", STR_FMT(u.transport));
-            return ERR_UNSUPPORTED;
-        }
-        la.has_transport = true;
-        if (la.sips && la.transport == TRANSPORT_TCP)
-            la.transport = TRANSPORT_TLS; /* sips with transport=tcp means TLS over TCP (RFC 3261 26.2.2) */
-    }
-    if (addr_parse(&a, la.host, 0) == 0) {
-        /* A literal needs no lookup (RFC 3263 4.1, 4.2): sips is TLS, else the transport asked for, else UDP where clear is
-         * allowed, and TLS where it is not. */
-        enum transport t = la.sips            ? TRANSPORT_TLS
-                           : la.has_transport ? la.transport
-                           : la.allow_clear   ? TRANSPORT_UDP
-                                              : TRANSPORT_TLS;
-
-        if (!transport_is_secure(t) && !la.allow_clear) {
-            reason_set(&h->why, "clear-refused", "TR/100 7.2", 403, "this destination has no allow-clear line");
-            return ERR_REFUSED;
-        }
-        addr_set_port(&a, la.port ? la.port : transport_default_port(t));
-        h->list = arena_alloc(h->arena, sizeof *h->list);
-        if (!h->list)
-            return ERR_NOMEM;
-        h->list[0] = (struct net_target){.transport = t, .addr = a};
-        h->n = 1;
-        hop_give(h);
-        return 0;
-    }
+    if ((err = locate_args(h, &u, &la)) != 0)
+        return err;
+    if (addr_parse(&a, la.host, 0) == 0)
+        return locate_literal(h, &la, &a);
     h->waiting = true;
     return net_locate(h->w->net, &la, hop_located, h, &h->locate_id);
 }
@@ -211,6 +225,11 @@ int hop_start(const struct edge_req *r, struct arena *a, const struct edge_targe
     h->fn = fn;
     h->arg = arg;
     *ret_hop = h;
+    if (t->has_path && sips && !transport_is_secure(t->path.transport)) {
+        reason_set(&h->why, "sips-not-allowed", "RFC 5630 5.3", 480, NULL);
+        fn(arg, NULL, &h->why);
+        return 0;
+    }
     if (t->has_path) {
         fn(arg, &t->path, NULL);
         return 0;

@@ -426,7 +426,7 @@ static void on_path(void *arg, const struct path *path, const struct reason *why
 static void branch_start(struct branch *b)
 {
     struct proxy *p = b->p;
-    bool sips = p->r->ruri.scheme == SIP_SCHEME_SIPS;
+    bool sips = p->r->ruri.scheme == SIP_SCHEME_SIPS && !b->t->emergency;
     int err;
 
     b->started = true;

@@ -64,7 +64,7 @@ void edge_refuse(struct edge_req *r, const struct reason *why)
         resp.extra[resp.n_extra++].value = str_z(why->detail);
     }
     if (status == 503) {
-        sbuf_u64(&rb, w->cfg->overload_retry_s ? w->cfg->overload_retry_s : 5);
+        sbuf_u64(&rb, r->retry_after_s ? r->retry_after_s : w->cfg->overload_retry_s ? w->cfg->overload_retry_s : 5);
         resp.extra[resp.n_extra].name = STR("Retry-After");
         resp.extra[resp.n_extra++].value = sbuf_get(&rb);
     }
@@ -163,7 +163,6 @@ static void open_own_route(struct edge_req *r, const struct sip_uri *u)
         return;
     if (token_dialog_open(&r->w->edge->keys, u->user, r->m->call_id, &r->token) == 0) {
         r->has_token = true;
-        r->emergency = r->token.emergency;
     } else if (token_flow_open(&r->w->edge->keys, u->user, &r->flow_path) == 0) {
         r->has_flow_path = true;
     } else {
@@ -292,7 +291,7 @@ static bool is_for_us(const struct edge_req *r)
         return true;
     if (r->next_route.n || r->has_token || r->has_flow_path || !r->domain)
         return false;
-    if (r->ruri.scheme == SIP_SCHEME_TEL || r->emergency)
+    if (r->ruri.scheme == SIP_SCHEME_TEL || (r->to_psap && r->m->method != SIP_REGISTER))
         return false;
     return r->m->method == SIP_REGISTER || !r->ruri.user.n;
 }
@@ -373,41 +372,59 @@ static int check_proxy_require(struct edge_req *r, struct reason *why)
     return ERR_REFUSED;
 }
 
-/* Emergency: the service URN (RFC 5031), or what the configuration says means it. */
-static bool is_emergency(const struct edge_req *r)
+/* For the emergency service: its URN (RFC 5031), or what the configuration says means it. */
+bool request_is_for_psap(const struct config *cfg, const struct sip_uri *u, bool is_ours)
 {
     size_t i;
 
-    if (r->ruri.scheme == SIP_SCHEME_URN && str_starts_nocase(r->ruri.user, STR("service:sos")))
-        return r->ruri.user.n == 11 || r->ruri.user.p[11] == '.';
-    for (i = 0; i < r->cfg->emergency.urns.n; i++) {
-        struct str e = r->cfg->emergency.urns.v[i];
+    if (u->scheme == SIP_SCHEME_URN && str_starts_nocase(u->user, STR("service:sos")))
+        return u->user.n == 11 || u->user.p[11] == '.';
+    for (i = 0; i < cfg->emergency.urns.n; i++) {
+        struct str e = cfg->emergency.urns.v[i];
 
-        if (str_eq_nocase(e, r->m->ruri) || (r->domain && r->ruri.has_user && str_eq(e, r->ruri.user)))
-            return true;
-        if (r->ruri.scheme == SIP_SCHEME_TEL && str_eq(e, r->ruri.user))
+        if (str_eq_nocase(e, u->whole) || (is_ours && u->has_user && str_eq(e, u->user)) ||
+            (u->scheme == SIP_SCHEME_TEL && str_eq(e, u->user)))
             return true;
     }
     return false;
 }
 
-/* RFC 5630: a sips request comes over TLS and has a sips Contact where it makes a dialog (4, 5.1.1, 5.3); the peer may be one that
- * still uses RFC 3261's last-hop exception (peer option). */
+/* Calls and messages for help are stopped by nothing (RFC 6881 ED-58), nor is what follows in their dialogs; other methods to the same
+ * address help nobody in need and are asked who they are. */
+static void find_emergency(struct edge_req *r)
+{
+    r->to_psap = request_is_for_psap(r->cfg, &r->ruri, r->domain != NULL);
+    if (r->has_token && sip_msg_in_dialog(r->m))
+        r->emergency = r->token.emergency;
+    else
+        r->emergency = r->to_psap && (r->m->method == SIP_INVITE || r->m->method == SIP_MESSAGE || r->m->method == SIP_ACK);
+}
+
+static bool refreshes_target(enum sip_method m)
+{
+    return m == SIP_INVITE || m == SIP_SUBSCRIBE || m == SIP_REFER || m == SIP_UPDATE;
+}
+
+/* RFC 5630: a sips request, or one along a sips route, comes over TLS and has a sips Contact where it makes or refreshes a dialog
+ * (RFC 3261 8.1.1.8, RFC 5630 5.1.1, 5.3). A peer of RFC 3261's time may be excused (3.1.3, allow-last-hop-exception). */
 static int check_sips(struct edge_req *r, struct reason *why)
 {
     struct sip_values it;
     struct sip_addr a;
-    bool dialog = r->m->method == SIP_INVITE || r->m->method == SIP_SUBSCRIBE || r->m->method == SIP_REFER ||
-                  r->m->method == SIP_UPDATE || r->m->method == SIP_REGISTER;
+    enum principal_how how;
+    const struct config_peer *p;
 
-    if (r->ruri.scheme != SIP_SCHEME_SIPS)
+    if (r->ruri.scheme != SIP_SCHEME_SIPS && !str_starts_nocase(r->next_route, STR("<sips:")))
+        return 0;
+    p = gate_peer(r, &how);
+    if (p && p->allow_last_hop_exception)
         return 0;
     if (!r->hop_secure) {
         reason_set(why, "sips-over-clear", "RFC 5630 5.3", 403, "a sips request came over %s",
                    transport_text(r->rx.path.transport).p);
         return ERR_REFUSED;
     }
-    if (!dialog || r->m->method == SIP_REGISTER)
+    if (!refreshes_target(r->m->method))
         return 0;
     for (it = sip_values_start(r->m, SIP_H_CONTACT); sip_values_next(&it);) {
         if (sip_addr_parse(it.value, &a) != 0 || a.star || str_starts_nocase(a.uri, STR("sips:")))
@@ -435,9 +452,9 @@ static int check_request(struct edge_req *r, struct reason *why)
     if ((err = preprocess_routes(r, why)) != 0)
         return err;
     r->domain = request_domain(r->cfg, &r->ruri, &r->rx.path.local);
-    if (!r->emergency)
-        r->emergency = is_emergency(r);
-    if (!is_for_us(r) && ((err = check_transport(r, why)) != 0 || (err = check_max_forwards(r, why)) != 0))
+    find_emergency(r);
+    r->for_us = is_for_us(r);
+    if (!r->for_us && ((err = check_transport(r, why)) != 0 || (err = check_max_forwards(r, why)) != 0))
         return err;
     if ((err = check_loop(r, why)) != 0 || (!r->emergency && (err = check_proxy_require(r, why)) != 0))
         return err;
@@ -484,6 +501,16 @@ static void request_route(struct edge_req *r)
     proxy_forward(r, targets);
 }
 
+/* Nothing stopped it, so it must be seen afterwards who sent it and how (RFC 6881 SP-31). */
+static void log_emergency(const struct edge_req *r)
+{
+    char addr[ADDR_TEXT_MAX];
+
+    LOG(LOG_NOTICE, "emergency", LS("method", r->m->method_text), LS("call", r->m->call_id), LS("from", r->m->from.uri),
+        LS("to", r->uri), LS("remote", addr_text(&r->rx.path.remote, addr)),
+        LS("transport", transport_text(r->rx.path.transport)), LS("known", r->who.name));
+}
+
 void request_receive(struct edge_worker *w, struct sip_stx *tx, struct sip_stx *invite, struct sip_msg *m,
                      const struct rx *rx)
 {
@@ -513,7 +540,9 @@ void request_receive(struct edge_worker *w, struct sip_stx *tx, struct sip_stx *
         edge_count(w, EC_EMERGENCY);
     if (gate_admit(r) != 0)
         return; /* answered */
-    if (is_for_us(r)) {
+    if (r->emergency)
+        log_emergency(r);
+    if (r->for_us) {
         if (m->method == SIP_REGISTER)
             registrar_handle(r);
         else

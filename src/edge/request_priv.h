@@ -8,6 +8,8 @@
 bool request_uri_is_ours(const struct config *cfg, const struct sip_uri *u, const struct addr *local);
 /* The domain of ours that it names; NULL: another's. */
 const struct config_domain *request_domain(const struct config *cfg, const struct sip_uri *u, const struct addr *local);
+/* Does this URI mean the emergency service? `is_ours`: its domain is one of ours. */
+bool request_is_for_psap(const struct config *cfg, const struct sip_uri *u, bool is_ours);
 uint64_t request_loop_hash(const struct edge_req *r);
 MUST_USE int request_q(struct str s, unsigned *ret_milli); /* a q value in thousandths; empty: 1000. ERR_SYNTAX */
 

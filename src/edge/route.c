@@ -118,12 +118,15 @@ static int route_in_dialog(struct edge_req *r, struct edge_targets *ts, struct r
 
 /* ---- users of ours ---- */
 
-/* RFC 5630 5.3: sips only to sips contacts; sip to a sips contact with the scheme replaced, over TLS. False: not to be used. */
+/* RFC 5630 5.3: sips only to sips contacts; sip to a sips contact with the scheme replaced, over TLS. A domain may want all its users
+ * to be reached so (sips-only). False: not to be used. */
 static bool contact_scheme(struct edge_req *r, const struct location_target *lt, struct edge_target *t)
 {
     bool want = r->ruri.scheme == SIP_SCHEME_SIPS, is = str_starts_nocase(lt->uri, STR("sips:"));
 
     t->uri = lt->uri;
+    if (r->domain->sips_only && !lt->secure && !r->emergency)
+        return false;
     if (want)
         return is && (!lt->has_path || transport_is_secure(lt->path.transport));
     if (!is)
@@ -157,11 +160,14 @@ static int add_bindings(struct edge_req *r, const struct location_targets *lt, s
         t->group = b->instance;
         t->aor = lt->aor;
         t->to_user = true;
+        t->allow_clear = !b->secure && !str_starts_nocase(b->uri, STR("sips:"));
     }
     if (ts->n)
         return 0;
-    if (left_out)
+    if (left_out && r->ruri.scheme == SIP_SCHEME_SIPS)
         reason_set(why, "sips-not-allowed", "RFC 5630 5.3", 480, "registered without sips");
+    else if (left_out)
+        reason_set(why, "sips-required", "RFC 5630 5.3", 480, "registered for TLS, which is not to be had now");
     else if (lt->n_lost)
         reason_set(why, "connection-lost", "RFC 5626 5.3", 480, "registered, but its connection is gone");
     else
@@ -253,33 +259,56 @@ static int route_outside(struct edge_req *r, struct edge_targets *ts, struct rea
     return 0;
 }
 
-/* Emergency calls go where the configuration says, whoever calls (RFC 6881 SP-31, TR/100 6.2). */
+static int add_psap(struct edge_req *r, struct edge_targets *ts, const struct config_peer *p, struct str next_hop,
+                    unsigned q_milli, struct reason *why)
+{
+    struct edge_target *t = target_add(r, ts);
+
+    if (!t || !next_hop.p)
+        return no_memory(why);
+    t->uri = r->uri;
+    t->peer = p;
+    t->next_hop = next_hop;
+    t->q_milli = q_milli;
+    t->emergency = r->emergency;
+    return 0;
+}
+
+/* Emergency calls go where the configuration says, whoever calls (RFC 6881 SP-31, TR/100 6.2): by TLS if they can, else without. */
 static int route_emergency(struct edge_req *r, struct edge_targets *ts, struct reason *why)
 {
     const struct config_peer *p = config_peer_find(r->cfg, r->cfg->emergency.peer);
-    struct edge_target *t;
+    struct str secure, clear;
+    struct sip_uri u;
+    int err;
 
     if (!p) {
         reason_set(why, "no-emergency-peer", "RFC 6881 SP-31", 503, "emergency { peer } is not configured");
         return ERR_NOTFOUND;
     }
-    t = target_add(r, ts);
-    if (!t)
-        return no_memory(why);
-    t->uri = r->uri;
-    t->peer = p;
-    t->next_hop = p->next_hop_secure.n ? p->next_hop_secure : p->next_hop; /* TLS first ... */
-    t->q_milli = 1000;
-    if (!p->next_hop_secure.n || !p->next_hop.n)
+    clear = p->next_hop.n ? p->next_hop : arena_fmt(r->m->arena, "sip:%.*s", STR_FMT(p->domains.n ? p->domains.v[0] : p->name));
+    secure = p->next_hop_secure.n ? p->next_hop_secure : clear;
+    if ((err = add_psap(r, ts, p, secure, 1000, why)) != 0 || !r->emergency)
+        return err;
+    if (sip_uri_parse(clear, &u) == 0 && u.scheme == SIP_SCHEME_SIPS)
+        clear = arena_fmt(r->m->arena, u.host_is_v6 ? "sip:[%.*s]" : "sip:%.*s", STR_FMT(u.host));
+    return str_eq(secure, clear) ? 0 : add_psap(r, ts, p, clear, 500, why);
+}
+
+/* Who called for help need not have said who they are: they reach the emergency service and nobody else (TR/100 6.2). */
+static int route_in_emergency(struct edge_req *r, struct edge_targets *ts, struct reason *why)
+{
+    int err = route_in_dialog(r, ts, why);
+    struct edge_target *t = err == 0 ? ts->v[0] : NULL;
+    struct sip_uri u;
+
+    if (!t || t->has_path)
+        return err;
+    t->emergency = true;
+    if (r->who.kind != PRINCIPAL_NONE || (t->peer && hop_uri(t->next_hop, &u) == 0 && peer_of_contact(r, u.host) == t->peer))
         return 0;
-    t = target_add(r, ts); /* ... then without */
-    if (!t)
-        return no_memory(why);
-    t->uri = r->uri;
-    t->peer = p;
-    t->next_hop = p->next_hop;
-    t->q_milli = 500;
-    return 0;
+    ts->n = 0;
+    return route_emergency(r, ts, why);
 }
 
 int route_targets(struct edge_req *r, struct edge_targets *ts, struct reason *why)
@@ -287,8 +316,8 @@ int route_targets(struct edge_req *r, struct edge_targets *ts, struct reason *wh
     struct edge_target *t;
 
     if (r->has_token && sip_msg_in_dialog(r->m))
-        return route_in_dialog(r, ts, why);
-    if (r->emergency)
+        return r->emergency ? route_in_emergency(r, ts, why) : route_in_dialog(r, ts, why);
+    if (r->to_psap)
         return route_emergency(r, ts, why);
     if (r->has_flow_path) { /* RFC 5626 5.3: a proxy behind us found our token in a Path */
         t = target_add(r, ts);

@@ -81,7 +81,8 @@ static void get_addr(struct pack *k, bool v6, struct addr *a)
     addr_set_port(a, port);
 }
 
-/* A path as a flow keeps its transport, listener and far end; our own end is the listener's. */
+/* A path as a flow keeps its transport, listener and far end; our own end is the flow's. A datagram must leave from the address that
+ * the other side knows (RFC 5626 7). */
 static void put_path(struct pack *k, const struct path *p)
 {
     unsigned kind = p->flow ? SIDE_FLOW4 : SIDE_DATAGRAM4;
@@ -92,6 +93,12 @@ static void put_path(struct pack *k, const struct path *p)
     if (p->flow)
         put(k, &p->flow, sizeof p->flow);
     put_addr(k, &p->remote);
+    if (!p->flow) {
+        struct addr local = {0};
+
+        local.sa.sa_family = p->remote.sa.sa_family;
+        put_addr(k, addr_is_v6(&p->local) == addr_is_v6(&p->remote) ? &p->local : &local);
+    }
 }
 
 static bool get_path(struct pack *k, struct path *p)
@@ -110,14 +117,25 @@ static bool get_path(struct pack *k, struct path *p)
     if (kind == SIDE_FLOW4 || kind == SIDE_FLOW6)
         get(k, &p->flow, sizeof p->flow);
     get_addr(k, kind == SIDE_FLOW6 || kind == SIDE_DATAGRAM6, &p->remote);
+    if (!p->flow)
+        get_addr(k, kind == SIDE_DATAGRAM6, &p->local);
+    if (!p->flow && addr_port(&p->local) == 0)
+        memset(&p->local, 0, sizeof p->local);
     if ((unsigned)p->transport >= TRANSPORT_N || p->listener >= EDGE_LISTENERS_MAX)
         k->bad = true;
     return true;
 }
 
+#define SIDE_MD5 0x80u
+
 static void put_side(struct pack *k, const struct token_side *s)
 {
+    put8(k, (unsigned)s->kind | (s->md5 ? SIDE_MD5 : 0));
     put(k, &s->who, sizeof s->who);
+    if (s->kind == PRINCIPAL_USER) {
+        put(k, &s->domain, sizeof s->domain);
+        put(k, &s->instance, sizeof s->instance);
+    }
     if (s->has_path)
         put_path(k, &s->path);
     else
@@ -126,7 +144,17 @@ static void put_side(struct pack *k, const struct token_side *s)
 
 static void get_side(struct pack *k, struct token_side *s)
 {
+    unsigned kind = get8(k);
+
+    s->md5 = kind & SIDE_MD5;
+    s->kind = (enum principal_kind)(kind & ~SIDE_MD5);
     get(k, &s->who, sizeof s->who);
+    if (s->kind == PRINCIPAL_USER) {
+        get(k, &s->domain, sizeof s->domain);
+        get(k, &s->instance, sizeof s->instance);
+    }
+    if (s->kind > PRINCIPAL_DOMAIN)
+        k->bad = true;
     s->has_path = get_path(k, &s->path);
 }
 

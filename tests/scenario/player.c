@@ -345,6 +345,8 @@ static void step_party(char **word, unsigned n)
             p->refuses = p->dialled = true;
         else if (strcmp(word[i], "silent") == 0)
             p->silent = true;
+        else if (strcmp(word[i], "tls12") == 0)
+            p->is_tls12 = true;
         else if (strcmp(word[i], "cert") == 0 && i + 1 < n) {
             snprintf(p->cert_text, sizeof p->cert_text, "%s", word[++i]);
             p->cert_names[0] = str_z(p->cert_text);
@@ -472,12 +474,14 @@ static void step_auth(struct sim_party *p, char **word, unsigned n)
             snprintf(P.password[i], sizeof P.password[i], "%s", word[k + 1]);
         else if (strcmp(word[k], "user") == 0)
             snprintf(user, sizeof user, "%s", word[k + 1]);
+        else if (strcmp(word[k], "qop") == 0)
+            args.prefer_int = strcmp(word[k + 1], "auth-int") == 0;
         else if (strcmp(word[k], "nc") == 0)
             args.nc = (uint32_t)strtoul(word[k + 1], NULL, 10);
         else if (strcmp(word[k], "challenge") == 0)
             h = sip_msg_hdr(challenge, from, (unsigned)strtoul(word[k + 1], NULL, 10));
         else
-            fail("auth [user NAME] [password PW] [nc N] [challenge I]");
+            fail("auth [user NAME] [password PW] [nc N] [challenge I] [qop auth-int]");
     }
     if (!h || digest_challenge_parse(a, h->value, &c, &why) != 0)
         fail("the last message of %s has no such challenge", p->name);
@@ -491,8 +495,7 @@ static void step_auth(struct sim_party *p, char **word, unsigned n)
     args.ha1 = &ha1;
     if (digest_answer_build(&b, &args) != 0)
         fail("digest_answer_build");
-    sip_edit_remove(e, SIP_H_AUTHORIZATION);
-    sip_edit_remove(e, SIP_H_PROXY_AUTHORIZATION);
+    sip_edit_remove(e, challenge->status == 401 ? SIP_H_AUTHORIZATION : SIP_H_PROXY_AUTHORIZATION);
     sip_edit_add_last(e, challenge->status == 401 ? SIP_H_AUTHORIZATION : SIP_H_PROXY_AUTHORIZATION, sbuf_get(&b));
     snprintf(cseq, sizeof cseq, "%u %.*s", ++d->cseq, STR_FMT(req->method_text));
     sip_edit_set(e, SIP_H_CSEQ, str_z(cseq));
@@ -936,7 +939,12 @@ static void step(char *line)
         step_reload();
     else if (strcmp(word[0], "user") == 0 && n >= 3)
         step_user(word[1], word[2], n > 3 && strcmp(word[3], "md5") == 0);
-    else if (strcmp(word[0], "party") == 0)
+    else if (strcmp(word[0], "no-user") == 0 && n == 2) {
+        char aor[300];
+
+        snprintf(aor, sizeof aor, "sip:%s", word[1]);
+        account_remove(P.edge.loc, str_z(aor));
+    } else if (strcmp(word[0], "party") == 0)
         step_party(word, n);
     else if (strcmp(word[0], "dns") == 0)
         step_dns(word, n);

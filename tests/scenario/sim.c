@@ -97,7 +97,7 @@ static void open_flow(struct sim *s, struct sim_party *p)
 {
     p->flow = ((flow_id)s->net.worker << 56) | ((flow_id)(p - s->party + 1) << 32) | ++s->gen;
     p->hop.secure = transport_is_secure(p->transport);
-    p->hop.tls_version = p->hop.secure ? "TLSv1.3" : NULL;
+    p->hop.tls_version = !p->hop.secure ? NULL : p->is_tls12 ? "TLSv1.2" : "TLSv1.3";
     p->hop.cipher = p->hop.secure ? "TLS_AES_256_GCM_SHA384" : NULL;
     p->hop.forward_secret = p->hop.secure;
     p->flow_user = NULL;

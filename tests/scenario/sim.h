@@ -21,6 +21,7 @@ struct sim_party {
     bool dialled;       /* the edge connects to it; else it connects to the edge */
     flow_id flow;       /* 0: none open */
     bool refuses;       /* connections to it fail */
+    bool is_tls12;      /* speaks nothing newer */
     bool silent;        /* datagrams to it get an ICMP error */
     struct hop_facts hop;
     struct str cert_names[4];

@@ -8,11 +8,13 @@ static struct dialog_token sample(void)
 {
     struct dialog_token t = {.worker = 1, .call_slot = 0x01000007, .call_gen = 9, .caller_tag = 77, .emergency = false};
 
-    t.caller = (struct token_side){.who = 11, .has_path = true,
+    t.caller = (struct token_side){.kind = PRINCIPAL_USER, .who = 11, .md5 = true, .domain = 21, .instance = 22, .has_path = true,
                                    .path = {.transport = TRANSPORT_TLS, .listener = 3, .flow = 0x0100000500000002u}};
     assert_int_equal(addr_parse_hostport(&t.caller.path.remote, STR("192.0.2.10:40000")), 0);
-    t.callee = (struct token_side){.who = 12, .has_path = true, .path = {.transport = TRANSPORT_UDP, .listener = 0}};
+    t.callee = (struct token_side){.kind = PRINCIPAL_PEER, .who = 12, .has_path = true,
+                                   .path = {.transport = TRANSPORT_UDP, .listener = 0}};
     assert_int_equal(addr_parse_hostport(&t.callee.path.remote, STR("[2001:db8::7]:5060")), 0);
+    assert_int_equal(addr_parse_hostport(&t.callee.path.local, STR("[2001:db8::1]:5060")), 0);
     return t;
 }
 
@@ -29,7 +31,14 @@ static void comes_out_as_it_went_in(void **state)
     assert_int_equal(u.call_gen, 9);
     assert_int_equal(u.caller_tag, 77);
     assert_false(u.emergency);
+    assert_int_equal(u.caller.kind, PRINCIPAL_USER);
     assert_int_equal(u.caller.who, 11);
+    assert_true(u.caller.md5);
+    assert_int_equal(u.caller.domain, 21);
+    assert_int_equal(u.caller.instance, 22);
+    assert_int_equal(u.callee.kind, PRINCIPAL_PEER);
+    assert_false(u.callee.md5);
+    assert_true(addr_eq(&u.callee.path.local, &t.callee.path.local));
     assert_int_equal(u.caller.path.flow, t.caller.path.flow);
     assert_int_equal(u.caller.path.listener, 3);
     assert_true(addr_eq(&u.caller.path.remote, &t.caller.path.remote));

@@ -1,0 +1,236 @@
+/* Users prove who they are by digest (RFC 3261 22, RFC 7616, RFC 8760): on every request of every method but ACK and CANCEL
+ * (TR/100 7.2.3), with nonces that are bound to the flow and counted, and with the same work for names that there are not.
+ * Worker thread. */
+#include "base/log.h"
+#include "edge/gate_priv.h"
+#include "edge/guard.h"
+#include "edge/request_priv.h"
+
+#define CREDENTIALS_MAX 8u /* of one request that are looked at */
+
+/* What a nonce may be used for: this worker (whose window counts its uses) and this flow or source. */
+static struct str nonce_binding(const struct edge_req *r, char dst[ADDR_TEXT_MAX + 32])
+{
+    struct sbuf b = sbuf_make(dst, ADDR_TEXT_MAX + 32);
+    char addr[ADDR_TEXT_MAX];
+
+    sbuf_u64(&b, r->w->id);
+    if (r->rx.path.flow) {
+        sbuf_char(&b, 'f');
+        sbuf_hex(&b, &r->rx.path.flow, sizeof r->rx.path.flow);
+    } else {
+        sbuf_char(&b, 'd');
+        sbuf_str(&b, addr_text_host(&r->rx.path.remote, addr));
+    }
+    return sbuf_get(&b);
+}
+
+/* One challenge: MD5 alone for users that are configured for it, else SHA-256 and SHA-512-256 (RFC 8760 2.4; packaged clients
+ * fail on a list that begins with what they do not know). Unknown users are challenged like any other. */
+static int challenge(struct edge_req *r, const struct config_domain *d, bool md5, bool stale)
+{
+    static const enum digest_algo strong[] = {DIGEST_SHA256, DIGEST_SHA512_256}, weak[] = {DIGEST_MD5};
+    const enum digest_algo *algos = md5 ? weak : strong;
+    size_t n = md5 ? 1 : 2, i;
+    struct sip_response resp = {.status = r->for_us ? 401 : 407, .to_tag = edge_stateless_tag(r)};
+    struct str name = r->for_us ? STR("WWW-Authenticate") : STR("Proxy-Authenticate");
+    char nonce[DIGEST_NONCE_TEXT_MAX], text[2][512], binding[ADDR_TEXT_MAX + 32];
+
+    if (digest_nonce_make(&r->w->edge->keys.nonce, net_wall_s(r->w->net), rand_u64(&r->w->net->rand), d->realm,
+                          nonce_binding(r, binding), nonce) != 0)
+        return gate_refuse(r, "nonce", NULL, 500, "");
+    for (i = 0; i < n; i++) {
+        struct digest_challenge c = {.realm = d->realm, .nonce = str_z(nonce), .algo = algos[i], .stale = stale,
+                                     .qop_auth = true, .qop_auth_int = true};
+        struct sbuf b = sbuf_make(text[i], sizeof text[i]);
+
+        digest_challenge_build(&b, &c);
+        if (b.overflow)
+            return gate_refuse(r, "challenge", NULL, 500, "realm too long");
+        resp.extra[resp.n_extra].name = name;
+        resp.extra[resp.n_extra++].value = sbuf_get(&b);
+    }
+    edge_count(r->w, stale ? EC_AUTH_STALE : EC_CHALLENGES);
+    r->w->responses_by_class[4]++;
+    if (sip_stx_reply(r->tx, &resp) == 0)
+        sip_stx_forget(r->tx); /* a repetition gets a challenge of its own (8.2.7); nothing is kept for strangers */
+    else if (!sip_stx_is_final(r->tx))
+        sip_stx_drop(r->tx);
+    return ERR_REFUSED;
+}
+
+/* The credentials for our realm among all that the request carries. */
+static bool find_credentials(struct edge_req *r, struct str realm, struct digest_credentials *ret)
+{
+    enum sip_hdr_id id = r->for_us ? SIP_H_AUTHORIZATION : SIP_H_PROXY_AUTHORIZATION;
+    const struct sip_hdr *h;
+    struct reason why;
+    unsigned i;
+
+    for (i = 0; i < CREDENTIALS_MAX && (h = sip_msg_hdr(r->m, id, i)) != NULL; i++)
+        if (digest_credentials_parse(r->m->arena, h->value, ret, &why) == 0 && str_eq(ret->realm, realm))
+            return true;
+    return false;
+}
+
+bool login_is_ours(const struct edge_req *r, struct str credentials)
+{
+    struct digest_credentials c = {0};
+    struct reason why;
+    int err = digest_credentials_parse(r->m->arena, credentials, &c, &why);
+    size_t i;
+
+    for (i = 0; (err == 0 || err == ERR_UNSUPPORTED) && c.realm.n && i < r->cfg->n_domains; i++)
+        if (str_eq(c.realm, r->cfg->domains[i].realm))
+            return true;
+    return false;
+}
+
+/* RFC 7616 3.4.6: the answer is for this request-URI and no other. Or it names no user, only a host of ours: what clients like
+ * sipp put there for every request. RFC 3261 22.4 item 6 lets that pass; a credential made for one user's URI cannot be moved
+ * to another's all the same. */
+static bool uri_matches(const struct edge_req *r, struct str uri)
+{
+    struct sip_uri a, b;
+
+    if (str_eq(uri, r->m->ruri))
+        return true;
+    if (sip_uri_parse(uri, &a) != 0)
+        return false;
+    if ((a.scheme == SIP_SCHEME_SIP || a.scheme == SIP_SCHEME_SIPS) && !a.has_user &&
+        request_domain(r->cfg, &a, &r->rx.path.local))
+        return true;
+    return sip_uri_parse(r->m->ruri, &b) == 0 && sip_uri_eq(&a, &b);
+}
+
+static int aor_of_username(struct edge_req *r, const struct config_domain *d, struct str username, struct str *ret)
+{
+    struct str user, rest = str_cut(username, '@', &user);
+    struct sip_uri u;
+    struct str text;
+
+    if (rest.p && !config_domain_find(r->cfg, rest))
+        return ERR_NOTFOUND;
+    text = arena_fmt(r->m->arena, "sip:%.*s@%.*s", STR_FMT(user), STR_FMT(d->name));
+    if (!text.p)
+        return ERR_NOMEM;
+    return sip_uri_parse(text, &u) != 0 ? ERR_NOTFOUND : sip_uri_aor(r->m->arena, &u, ret);
+}
+
+static void wrong_password(struct edge_req *r, const struct digest_credentials *c, const char *code)
+{
+    char addr[ADDR_TEXT_MAX];
+
+    edge_count(r->w, EC_AUTH_FAILED);
+    guard_failed(r->w->guard, &r->rx.path.remote, c->username, net_wall_s(r->w->net));
+    LOG(LOG_NOTICE, "login-failed", LZ("reason", code), LS("user", c->username), LS("realm", c->realm),
+        LS("remote", addr_text(&r->rx.path.remote, addr)), LS("method", r->m->method_text));
+}
+
+/* Is the answer right? 0, or a negative code with *ret_stale. The account may be NULL: the arithmetic is done all the same, so that
+ * time does not tell which users there are. */
+static int verify(struct edge_req *r, const struct config_domain *d, const struct digest_credentials *c,
+                  const struct account *acc, bool *ret_stale)
+{
+    static const struct digest_ha1 nobody = {.algo = DIGEST_SHA256, .n = 32};
+    const struct digest_ha1 *ha1 = acc && acc->ha1[c->algo].n ? &acc->ha1[c->algo] : &nobody;
+    struct digest_nonce_info info;
+    struct digest_ha1 dummy;
+    struct reason why = {0};
+    char binding[ADDR_TEXT_MAX + 32];
+    int err;
+
+    *ret_stale = false;
+    err = digest_nonce_check(&r->w->edge->keys.nonce, net_wall_s(r->w->net), d->nonce_lifetime_s, d->realm,
+                             nonce_binding(r, binding), c->nonce, &info, &why);
+    if (err != 0) {
+        *ret_stale = true; /* too old, or made for another flow: the same answer to a new nonce will do */
+        return err;
+    }
+    if (ha1 == &nobody) {
+        dummy = nobody;
+        dummy.algo = c->algo;
+        dummy.n = c->algo == DIGEST_MD5 ? 16 : 32;
+        ha1 = &dummy;
+    }
+    err = digest_check(c, ha1, r->m->method_text, r->m->body, &why);
+    if (err != 0 || ha1 == &dummy || (c->algo == DIGEST_MD5 && !(acc->allow_md5 && d->allow_md5)))
+        return ERR_REFUSED;
+    err = digest_replay_check(r->w->replay, &info, c->nc);
+    if (err != 0) {
+        edge_count(r->w, EC_AUTH_REPLAY);
+        *ret_stale = true;
+    }
+    return err;
+}
+
+/* The answer is refused for what it is, whoever gives it; no attempt at a password is made. */
+static int check_form(struct edge_req *r, const struct digest_credentials *c)
+{
+    if (c->userhash) /* never offered: names of users are no secret to their own registrar */
+        return gate_refuse(r, "digest-userhash", "RFC 7616 3.4.4", 400, "the challenge offers no userhash");
+    if (!uri_matches(r, c->uri))
+        return gate_refuse(r, "digest-uri", "RFC 3261 22.4", 400, "the digest answer is for another URI");
+    return 0;
+}
+
+/* The account that says to ask, as far as can be told before it answers: From's, or To's for REGISTER; of a caller that hides its
+ * name, the user of its Contact. It decides about nothing but the algorithm that is asked for. */
+static bool asks_md5(struct edge_req *r, const struct config_domain *d)
+{
+    const struct sip_hdr *h = sip_msg_hdr(r->m, SIP_H_CONTACT, 0);
+    struct account acc;
+    struct sip_addr a = r->m->method == SIP_REGISTER ? r->m->to : r->m->from;
+    struct sip_uri u = {0};
+    struct str aor;
+    bool md5;
+
+    if (!d->allow_md5 || sip_uri_parse(a.uri, &u) != 0)
+        return false;
+    if (login_is_anonymous(&u) && (!h || sip_addr_parse(h->value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0))
+        return false;
+    u.host = d->name;
+    if (sip_uri_aor(r->m->arena, &u, &aor) != 0 || account_find(r->w->edge->loc, aor, &acc) != 0)
+        return false;
+    md5 = acc.allow_md5;
+    account_done(&acc);
+    return md5;
+}
+
+int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
+{
+    struct digest_credentials c = {0};
+    struct account acc = {0};
+    struct str aor = STR_NULL;
+    bool known, stale;
+    unsigned wait;
+    int err;
+
+    if (!r->hop_secure && !d->allow_clear_digest)
+        return gate_refuse(r, "clear-digest", "TR/100 7.2.3", 403,
+                           "register and call over TLS; this domain has no allow-clear-digest");
+    if (!find_credentials(r, d->realm, &c))
+        return challenge(r, d, md5 ? d->allow_md5 : asks_md5(r, d), false);
+    if ((err = check_form(r, &c)) != 0)
+        return err;
+    wait = guard_wait_s(r->w->guard, &r->rx.path.remote, c.username, net_wall_s(r->w->net));
+    if (wait) {
+        edge_count(r->w, EC_GUESSES_SLOWED);
+        r->retry_after_s = wait;
+        return gate_refuse(r, "too-many-guesses", "TR/100 6.2", 503, "too many wrong passwords from this address");
+    }
+    known = aor_of_username(r, d, c.username, &aor) == 0 && account_find(r->w->edge->loc, aor, &acc) == 0 &&
+            str_eq(str_z(acc.username), c.username);
+    err = verify(r, d, &c, known ? &acc : NULL, &stale);
+    md5 = known && acc.allow_md5 && d->allow_md5;
+    account_done(&acc);
+    if (err != 0) {
+        if (!stale)
+            wrong_password(r, &c, "wrong-response");
+        return challenge(r, d, md5, stale);
+    }
+    guard_succeeded(r->w->guard, &r->rx.path.remote, c.username);
+    edge_count(r->w, EC_AUTH_OK);
+    r->who = (struct principal){.kind = PRINCIPAL_USER, .how = AUTH_DIGEST, .name = aor, .algo = c.algo};
+    return 0;
+}
