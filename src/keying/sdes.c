@@ -218,9 +218,9 @@ static void offer_lines(struct sdes *s, const struct keying_at *at, const struct
             continue; /* SDP has no name for NULL */
         while (has_tag(o, tag))
             tag++;
+        if (str_copy_z(line->name, sizeof(line->name), str_z(suite->name)) != 0)
+            continue;
         line->tag = tag;
-        (void)str_copy_z(line->name, sizeof(line->name),
-                         str_z(suite->name)); /* every name of the table fits */
         draw_keys(s, at, policy, suite, policy->sdes_mki_len, line);
         line->keys.roc = wish->is_moved ? KEYING_ROC_RESET : policy->roc;
         o->n++;
