@@ -93,6 +93,8 @@ struct location_register {
                          (RFC 3327) */
     const struct path *path; /* how the request came: from the phone, or from that proxy */
     bool secure;             /* by TLS or WSS as far as we see */
+    bool is_direct; /* its Via names the address that it came from: there is no NAT between, and over UDP
+                       a Contact there is believed as to the port (RFC 3261 16.6 step 7) */
     struct str user_agent;   /* kept up to 64 bytes */
     bool wants_gruu;         /* Supported: gruu, RFC 5627 5.2 */
     unsigned max_contacts; /* of this AOR; 0: LIMIT_CONTACTS_AOR. Flows of one instance count once,

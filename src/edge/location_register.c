@@ -352,6 +352,24 @@ static void store_if_needed(struct plan *p, struct loc_binding *b)
         loc_store_put(p->l, p->s, b);
 }
 
+/* A phone is reached where its REGISTER came from, whatever its Contact says: what stands there may be behind a NAT. But where
+ * none is seen, a Contact with that very address and another port says where the phone listens (RFC 3261 10.2.1, 16.6 step
+ * 7). Only UDP: a connection is used as it is. */
+static struct path path_for(const struct location_register *r, const struct location_contact *c)
+{
+    struct path path = *r->path;
+    struct sip_uri u;
+    struct addr a;
+
+    if (!r->is_direct || path.transport != TRANSPORT_UDP || r->route.n || c->reg_id || sip_uri_parse(c->uri, &u) != 0)
+        return path;
+    if (u.maddr.n || (u.transport.n && !str_eq_nocase(u.transport, STR("udp"))))
+        return path;
+    if (addr_parse(&a, u.host, u.port ? u.port : 5060) == 0 && addr_eq_host(&a, &path.remote))
+        addr_set_port(&path.remote, addr_port(&a)); /* the family stays the socket's */
+    return path;
+}
+
 static void set_values(struct plan *p, struct loc_binding *b, const struct location_contact *c)
 {
     b->cseq = p->r->cseq;
@@ -368,10 +386,11 @@ static void refresh(struct plan *p, struct loc_binding *b, const struct location
         uint16_t q_milli;
         bool has_path, secure;
     } before = {b->path, b->gruu_epoch, b->q_milli, b->has_path, b->secure};
+    struct path path = path_for(p->r, c);
 
     set_values(p, b, c);
     b->gruu_epoch = epoch_for(p, c);
-    loc_binding_repath(p->l, p->s, b, p->r->path, p->r->secure);
+    loc_binding_repath(p->l, p->s, b, &path, p->r->secure);
     if (before.q_milli != b->q_milli || before.secure != b->secure ||
         before.epoch != b->gruu_epoch || before.path.transport != b->path.transport ||
         before.path.listener != b->path.listener ||
@@ -391,7 +410,7 @@ static void replace(struct plan *p, struct step *step, const struct location_con
     set_values(p, b, c);
     b->gruu_epoch = epoch_for(p, c); /* while the old one is still there */
     b->has_path = true;
-    b->path = *p->r->path;
+    b->path = path_for(p->r, c);
     b->secure = p->r->secure;
     loc_binding_add(p->l, p->s, p->row, b, LIST_FIRST(&p->row->bindings, struct loc_binding, link));
     if (old) {

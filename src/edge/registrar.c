@@ -259,6 +259,15 @@ static void answer(struct reg *g, const struct location_bindings *bs)
         sip_stx_drop(r->tx);
 }
 
+/* Does the one Via say where the request came from? Then no NAT has changed it (RFC 3581 4). */
+static bool via_is_source(const struct edge_req *r)
+{
+    const struct sip_via *v = &r->m->via;
+    struct addr a;
+
+    return addr_parse(&a, v->host, v->port ? v->port : 5060) == 0 && addr_eq(&a, &r->rx.path.remote);
+}
+
 /* From here on this flow is known as the user's (RFC 5626 6, TR/100 7.2.3), and stays open as long as it is kept alive. */
 static void bind_flow(struct reg *g)
 {
@@ -364,6 +373,7 @@ void registrar_handle(struct edge_req *r)
     g->lr.call_id = r->m->call_id;
     g->lr.cseq = r->m->cseq;
     g->lr.path = &r->rx.path;
+    g->lr.is_direct = via_is_source(r);
     g->lr.secure = r->hop_secure;
     g->lr.user_agent = ua ? ua->value : STR_NULL;
     g->lr.wants_gruu = sip_msg_has_token(r->m, SIP_H_SUPPORTED, STR("gruu"));

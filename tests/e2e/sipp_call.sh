@@ -41,6 +41,16 @@ for way in UDP:u1:7210:$ADDR:bob@$DOMAIN TCP:t1:7220:$NEXT_ADDR:bob@tcp.test; do
         sipp_register carol "sip:carol@$ADDR:7999;transport=${kind,,}" 0
 done
 
+# A phone that registers from another port than it listens on, as its Contact says.
+scenario message message_parts
+scenario message_callee message_callee_parts
+PORT=7241 TRANSPORT=u1 check "bob registers from another port than his contact's" sipp_register bob "sip:bob@$ADDR:7240"
+PORT=7240 TRANSPORT=u1 SIPP_SECONDS=8 sipp_begin elsewhere -sf message_callee.xml -m 1
+PORT=7242 TRANSPORT=u1 AS=alice check "a MESSAGE for him is answered" \
+    sipp_run to_elsewhere -sf message.xml -m 1 -key callee "bob@$DOMAIN"
+check "it came to the contact" sipp_wait elsewhere
+PORT=7241 TRANSPORT=u1 check "that registration is taken back" sipp_register bob "sip:bob@$ADDR:7240" 0
+
 # A wrong password is refused, however the refusal is worded.
 wrong_parts() {
     register_head 1 | send_part

@@ -68,7 +68,7 @@ struct reg {
     uint32_t cseq;
     struct location_contact c[6];
     size_t n;
-    bool all, gruu, secure;
+    bool all, gruu, secure, direct;
     struct path path;
     uint64_t now;
     unsigned max;
@@ -101,6 +101,7 @@ static int reg(const struct reg *r)
         .route = str_z(r->route ? r->route : ""),
         .path = &p,
         .secure = r->secure,
+        .is_direct = r->direct,
         .user_agent = str_z(r->agent ? r->agent : "phone"),
         .wants_gruu = r->gruu,
         .max_contacts = r->max,
@@ -413,6 +414,44 @@ static void test_table_limits(void **state)
         err = account_put(loc, &u);
     }
     check_err(err, ERR_LIMIT);
+}
+
+/* RFC 3261 10.2.1, 16.6 step 7: without a NAT, a Contact at the address that the REGISTER came from says which port. */
+static void test_contact_port(void **state)
+{
+    struct path udp = path_of(TRANSPORT_UDP, 0, 40001), tcp = path_of(TRANSPORT_TCP, 0x0100000100000001u, 40001);
+    static const struct {
+        const char *uri;
+        unsigned port;
+    } cases[] = {
+        {"sip:alice@192.0.2.1:5070", 5070},
+        {"sip:alice@192.0.2.1", 5060},
+        {"sip:alice@192.0.2.1:5070;transport=UDP", 5070},
+        {"sip:alice@192.0.2.1:5070;transport=tcp", 40001},
+        {"sip:alice@192.0.2.1:5070;maddr=192.0.2.7", 40001},
+        {"sip:alice@10.0.0.1:5070", 40001},
+        {"sip:alice@phone.example.com:5070", 40001},
+        {"tel:+1234", 40001},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        for (unsigned again = 0; again < 2; again++) {
+            struct reg r = {.cseq = 1 + 2 * (uint32_t)i + again, .path = udp, .n = 1, .direct = true};
+
+            r.c[0] = (struct location_contact){.uri = str_z(cases[i].uri), .expires_s = 60, .q_milli = 1000};
+            check_err(reg(&r), 0);
+            assert_int_equal(addr_port(&result.v[0].path.remote), cases[i].port);
+        }
+    }
+    check_err(REG(.aor = "sip:bob@example.com", .cseq = 1, .path = tcp, .direct = true, .c = {C("sip:bob@192.0.2.1:5070", 60)}, .n = 1), 0);
+    assert_int_equal(addr_port(&result.v[0].path.remote), 40001);
+    check_err(REG(.aor = "sip:bob@example.com", .cseq = 2, .path = udp, .direct = true, .route = "<sip:p@192.0.2.1;lr>",
+                  .c = {C("sip:bob@192.0.2.1:5070", 60)}, .n = 1),
+              0);
+    assert_int_equal(addr_port(&result.v[0].path.remote), 40001);
+    check_err(REG(.aor = "sip:bob@example.com", .cseq = 3, .path = udp, .c = {C("sip:bob@192.0.2.1:5070", 60)}, .n = 1), 0);
+    assert_int_equal(addr_port(&result.v[0].path.remote), 40001);
 }
 
 /* ---- RFC 5626 ---- */
@@ -1273,6 +1312,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_bad_contacts, setup, teardown),
         cmocka_unit_test_setup_teardown(test_limits, setup, teardown),
         cmocka_unit_test_setup_teardown(test_table_limits, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_contact_port, setup, teardown),
         cmocka_unit_test_setup_teardown(test_outbound, setup, teardown),
         cmocka_unit_test_setup_teardown(test_shared_flow, setup, teardown),
         cmocka_unit_test_setup_teardown(test_gruu, setup, teardown),
