@@ -48,11 +48,17 @@ static void push(struct worker *w, struct mq_item *item)
         nanosleep(&pause, NULL);
 }
 
+/* Not those whose thread was never there, or has left because its start failed. */
 static void group_ask(struct net_group *g, void (*run)(struct mq_item *item, void *consumer))
 {
     struct mq_item items[NET_WORKERS_MAX];
-    group_expect(g, g->n_workers);
+    unsigned n = 0;
+    for (unsigned i = 0; i < g->n_workers; i++)
+        n += g->workers[i]->has_thread && !g->workers[i]->has_failed;
+    group_expect(g, n);
     for (unsigned i = 0; i < g->n_workers; i++) {
+        if (!g->workers[i]->has_thread || g->workers[i]->has_failed)
+            continue;
         items[i].run = run;
         push(g->workers[i], &items[i]);
     }
@@ -317,7 +323,8 @@ static void answer_run(struct mq_item *item, void *consumer)
     group_answer(w->group, 0);
 }
 
-static void finish_run(struct mq_item *item, void *consumer)
+/* The edge's last word; other workers, for which it may have messages, are all still there. */
+static void stop_run(struct mq_item *item, void *consumer)
 {
     struct worker *w = consumer;
     struct net_group *g = w->group;
@@ -325,8 +332,16 @@ static void finish_run(struct mq_item *item, void *consumer)
     if (g->args.worker_stop)
         g->args.worker_stop(g->args.arg, &w->net, w->net.user.arg);
     w->net.user.arg = NULL;
-    worker_finish(w);
+    w->is_done = true;
     group_answer(g, 0);
+}
+
+static void finish_run(struct mq_item *item, void *consumer)
+{
+    struct worker *w = consumer;
+    (void)item;
+    worker_finish(w);
+    group_answer(w->group, 0);
 }
 
 static void group_free(struct net_group *g)
@@ -356,6 +371,7 @@ void net_group_stop(struct net_group *g)
     /* Twice round: what was posted before all were quiet has been run, and what that posted in turn. */
     group_ask(g, answer_run);
     group_ask(g, answer_run);
+    group_ask(g, stop_run);
     group_ask(g, finish_run);
     group_free(g);
 }
@@ -379,23 +395,6 @@ static unsigned start_threads(struct net_group *g)
     }
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     return n;
-}
-
-/* Some worker could not be started: those that were are stopped again. A worker whose own start failed has left already. */
-static void start_undo(struct net_group *g)
-{
-    struct mq_item items[NET_WORKERS_MAX];
-    unsigned n = 0;
-    for (unsigned i = 0; i < g->n_workers; i++)
-        n += g->workers[i]->has_thread && !g->workers[i]->has_failed;
-    group_expect(g, n);
-    for (unsigned i = 0; i < g->n_workers; i++) {
-        if (!g->workers[i]->has_thread || g->workers[i]->has_failed)
-            continue;
-        items[i].run = finish_run;
-        push(g->workers[i], &items[i]);
-    }
-    (void)group_wait(g);
 }
 
 static int group_new(const struct net_group_args *args, struct net_group **ret)
@@ -444,8 +443,7 @@ int net_group_start(const struct net_group_args *args, struct net_group **ret, s
     err = group_wait(g);
     if (err) {
         reason_set(reason, "worker-start", NULL, 0, "%s", err_text(err));
-        start_undo(g);
-        group_free(g);
+        net_group_stop(g); /* those that were started */
         return err;
     }
     err = net_group_reload(g, args->listeners, args->n_listeners, reason);

@@ -4,6 +4,7 @@
  *   worker.c    one worker: the turn of its loop, timers, messages from others, the functions of net.h
  *   listener.c  sockets are bound (main thread), taken over by a worker, connections accepted
  *   udp.c       datagrams
+ *   sources.c   connections counted by source address
  *   conn.c      connections: table, life, time limits, reuse
  *   stream.c    bytes of connections: read, cut into messages, queued, written
  *   tls.c       TLS between the two
@@ -292,7 +293,10 @@ struct worker {
     unsigned n_handles; /* that are initialised, in this order: prepare, idle, timer, wake */
     struct mq *mq;
     uint64_t now_us, wall_s, timer_due_ms;
-    bool in_turn, is_wall_known, is_stopping, is_done;
+    bool in_turn, is_wall_known;
+    bool is_stopping; /* nothing new reaches the edge */
+    bool is_done;     /* the edge has gone */
+    bool is_leaving;  /* the loop ends with the last connection */
     struct listener **listeners;
     size_t n_listeners;
     struct listener *client; /* stands for none: what a client dials in the name of; no socket */

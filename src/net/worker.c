@@ -128,7 +128,7 @@ static void on_prepare(uv_prepare_t *prepare)
     copy_dns_counts(w);
     set_timer(w);
     w->in_turn = false;
-    if (w->is_done && w->n_conns == 0)
+    if (w->is_leaving && w->n_conns == 0)
         uv_stop(&w->loop);
 }
 
@@ -442,7 +442,7 @@ static void on_deadline(uv_timer_t *timer)
 /* The edge is gone: what is queued is written, then the connections are closed, within a second at most. */
 void worker_finish(struct worker *w)
 {
-    w->is_done = true;
+    w->is_leaving = true;
     for (uint32_t i = 0; i < w->n_slots; i++) {
         struct conn *c = w->slots[i].conn;
         if (c && c->state < CONN_CLOSING)

@@ -1,5 +1,5 @@
 /* Workers as a group: start and stop, all or nothing; reload of listeners and certificates under open flows; messages between
- * threads; time limits of slow and silent peers; no descriptors; no memory. */
+ * threads; no descriptors; no memory. */
 #include "base/limits.h"
 #include "base/mem.h"
 #include "oom.h"
@@ -321,67 +321,6 @@ static void test_timer(void **state)
     fix_stop(&f);
 }
 
-/* --- time limits --- */
-
-static uint64_t now_ms(void)
-{
-    struct timespec ts;
-    clock_gettime(CLOCK_MONOTONIC, &ts);
-    return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
-}
-
-/* Slow message, half-open TLS, half an upgrade: all end after their ten seconds, in parallel; one that only pings goes on until
- * its own limit, so it is still there. */
-static void test_slow_peers(void **state)
-{
-    (void)state;
-    enum { N = 4 };
-    struct fix f = {.is_echo = true};
-    struct net_listener l[3];
-    int fds[N + 1];
-    fix_listen(&l[0], TRANSPORT_TCP, "127.0.0.1:0");
-    fix_listen(&l[1], TRANSPORT_TLS, "127.0.0.1:0");
-    fix_listen(&l[2], TRANSPORT_WS, "127.0.0.1:0");
-    l[1].tls = tls_fix_server(&t, "a", "a.example", PKI_CLIENT_CERT_NONE, 0);
-    fix_start(&f, 1, l, 3);
-    pki_tls_server_unref(l[1].tls);
-    struct addr tcp = fix_addr(&f, 0), tls = fix_addr(&f, 1), ws = fix_addr(&f, 2);
-    log_catch();
-    uint64_t begin = now_ms();
-    fds[0] = fix_tcp(&tcp); /* a message that trickles in */
-    fds[1] = fix_tcp(&tls); /* nothing */
-    fds[2] = fix_tcp(&tls); /* a record that does not end */
-    fds[3] = fix_tcp(&ws);
-    fds[4] = fix_tcp(&tcp); /* only pings */
-    fix_write_z(fds[0], "OPTIONS sip:a SIP/2.0\r\n");
-    fix_write(fds[2], "\x16\x03\x01\x02\x00\x01", 6);
-    fix_write_z(fds[3], "GET / HTTP/1.1\r\n");
-    for (int i = 0; i < 18; i++) {
-        fix_sleep(500);
-        fix_write_z(fds[0], "a");
-        fix_write_z(fds[4], "\r\n\r\n");
-        fix_expect(fds[4], "\r\n");
-        struct pollfd p = {.fd = fds[0], .events = POLLIN};
-        assert_int_equal(poll(&p, 1, 0), 0); /* none has ended yet */
-    }
-    for (int i = 0; i < N; i++)
-        fix_expect_eof(fds[i]);
-    assert_in_range(now_ms() - begin, 9900, 12500);
-    struct fix_event *e = fix_wait(&f, FIX_CLOSED); /* only the one that was open */
-    assert_int_equal(e->why, NET_CLOSE_PROTOCOL);
-    assert_string_equal(e->code, "conn-slow");
-    fix_free(e);
-    log_expect("tls-refused", "tls-timeout");
-    log_release();
-    fix_wait_stat(&f, conns_closed_slow, 1);
-    fix_wait_stat(&f, handshakes_now, 0);
-    fix_write_z(fds[4], "\r\n\r\n");
-    fix_expect(fds[4], "\r\n");
-    for (int i = 0; i <= N; i++)
-        close(fds[i]);
-    fix_stop(&f);
-}
-
 /* --- out of descriptors --- */
 
 static void test_no_descriptors(void **state)
@@ -525,7 +464,6 @@ int main(void)
         cmocka_unit_test(test_start_fails), cmocka_unit_test(test_reload), cmocka_unit_test(test_reload_certificate),
         cmocka_unit_test(test_reload_storm), cmocka_unit_test(test_posts), cmocka_unit_test(test_timer),
         cmocka_unit_test(test_no_descriptors), cmocka_unit_test(test_oom), cmocka_unit_test(test_start_oom),
-        cmocka_unit_test(test_slow_peers),
-    };
+            };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
