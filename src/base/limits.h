@@ -52,6 +52,26 @@
 #define LIMIT_SRTP_SSRCS_TOLD 8u  /* those whose rollover counter key management tells */
 #define LIMIT_SRTP_PROBES 1000u   /* packets tried with another rollover counter after keys are installed */
 
+/* Signed identity (RFC 8224) */
+#define LIMIT_IDENTITY_HEADERS 12u         /* Identity values of one message that are looked at */
+#define LIMIT_IDENTITY_TOKENS 16u          /* the PASSporTs in them, those inside of others counted */
+#define LIMIT_IDENTITY_NESTING 4u          /* "opt" in "opt" (RFC 8946 6) */
+#define LIMIT_IDENTITY_VALUE_BYTES 16384u  /* one Identity value */
+#define LIMIT_IDENTITY_URL_BYTES 1024u     /* of a certificate */
+#define LIMIT_IDENTITY_KEYS 64u            /* fingerprints in "mky", and in the SDP */
+#define LIMIT_IDENTITY_DESTS 16u           /* identities in "dest" */
+#define LIMIT_IDENTITY_NUMBER 32u          /* characters of a canonical number; E.164 has 15 */
+#define LIMIT_IDENTITY_USES 4u             /* requests of one dialog that may share a signature */
+#define LIMIT_JSON_BYTES 16384u            /* JSON that strangers signed */
+#define LIMIT_JSON_DEPTH 8u
+#define LIMIT_JSON_NODES 512u
+#define LIMIT_JSON_MEMBERS 64u             /* of one object */
+
+/* Certificates that speak for telephone numbers (RFC 8226) */
+#define LIMIT_TNAUTH_BYTES 65536u
+#define LIMIT_TNAUTH_ENTRIES 4096u
+#define LIMIT_CLAIM_RULES 64u              /* names, and values of each, in a certificate */
+
 /* Registrar */
 #define LIMIT_CONTACTS_AOR 10u
 #define LIMIT_FLOWS_CONTACT 8u
