@@ -124,7 +124,7 @@ tell_how_to_register() {
     say "             bob@$domain, password $(password_of bob)"
     say "  CA file    $data/pki/ca.crt (trust it, so that the phone can verify whom it talks to)"
     say "  digest     SHA-256; a phone that knows only MD5 needs allow-md5 = yes in the domain, and"
-    say "             sallyport user passwd --allow-md5"
+    say "             sallyport user passwd alice@$domain --allow-md5 -c $conf"
     say "Look at it:  $sallyport status -c $conf"
     say "             curl -s $(sed -n 's|^metrics = "\(.*\)"|http://\1/metrics|p' "$conf")"
     say "Its log:     $data/edge.log"
@@ -185,8 +185,12 @@ tell_call() {
         "($(event bob quality received) packets, $(event bob quality lost) lost):"
     say "  listen to $data/alice-heard.wav and bob-heard.wav."
     say "How secure it was"
-    say "  Who called?  The edge knew that it was alice by: ${2:-nothing}. With digest, her phone proved for this very request"
-    say "               that it knows her password, without sending it; the edge keeps only a hash of it."
+    if [ "$2" = digest ]; then
+        say "  Who called?  Alice: her phone proved for this very request that it knows her password, without sending it (digest,"
+        say "               SHA-256). The edge keeps only a hash of it."
+    else
+        say "  Who called?  The edge knew the caller by: ${2:-nothing}."
+    fi
     say "  Signalling   $(event alice security version signalling), $(event alice security cipher signalling), from each phone to the" \
         "edge."
     if [ "$(event alice security verified signalling)" = true ]; then
@@ -200,7 +204,17 @@ tell_call() {
     else
         say "  Sound        NOT encrypted: plain RTP, straight between the phones. Whoever is on its way can listen."
     fi
-    say "  In all       the call was: $(event alice security level '"leg":"media"')."
+    say "  In all       $(level_words "$(event alice security level '"leg":"media"')")"
+}
+
+level_words() {
+    case $1 in
+    open) echo "open: a part of it that we can see is not protected." ;;
+    protected) echo "protected: all that we can see is encrypted and authenticated hop by hop, but not from end to end." ;;
+    secure) echo "secure from domain to domain." ;;
+    "end to end") echo "secure from end to end." ;;
+    *) echo "${1:-not known}" ;;
+    esac
 }
 
 mkdir -p "$data" && chmod 700 "$data" || exit 1
