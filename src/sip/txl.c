@@ -20,7 +20,7 @@
 #endif
 
 #define DEST_SLOTS_MAX 65536u
-#define EVICT_T1 8u /* a remnant is kept this many T1 in any case */
+#define EVICT_T1 8u /* a remnant that matters is kept this many T1 in any case */
 #define EVICT_AT_ONCE 4u
 #define WORKER_MAX 255u     /* what two digits of a branch hold */
 #define SLOT_MAX (1u << 24) /* what six hold */
@@ -220,20 +220,29 @@ static void queue_timer(struct wheel_timer *timer)
         wheel_start(q->wheel, timer, t->due_ms - now);
 }
 
+static bool evict_oldest(struct sip_txl *l, struct tx_queue *q, uint64_t min_age_ms)
+{
+    struct wheel_timer *t = queue_first(q);
+
+    if (!t || t->due_ms + min_age_ms > txl_now(l) + q->ms)
+        return false;
+    list_remove(&t->node);
+    l->is_evicting = true;
+    l->st.evicted++;
+    t->fn(t);
+    return true;
+}
+
+/* First those that wait for T4: all they do is to swallow a late repetition, which finds no other use without them (timers I
+ * and K). Then those that a repetition would make work twice for, once its sender has had time for several. */
 void txl_evict(struct sip_txl *l)
 {
-    struct tx_queue *q = &l->queues[TX_QUEUE_64T1];
-    struct wheel_timer *t;
     unsigned n;
 
     for (n = 0; n < EVICT_AT_ONCE && l->st.stx_now + l->st.ctx_now + l->max / 32 >= l->max; n++) {
-        t = queue_first(q);
-        if (!t || t->due_ms > txl_now(l) + q->ms - EVICT_T1 * (uint64_t)l->t.t1_ms)
+        if (!evict_oldest(l, &l->queues[TX_QUEUE_T4], 0) &&
+            !evict_oldest(l, &l->queues[TX_QUEUE_64T1], EVICT_T1 * (uint64_t)l->t.t1_ms))
             return;
-        list_remove(&t->node);
-        l->is_evicting = true;
-        l->st.evicted++;
-        t->fn(t);
     }
 }
 

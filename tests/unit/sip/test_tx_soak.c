@@ -243,6 +243,39 @@ static void test_found(void **state)
     play_free(p);
 }
 
+/* What only waits for repetitions of a response (timer K) goes before anything else, at any age. */
+static void test_evict_k(void **state)
+{
+    struct play *p = play_new_n(320);
+    unsigned i;
+    char branch[32];
+
+    (void)state;
+    for (i = 0; i < 150; i++) {
+        snprintf(branch, sizeof branch, "z9hG4bK%u", i);
+        assert_int_equal(play_request(p, (struct play_req){.method = "OPTIONS", .branch = branch}), 0);
+        assert_int_equal(play_respond(p->stx, 200), 0);
+        assert_int_equal(play_start(p, SIP_OPTIONS), 0);
+        assert_int_equal(play_response(p, 200, "OPTIONS"), 0);
+    }
+    assert_int_equal(play_stats(p).evicted, 0);
+    for (; i < 310; i++) {
+        snprintf(branch, sizeof branch, "z9hG4bK%u", i);
+        assert_int_equal(play_request(p, (struct play_req){.method = "OPTIONS", .branch = branch}), 0);
+        assert_int_equal(play_respond(p->stx, 200), 0);
+    }
+    assert_int_equal(play_stats(p).evicted, 150);
+    assert_int_equal(play_stats(p).ctx_now, 0);
+    assert_int_equal(play_stats(p).stx_now, 310);
+    play_clear(p);
+    for (i = 0; i < 310; i++) { /* none of those that were answered is done twice */
+        snprintf(branch, sizeof branch, "z9hG4bK%u", i);
+        assert_int_equal(play_request(p, (struct play_req){.method = "OPTIONS", .branch = branch}), 0);
+    }
+    assert_null(strstr(p->log, "request"));
+    play_free(p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -251,6 +284,7 @@ int main(void)
         cmocka_unit_test(test_call_oom),
         cmocka_unit_test(test_reuse),
         cmocka_unit_test(test_evict),
+        cmocka_unit_test(test_evict_k),
         cmocka_unit_test(test_new_timers),
         cmocka_unit_test(test_found),
     };
