@@ -4,9 +4,11 @@
  * Life: proxy_forward makes the context and starts the branches of the highest q; each branch asks hop.c for a path, makes its
  * client transaction, and comes back with responses. Groups of lower q follow when all of a group have failed. The first 2xx (or a
  * 6xx) cancels the others; when none is under way any more the best response goes back. After the final response the request and
- * its arena are gone (r is NULL); the context itself stays for late 2xx until its transactions end.
+ * its arena are gone (r is NULL); the context of an INVITE stays for late 2xx until its transactions end, that of any other request
+ * goes too.
  *
- * Owner: the worker; freed when the server transaction and all client transactions are gone. */
+ * Owner: the worker. What comes from other rooms runs between proxy_enter and proxy_leave; only the outermost leave frees, so that
+ * whoever is further up the stack still finds the context. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/proxy_priv.h"
@@ -20,24 +22,51 @@ static void proxy_free(struct proxy *p)
     unsigned i;
 
     for (i = 0; i < p->n; i++) {
-        wheel_cancel(p->w->net->wheel, &p->v[i].timer_c);
+        wheel_cancel(p->w->net->wheel, &branch_at(p, i)->timer_c);
         if (p->r)
-            hop_cancel(p->v[i].hop);
+            hop_cancel(branch_at(p, i)->hop);
     }
     list_remove(&p->node);
     buf_unref(p->best);
     snapshot_unref(p->snap);
+    mem_free(p->more);
     mem_free(p);
 }
 
-static void proxy_try_free(struct proxy *p)
+/* Only an INVITE can have a second final response (16.7 step 5); of another request nothing more is to be heard. */
+static void proxy_detach(struct proxy *p)
 {
     unsigned i;
 
-    if (p->stx || p->running)
+    for (i = 0; i < p->n; i++) {
+        struct sip_ctx *tx = branch_at(p, i)->ctx;
+
+        branch_at(p, i)->ctx = NULL;
+        if (tx)
+            sip_ctx_detach(tx);
+    }
+    if (p->stx)
+        sip_stx_drop(p->stx); /* answered: it goes on without us */
+    p->stx = NULL;
+}
+
+static void proxy_enter(struct proxy *p)
+{
+    p->depth++;
+}
+
+static void proxy_leave(struct proxy *p)
+{
+    unsigned i;
+
+    if (--p->depth)
+        return;
+    if (p->final_sent && p->method != SIP_INVITE)
+        proxy_detach(p);
+    if (p->stx)
         return;
     for (i = 0; i < p->n; i++)
-        if (p->v[i].ctx)
+        if (branch_at(p, i)->ctx)
             return;
     proxy_free(p);
 }
@@ -58,11 +87,11 @@ static void proxy_forget_request(struct proxy *p)
 
     p->final_sent = true;
     for (i = 0; i < p->n; i++) {
-        hop_cancel(p->v[i].hop);
-        p->v[i].hop = NULL;
-        p->v[i].t = NULL;
-        if (p->v[i].state == BRANCH_LOCATING)
-            p->v[i].state = BRANCH_DONE;
+        hop_cancel(branch_at(p, i)->hop);
+        branch_at(p, i)->hop = NULL;
+        branch_at(p, i)->t = NULL;
+        if (branch_at(p, i)->state == BRANCH_LOCATING)
+            branch_at(p, i)->state = BRANCH_DONE;
     }
     p->r = NULL;
 }
@@ -72,10 +101,11 @@ void proxy_stx_gone(void *upper)
 {
     struct proxy *p = upper;
 
+    proxy_enter(p);
     p->stx = NULL;
     if (!p->final_sent)
         proxy_forget_request(p);
-    proxy_try_free(p);
+    proxy_leave(p);
 }
 
 /* Nobody is answered any more: the transaction calls nothing back for a dropped one. */
@@ -89,7 +119,6 @@ static void proxy_drop(struct proxy *p)
         proxy_forget_request(p);
     p->stx = NULL;
     sip_stx_drop(tx);
-    proxy_try_free(p);
 }
 
 static void proxy_send(struct proxy *p, unsigned status, struct buf *msg, uint32_t session_s)
@@ -163,7 +192,7 @@ static void cancel_branches(struct proxy *p, const struct branch *except, struct
     unsigned i;
 
     for (i = 0; i < p->n; i++) {
-        struct branch *b = &p->v[i];
+        struct branch *b = branch_at(p, i);
 
         if (b == except || b->state == BRANCH_DONE)
             continue;
@@ -239,14 +268,11 @@ static bool branch_next_server(struct branch *b)
     return true;
 }
 
-static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const struct rx *rx)
+static void branch_response(struct branch *b, const struct sip_msg *m)
 {
-    struct branch *b = arg;
     struct proxy *p = b->p;
     struct buf *out;
 
-    (void)tx;
-    (void)rx;
     if (m->status < 200) {
         b->state = BRANCH_PROCEEDING;
         if (m->status > 100) {
@@ -279,6 +305,18 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
     proxy_conclude(p);
 }
 
+static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const struct rx *rx)
+{
+    struct branch *b = arg;
+    struct proxy *p = b->p;
+
+    (void)tx;
+    (void)rx;
+    proxy_enter(p);
+    branch_response(b, m);
+    proxy_leave(p);
+}
+
 static int branch_send(struct branch *b, const struct path *path);
 
 /* The TCP connection for a large request was refused: 18.1.1 says to use UDP then. */
@@ -292,12 +330,8 @@ static bool branch_again_by_datagram(struct branch *b)
     return branch_send(b, udp) == 0;
 }
 
-static void on_end(void *arg, struct sip_ctx *tx, enum sip_tx_end why)
+static void branch_end(struct branch *b, enum sip_tx_end why)
 {
-    struct branch *b = arg;
-    struct proxy *p = b->p;
-
-    (void)tx;
     if (why == SIP_TX_TRANSPORT && branch_again_by_datagram(b))
         return;
     /* A timeout counts where nothing at all came back (RFC 3263 4.3). */
@@ -307,8 +341,19 @@ static void on_end(void *arg, struct sip_ctx *tx, enum sip_tx_end why)
         branch_fail(b, 408, "no-response", "RFC 3261 17.1");
     else
         branch_fail_transport(b);
-    if (!p->final_sent)
-        proxy_conclude(p);
+    if (!b->p->final_sent)
+        proxy_conclude(b->p);
+}
+
+static void on_end(void *arg, struct sip_ctx *tx, enum sip_tx_end why)
+{
+    struct branch *b = arg;
+    struct proxy *p = b->p;
+
+    (void)tx;
+    proxy_enter(p);
+    branch_end(b, why);
+    proxy_leave(p);
 }
 
 static void on_gone(void *arg, struct sip_ctx *tx)
@@ -317,12 +362,13 @@ static void on_gone(void *arg, struct sip_ctx *tx)
     struct proxy *p = b->p;
 
     (void)tx; /* of those let go nothing is heard */
+    proxy_enter(p);
     if (b->state != BRANCH_DONE) { /* a 2xx that could not be passed on */
         branch_fail(b, 502, "bad-response", "RFC 3261 16.7");
         proxy_conclude(p);
     }
     b->ctx = NULL;
-    proxy_try_free(p);
+    proxy_leave(p);
 }
 
 /* RFC 3261 18.1.1: what does not fit a datagram goes by a stream. A registered datagram contact has no other address, so it
@@ -384,9 +430,8 @@ static int branch_send_oversize(struct branch *b, const struct path *udp)
     return branch_send(b, udp);
 }
 
-static void on_path(void *arg, const struct path *path, const struct reason *why)
+static void branch_path(struct branch *b, const struct path *path, const struct reason *why)
 {
-    struct branch *b = arg;
     struct proxy *p = b->p;
     int err;
 
@@ -423,6 +468,16 @@ static void on_path(void *arg, const struct path *path, const struct reason *why
     hop_next(b->hop); /* bounded: each call takes one off the list */
 }
 
+static void on_path(void *arg, const struct path *path, const struct reason *why)
+{
+    struct branch *b = arg;
+    struct proxy *p = b->p;
+
+    proxy_enter(p);
+    branch_path(b, path, why);
+    proxy_leave(p);
+}
+
 static void branch_start(struct branch *b)
 {
     struct proxy *p = b->p;
@@ -440,28 +495,28 @@ static void branch_start(struct branch *b)
 
 /* ---- groups ---- */
 
-static bool group_is_busy(const struct proxy *p, struct str group)
+static bool group_is_busy(struct proxy *p, struct str group)
 {
     unsigned i;
 
     if (!group.n)
         return false;
     for (i = 0; i < p->n; i++)
-        if (p->v[i].started && p->v[i].state != BRANCH_DONE && p->v[i].t && str_eq(p->v[i].t->group, group))
+        if (branch_at(p, i)->started && branch_at(p, i)->state != BRANCH_DONE && branch_at(p, i)->t && str_eq(branch_at(p, i)->t->group, group))
             return true;
     return false;
 }
 
 /* RFC 5626 6: another flow of an instance is tried only when the first one did not reach it. */
-static bool group_is_answered(const struct proxy *p, struct str group)
+static bool group_is_answered(struct proxy *p, struct str group)
 {
     unsigned i;
 
     if (!group.n)
         return false;
     for (i = 0; i < p->n; i++)
-        if (p->v[i].started && p->v[i].state == BRANCH_DONE && p->v[i].t && str_eq(p->v[i].t->group, group) &&
-            p->v[i].status != 430 && p->v[i].status != 408 && p->v[i].status != 503)
+        if (branch_at(p, i)->started && branch_at(p, i)->state == BRANCH_DONE && branch_at(p, i)->t && str_eq(branch_at(p, i)->t->group, group) &&
+            branch_at(p, i)->status != 430 && branch_at(p, i)->status != 408 && branch_at(p, i)->status != 503)
             return true;
     return false;
 }
@@ -474,21 +529,21 @@ static bool start_group(struct proxy *p)
     bool any = false;
 
     for (i = 0; i < p->n; i++)
-        if (!p->v[i].started && !group_is_answered(p, p->v[i].t->group) && (!any || p->v[i].t->q_milli > q)) {
-            q = p->v[i].t->q_milli;
+        if (!branch_at(p, i)->started && !group_is_answered(p, branch_at(p, i)->t->group) && (!any || branch_at(p, i)->t->q_milli > q)) {
+            q = branch_at(p, i)->t->q_milli;
             any = true;
         }
     if (!any)
         return false;
     allowed = p->r->max_breadth;
     for (i = 0; i < p->n; i++)
-        n += !p->v[i].started && p->v[i].t->q_milli == q;
+        n += !branch_at(p, i)->started && branch_at(p, i)->t->q_milli == q;
     if (n > allowed)
         n = allowed; /* the rest follows one after the other (RFC 5393 5.3.3.2) */
     p->breadth = allowed / n; /* at least 1 */
     p->running = true;
     for (i = 0; i < p->n && n && !p->final_sent; i++) {
-        struct branch *b = &p->v[i];
+        struct branch *b = branch_at(p, i);
 
         if (b->started || b->t->q_milli != q || group_is_busy(p, b->t->group) || group_is_answered(p, b->t->group))
             continue;
@@ -499,25 +554,25 @@ static bool start_group(struct proxy *p)
     return true;
 }
 
-static bool is_under_way(const struct proxy *p)
+static bool is_under_way(struct proxy *p)
 {
     unsigned i;
 
     for (i = 0; i < p->n; i++)
-        if (p->v[i].started && p->v[i].state != BRANCH_DONE)
+        if (branch_at(p, i)->started && branch_at(p, i)->state != BRANCH_DONE)
             return true;
     return false;
 }
 
 /* The branch whose end says best why there is no answer; NULL: none was tried. */
-static const struct branch *own_best(const struct proxy *p)
+static const struct branch *own_best(struct proxy *p)
 {
     const struct branch *best = NULL;
     unsigned i;
 
     for (i = 0; i < p->n; i++)
-        if (p->v[i].status >= 300 && (!best || best_rank(p->v[i].status) < best_rank(best->status)))
-            best = &p->v[i];
+        if (branch_at(p, i)->status >= 300 && (!best || best_rank(branch_at(p, i)->status) < best_rank(best->status)))
+            best = branch_at(p, i);
     return best;
 }
 
@@ -579,20 +634,27 @@ static unsigned max_breadth(const struct sip_msg *m)
     return v;
 }
 
-struct branch *proxy_branch_add(struct proxy *p, const struct edge_target *t)
+static void branch_init(struct branch *b, struct proxy *p, const struct edge_target *t)
 {
-    struct branch *b = p->n < p->max ? &p->v[p->n++] : NULL;
-
-    if (!b)
-        return NULL;
     *b = (struct branch){.p = p, .t = t};
     wheel_timer_init(&b->timer_c, on_timer_c);
+}
+
+struct branch *proxy_branch_add(struct proxy *p, const struct edge_target *t)
+{
+    struct branch *b;
+
+    if (p->n == p->n_first && !p->more)
+        p->more = mem_alloc(LIMIT_REDIRECTS * sizeof *p->more);
+    if (!p->more || p->n == p->n_first + LIMIT_REDIRECTS)
+        return NULL;
+    b = branch_at(p, p->n++);
+    branch_init(b, p, t);
     return b;
 }
 
 void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
 {
-    unsigned max = (unsigned)targets->n + LIMIT_REDIRECTS, i;
     struct proxy *p;
     struct reason why = {0};
 
@@ -602,7 +664,7 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
         edge_refuse(r, &why);
         return;
     }
-    p = mem_zalloc(sizeof *p + max * sizeof p->v[0]);
+    p = mem_zalloc(sizeof *p + targets->n * sizeof p->first[0]);
     if (!p) {
         edge_reply(r, 500);
         return;
@@ -613,9 +675,9 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     p->r = r;
     p->stx = r->tx;
     p->method = r->m->method;
-    p->max = max;
-    for (i = 0; i < targets->n; i++)
-        (void)proxy_branch_add(p, targets->v[i]);
+    for (; p->n < targets->n; p->n++)
+        branch_init(&p->first[p->n], p, targets->v[p->n]);
+    p->n_first = p->n;
     sip_stx_set_upper(r->tx, p);
     if (p->method == SIP_INVITE && !sip_msg_in_dialog(r->m)) {
         (void)calls_begin(r, &p->call_slot, &p->call_gen); /* 100 comes from the transaction after 200 ms (17.2.1) */
@@ -623,7 +685,9 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
         p->call_slot = r->token.call_slot;
         p->call_gen = r->token.call_gen;
     }
+    proxy_enter(p);
     proxy_conclude(p); /* starts the first group */
+    proxy_leave(p);
 }
 
 /* RFC 3261 16.10: the transaction layer has answered the CANCEL; now the branches. */
@@ -635,7 +699,9 @@ void proxy_cancel(struct edge_worker *w, struct sip_stx *invite, struct sip_msg 
     (void)w;
     if (!p || p->final_sent)
         return;
+    proxy_enter(p);
     p->canceled = true;
     cancel_branches(p, NULL, h ? h->value : STR_NULL);
     proxy_conclude(p);
+    proxy_leave(p);
 }

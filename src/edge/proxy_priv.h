@@ -32,7 +32,7 @@ struct branch {
     const char *code, *clause;   /* why, where it is our own finding */
 };
 
-/* One response context (16.6). */
+/* One response context (16.6). That of an INVITE lingers for half a minute with its transactions: it is kept small. */
 struct proxy {
     struct list node; /* in the worker's list, for its end */
     struct edge_worker *w;
@@ -41,15 +41,21 @@ struct proxy {
     struct edge_req *r;  /* NULL: a final response was sent, the request is gone */
     enum sip_method method;
     bool final_sent, canceled, running; /* running: inside start_group, do not conclude yet */
-    unsigned n, max;
-    unsigned redirects;
+    unsigned depth;                     /* calls into it under way */
+    unsigned n, n_first;                /* branches; those of the request's own targets */
     unsigned breadth;
     uint32_t call_slot, call_gen;
     /* the best final response so far (16.7 step 6), as it would be forwarded */
     struct buf *best;
     unsigned best_status;
-    struct branch v[];
+    struct branch *more; /* LIMIT_REDIRECTS of them, once there was a redirection */
+    struct branch first[];
 };
+
+static inline struct branch *branch_at(struct proxy *p, unsigned i)
+{
+    return i < p->n_first ? &p->first[i] : &p->more[i - p->n_first];
+}
 
 /* best.c */
 /* Lower is better: 6xx ends it, then the lowest class; within 4xx those that let the caller mend its request. */

@@ -6,7 +6,7 @@
 #define CONTACTS_MAX 64u /* of one 3xx that are looked at */
 
 /* 16.5: what is a target already does not become one again, whatever order loops come in. */
-static bool is_known(const struct proxy *p, struct str uri)
+static bool is_known(struct proxy *p, struct str uri)
 {
     struct sip_uri a, b;
     unsigned i;
@@ -14,7 +14,7 @@ static bool is_known(const struct proxy *p, struct str uri)
     if (sip_uri_parse(uri, &a) != 0)
         return true;
     for (i = 0; i < p->n; i++)
-        if (str_eq(p->v[i].t->uri, uri) || (sip_uri_parse(p->v[i].t->uri, &b) == 0 && sip_uri_eq(&a, &b)))
+        if (str_eq(branch_at(p, i)->t->uri, uri) || (sip_uri_parse(branch_at(p, i)->t->uri, &b) == 0 && sip_uri_eq(&a, &b)))
             return true;
     return false;
 }
@@ -54,7 +54,7 @@ bool redirect_follow(struct proxy *p, const struct sip_msg *m)
     if (m->status > 302 || !p->r->domain || p->canceled || (p->best && p->best_status >= 600) || changes_scheme(p, m))
         return false;
     for (i = 0; i < CONTACTS_MAX && sip_values_next(&it); i++) {
-        struct edge_target *t = p->redirects < LIMIT_REDIRECTS ? route_redirect(p->r, it.value) : NULL;
+        struct edge_target *t = p->n - p->n_first < LIMIT_REDIRECTS ? route_redirect(p->r, it.value) : NULL;
 
         if (t && !is_known(p, t->uri)) {
             t->q_milli = contact_q(it.value);
@@ -62,7 +62,6 @@ bool redirect_follow(struct proxy *p, const struct sip_msg *m)
                 has_rest = true;
                 continue;
             }
-            p->redirects++;
             has_added = true;
         } else if (!t) {
             has_rest = true;
