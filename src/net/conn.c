@@ -1,4 +1,5 @@
-/* Connections: where they come from, how they are named and found, how long they may last, how they end.
+/* Connections: where they come from, how they are named and found, how long they may last, how they
+ * end.
  *
  *                    dial                accept
  *                     |                    |
@@ -6,19 +7,21 @@
  *                     |                    |               |
  *                     `---------+----------+---------------'
  *                               v
- *                              OPEN   (the edge may know of it from here on; of a dialled one it does from the start)
- *                               | conn_close, from any state above
+ *                              OPEN   (the edge may know of it from here on; of a dialled one it
+ * does from the start) | conn_close, from any state above
  *                               v
- *                            CLOSING --end of turn, on_flow_closed--+--> DRAIN --all written--> LINGER --+--> DEAD, freed
- *                                                                   `------- nothing to write -----------'
- * Anything may go to DEAD by conn_drop. Flow ids stop working at CLOSING.
+ *                            CLOSING --end of turn, on_flow_closed--+--> DRAIN --all written-->
+ * LINGER --+--> DEAD, freed
+ *                                                                   `------- nothing to write
+ * -----------' Anything may go to DEAD by conn_drop. Flow ids stop working at CLOSING.
  *
- * RFC 3261 18.1.1, 18.2.1 (connections), 18.4; RFC 5923 (reuse); RFC 5626 (flows). Owner: the worker's table. */
-#include "net/net_priv.h"
+ * RFC 3261 18.1.1, 18.2.1 (connections), 18.4; RFC 5923 (reuse); RFC 5626 (flows). Owner: the
+ * worker's table. */
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/locate.h"
+#include "net/net_priv.h"
 #include "pki/tls.h"
 #include <errno.h>
 #include <netinet/tcp.h>
@@ -54,7 +57,8 @@ static int slot_take(struct worker *w, struct conn *c)
     s->conn = c;
     if (++s->generation == 0)
         s->generation = 1;
-    c->id = (flow_id)w->net.worker << (SLOT_BITS + GENERATION_BITS) | (flow_id)i << GENERATION_BITS | s->generation;
+    c->id = (flow_id)w->net.worker << (SLOT_BITS + GENERATION_BITS) |
+            (flow_id)i << GENERATION_BITS | s->generation;
     w->n_conns++;
     return 0;
 }
@@ -87,8 +91,11 @@ struct conn *conn_find(struct worker *w, flow_id flow)
 
 void conn_path(const struct conn *c, struct path *ret)
 {
-    *ret = (struct path){.transport = (enum transport)c->transport, .listener = c->l->index, .flow = c->id,
-                         .local = c->local, .remote = c->remote};
+    *ret = (struct path){.transport = (enum transport)c->transport,
+                         .listener = c->l->index,
+                         .flow = c->id,
+                         .local = c->local,
+                         .remote = c->remote};
 }
 
 void conn_each(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *info), void *arg)
@@ -99,7 +106,8 @@ void conn_each(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *
         const struct conn *c = w->slots[i].conn;
         if (!c)
             continue;
-        struct net_flow_info info = {.hop = c->hop, .user = c->user, .is_open = c->state == CONN_OPEN};
+        struct net_flow_info info = {
+            .hop = c->hop, .user = c->user, .is_open = c->state == CONN_OPEN};
         conn_path(c, &info.path);
         info.age_ms = now > c->since_ms ? now - c->since_ms : 0;
         info.idle_ms = now > c->rx_ms ? now - c->rx_ms : 0;
@@ -110,8 +118,10 @@ void conn_each(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *
 
 /* --- reuse --- */
 
-/* transport, family, port, address, and for outgoing TLS the name that the certificate was checked for; then what kind. */
-static size_t key_build(char dst[20 + 256], enum transport t, const struct addr *a, struct str name, bool is_alias)
+/* transport, family, port, address, and for outgoing TLS the name that the certificate was checked
+ * for; then what kind. */
+static size_t key_build(char dst[20 + 256], enum transport t, const struct addr *a, struct str name,
+                        bool is_alias)
 {
     uint16_t port = addr_port(a);
     size_t n = 0;
@@ -151,7 +161,8 @@ int conn_key_add(struct conn *c, const struct addr *addr, struct str name, bool 
     key->n = (uint8_t)n;
     key->c = c;
     key->is_alias = is_alias;
-    if (old) { /* the newer connection is the one that lives: a peer that restarted has forgotten the other */
+    if (old) { /* the newer connection is the one that lives: a peer that restarted has forgotten
+                  the other */
         struct conn_key *other = CONTAINER_OF(old, struct conn_key, node);
         struct conn_key **at = &other->c->keys;
         while (*at != other)
@@ -189,10 +200,12 @@ static bool is_named(const struct hop_facts *hop, struct str name)
     return false;
 }
 
-struct conn *conn_lookup(struct worker *w, enum transport t, const struct addr *remote, struct str name)
+struct conn *conn_lookup(struct worker *w, enum transport t, const struct addr *remote,
+                         struct str name)
 {
     char bytes[20 + 256];
-    struct map_node *node = map_find(&w->keys, str_make(bytes, key_build(bytes, t, remote, name, false)));
+    struct map_node *node =
+        map_find(&w->keys, str_make(bytes, key_build(bytes, t, remote, name, false)));
     if (node)
         return CONTAINER_OF(node, struct conn_key, node)->c;
     node = map_find(&w->keys, str_make(bytes, key_build(bytes, t, remote, name, true)));
@@ -386,7 +399,8 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 
 /* --- beginnings --- */
 
-static struct conn *conn_new(struct listener *l, int fd, enum transport t, const struct addr *remote)
+static struct conn *conn_new(struct listener *l, int fd, enum transport t,
+                             const struct addr *remote)
 {
     struct worker *w = l->w;
     struct conn *c = mem_zalloc(sizeof(*c));
@@ -417,7 +431,8 @@ fail:
     return NULL;
 }
 
-static void refuse(struct worker *w, int fd, const struct addr *remote, enum worker_log kind, const char *why)
+static void refuse(struct worker *w, int fd, const struct addr *remote, enum worker_log kind,
+                   const char *why)
 {
     char text[ADDR_TEXT_MAX];
     close(fd);
@@ -428,7 +443,8 @@ static void refuse(struct worker *w, int fd, const struct addr *remote, enum wor
     if (worker_may_log(w, kind))
         LOG(LOG_WARN, "conn-refused", LS("peer", addr_text(remote, text)), LZ("why", why),
             LU("connections", w->n_conns), LU("handshakes", w->handshakes),
-            LU("refused_source", w->stats.conns_refused_source), LU("refused_full", w->stats.conns_refused_full));
+            LU("refused_source", w->stats.conns_refused_source),
+            LU("refused_full", w->stats.conns_refused_full));
 }
 
 void conn_accepted(struct listener *l, int fd, const struct addr *remote)
@@ -459,7 +475,9 @@ void conn_accepted(struct listener *l, int fd, const struct addr *remote)
         (void)getsockname(fd, &c->local.sa, &len);
     STAT_ADD(w, conns_accepted[c->transport], 1);
     conn_want(c, UV_READABLE);
-    conn_set_state(c, is_tls ? CONN_HANDSHAKE : l->transport == TRANSPORT_WS ? CONN_UPGRADE : CONN_OPEN);
+    conn_set_state(c, is_tls                         ? CONN_HANDSHAKE
+                      : l->transport == TRANSPORT_WS ? CONN_UPGRADE
+                                                     : CONN_OPEN);
     c->is_announced = l->transport == TRANSPORT_TCP;
     if (is_tls && tls_accept(c) != 0)
         conn_drop(c);
@@ -470,7 +488,8 @@ static void bind_source(int fd, const struct listener *l, const struct addr *rem
 {
     int one = 1;
     struct addr from = l->addr;
-    if (l->is_any || addr_is_v6(&from) != addr_is_v6(remote) || addr_is_loopback(&from) != addr_is_loopback(remote))
+    if (l->is_any || addr_is_v6(&from) != addr_is_v6(remote) ||
+        addr_is_loopback(&from) != addr_is_loopback(remote))
         return;
     addr_set_port(&from, 0);
     (void)setsockopt(fd, IPPROTO_IP, IP_BIND_ADDRESS_NO_PORT, &one, sizeof(one));
@@ -490,7 +509,8 @@ static int dial_socket(const struct listener *l, const struct addr *remote)
     return fd;
 }
 
-/* Every connection has a listener, for its settings; that of a client is made when it is first needed. */
+/* Every connection has a listener, for its settings; that of a client is made when it is first
+ * needed. */
 static struct listener *dial_listener(struct worker *w, uint16_t index)
 {
     const struct net_listener none = {.transport = TRANSPORT_TCP};
@@ -505,7 +525,8 @@ static struct listener *dial_listener(struct worker *w, uint16_t index)
 int conn_dial(struct worker *w, const struct net_connect_args *args, struct conn **ret)
 {
     if ((args->transport != TRANSPORT_TCP && args->transport != TRANSPORT_TLS) ||
-        (args->listener >= w->n_listeners && args->listener != NET_LISTENER_GONE) || !addr_is_set(&args->remote) || (args->transport == TRANSPORT_TLS && !args->tls))
+        (args->listener >= w->n_listeners && args->listener != NET_LISTENER_GONE) ||
+        !addr_is_set(&args->remote) || (args->transport == TRANSPORT_TLS && !args->tls))
         return ERR_INVALID;
     if (w->n_conns >= LIMIT_CONNS_WORKER || w->is_done)
         return ERR_LIMIT;
@@ -566,7 +587,8 @@ void conn_close(struct conn *c, enum net_close_why why, const struct reason *rea
         locator_failed(c->w->locator, &target); /* RFC 3263 4.3: others first for a while */
     }
     bool was_open = c->state == CONN_OPEN || c->state == CONN_UPGRADE;
-    /* Nothing can be flushed through a connection that is not there yet, or to one that does not read. */
+    /* Nothing can be flushed through a connection that is not there yet, or to one that does not
+     * read. */
     c->has_failed |= !was_open || why == NET_CLOSE_OVERLOAD || why == NET_CLOSE_TLS;
     keys_remove(c);
     wheel_cancel(c->w->net.wheel, &c->timer);
@@ -611,14 +633,18 @@ static void announce(struct conn *c)
 {
     struct worker *w = c->w;
     struct path path;
+    void *user = c->user;
     conn_path(c, &path);
     c->is_announced = false;
+    c->user = NULL; /* the edge frees it, while the connection may still be draining */
     if (!w->is_stopping)
-        w->net.user.on_flow_closed(w->net.user.arg, c->id, &path, (enum net_close_why)c->why, c->reason, c->user);
+        w->net.user.on_flow_closed(w->net.user.arg, c->id, &path, (enum net_close_why)c->why,
+                                   c->reason, user);
 }
 
-/* All is written: say so to the other side, and give it time to read where it may still be sending, since closing a socket
- * with unread input resets the connection and takes what was written with it. */
+/* All is written: say so to the other side, and give it time to read where it may still be sending,
+ * since closing a socket with unread input resets the connection and takes what was written with
+ * it. */
 static void finish(struct conn *c)
 {
     struct worker *w = c->w;

@@ -105,8 +105,9 @@ void dns_counts(const struct dns *d, uint64_t *ret_asked, uint64_t *ret_failed);
 
 /* --- RDATA --- */
 
-#define DNS_NAME_TEXT_MAX 254u /* 253 characters (RFC 1035 2.3.4, without final dot) and the NUL   \
-                                */
+#define DNS_NAME_TEXT_MAX                                                                          \
+    254u /* 253 characters (RFC 1035 2.3.4, without final dot) and the NUL                         \
+          */
 
 struct dns_srv { /* RFC 2782 */
     uint16_t priority, weight, port;

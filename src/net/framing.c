@@ -1,13 +1,13 @@
-/* Stream framing: see framing.h for what is accepted and why. RFC 3261 7.3.1 (folding, white space), 7.3.3 (compact form),
- * 7.5, 18.3; RFC 5626 3.5.1. Pure; no owner, any thread. */
+/* Stream framing: see framing.h for what is accepted and why. RFC 3261 7.3.1 (folding, white
+ * space), 7.3.3 (compact form), 7.5, 18.3; RFC 5626 3.5.1. Pure; no owner, any thread. */
 #include "net/framing.h"
 #include "base/err.h"
 #include "net/stun.h"
 
 enum framing_bad { BAD_NONE, BAD_LENGTH_REPEATED, BAD_LENGTH_SYNTAX, BAD_LENGTH_LARGE };
 
-static enum framing_kind bad(struct reason *reason, size_t shown, size_t *ret_n, const char *code, const char *clause,
-                             unsigned status, const char *detail)
+static enum framing_kind bad(struct reason *reason, size_t shown, size_t *ret_n, const char *code,
+                             const char *clause, unsigned status, const char *detail)
 {
     reason_set(reason, code, clause, status, "%s", detail);
     *ret_n = shown;
@@ -27,8 +27,9 @@ static bool is_token_char(char c)
            (c != '\0' && strchr("-.!%*_+`'~", c));
 }
 
-/* A start line has "SIP/" in front (status line) or behind a space (request line). Whether the version is ours is the
- * parser's question; here only what is no SIP at all (HTTP, SMTP, noise) is told apart, before its body is waited for. */
+/* A start line has "SIP/" in front (status line) or behind a space (request line). Whether the
+ * version is ours is the parser's question; here only what is no SIP at all (HTTP, SMTP, noise) is
+ * told apart, before its body is waited for. */
 static bool is_sip_line(struct str line)
 {
     size_t i;
@@ -75,7 +76,8 @@ static bool take_line(struct framing *f, const char *p, size_t end)
     return true;
 }
 
-static enum framing_kind finish_head(struct framing *f, size_t n, size_t *ret_n, struct reason *reason)
+static enum framing_kind finish_head(struct framing *f, size_t n, size_t *ret_n,
+                                     struct reason *reason)
 {
     size_t head = f->head;
     switch (f->bad) {
@@ -105,7 +107,8 @@ static enum framing_kind finish_head(struct framing *f, size_t n, size_t *ret_n,
     return FRAMING_MESSAGE;
 }
 
-static enum framing_kind next_message(struct framing *f, const char *p, size_t n, size_t *ret_n, struct reason *reason)
+static enum framing_kind next_message(struct framing *f, const char *p, size_t n, size_t *ret_n,
+                                      struct reason *reason)
 {
     while (!f->head) {
         const char *lf = f->scanned < n ? memchr(p + f->scanned, '\n', n - f->scanned) : NULL;
@@ -119,9 +122,11 @@ static enum framing_kind next_message(struct framing *f, const char *p, size_t n
         }
         /* A CR or LF on its own would be a line end to some and not to others. */
         if (end == f->line || lf[-1] != '\r' || memchr(p + f->line, '\r', end - 1 - f->line))
-            return bad(reason, end, ret_n, "framing-line-end", "RFC 3261 7", 400, "CR and LF not together");
+            return bad(reason, end, ret_n, "framing-line-end", "RFC 3261 7", 400,
+                       "CR and LF not together");
         if (!take_line(f, p, end - 1))
-            return bad(reason, end, ret_n, "framing-not-sip", "RFC 3261 7", 0, "not the line of a SIP message");
+            return bad(reason, end, ret_n, "framing-not-sip", "RFC 3261 7", 0,
+                       "not the line of a SIP message");
         if (end - 1 == f->line)
             f->head = (uint32_t)end + 1;
         f->line = f->scanned = (uint32_t)end + 1;
@@ -141,7 +146,8 @@ static enum framing_kind next_stun(const char *p, size_t n, size_t *ret_n, struc
     return FRAMING_STUN;
 }
 
-enum framing_kind framing_next(struct framing *f, const char *p, size_t n, size_t *ret_n, struct reason *reason)
+enum framing_kind framing_next(struct framing *f, const char *p, size_t n, size_t *ret_n,
+                               struct reason *reason)
 {
     if (n == 0)
         return more(0, ret_n);
@@ -164,6 +170,7 @@ enum framing_kind framing_next(struct framing *f, const char *p, size_t n, size_
         return kind;
     }
     if (!is_token_char(p[0]))
-        return bad(reason, n, ret_n, "framing-not-sip", "RFC 3261 7", 0, "no message begins like this");
+        return bad(reason, n, ret_n, "framing-not-sip", "RFC 3261 7", 0,
+                   "no message begins like this");
     return next_message(f, p, n, ret_n, reason);
 }

@@ -1,8 +1,10 @@
-/* Cuts a byte stream into SIP messages, keep-alives and STUN messages. RFC 3261 7.3.1, 7.5, 18.3; RFC 5626 3.5.1, 4.4.1.
+/* Cuts a byte stream into SIP messages, keep-alives and STUN messages. RFC 3261 7.3.1, 7.5, 18.3;
+ * RFC 5626 3.5.1, 4.4.1.
  *
- * A wrong cut lets a sender smuggle one message inside another, so nothing is guessed: lines end in CRLF, there is exactly
- * one Content-Length (or its compact form `l`), it is a plain number, and it is present. Everything else is FRAMING_BAD and
- * the connection is closed. Pure: bytes in, verdict out. Split input costs no more than whole input. */
+ * A wrong cut lets a sender smuggle one message inside another, so nothing is guessed: lines end in
+ * CRLF, there is exactly one Content-Length (or its compact form `l`), it is a plain number, and it
+ * is present. Everything else is FRAMING_BAD and the connection is closed. Pure: bytes in, verdict
+ * out. Split input costs no more than whole input. */
 #ifndef NET_FRAMING_H
 #define NET_FRAMING_H
 
@@ -31,9 +33,10 @@ struct framing {
     uint8_t bad;          /* enum framing_bad, reported when the header is complete */
 };
 
-/* Looks at p[0..n), which begins where the last piece ended and has grown only at its end since the last call with the same
- * `f`. *ret_n: bytes of the piece; for FRAMING_MORE how many are needed in all (0: not known); for FRAMING_BAD how many can
- * be shown as the message's head. */
-enum framing_kind framing_next(struct framing *f, const char *p, size_t n, size_t *ret_n, struct reason *reason);
+/* Looks at p[0..n), which begins where the last piece ended and has grown only at its end since the
+ * last call with the same `f`. *ret_n: bytes of the piece; for FRAMING_MORE how many are needed in
+ * all (0: not known); for FRAMING_BAD how many can be shown as the message's head. */
+enum framing_kind framing_next(struct framing *f, const char *p, size_t n, size_t *ret_n,
+                               struct reason *reason);
 
 #endif

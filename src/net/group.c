@@ -1,11 +1,12 @@
-/* The workers together: made, started, reloaded, stopped. Everything that can fail is done before a worker is told, so that a
- * configuration is taken whole or not at all. Thread: the owner's (main), but for group_answer and what runs as an mq item. */
+/* The workers together: made, started, reloaded, stopped. Everything that can fail is done before a
+ * worker is told, so that a configuration is taken whole or not at all. Thread: the owner's (main),
+ * but for group_answer and what runs as an mq item. */
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sbuf.h"
-#include "net/net_priv.h"
 #include "net/locate.h"
+#include "net/net_priv.h"
 #include "pki/tls.h"
 #include <signal.h>
 #include <time.h>
@@ -83,8 +84,6 @@ struct reload {
     struct bound *bound;
     struct change *changes; /* one for each worker */
 };
-
-
 
 static void change_run(struct mq_item *item, void *consumer)
 {
@@ -177,7 +176,8 @@ static int find_old(const struct reload *r, size_t upto)
     const struct net_listener *cfg = &r->cfgs[upto];
     for (size_t j = 0; j < g->n_bound; j++) {
         bool is_taken = false;
-        if (g->bound[j].cfg.transport != cfg->transport || !addr_eq(&g->bound[j].cfg.addr, &cfg->addr))
+        if (g->bound[j].cfg.transport != cfg->transport ||
+            !addr_eq(&g->bound[j].cfg.addr, &cfg->addr))
             continue;
         for (size_t i = 0; i < upto; i++)
             is_taken |= r->old[i] == (int)j;
@@ -239,14 +239,16 @@ static int check(const struct net_listener *listeners, size_t n, struct reason *
     for (size_t i = 0; i < n; i++) {
         if ((unsigned)listeners[i].transport >= TRANSPORT_N || !addr_is_set(&listeners[i].addr) ||
             (transport_is_secure(listeners[i].transport) && !listeners[i].tls)) {
-            reason_set(reason, "listen", NULL, 0, "listener %zu has no address, or no certificate", i + 1);
+            reason_set(reason, "listen", NULL, 0, "listener %zu has no address, or no certificate",
+                       i + 1);
             return ERR_INVALID;
         }
     }
     return 0;
 }
 
-int net_group_reload(struct net_group *g, const struct net_listener *listeners, size_t n, struct reason *reason)
+int net_group_reload(struct net_group *g, const struct net_listener *listeners, size_t n,
+                     struct reason *reason)
 {
     struct reload r = {.g = g, .n = n, .cfgs = listeners};
     size_t done = 0;
@@ -273,7 +275,8 @@ int net_group_reload(struct net_group *g, const struct net_listener *listeners, 
     g->bound = r.bound;
     g->n_bound = n;
     r.bound = NULL;
-    for (size_t i = 0; i < n; i++) { /* borrowed from the caller, and kept by each listener itself */
+    for (size_t i = 0; i < n;
+         i++) { /* borrowed from the caller, and kept by each listener itself */
         g->bound[i].cfg.tls = NULL;
         g->bound[i].cfg.ws_origins = STR_NULL;
     }
@@ -308,7 +311,8 @@ static void quiet_run(struct mq_item *item, void *consumer)
     struct worker *w = consumer;
     (void)item;
     w->is_stopping = true;
-    w->net.user = (struct net_user){.arg = w->net.user.arg, .on_message = quiet_message, .on_flow_closed = quiet_closed};
+    w->net.user = (struct net_user){
+        .arg = w->net.user.arg, .on_message = quiet_message, .on_flow_closed = quiet_closed};
     for (size_t i = 0; i < w->n_listeners; i++) {
         if (w->listeners[i]->transport != TRANSPORT_UDP) /* UDP sockets still send */
             listener_close(w->listeners[i]);
@@ -368,7 +372,8 @@ void net_group_stop(struct net_group *g)
     if (!g)
         return;
     group_ask(g, quiet_run);
-    /* Twice round: what was posted before all were quiet has been run, and what that posted in turn. */
+    /* Twice round: what was posted before all were quiet has been run, and what that posted in
+     * turn. */
     group_ask(g, answer_run);
     group_ask(g, answer_run);
     group_ask(g, stop_run);
@@ -421,7 +426,8 @@ static int group_new(const struct net_group_args *args, struct net_group **ret)
     return err;
 }
 
-int net_group_start(const struct net_group_args *args, struct net_group **ret, struct reason *reason)
+int net_group_start(const struct net_group_args *args, struct net_group **ret,
+                    struct reason *reason)
 {
     struct net_group *g;
     if (args->n_workers == 0 || args->n_workers > NET_WORKERS_MAX) {

@@ -1,7 +1,7 @@
-/* Listeners: sockets are bound by the main thread before any worker is told of them, so that a configuration is taken whole
- * or not at all; each worker has its own socket for the same address (SO_REUSEPORT) and accepts on it.
- * Owner: the worker's table, the uv handle and each connection hold a reference. Thread: the worker's, but for listener_open
- * and listener_new. */
+/* Listeners: sockets are bound by the main thread before any worker is told of them, so that a
+ * configuration is taken whole or not at all; each worker has its own socket for the same address
+ * (SO_REUSEPORT) and accepts on it. Owner: the worker's table, the uv handle and each connection
+ * hold a reference. Thread: the worker's, but for listener_open and listener_new. */
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -12,7 +12,8 @@
 #include <unistd.h>
 
 #define BACKLOG 4096
-#define UDP_BUFFER_BYTES (4 << 20) /* a burst of some thousand requests while the worker is busy */
+#define UDP_BUFFER_BYTES (4 << 20) /* a burst of some thousand requests while the worker is busy   \
+                                    */
 
 /* --- main thread --- */
 
@@ -25,15 +26,18 @@ static int set_on(int fd, int level, int option)
 static int set_options(int fd, const struct net_listener *cfg, bool share)
 {
     bool v6 = addr_is_v6(&cfg->addr);
-    if ((share && set_on(fd, SOL_SOCKET, SO_REUSEPORT) != 0) || (v6 && set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0))
+    if ((share && set_on(fd, SOL_SOCKET, SO_REUSEPORT) != 0) ||
+        (v6 && set_on(fd, IPPROTO_IPV6, IPV6_V6ONLY) != 0))
         return -1;
     if (cfg->transport != TRANSPORT_UDP) {
-        unsigned stall = LIMIT_SEND_STALL_MS; /* what nobody acknowledges ends the connection; accepted ones inherit it */
+        unsigned stall = LIMIT_SEND_STALL_MS; /* what nobody acknowledges ends the connection;
+                                                 accepted ones inherit it */
         return set_on(fd, SOL_SOCKET, SO_REUSEADDR) || set_on(fd, IPPROTO_TCP, TCP_NODELAY) ||
                setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &stall, sizeof(stall));
     }
     int bytes = UDP_BUFFER_BYTES;
-    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) != 0) /* else as much as the system lets us */
+    if (setsockopt(fd, SOL_SOCKET, SO_RCVBUFFORCE, &bytes, sizeof(bytes)) !=
+        0) /* else as much as the system lets us */
         (void)setsockopt(fd, SOL_SOCKET, SO_RCVBUF, &bytes, sizeof(bytes));
     if (setsockopt(fd, SOL_SOCKET, SO_SNDBUFFORCE, &bytes, sizeof(bytes)) != 0)
         (void)setsockopt(fd, SOL_SOCKET, SO_SNDBUF, &bytes, sizeof(bytes));
@@ -49,7 +53,8 @@ static int set_options(int fd, const struct net_listener *cfg, bool share)
 static int bind_one(const struct net_listener *cfg, const struct addr *addr, bool share)
 {
     bool udp = cfg->transport == TRANSPORT_UDP;
-    int fd = socket(addr->sa.sa_family, (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+    int fd = socket(addr->sa.sa_family,
+                    (udp ? SOCK_DGRAM : SOCK_STREAM) | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return -1;
     if (set_options(fd, cfg, share) != 0 || bind(fd, &addr->sa, addr_len(addr)) != 0 ||
@@ -62,11 +67,13 @@ static int bind_one(const struct net_listener *cfg, const struct addr *addr, boo
     return fd;
 }
 
-int listener_open(const struct net_listener *cfg, int *fds, unsigned n, struct addr *ret_bound, struct reason *reason)
+int listener_open(const struct net_listener *cfg, int *fds, unsigned n, struct addr *ret_bound,
+                  struct reason *reason)
 {
     struct addr addr = cfg->addr;
     unsigned done = 0;
-    /* With SO_REUSEPORT another program of the same user could hold the address without our noticing: ask without it. */
+    /* With SO_REUSEPORT another program of the same user could hold the address without our
+     * noticing: ask without it. */
     int probe = addr_port(&addr) ? bind_one(cfg, &addr, false) : -1;
     bool ok = probe >= 0 || addr_port(&addr) == 0;
     int saved = errno;
@@ -79,7 +86,8 @@ int listener_open(const struct net_listener *cfg, int *fds, unsigned n, struct a
         ok = fds[done] >= 0;
         if (!ok)
             break;
-        if (done++ == 0 && getsockname(fds[0], &addr.sa, &len) != 0) /* port 0: all take what the first one got */
+        if (done++ == 0 &&
+            getsockname(fds[0], &addr.sa, &len) != 0) /* port 0: all take what the first one got */
             ok = false;
     }
     if (ok) {
@@ -90,11 +98,13 @@ int listener_open(const struct net_listener *cfg, int *fds, unsigned n, struct a
         close(fds[done]);
     char text[ADDR_TEXT_MAX];
     addr_text(&cfg->addr, text);
-    reason_set(reason, "listen", NULL, 0, "%.*s %s: %s", STR_FMT(transport_text(cfg->transport)), text, strerror(saved));
+    reason_set(reason, "listen", NULL, 0, "%.*s %s: %s", STR_FMT(transport_text(cfg->transport)),
+               text, strerror(saved));
     return ERR_IO;
 }
 
-struct listener *listener_new(struct worker *w, const struct net_listener *cfg, const struct addr *bound)
+struct listener *listener_new(struct worker *w, const struct net_listener *cfg,
+                              const struct addr *bound)
 {
     struct listener *l = mem_zalloc(sizeof(*l));
     if (!l)
@@ -125,7 +135,8 @@ void listener_unref(struct listener *l)
         listener_done(l);
 }
 
-void listener_set(struct listener *l, const struct net_listener *cfg, uint16_t index, char *ws_origins)
+void listener_set(struct listener *l, const struct net_listener *cfg, uint16_t index,
+                  char *ws_origins)
 {
     struct pki_tls_server *old = l->tls;
     l->tls = cfg->tls ? pki_tls_server_ref(cfg->tls) : NULL;
@@ -146,7 +157,8 @@ static void on_resume(struct wheel_timer *timer)
     listener_poll(l, l->fd);
 }
 
-/* Out of descriptors or memory: what waits in the backlog is taken up a little later, when some may be free again. */
+/* Out of descriptors or memory: what waits in the backlog is taken up a little later, when some may
+ * be free again. */
 static void accept_pause(struct listener *l, int error)
 {
     struct worker *w = l->w;
@@ -154,7 +166,8 @@ static void accept_pause(struct listener *l, int error)
     (void)uv_poll_stop(&l->poll);
     wheel_start(w->net.wheel, &l->resume, ACCEPT_PAUSE_MS);
     if (worker_may_log(w, WORKER_LOG_ACCEPT))
-        LOG(LOG_ERROR, "accept-paused", LZ("error", strerror(error)), LU("connections", w->n_conns));
+        LOG(LOG_ERROR, "accept-paused", LZ("error", strerror(error)),
+            LU("connections", w->n_conns));
 }
 
 static void accept_some(struct listener *l)

@@ -41,8 +41,8 @@
 struct locate_reach {
     bool v4[TRANSPORT_N], v6[TRANSPORT_N], v6_first[TRANSPORT_N];
 };
-/* From the listeners in their order; without any: TCP and TLS to both address families. A TCP or TLS listener lets us dial both TCP and TLS in its
- * address family. */
+/* From the listeners in their order; without any: TCP and TLS to both address families. A TCP or
+ * TLS listener lets us dial both TCP and TLS in its address family. */
 struct locate_reach locate_reach_of(const struct net_listener *listeners, size_t n);
 
 struct locator;

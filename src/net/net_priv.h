@@ -1,8 +1,8 @@
 /* What the files of net share: the worker, its listeners and its connections.
  *
  *   group.c     workers are made, started, reloaded and stopped (main thread)
- *   worker.c    one worker: the turn of its loop, timers, messages from others, the functions of net.h
- *   listener.c  sockets are bound (main thread), taken over by a worker, connections accepted
+ *   worker.c    one worker: the turn of its loop, timers, messages from others, the functions of
+ * net.h listener.c  sockets are bound (main thread), taken over by a worker, connections accepted
  *   udp.c       datagrams
  *   sources.c   connections counted by source address
  *   conn.c      connections: table, life, time limits, reuse
@@ -10,9 +10,10 @@
  *   tls.c       TLS between the two
  *   wsconn.c    WebSocket on top of them
  *
- * A turn: libuv reports sockets, timers or messages; everything that they cause to be sent is queued; before the loop waits
- * again (uv_prepare) ended connections are announced and all queues are written, one system call for each socket. System
- * calls are what a signalling server spends its time on, so there is one for all datagrams of a turn, not one each.
+ * A turn: libuv reports sockets, timers or messages; everything that they cause to be sent is
+ * queued; before the loop waits again (uv_prepare) ended connections are announced and all queues
+ * are written, one system call for each socket. System calls are what a signalling server spends
+ * its time on, so there is one for all datagrams of a turn, not one each.
  *
  * Thread: everything here belongs to the worker's thread but where it says otherwise. */
 #ifndef NET_NET_PRIV_H
@@ -39,7 +40,8 @@ struct locator;
 #define UDP_ROUNDS 4u        /* ... and how often before others get their turn */
 #define UDP_SEND_BATCH 64u
 #define UDP_SEND_QUEUE 4096u /* datagrams that wait for room in the socket's buffer */
-#define UNREACHABLE_MAX 64u  /* reports kept for the end of a turn; more are dropped, timers do the rest */
+#define UNREACHABLE_MAX                                                                            \
+    64u /* reports kept for the end of a turn; more are dropped, timers do the rest */
 #define ACCEPT_BATCH 64u
 #define HANDSHAKE_BUDGET 16u /* handshake steps a turn: each costs as much as ten messages */
 #define ALIASES_MAX 8u       /* RFC 5923 aliases of one connection */
@@ -51,7 +53,8 @@ struct worker;
 
 /* --- group.c, sources.c --- */
 
-/* Connections per source address, IPv6 by /64; shared by all workers, behind a lock taken at accept and close only. */
+/* Connections per source address, IPv6 by /64; shared by all workers, behind a lock taken at accept
+ * and close only. */
 struct source {
     struct map_node node;
     unsigned n;
@@ -78,7 +81,7 @@ struct net_group {
     int error;
     /* main thread */
     const struct reload *reload; /* under way; read by the workers that are asked to carry it out */
-    struct bound *bound; /* the listeners in force */
+    struct bound *bound;         /* the listeners in force */
     size_t n_bound;
 };
 struct bound {
@@ -118,11 +121,13 @@ struct listener {
 };
 
 /* Main thread: binds n sockets for n workers. `reason` names address and cause. */
-MUST_USE int listener_open(const struct net_listener *cfg, int *fds, unsigned n, struct addr *ret_bound,
-                           struct reason *reason);
-MUST_USE struct listener *listener_new(struct worker *w, const struct net_listener *cfg, const struct addr *bound);
+MUST_USE int listener_open(const struct net_listener *cfg, int *fds, unsigned n,
+                           struct addr *ret_bound, struct reason *reason);
+MUST_USE struct listener *listener_new(struct worker *w, const struct net_listener *cfg,
+                                       const struct addr *bound);
 /* New settings for the same socket. Takes over `ws_origins`. */
-void listener_set(struct listener *l, const struct net_listener *cfg, uint16_t index, char *ws_origins);
+void listener_set(struct listener *l, const struct net_listener *cfg, uint16_t index,
+                  char *ws_origins);
 void listener_poll(struct listener *l, int fd); /* owns fd from here on */
 void listener_close(struct listener *l);        /* no more of it; connections live on */
 void listener_unref(struct listener *l);
@@ -185,15 +190,15 @@ struct conn {
     uint8_t mask;      /* what libuv watches */
     uint8_t why;       /* enum net_close_why, once closing */
     bool is_outgoing : 1;
-    bool is_announced : 1;   /* the edge knows of it */
-    bool is_polled : 1;      /* poll is a live handle */
-    bool is_blocked : 1;     /* the socket takes no more now */
-    bool is_counted : 1;     /* among the worker's handshakes */
-    bool has_message : 1;    /* a whole message has come */
-    bool has_failed : 1;     /* TLS is of no more use */
-    bool is_close_sent : 1;  /* TLS: close_notify or a fatal alert is queued */
-    bool is_ws_open : 1;     /* upgraded, and no close frame sent */
-    bool has_eof : 1;        /* the other side has closed */
+    bool is_announced : 1;  /* the edge knows of it */
+    bool is_polled : 1;     /* poll is a live handle */
+    bool is_blocked : 1;    /* the socket takes no more now */
+    bool is_counted : 1;    /* among the worker's handshakes */
+    bool has_message : 1;   /* a whole message has come */
+    bool has_failed : 1;    /* TLS is of no more use */
+    bool is_close_sent : 1; /* TLS: close_notify or a fatal alert is queued */
+    bool is_ws_open : 1;    /* upgraded, and no close frame sent */
+    bool has_eof : 1;       /* the other side has closed */
     struct addr local, remote;
     const struct hop_facts *hop;
     struct hop_facts *own_hop; /* hop, where it is not a shared constant */
@@ -203,8 +208,8 @@ struct conn {
     uint32_t wire_at;
     uint32_t out_at; /* bytes of the first item that are written */
     struct out *out, *out_last;
-    size_t out_n;    /* bytes queued */
-    struct buf *in;  /* the beginning of a message */
+    size_t out_n;   /* bytes queued */
+    struct buf *in; /* the beginning of a message */
     struct framing framing;
     struct ws ws;
     struct list dirty;  /* has output for the end of this turn */
@@ -234,23 +239,28 @@ void conn_set_state(struct conn *c, enum conn_state state);
 void conn_arm(struct conn *c); /* after a deadline may have moved nearer */
 void conn_want(struct conn *c, unsigned mask);
 void conn_opened(struct conn *c);
-/* The edge hears of it at the end of the turn; what is queued is flushed where that makes sense. `reason` may be NULL. */
+/* The edge hears of it at the end of the turn; what is queued is flushed where that makes sense.
+ * `reason` may be NULL. */
 void conn_close(struct conn *c, enum net_close_why why, const struct reason *reason);
-void conn_drop(struct conn *c); /* without a word: it is freed at the end of the turn */
-void conn_end(struct conn *c);  /* end of turn: one step further towards its end */
+void conn_drop(struct conn *c);    /* without a word: it is freed at the end of the turn */
+void conn_end(struct conn *c);     /* end of turn: one step further towards its end */
 void conn_drained(struct conn *c); /* all that was queued before the end is written */
 void conn_path(const struct conn *c, struct path *ret);
-void conn_each(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *info), void *arg); /* net_ops.each_flow */
+void conn_each(struct net *n, bool (*fn)(void *arg, const struct net_flow_info *info),
+               void *arg); /* net_ops.each_flow */
 MUST_USE int conn_key_add(struct conn *c, const struct addr *addr, struct str name, bool is_alias);
-struct conn *conn_lookup(struct worker *w, enum transport t, const struct addr *remote, struct str name);
+struct conn *conn_lookup(struct worker *w, enum transport t, const struct addr *remote,
+                         struct str name);
 
 /* --- stream.c --- */
 
 void stream_readable(struct conn *c);
-void stream_feed(struct conn *c, const char *p, size_t n); /* plain bytes of the peer, by transport and state */
+void stream_feed(struct conn *c, const char *p,
+                 size_t n); /* plain bytes of the peer, by transport and state */
 MUST_USE int stream_send(struct conn *c, struct buf *msg); /* a message; takes a reference */
 MUST_USE int stream_send_bytes(struct conn *c, const char *p, size_t n); /* a few of our own */
-MUST_USE int stream_send_frame(struct conn *c, const char *own, size_t n_own, struct buf *buf); /* with its header */
+MUST_USE int stream_send_frame(struct conn *c, const char *own, size_t n_own,
+                               struct buf *buf); /* with its header */
 /* Appends to the partial input, which will be `need` bytes (0: not known). */
 MUST_USE int stream_keep(struct conn *c, const char *p, size_t n, size_t need);
 void stream_deliver(struct conn *c, struct buf *msg); /* takes over the reference */
@@ -265,8 +275,9 @@ MUST_USE int tls_global_init(void);
 MUST_USE int tls_accept(struct conn *c);
 MUST_USE int tls_dial(struct conn *c, struct str server_name);
 void tls_readable(struct conn *c, const char *p, size_t n);
-void tls_step(struct conn *c);  /* goes on with the handshake */
-bool tls_encrypt(struct conn *c, const char *p, size_t n); /* and writes; false: the connection has ended */
+void tls_step(struct conn *c); /* goes on with the handshake */
+bool tls_encrypt(struct conn *c, const char *p,
+                 size_t n);     /* and writes; false: the connection has ended */
 void tls_close(struct conn *c); /* queues close_notify */
 void tls_refused(struct conn *c, const struct reason *reason);
 void tls_free(struct conn *c);
@@ -314,8 +325,8 @@ struct worker {
     unsigned n_spare_out;
     struct ws_pool ws_pool;
     char *scratch, *plain, *wire;
-    struct str rd;  /* what OpenSSL may read now */
-    size_t wire_n;  /* what it wrote */
+    struct str rd; /* what OpenSSL may read now */
+    size_t wire_n; /* what it wrote */
     struct dns *dns;
     struct locator *locator;
     uint64_t logged_ms[4]; /* last line of each kind that is limited to one a second */
@@ -328,7 +339,7 @@ MUST_USE int worker_new(struct net_group *g, unsigned index, struct worker **ret
 void worker_free(struct worker *w); /* its thread has ended */
 void *worker_main(void *arg);
 void worker_finish(struct worker *w); /* the edge is gone: flush, close, leave the loop */
-void worker_turn(struct worker *w); /* every libuv callback begins with it: clock, due timers */
+void worker_turn(struct worker *w);   /* every libuv callback begins with it: clock, due timers */
 void worker_unreachable(struct worker *w, const struct path *path);
 bool worker_may_log(struct worker *w, enum worker_log kind);
 static inline uint64_t worker_now_ms(const struct worker *w)
@@ -336,10 +347,11 @@ static inline uint64_t worker_now_ms(const struct worker *w)
     return w->now_us / 1000;
 }
 
-/* Counters are written by their worker only and read by anybody: no torn values, no locked instructions. */
-#define STAT_ADD(w, field, v) \
+/* Counters are written by their worker only and read by anybody: no torn values, no locked
+ * instructions. */
+#define STAT_ADD(w, field, v)                                                                      \
     __atomic_store_n(&(w)->stats.field, (w)->stats.field + (uint64_t)(v), __ATOMIC_RELAXED)
-#define STAT_SUB(w, field, v) \
+#define STAT_SUB(w, field, v)                                                                      \
     __atomic_store_n(&(w)->stats.field, (w)->stats.field - (uint64_t)(v), __ATOMIC_RELAXED)
 
 extern const struct hop_facts hop_clear_in, hop_clear_out;

@@ -1,5 +1,6 @@
-/* How many connections each source address has, over all workers: an IPv4 address, or an IPv6 /64, since that is what one
- * subscriber gets. One of the few shared tables; its lock is held for one look-up, at accept and close only. */
+/* How many connections each source address has, over all workers: an IPv4 address, or an IPv6 /64,
+ * since that is what one subscriber gets. One of the few shared tables; its lock is held for one
+ * look-up, at accept and close only. */
 #include "base/mem.h"
 #include "net/net_priv.h"
 
@@ -46,7 +47,8 @@ struct source *sources_take(struct sources *s, const struct addr *from, unsigned
     struct str key = source_key(from, bytes);
     pthread_mutex_lock(&s->lock);
     struct map_node *node = map_find(&s->map, key);
-    struct source *source = node ? CONTAINER_OF(node, struct source, node) : mem_zalloc(sizeof(*source));
+    struct source *source =
+        node ? CONTAINER_OF(node, struct source, node) : mem_zalloc(sizeof(*source));
     if (source && !node) {
         memcpy(source->key, key.p, key.n);
         if (map_add(&s->map, &source->node, str_make((char *)source->key, key.n)) != 0) {

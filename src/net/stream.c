@@ -1,6 +1,7 @@
-/* Bytes of connections: read, cut into messages, handed up; queued, gathered, written. RFC 3261 7.5, 18.3; RFC 5626 4.4.1,
- * 3.5.1. One read and one write a turn and connection; a message that came whole is copied once, from the worker's common
- * read area into its own buffer; idle connections own no buffer. Thread: the worker's. */
+/* Bytes of connections: read, cut into messages, handed up; queued, gathered, written. RFC
+ * 3261 7.5, 18.3; RFC 5626 4.4.1, 3.5.1. One read and one write a turn and connection; a message
+ * that came whole is copied once, from the worker's common read area into its own buffer; idle
+ * connections own no buffer. Thread: the worker's. */
 #include "base/err.h"
 #include "base/mem.h"
 #include "net/net_priv.h"
@@ -125,8 +126,8 @@ static void answer_stun(struct conn *c, const char *p, size_t n)
 }
 
 /* One piece at p has been recognised; `msg` is its buffer if it is a message. */
-static void take_piece(struct conn *c, enum framing_kind kind, const char *p, size_t n, struct buf *msg,
-                       const struct reason *reason)
+static void take_piece(struct conn *c, enum framing_kind kind, const char *p, size_t n,
+                       struct buf *msg, const struct reason *reason)
 {
     switch (kind) {
     case FRAMING_MESSAGE:
@@ -164,7 +165,8 @@ static void keep_part(struct conn *c, const char *p, size_t n, size_t need)
     }
 }
 
-/* Nothing was left over: the pieces are looked at where they were read. Returns how many bytes were used. */
+/* Nothing was left over: the pieces are looked at where they were read. Returns how many bytes were
+ * used. */
 static size_t feed_fresh(struct conn *c, const char *p, size_t n)
 {
     struct reason reason;
@@ -198,7 +200,9 @@ static size_t feed_rest(struct conn *c, const char *p, size_t n)
         return n;
     }
     struct buf *in = c->in;
-    size_t used = n - (in->n - (kind == FRAMING_BAD ? in->n : len)); /* what is behind the piece is looked at again */
+    size_t used =
+        n - (in->n -
+             (kind == FRAMING_BAD ? in->n : len)); /* what is behind the piece is looked at again */
     c->in = NULL;
     c->part_ms = 0;
     in->n = (uint32_t)len;
@@ -264,7 +268,8 @@ static bool has_room(struct conn *c, size_t n)
     if (c->out_n + n <= LIMIT_STREAM_SEND_BYTES)
         return true;
     STAT_ADD(c->w, send_queue_overflows, 1);
-    reason_set(&reason, "conn-queue-full", NULL, 0, "%zu bytes wait for a peer that does not read", c->out_n);
+    reason_set(&reason, "conn-queue-full", NULL, 0, "%zu bytes wait for a peer that does not read",
+               c->out_n);
     conn_close(c, NET_CLOSE_OVERLOAD, &reason);
     return false;
 }
@@ -317,8 +322,9 @@ int stream_send_bytes(struct conn *c, const char *p, size_t n)
 
 int stream_send(struct conn *c, struct buf *msg)
 {
-    int err = c->transport == TRANSPORT_WS || c->transport == TRANSPORT_WSS ? wsconn_send(c, msg)
-                                                                            : stream_send_frame(c, NULL, 0, msg);
+    int err = c->transport == TRANSPORT_WS || c->transport == TRANSPORT_WSS
+                  ? wsconn_send(c, msg)
+                  : stream_send_frame(c, NULL, 0, msg);
     if (!err) {
         STAT_ADD(c->w, msgs_out[c->transport], 1);
         STAT_ADD(c->w, bytes_out[c->transport], msg->n);
@@ -425,7 +431,8 @@ static size_t gather_copy(const struct conn *c, char *dst, size_t cap)
 static bool write_rest(struct conn *c)
 {
     while (c->wire && c->wire_at < c->wire->n) {
-        ssize_t n = send(c->fd, c->wire->p + c->wire_at, c->wire->n - c->wire_at, MSG_DONTWAIT | MSG_NOSIGNAL);
+        ssize_t n = send(c->fd, c->wire->p + c->wire_at, c->wire->n - c->wire_at,
+                         MSG_DONTWAIT | MSG_NOSIGNAL);
         if (n < 0 && errno == EINTR)
             continue;
         if (n < 0 && errno == EAGAIN) {
@@ -449,7 +456,8 @@ static void write_tls(struct conn *c)
     struct worker *w = c->w;
     while (write_rest(c) && c->out && !c->has_failed && !c->is_blocked) {
         struct out *o = c->out;
-        bool is_alone = !o->next && o->n_own == 0 && c->out_at == 0 && o->buf && o->buf->n <= PLAIN_BYTES;
+        bool is_alone =
+            !o->next && o->n_own == 0 && c->out_at == 0 && o->buf && o->buf->n <= PLAIN_BYTES;
         size_t n = is_alone ? o->buf->n : gather_copy(c, w->plain, PLAIN_BYTES);
         if (!tls_encrypt(c, is_alone ? o->buf->p : w->plain, n))
             return;

@@ -1,5 +1,6 @@
-/* STUN Binding answers, stateless. RFC 8489 5 (header), 6.3.1 (requests), 14.1, 14.2, 14.7, 14.8, 14.13 (attributes);
- * RFC 5626 8 (this usage: no credentials, XOR-MAPPED-ADDRESS only). Pure; any thread. */
+/* STUN Binding answers, stateless. RFC 8489 5 (header), 6.3.1
+ * (requests), 14.1, 14.2, 14.7, 14.8, 14.13 (attributes); RFC 5626 8 (this usage: no credentials,
+ * XOR-MAPPED-ADDRESS only). Pure; any thread. */
 #include "net/stun.h"
 #include "base/err.h"
 
@@ -39,11 +40,13 @@ static void put32(unsigned char *p, uint32_t v)
     put16(p + 2, v & 0xffff);
 }
 
-/* CRC-32 of ISO 3309, four bits at a time: keep-alives are short, and a table of 64 bytes stays in the cache. */
+/* CRC-32 of ISO 3309, four bits at a time: keep-alives are short, and a table of 64 bytes stays in
+ * the cache. */
 static uint32_t crc32_of(const unsigned char *p, size_t n)
 {
-    static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4,
-                                       0x4db26158, 0x5005713c, 0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
+    static const uint32_t table[16] = {0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac,
+                                       0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+                                       0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c,
                                        0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c};
     uint32_t c = 0xffffffff;
     for (size_t i = 0; i < n; i++) {
@@ -58,7 +61,8 @@ int stun_frame(const char *p, size_t n, size_t *ret_total)
     const unsigned char *b = (const unsigned char *)p;
     static const unsigned char cookie[4] = {0x21, 0x12, 0xa4, 0x42};
     *ret_total = STUN_HEADER_BYTES;
-    if ((n >= 1 && (b[0] & 0xc0)) || (n >= 4 && (b[3] & 3)) || (n >= 4 && get16(b + 2) > STUN_REQUEST_MAX))
+    if ((n >= 1 && (b[0] & 0xc0)) || (n >= 4 && (b[3] & 3)) ||
+        (n >= 4 && get16(b + 2) > STUN_REQUEST_MAX))
         return ERR_SYNTAX;
     for (size_t i = 4; i < 8 && i < n; i++) {
         if (b[i] != cookie[i - 4])
@@ -79,8 +83,9 @@ struct attrs {
 /* Comprehension-required attributes of RFC 8489 18.3: known, whatever they are for. */
 static bool is_known(unsigned type)
 {
-    return type >= 0x8000 || type == 0x0001 || type == 0x0006 || (type >= 0x0008 && type <= 0x000a) ||
-           type == 0x0014 || type == 0x0015 || (type >= 0x001c && type <= 0x001e) || type == 0x0020;
+    return type >= 0x8000 || type == 0x0001 || type == 0x0006 ||
+           (type >= 0x0008 && type <= 0x000a) || type == 0x0014 || type == 0x0015 ||
+           (type >= 0x001c && type <= 0x001e) || type == 0x0020;
 }
 
 static bool parse_attrs(const unsigned char *p, size_t n, struct attrs *ret)
@@ -105,12 +110,14 @@ static bool parse_attrs(const unsigned char *p, size_t n, struct attrs *ret)
     return true;
 }
 
-/* 14.2: port and address are xored with the cookie (and, for IPv6, the transaction id), so that no NAT rewrites them. */
+/* 14.2: port and address are xored with the cookie (and, for IPv6, the transaction id), so that no
+ * NAT rewrites them. */
 static size_t put_mapped(unsigned char *p, const unsigned char *header, const struct addr *from)
 {
     const unsigned char *key = header + 4; /* cookie and transaction id */
     size_t len = addr_is_v6(from) ? 16 : 4;
-    const unsigned char *ip = addr_is_v6(from) ? from->v6.sin6_addr.s6_addr : (const unsigned char *)&from->v4.sin_addr;
+    const unsigned char *ip =
+        addr_is_v6(from) ? from->v6.sin6_addr.s6_addr : (const unsigned char *)&from->v4.sin_addr;
     put16(p, ATTR_XOR_MAPPED_ADDRESS);
     put16(p + 2, (unsigned)len + 4);
     p[4] = 0;
@@ -139,7 +146,8 @@ static size_t put_unknown(unsigned char *p, const struct attrs *a)
     return 28 + 4 + ((2 * a->n_unknown + 3) & ~3u);
 }
 
-enum stun_kind stun_answer(const char *p, size_t n, const struct addr *from, char dst[STUN_ANSWER_MAX], size_t *ret_n)
+enum stun_kind stun_answer(const char *p, size_t n, const struct addr *from,
+                           char dst[STUN_ANSWER_MAX], size_t *ret_n)
 {
     const unsigned char *b = (const unsigned char *)p;
     unsigned char *d = (unsigned char *)dst;
@@ -155,7 +163,8 @@ enum stun_kind stun_answer(const char *p, size_t n, const struct addr *from, cha
     put16(d, a.n_unknown ? TYPE_ERROR : TYPE_SUCCESS);
     size_t at = STUN_HEADER_BYTES;
     at += a.n_unknown ? put_unknown(d + at, &a) : put_mapped(d + at, b, from);
-    /* The length covers FINGERPRINT when its checksum is taken (14.7). It is sent where the other side uses it. */
+    /* The length covers FINGERPRINT when its checksum is taken (14.7). It is sent where the other
+     * side uses it. */
     put16(d + 2, (unsigned)(at - STUN_HEADER_BYTES) + (a.has_fingerprint ? 8 : 0));
     if (a.has_fingerprint) {
         put16(d + at, ATTR_FINGERPRINT);

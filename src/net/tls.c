@@ -1,22 +1,26 @@
-/* TLS between a connection's socket and its bytes. OpenSSL never sees the socket: it reads from what the worker has just
- * received and writes to an area from which the worker sends, so that an idle connection owns no buffer, and one turn costs
- * one read and one write however many records pass. RFC 5246, 8446; RFC 5922 (names, by pki); RFC 9325.
+/* TLS between a connection's socket and its bytes. OpenSSL never sees the socket: it reads from
+ * what the worker has just received and writes to an area from which the worker sends, so that an
+ * idle connection owns no buffer, and one turn costs one read and one write however many records
+ * pass. RFC 5246, 8446; RFC 5922 (names, by pki); RFC 9325.
  *
- * What the handshake showed is kept as the flow's hop_facts. Nothing is resumed on the server unless the context issues
- * tickets, and a resumed session carries the certificate it was made with, so the facts are the same either way.
+ * What the handshake showed is kept as the flow's hop_facts. Nothing is resumed on the server
+ * unless the context issues tickets, and a resumed session carries the certificate it was made
+ * with, so the facts are the same either way.
  *
  * Owner: the connection. Thread: its worker's. */
+#include "pki/tls.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/net_priv.h"
 #include "pki/names.h"
-#include "pki/tls.h"
 #include <openssl/err.h>
 #include <openssl/ssl.h>
 
 #define FACTS_ARENA_BYTES (PKI_NAMES_MAX * 288u)
-#define RECORD_ROOM 4096u /* in the write area, above one record's content: header, tag, a pending alert or key update */
+#define RECORD_ROOM                                                                                \
+    4096u /* in the write area, above one record's content: header, tag, a pending alert or key    \
+             update */
 
 /* --- the BIO --- */
 
@@ -114,8 +118,9 @@ static void write_out(struct conn *c)
         stream_write(c, w->wire, n);
 }
 
-/* Did the last call fail only because all input is used up? SSL_want tells what was wanted last, also after an error, and
- * SSL_get_error looks at a queue in which others of this thread leave theirs: our BIO knows. */
+/* Did the last call fail only because all input is used up? SSL_want tells what was wanted last,
+ * also after an error, and SSL_get_error looks at a queue in which others of this thread leave
+ * theirs: our BIO knows. */
 static bool is_hungry(const struct conn *c)
 {
     return BIO_should_read(SSL_get_rbio(c->ssl));
@@ -127,7 +132,8 @@ static bool is_forward_secret(const SSL *ssl)
 {
     const SSL_CIPHER *cipher = SSL_get_current_cipher(ssl);
     int kx = cipher ? SSL_CIPHER_get_kx_nid(cipher) : NID_undef;
-    /* TLS 1.3 without early data always exchanges fresh keys here: no context of ours allows psk_ke. */
+    /* TLS 1.3 without early data always exchanges fresh keys here: no context of ours allows
+     * psk_ke. */
     return SSL_version(ssl) >= TLS1_3_VERSION || kx == NID_kx_ecdhe || kx == NID_kx_dhe;
 }
 

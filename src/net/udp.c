@@ -1,5 +1,6 @@
-/* Datagrams: read and sent in batches, one system call for as many as there are. RFC 3261 18.1.1, 18.2.1, 18.4 (ICMP);
- * RFC 5626 4.4.2, 8 (STUN on the SIP port). Thread: the worker's. */
+/* Datagrams: read and sent in batches, one system call for as many as there are. RFC
+ * 3261 18.1.1, 18.2.1, 18.4 (ICMP); RFC 5626 4.4.2, 8 (STUN on the SIP port). Thread: the worker's.
+ */
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -30,7 +31,8 @@ struct send_batch {
     _Alignas(struct cmsghdr) char control[UDP_SEND_BATCH][CONTROL_BYTES];
 };
 
-/* Where a batch is received into. The spill area is never touched, hence never in memory, unless a message needs it. */
+/* Where a batch is received into. The spill area is never touched, hence never in memory, unless a
+ * message needs it. */
 struct udp_in {
     struct mmsghdr hdr[UDP_BATCH];
     struct iovec iov[UDP_BATCH][2];
@@ -55,7 +57,8 @@ int udp_init(struct worker *w)
     in->spill = spill;
     for (size_t i = 0; i < UDP_BATCH; i++) {
         in->iov[i][1] = (struct iovec){in->spill + i * SPILL_BYTES, SPILL_BYTES};
-        in->hdr[i].msg_hdr = (struct msghdr){.msg_name = &in->from[i], .msg_iov = in->iov[i], .msg_iovlen = 2};
+        in->hdr[i].msg_hdr =
+            (struct msghdr){.msg_name = &in->from[i], .msg_iov = in->iov[i], .msg_iovlen = 2};
     }
     w->udp_in = in;
     return 0;
@@ -127,8 +130,8 @@ static void answer_stun(struct listener *l, const struct path *path, const char 
     buf_unref(b);
 }
 
-/* White space and zeros alone hold a NAT binding open: common, if no standard. What is in front of a message is skipped
- * (RFC 3261 7.5). Returns how many bytes to skip; n: nothing else is there. */
+/* White space and zeros alone hold a NAT binding open: common, if no standard. What is in front of
+ * a message is skipped (RFC 3261 7.5). Returns how many bytes to skip; n: nothing else is there. */
 static size_t skip_space(const char *p, size_t n)
 {
     size_t i = 0;
@@ -155,7 +158,8 @@ static void deliver(struct listener *l, struct path *path, struct buf *b)
         memmove(b->p, b->p + skip, b->n);
         first = (unsigned char)b->p[0];
     }
-    if (UNLIKELY(first < ' ' || first >= 0x7f || w->is_stopping)) { /* no token begins like this, RFC 3261 25.1 */
+    if (UNLIKELY(first < ' ' || first >= 0x7f ||
+                 w->is_stopping)) { /* no token begins like this, RFC 3261 25.1 */
         STAT_ADD(w, datagrams_dropped, 1);
         return;
     }
@@ -180,7 +184,8 @@ static struct buf *join(const struct udp_in *in, unsigned i, size_t n)
 
 static void take(struct listener *l, struct udp_in *in, unsigned i)
 {
-    struct path path = {.transport = TRANSPORT_UDP, .listener = l->index, .local = l->addr, .remote = in->from[i]};
+    struct path path = {
+        .transport = TRANSPORT_UDP, .listener = l->index, .local = l->addr, .remote = in->from[i]};
     size_t n = in->hdr[i].msg_len;
     if (l->is_any)
         local_addr(&in->hdr[i].msg_hdr, &path.local);
@@ -216,7 +221,8 @@ static void count_drops(struct listener *l)
         return;
     l->drops_checked_ms = worker_now_ms(w);
     const unsigned drops = 8; /* SK_MEMINFO_DROPS, linux/sock_diag.h */
-    if (getsockopt(l->fd, SOL_SOCKET, SO_MEMINFO, info, &len) != 0 || len <= drops * sizeof(info[0]))
+    if (getsockopt(l->fd, SOL_SOCKET, SO_MEMINFO, info, &len) != 0 ||
+        len <= drops * sizeof(info[0]))
         return;
     uint32_t more = info[drops] - l->drops;
     l->drops = info[drops];
@@ -259,11 +265,13 @@ void udp_readable(struct listener *l)
 
 /* --- ICMP errors --- */
 
-/* RFC 3261 18.4: host, network, port or protocol unreachable, and parameter problem; not source quench or time exceeded. */
+/* RFC 3261 18.4: host, network, port or protocol unreachable, and parameter problem; not source
+ * quench or time exceeded. */
 static bool is_unreachable(const struct sock_extended_err *e)
 {
     if (e->ee_origin == SO_EE_ORIGIN_ICMP)
-        return (e->ee_type == ICMP_DEST_UNREACH && e->ee_code != ICMP_FRAG_NEEDED) || e->ee_type == ICMP_PARAMETERPROB;
+        return (e->ee_type == ICMP_DEST_UNREACH && e->ee_code != ICMP_FRAG_NEEDED) ||
+               e->ee_type == ICMP_PARAMETERPROB;
     if (e->ee_origin == SO_EE_ORIGIN_ICMP6)
         return e->ee_type == ICMP6_DST_UNREACH || e->ee_type == ICMP6_PARAM_PROB;
     return false;
@@ -276,8 +284,12 @@ void udp_errors(struct listener *l)
         struct path path = {.transport = TRANSPORT_UDP, .listener = l->index, .local = l->addr};
         char none;
         struct iovec iov = {&none, 1};
-        struct msghdr h = {.msg_name = &path.remote, .msg_namelen = sizeof(path.remote), .msg_iov = &iov,
-                           .msg_iovlen = 1, .msg_control = control, .msg_controllen = sizeof(control)};
+        struct msghdr h = {.msg_name = &path.remote,
+                           .msg_namelen = sizeof(path.remote),
+                           .msg_iov = &iov,
+                           .msg_iovlen = 1,
+                           .msg_control = control,
+                           .msg_controllen = sizeof(control)};
         if (recvmsg(l->fd, &h, MSG_ERRQUEUE | MSG_DONTWAIT) < 0)
             break;
         for (struct cmsghdr *c = CMSG_FIRSTHDR(&h); c; c = CMSG_NXTHDR(&h, c)) {
@@ -291,24 +303,28 @@ void udp_errors(struct listener *l)
         }
     }
     int error;
-    socklen_t len = sizeof(error); /* a pending error would fail the next call, which it has nothing to do with */
+    socklen_t len = sizeof(
+        error); /* a pending error would fail the next call, which it has nothing to do with */
     (void)getsockopt(l->fd, SOL_SOCKET, SO_ERROR, &error, &len);
 }
 
 /* --- sending --- */
 
-/* The socket that a path names. Indexes may have changed by a reload: then the local address decides. */
+/* The socket that a path names. Indexes may have changed by a reload: then the local address
+ * decides. */
 static struct listener *find(struct worker *w, const struct path *to)
 {
     struct listener *l = to->listener < w->n_listeners ? w->listeners[to->listener] : NULL;
-    if (LIKELY(l && l->transport == TRANSPORT_UDP && addr_is_v6(&l->addr) == addr_is_v6(&to->remote) &&
+    if (LIKELY(l && l->transport == TRANSPORT_UDP &&
+               addr_is_v6(&l->addr) == addr_is_v6(&to->remote) &&
                (!addr_is_set(&to->local) || addr_port(&to->local) == addr_port(&l->addr)) &&
                (l->is_any || !addr_is_set(&to->local) || addr_eq_host(&to->local, &l->addr))))
         return l;
     for (size_t i = 0; addr_is_set(&to->local) && i < w->n_listeners; i++) {
         l = w->listeners[i];
         if (l->transport == TRANSPORT_UDP && addr_is_v6(&l->addr) == addr_is_v6(&to->remote) &&
-            addr_port(&to->local) == addr_port(&l->addr) && (l->is_any || addr_eq_host(&to->local, &l->addr)))
+            addr_port(&to->local) == addr_port(&l->addr) &&
+            (l->is_any || addr_eq_host(&to->local, &l->addr)))
             return l;
     }
     return NULL;
@@ -325,7 +341,8 @@ int udp_send(struct worker *w, const struct path *to, struct buf *msg)
         udp_flush(l);
     if (l->n_out == l->cap_out) {
         size_t cap = l->cap_out ? 2 * l->cap_out : UDP_SEND_BATCH;
-        struct udp_out *out = cap <= UDP_SEND_QUEUE ? mem_realloc(l->out, cap * sizeof(*out)) : NULL;
+        struct udp_out *out =
+            cap <= UDP_SEND_QUEUE ? mem_realloc(l->out, cap * sizeof(*out)) : NULL;
         if (!out) {
             STAT_ADD(w, send_queue_overflows, 1);
             return cap <= UDP_SEND_QUEUE ? ERR_NOMEM : ERR_LIMIT;
@@ -344,7 +361,8 @@ int udp_send(struct worker *w, const struct path *to, struct buf *msg)
 }
 
 /* Appends a control message to what h carries in `control`. */
-static void add_control(struct msghdr *h, char *control, int level, int type, const void *data, size_t n)
+static void add_control(struct msghdr *h, char *control, int level, int type, const void *data,
+                        size_t n)
 {
     struct cmsghdr c = {.cmsg_level = level, .cmsg_type = type, .cmsg_len = CMSG_LEN(n)};
     char *at = control + h->msg_controllen;
@@ -359,7 +377,8 @@ static void add_control(struct msghdr *h, char *control, int level, int type, co
 static void set_source(struct msghdr *h, char *control, const struct addr *from)
 {
     if (addr_is_v6(from)) {
-        struct in6_pktinfo info = {.ipi6_addr = from->v6.sin6_addr, .ipi6_ifindex = from->v6.sin6_scope_id};
+        struct in6_pktinfo info = {.ipi6_addr = from->v6.sin6_addr,
+                                   .ipi6_ifindex = from->v6.sin6_scope_id};
         add_control(h, control, IPPROTO_IPV6, IPV6_PKTINFO, &info, sizeof(info));
     } else {
         struct in_pktinfo info = {.ipi_spec_dst = from->v4.sin_addr};
@@ -373,10 +392,12 @@ static bool is_same_way(const struct listener *l, const struct udp_out *a, const
            (!l->is_any || addr_eq(&a->from, &b->from));
 }
 
-/* Datagrams to one place that are of one size, but for the last, which may be shorter, are given to the kernel as one, which
- * cuts it up below IP (UDP_SEGMENT): that saves most of what a datagram costs. Those to one place stay in their order. Returns
- * which of the queue's q[0] to q[n - 1] go together, as bits; q[first] is among them. */
-static uint64_t run_find(const struct listener *l, const struct udp_out *q, unsigned n, unsigned first, uint64_t taken)
+/* Datagrams to one place that are of one size, but for the last, which may be shorter, are given to
+ * the kernel as one, which cuts it up below IP (UDP_SEGMENT): that saves most of what a datagram
+ * costs. Those to one place stay in their order. Returns which of the queue's q[0] to q[n - 1] go
+ * together, as bits; q[first] is among them. */
+static uint64_t run_find(const struct listener *l, const struct udp_out *q, unsigned n,
+                         unsigned first, uint64_t taken)
 {
     uint64_t run = (uint64_t)1 << first;
     unsigned len = 1, stop = first + RUN_WINDOW < n ? first + RUN_WINDOW : n;
@@ -410,7 +431,8 @@ static void fill_batch(struct send_batch *b, struct listener *l, size_t from)
         char *control = b->control[b->n_hdr];
         uint64_t run = run_find(l, q, n, i, taken);
         unsigned len = 0;
-        *h = (struct msghdr){.msg_name = &q[i].to, .msg_namelen = addr_len(&q[i].to), .msg_iov = &b->iov[b->n]};
+        *h = (struct msghdr){
+            .msg_name = &q[i].to, .msg_namelen = addr_len(&q[i].to), .msg_iov = &b->iov[b->n]};
         taken |= run;
         for (; run; run &= run - 1, len++, b->n++) {
             unsigned at = (unsigned)__builtin_ctzll(run);
@@ -431,13 +453,16 @@ static void fill_batch(struct send_batch *b, struct listener *l, size_t from)
 /* The first datagram of a batch could not be sent, for a reason of its own. */
 static void undeliverable(struct listener *l, const struct udp_out *o)
 {
-    struct path path = {.transport = TRANSPORT_UDP, .listener = l->index, .local = l->addr, .remote = o->to};
+    struct path path = {
+        .transport = TRANSPORT_UDP, .listener = l->index, .local = l->addr, .remote = o->to};
     STAT_ADD(l->w, datagrams_dropped, 1);
     worker_unreachable(l->w, &path);
 }
 
-/* The first n_hdr of the batch are gone; those of its datagrams that are not stay, in their order. Returns how many went. */
-static unsigned take_sent(struct listener *l, const struct send_batch *b, size_t from, unsigned n_hdr)
+/* The first n_hdr of the batch are gone; those of its datagrams that are not stay, in their order.
+ * Returns how many went. */
+static unsigned take_sent(struct listener *l, const struct send_batch *b, size_t from,
+                          unsigned n_hdr)
 {
     struct worker *w = l->w;
     struct udp_out *q = &l->out[from];
@@ -459,11 +484,13 @@ static unsigned take_sent(struct listener *l, const struct send_batch *b, size_t
 }
 
 /* Nothing of the batch went. */
-static size_t send_failed(struct listener *l, const struct send_batch *b, size_t from, bool *is_second_try)
+static size_t send_failed(struct listener *l, const struct send_batch *b, size_t from,
+                          bool *is_second_try)
 {
     if (errno == EINTR)
         return 0;
-    if (b->n_msgs[0] > 1 && (errno == EINVAL || errno == EIO || errno == EMSGSIZE || errno == EOPNOTSUPP)) {
+    if (b->n_msgs[0] > 1 &&
+        (errno == EINVAL || errno == EIO || errno == EMSGSIZE || errno == EOPNOTSUPP)) {
         l->no_segments = true; /* no checksums by this device, IPsec, a small MTU: one by one */
         return 0;
     }

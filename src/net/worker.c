@@ -1,11 +1,12 @@
-/* One worker: the turn of its loop, its timers, what other threads send it, and the functions behind net.h. See net_priv.h.
- * Owner and thread: struct worker, its own thread, but for worker_new and worker_free (before and after the thread lives). */
-#include "net/net_priv.h"
+/* One worker: the turn of its loop, its timers, what other threads send it, and the functions
+ * behind net.h. See net_priv.h. Owner and thread: struct worker, its own thread, but for worker_new
+ * and worker_free (before and after the thread lives). */
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "net/dns.h"
 #include "net/locate.h"
+#include "net/net_priv.h"
 #include <time.h>
 
 const struct hop_facts hop_clear_in = {.secure = false}, hop_clear_out = {.outgoing = true};
@@ -30,12 +31,13 @@ static void on_timer(uv_timer_t *timer)
 {
     struct worker *w = timer->data;
     w->timer_due_ms = UINT64_MAX;
-    w->in_turn = false; /* it may be left over from before the loop waited: look at the clock again */
+    w->in_turn =
+        false; /* it may be left over from before the loop waited: look at the clock again */
     worker_turn(w);
 }
 
-/* libuv's clock and ours are the same, in whole milliseconds; a timer that is set too early only costs a turn, so it is
- * moved only when something is due before it. */
+/* libuv's clock and ours are the same, in whole milliseconds; a timer that is set too early only
+ * costs a turn, so it is moved only when something is due before it. */
 static void set_timer(struct worker *w)
 {
     uint64_t next = wheel_next_ms(w->net.wheel);
@@ -175,7 +177,8 @@ static void post_run(struct mq_item *item, void *consumer)
     mem_free(p);
 }
 
-int net_group_post(struct net_group *g, unsigned worker, void (*fn)(void *edge_worker, void *arg), void *arg)
+int net_group_post(struct net_group *g, unsigned worker, void (*fn)(void *edge_worker, void *arg),
+                   void *arg)
 {
     struct post *p = worker < g->n_workers ? mem_alloc(sizeof(*p)) : NULL;
     if (!p)
@@ -187,7 +190,8 @@ int net_group_post(struct net_group *g, unsigned worker, void (*fn)(void *edge_w
     return err;
 }
 
-static int op_post(struct net *n, unsigned worker, void (*fn)(void *edge_worker, void *arg), void *arg)
+static int op_post(struct net *n, unsigned worker, void (*fn)(void *edge_worker, void *arg),
+                   void *arg)
 {
     struct worker *w = worker_of(n);
     int err = net_group_post(w->group, worker, fn, arg);
@@ -244,7 +248,8 @@ static int op_send(struct net *n, const struct path *to, struct buf *msg)
     return c ? stream_send(c, msg) : ERR_CLOSED;
 }
 
-static int op_connect(struct net *n, const struct net_connect_args *args, flow_id *ret_flow, struct path *ret_path)
+static int op_connect(struct net *n, const struct net_connect_args *args, flow_id *ret_flow,
+                      struct path *ret_path)
 {
     struct conn *c;
     int err = conn_dial(worker_of(n), args, &c);
@@ -299,7 +304,8 @@ static void op_set_idle(struct net *n, flow_id flow, uint64_t idle_ms)
     conn_arm(c);
 }
 
-static flow_id op_find(struct net *n, enum transport t, const struct addr *remote, struct str server_name)
+static flow_id op_find(struct net *n, enum transport t, const struct addr *remote,
+                       struct str server_name)
 {
     struct conn *c = conn_lookup(worker_of(n), t, remote, server_name);
     return c ? c->id : 0;
@@ -311,7 +317,8 @@ static int op_alias(struct net *n, flow_id flow, const struct addr *alias)
     return c ? conn_key_add(c, alias, STR(""), true) : ERR_NOTFOUND;
 }
 
-static int op_locate(struct net *n, const struct net_locate_args *args, net_locate_fn fn, void *arg, uint64_t *ret_id)
+static int op_locate(struct net *n, const struct net_locate_args *args, net_locate_fn fn, void *arg,
+                     uint64_t *ret_id)
 {
     return locator_start(worker_of(n)->locator, args, fn, arg, ret_id);
 }
@@ -379,8 +386,11 @@ static int handles_init(struct worker *w)
 
 static int dns_init(struct worker *w)
 {
-    struct dns_args d = {.loop = &w->loop, .wheel = w->net.wheel, .forward = w->group->args.dns_forward,
-                         .resolv_conf = w->group->args.resolv_conf, .hosts = "/etc/hosts"};
+    struct dns_args d = {.loop = &w->loop,
+                         .wheel = w->net.wheel,
+                         .forward = w->group->args.dns_forward,
+                         .resolv_conf = w->group->args.resolv_conf,
+                         .hosts = "/etc/hosts"};
     struct reason reason = {0};
     int err = dns_new(&d, &w->dns, &reason);
     if (err) {
@@ -439,7 +449,8 @@ static void on_deadline(uv_timer_t *timer)
     uv_stop(timer->loop);
 }
 
-/* The edge is gone: what is queued is written, then the connections are closed, within a second at most. */
+/* The edge is gone: what is queued is written, then the connections are closed, within a second at
+ * most. */
 void worker_finish(struct worker *w)
 {
     w->is_leaving = true;
@@ -486,8 +497,8 @@ static void worker_empty(struct worker *w)
     dns_free(w->dns);
     w->locator = NULL;
     w->dns = NULL;
-    uv_handle_t *handles[] = {(uv_handle_t *)&w->prepare, (uv_handle_t *)&w->idle, (uv_handle_t *)&w->timer,
-                              (uv_handle_t *)&w->wake};
+    uv_handle_t *handles[] = {(uv_handle_t *)&w->prepare, (uv_handle_t *)&w->idle,
+                              (uv_handle_t *)&w->timer, (uv_handle_t *)&w->wake};
     for (unsigned i = 0; i < w->n_handles; i++)
         uv_close(handles[i], NULL);
     w->n_handles = 0;

@@ -1,5 +1,6 @@
-/* WebSocket frames of a client, by libwslay's frame reader. RFC 6455 5 (framing, masking, fragments, control frames), 7.4
- * (close codes), 8.1 (UTF-8); RFC 7118 5 (one message a WebSocket message). See ws.h. */
+/* WebSocket frames of a client, by libwslay's frame reader. RFC 6455 5 (framing, masking,
+ * fragments, control frames), 7.4 (close codes), 8.1 (UTF-8); RFC 7118 5 (one message a WebSocket
+ * message). See ws.h. */
 #include "net/ws.h"
 #include "base/err.h"
 #include "base/limits.h"
@@ -9,11 +10,12 @@
 struct ws_reader {
     struct ws_reader *next;
     wslay_frame_context_ptr ctx;
-    struct str in;        /* lent by ws_next */
-    uint64_t taken;       /* bytes that libwslay took */
-    uint64_t accounted;   /* ... of which belong to frames that are complete, or to the payload seen of this one */
-    uint64_t offset;      /* payload bytes of the current frame seen */
-    bool is_inside;       /* the header of the current frame has been judged */
+    struct str in;      /* lent by ws_next */
+    uint64_t taken;     /* bytes that libwslay took */
+    uint64_t accounted; /* ... of which belong to frames that are complete, or to the payload seen
+                           of this one */
+    uint64_t offset;    /* payload bytes of the current frame seen */
+    bool is_inside;     /* the header of the current frame has been judged */
     unsigned n_control;
     char control[WS_CONTROL_MAX];
 };
@@ -106,8 +108,8 @@ size_t ws_header_build(char dst[WS_HEADER_MAX], enum ws_opcode opcode, size_t n)
     return 2 + bytes;
 }
 
-static enum ws_kind bad(struct ws_event *ret, unsigned code, struct reason *reason, const char *id, const char *clause,
-                        const char *detail)
+static enum ws_kind bad(struct ws_event *ret, unsigned code, struct reason *reason, const char *id,
+                        const char *clause, const char *detail)
 {
     ret->code = (uint16_t)code;
     reason_set(reason, id, clause, 0, "%s", detail);
@@ -115,11 +117,12 @@ static enum ws_kind bad(struct ws_event *ret, unsigned code, struct reason *reas
 }
 
 /* The header of a frame, before any of its payload is taken. */
-static enum ws_kind judge_header(const struct ws *ws, const struct wslay_frame_iocb *f, struct ws_event *ret,
-                                 struct reason *reason)
+static enum ws_kind judge_header(const struct ws *ws, const struct wslay_frame_iocb *f,
+                                 struct ws_event *ret, struct reason *reason)
 {
     if (!f->mask)
-        return bad(ret, WSLAY_CODE_PROTOCOL_ERROR, reason, "ws-not-masked", "RFC 6455 5.1", "frame without mask");
+        return bad(ret, WSLAY_CODE_PROTOCOL_ERROR, reason, "ws-not-masked", "RFC 6455 5.1",
+                   "frame without mask");
     if (f->rsv)
         return bad(ret, WSLAY_CODE_PROTOCOL_ERROR, reason, "ws-reserved-bits", "RFC 6455 5.2",
                    "reserved bits without an extension");
@@ -142,11 +145,13 @@ static enum ws_kind judge_header(const struct ws *ws, const struct wslay_frame_i
                        "message above what is taken");
         return WS_MORE;
     default:
-        return bad(ret, WSLAY_CODE_PROTOCOL_ERROR, reason, "ws-opcode", "RFC 6455 5.2", "unknown opcode");
+        return bad(ret, WSLAY_CODE_PROTOCOL_ERROR, reason, "ws-opcode", "RFC 6455 5.2",
+                   "unknown opcode");
     }
 }
 
-/* Appends to the message under way. The buffer grows with what has come, not with what was announced. */
+/* Appends to the message under way. The buffer grows with what has come, not with what was
+ * announced. */
 static bool append(struct ws *ws, const uint8_t *p, size_t n, size_t rest)
 {
     size_t have = ws->msg ? ws->msg->n : 0;
@@ -172,10 +177,12 @@ static bool append(struct ws *ws, const uint8_t *p, size_t n, size_t rest)
 /* RFC 6455 7.4: what a peer may say. */
 static bool is_close_code(unsigned code)
 {
-    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) || (code >= 3000 && code <= 4999);
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
 }
 
-static enum ws_kind finish_close(const struct ws_reader *r, struct ws_event *ret, struct reason *reason)
+static enum ws_kind finish_close(const struct ws_reader *r, struct ws_event *ret,
+                                 struct reason *reason)
 {
     const unsigned char *p = (const unsigned char *)r->control;
     ret->code = WSLAY_CODE_NO_STATUS_RCVD;
@@ -183,16 +190,17 @@ static enum ws_kind finish_close(const struct ws_reader *r, struct ws_event *ret
         return WS_CLOSE;
     unsigned code = r->n_control >= 2 ? (unsigned)p[0] << 8 | p[1] : 0;
     if (!is_close_code(code))
-        return bad(ret, WSLAY_CODE_PROTOCOL_ERROR, reason, "ws-close-code", "RFC 6455 7.4", "impossible close code");
+        return bad(ret, WSLAY_CODE_PROTOCOL_ERROR, reason, "ws-close-code", "RFC 6455 7.4",
+                   "impossible close code");
     if (!str_is_utf8(str_make(r->control + 2, r->n_control - 2)))
-        return bad(ret, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA, reason, "ws-not-utf8", "RFC 6455 8.1",
-                   "close reason is not UTF-8");
+        return bad(ret, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA, reason, "ws-not-utf8",
+                   "RFC 6455 8.1", "close reason is not UTF-8");
     ret->code = (uint16_t)code;
     return WS_CLOSE;
 }
 
-static enum ws_kind finish_frame(struct ws *ws, const struct wslay_frame_iocb *f, struct ws_event *ret,
-                                 struct reason *reason)
+static enum ws_kind finish_frame(struct ws *ws, const struct wslay_frame_iocb *f,
+                                 struct ws_event *ret, struct reason *reason)
 {
     struct ws_reader *r = ws->reader;
     ret->data = str_make(r->control, r->n_control);
@@ -215,15 +223,15 @@ static enum ws_kind finish_frame(struct ws *ws, const struct wslay_frame_iocb *f
     if (ws->is_text && !str_is_utf8(buf_str(ret->msg))) {
         buf_unref(ret->msg);
         ret->msg = NULL;
-        return bad(ret, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA, reason, "ws-not-utf8", "RFC 6455 8.1",
-                   "text that is not UTF-8");
+        return bad(ret, WSLAY_CODE_INVALID_FRAME_PAYLOAD_DATA, reason, "ws-not-utf8",
+                   "RFC 6455 8.1", "text that is not UTF-8");
     }
     return WS_MESSAGE;
 }
 
 /* What libwslay read of the current frame: `n` bytes of its payload. */
-static enum ws_kind take_payload(struct ws *ws, const struct wslay_frame_iocb *f, struct ws_event *ret,
-                                 struct reason *reason)
+static enum ws_kind take_payload(struct ws *ws, const struct wslay_frame_iocb *f,
+                                 struct ws_event *ret, struct reason *reason)
 {
     struct ws_reader *r = ws->reader;
     if (!r->is_inside) {
@@ -233,7 +241,8 @@ static enum ws_kind take_payload(struct ws *ws, const struct wslay_frame_iocb *f
         r->is_inside = true;
         r->n_control = 0;
         r->offset = 0;
-        /* libwslay refuses lengths that are not in the shortest form, so this is what the header took (RFC 6455 5.2). */
+        /* libwslay refuses lengths that are not in the shortest form, so this is what the header
+         * took (RFC 6455 5.2). */
         r->accounted += 6u + (f->payload_length > 0xffff ? 8u : f->payload_length > 125 ? 2u : 0u);
         if (f->opcode == WSLAY_TEXT_FRAME || f->opcode == WSLAY_BINARY_FRAME)
             ws->is_text = f->opcode == WSLAY_TEXT_FRAME;
@@ -245,7 +254,8 @@ static enum ws_kind take_payload(struct ws *ws, const struct wslay_frame_iocb *f
             memcpy(r->control + r->n_control, f->data, f->data_length);
         r->n_control += (unsigned)f->data_length;
     } else if (!append(ws, f->data, f->data_length, (size_t)(f->payload_length - r->offset))) {
-        return bad(ret, WSLAY_CODE_INTERNAL_SERVER_ERROR, reason, "no-memory", NULL, "out of memory");
+        return bad(ret, WSLAY_CODE_INTERNAL_SERVER_ERROR, reason, "no-memory", NULL,
+                   "out of memory");
     }
     if (r->offset < f->payload_length)
         return WS_MORE;
@@ -253,7 +263,8 @@ static enum ws_kind take_payload(struct ws *ws, const struct wslay_frame_iocb *f
     return finish_frame(ws, f, ret, reason);
 }
 
-enum ws_kind ws_next(struct ws *ws, struct ws_pool *pool, struct str *in, struct ws_event *ret, struct reason *reason)
+enum ws_kind ws_next(struct ws *ws, struct ws_pool *pool, struct str *in, struct ws_event *ret,
+                     struct reason *reason)
 {
     *ret = (struct ws_event){0};
     if (!ws->reader) {
@@ -261,7 +272,8 @@ enum ws_kind ws_next(struct ws *ws, struct ws_pool *pool, struct str *in, struct
             return WS_MORE;
         ws->reader = reader_get(pool);
         if (!ws->reader)
-            return bad(ret, WSLAY_CODE_INTERNAL_SERVER_ERROR, reason, "no-memory", NULL, "out of memory");
+            return bad(ret, WSLAY_CODE_INTERNAL_SERVER_ERROR, reason, "no-memory", NULL,
+                       "out of memory");
     }
     struct ws_reader *r = ws->reader;
     enum ws_kind kind = WS_MORE;
@@ -272,7 +284,8 @@ enum ws_kind ws_next(struct ws *ws, struct ws_pool *pool, struct str *in, struct
         if (n == WSLAY_ERR_WANT_READ)
             break;
         if (n < 0)
-            kind = bad(ret, WSLAY_CODE_PROTOCOL_ERROR, reason, "ws-frame", "RFC 6455 5.2", "malformed frame");
+            kind = bad(ret, WSLAY_CODE_PROTOCOL_ERROR, reason, "ws-frame", "RFC 6455 5.2",
+                       "malformed frame");
         else
             kind = take_payload(ws, &f, ret, reason);
     }

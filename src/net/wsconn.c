@@ -1,5 +1,5 @@
-/* SIP over WebSocket on a connection: upgrade, messages, pings, close. RFC 6455 4.2, 5.5, 7.1; RFC 7118 4, 5, 6.
- * Thread: the worker's. */
+/* SIP over WebSocket on a connection: upgrade, messages, pings, close. RFC 6455 4.2, 5.5, 7.1; RFC
+ * 7118 4, 5, 6. Thread: the worker's. */
 #include "base/err.h"
 #include "base/log.h"
 #include "net/net_priv.h"
@@ -124,7 +124,8 @@ void wsconn_feed(struct conn *c, const char *p, size_t n)
     }
 }
 
-/* RFC 7118 5: text or binary. Text must be UTF-8 (RFC 6455 8.1), which a SIP message need not be throughout. */
+/* RFC 7118 5: text or binary. Text must be UTF-8 (RFC 6455 8.1), which a SIP message need not be
+ * throughout. */
 int wsconn_send(struct conn *c, struct buf *msg)
 {
     char header[WS_HEADER_MAX];

@@ -1,5 +1,6 @@
-/* The HTTP request that opens a WebSocket, and its answer. RFC 6455 4.2.1, 4.2.2, 4.4; RFC 7118 4.1; RFC 7230 3. Only what this
- * request may be is understood: GET, HTTP/1.1, no body. Pure; any thread. */
+/* The HTTP request that opens a WebSocket, and its answer. RFC 6455 4.2.1, 4.2.2, 4.4; RFC
+ * 7118 4.1; RFC 7230 3. Only what this request may be is understood: GET, HTTP/1.1, no body. Pure;
+ * any thread. */
 #include "base/err.h"
 #include "base/sbuf.h"
 #include "net/ws.h"
@@ -73,7 +74,8 @@ static bool is_get(struct str line)
 {
     struct str method, target, rest = str_cut(line, ' ', &method);
     struct str version = rest.p ? str_cut(rest, ' ', &target) : STR_NULL;
-    return str_eq(method, STR("GET")) && version.p && target.n > 0 && str_eq(version, STR("HTTP/1.1"));
+    return str_eq(method, STR("GET")) && version.p && target.n > 0 &&
+           str_eq(version, STR("HTTP/1.1"));
 }
 
 /* The request without its last empty line. */
@@ -83,7 +85,8 @@ static bool parse(struct str head, struct request *r)
     while (head.n) {
         struct str line;
         head = str_cut(head, '\n', &line);
-        if (line.n < 2 || line.p[line.n - 1] != '\r' || memchr(line.p, '\r', line.n - 1) || memchr(line.p, 0, line.n))
+        if (line.n < 2 || line.p[line.n - 1] != '\r' || memchr(line.p, '\r', line.n - 1) ||
+            memchr(line.p, 0, line.n))
             return false;
         line.n--;
         if (!(is_first ? is_get(line) : take_field(r, line)))
@@ -93,8 +96,8 @@ static bool parse(struct str head, struct request *r)
     return !is_first && !r->is_duplicate && r->n_key <= 1 && r->n_version <= 1 && r->n_origin <= 1;
 }
 
-static int refuse(char *dst, size_t *ret_n, const char *status, const char *extra, struct reason *reason,
-                  const char *code, const char *clause, const char *detail)
+static int refuse(char *dst, size_t *ret_n, const char *status, const char *extra,
+                  struct reason *reason, const char *code, const char *clause, const char *detail)
 {
     struct sbuf b = sbuf_make(dst, WS_ANSWER_MAX);
     sbuf_fmt(&b, "HTTP/1.1 %s\r\n%sConnection: close\r\nContent-Length: 0\r\n\r\n", status, extra);
@@ -114,16 +117,18 @@ static void accept_value(struct str key, char dst[32])
         dst[0] = '\0'; /* cannot be: 28 bytes and the NUL fit */
 }
 
-static int answer(const struct request *r, struct str origins, char *dst, size_t *ret_n, struct reason *reason)
+static int answer(const struct request *r, struct str origins, char *dst, size_t *ret_n,
+                  struct reason *reason)
 {
     unsigned char raw[16];
     size_t n;
     if (!r->has_upgrade || !r->has_connection)
-        return refuse(dst, ret_n, "426 Upgrade Required", "Upgrade: websocket\r\n", reason, "ws-no-upgrade",
-                      "RFC 6455 4.2.1", "no upgrade to websocket asked for");
+        return refuse(dst, ret_n, "426 Upgrade Required", "Upgrade: websocket\r\n", reason,
+                      "ws-no-upgrade", "RFC 6455 4.2.1", "no upgrade to websocket asked for");
     if (r->n_version != 1 || !str_eq(r->version, STR("13")))
-        return refuse(dst, ret_n, "426 Upgrade Required", "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", reason,
-                      "ws-version", "RFC 6455 4.4", "version is not 13");
+        return refuse(dst, ret_n, "426 Upgrade Required",
+                      "Upgrade: websocket\r\nSec-WebSocket-Version: 13\r\n", reason, "ws-version",
+                      "RFC 6455 4.4", "version is not 13");
     if (!r->has_host || r->n_key != 1 || r->key.n != 24 ||
         str_base64_decode(raw, sizeof(raw), r->key, false, &n) != 0 || n != sizeof(raw))
         return refuse(dst, ret_n, "400 Bad Request", "", reason, "ws-key", "RFC 6455 4.2.1",
@@ -147,21 +152,23 @@ static int answer(const struct request *r, struct str origins, char *dst, size_t
     return 0;
 }
 
-int ws_upgrade(struct str in, struct str origins, char dst[WS_ANSWER_MAX], size_t *ret_n, size_t *ret_used,
-               struct reason *reason)
+int ws_upgrade(struct str in, struct str origins, char dst[WS_ANSWER_MAX], size_t *ret_n,
+               size_t *ret_used, struct reason *reason)
 {
     struct request r = {0};
     *ret_n = *ret_used = 0;
     const char *end = memmem(in.p, in.n, "\r\n\r\n", 4);
     if (in.n && in.p[0] != 'G')
-        return refuse(dst, ret_n, "400 Bad Request", "", reason, "ws-not-http", "RFC 6455 4.2.1", "not a GET request");
+        return refuse(dst, ret_n, "400 Bad Request", "", reason, "ws-not-http", "RFC 6455 4.2.1",
+                      "not a GET request");
     if (!end && in.n < WS_UPGRADE_MAX)
         return ERR_AGAIN;
     if (!end || (size_t)(end - in.p) > WS_UPGRADE_MAX)
-        return refuse(dst, ret_n, "431 Request Header Fields Too Large", "", reason, "ws-too-large", "RFC 6585 5",
-                      "upgrade request above what is taken");
+        return refuse(dst, ret_n, "431 Request Header Fields Too Large", "", reason, "ws-too-large",
+                      "RFC 6585 5", "upgrade request above what is taken");
     *ret_used = (size_t)(end - in.p) + 4;
     if (!parse(str_make(in.p, *ret_used - 2), &r))
-        return refuse(dst, ret_n, "400 Bad Request", "", reason, "ws-request", "RFC 7230 3", "malformed request");
+        return refuse(dst, ret_n, "400 Bad Request", "", reason, "ws-request", "RFC 7230 3",
+                      "malformed request");
     return answer(&r, origins, dst, ret_n, reason);
 }

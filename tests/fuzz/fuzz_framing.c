@@ -1,12 +1,13 @@
-/* Framing of a stream: whatever comes, in whatever parts, the pieces are the same, nothing is read outside, and a message that
- * is found has its header and exactly the body that its one Content-Length says. */
+/* Framing of a stream: whatever comes, in whatever parts, the pieces are the same, nothing is read
+ * outside, and a message that is found has its header and exactly the body that its one
+ * Content-Length says. */
 #include "net/framing.h"
 #include <stdlib.h>
 
-#define CHECK(x)                                                                                      \
-    do {                                                                                              \
-        if (!(x))                                                                                     \
-            abort();                                                                                  \
+#define CHECK(x)                                                                                   \
+    do {                                                                                           \
+        if (!(x))                                                                                  \
+            abort();                                                                               \
     } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

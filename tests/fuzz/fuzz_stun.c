@@ -3,10 +3,10 @@
 #include "net/stun.h"
 #include <stdlib.h>
 
-#define CHECK(x)                                                                                      \
-    do {                                                                                              \
-        if (!(x))                                                                                     \
-            abort();                                                                                  \
+#define CHECK(x)                                                                                   \
+    do {                                                                                           \
+        if (!(x))                                                                                  \
+            abort();                                                                               \
     } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
@@ -18,7 +18,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     size_t len, len2, total;
     if (n < 1)
         return 0;
-    CHECK(addr_parse_hostport(&from, data[0] & 1 ? STR("[2001:db8::7]:5060") : STR("192.0.2.7:5060")) == 0);
+    CHECK(addr_parse_hostport(&from, data[0] & 1 ? STR("[2001:db8::7]:5060")
+                                                 : STR("192.0.2.7:5060")) == 0);
     char *p = malloc(n);
     CHECK(p);
     memcpy(p, data + 1, n - 1);

@@ -1,13 +1,14 @@
-/* WebSocket: an upgrade request, then frames, whole and in parts: the same events, bounded, nothing leaked. */
+/* WebSocket: an upgrade request, then frames, whole and in parts: the same events, bounded, nothing
+ * leaked. */
 #include "base/err.h"
 #include "base/limits.h"
 #include "net/ws.h"
 #include <stdlib.h>
 
-#define CHECK(x)                                                                                      \
-    do {                                                                                              \
-        if (!(x))                                                                                     \
-            abort();                                                                                  \
+#define CHECK(x)                                                                                   \
+    do {                                                                                           \
+        if (!(x))                                                                                  \
+            abort();                                                                               \
     } while (0)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -49,8 +49,9 @@ static void copy_z(char *dst, size_t cap, const char *src)
     snprintf(dst, cap, "%s", src ? src : "");
 }
 
-static struct fix_event *event_of(enum fix_kind kind, const struct path *path, const struct buf *buf,
-                                  const struct hop_facts *hop, const struct reason *reason)
+static struct fix_event *event_of(enum fix_kind kind, const struct path *path,
+                                  const struct buf *buf, const struct hop_facts *hop,
+                                  const struct reason *reason)
 {
     struct fix_event *e = calloc(1, sizeof(*e));
     assert_non_null(e);
@@ -259,7 +260,8 @@ static void call_run(void *edge_worker, void *arg)
     pthread_mutex_unlock(&c->f->lock);
 }
 
-void fix_call(struct fix *f, unsigned worker, void (*fn)(struct fix_worker *w, void *arg), void *arg)
+void fix_call(struct fix *f, unsigned worker, void (*fn)(struct fix_worker *w, void *arg),
+              void *arg)
 {
     struct call c = {.fn = fn, .arg = arg, .f = f};
     assert_int_equal(net_group_post(f->g, worker, call_run, &c), 0);
@@ -379,10 +381,12 @@ void fix_expect_nothing(int fd, unsigned ms)
 
 size_t fix_options(char *dst, size_t cap, const char *call_id, size_t body)
 {
-    int n = snprintf(dst, cap,
-                     "OPTIONS sip:a.example SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: <sip:a@a.example>;tag=1\r\n"
-                     "To: <sip:b@a.example>\r\nCall-ID: %s\r\nCSeq: 1 OPTIONS\r\nContent-Length: %zu\r\n\r\n",
-                     call_id, body);
+    int n = snprintf(
+        dst, cap,
+        "OPTIONS sip:a.example SIP/2.0\r\nVia: SIP/2.0/TCP h;branch=z9hG4bK1\r\nFrom: "
+        "<sip:a@a.example>;tag=1\r\n"
+        "To: <sip:b@a.example>\r\nCall-ID: %s\r\nCSeq: 1 OPTIONS\r\nContent-Length: %zu\r\n\r\n",
+        call_id, body);
     assert_true(n > 0 && (size_t)n + body < cap);
     memset(dst + n, 'b', body);
     dst[(size_t)n + body] = '\0';

@@ -1,5 +1,6 @@
-/* What the tests of the network share: workers on loopback whose user writes down what it is told and can echo, and plain
- * blocking clients. Every wait ends after FIX_WAIT_MS with a failed test. */
+/* What the tests of the network share: workers on loopback whose user writes down what it is told
+ * and can echo, and plain blocking clients. Every wait ends after FIX_WAIT_MS with a failed test.
+ */
 #ifndef TESTS_UNIT_NET_FIXTURE_H
 #define TESTS_UNIT_NET_FIXTURE_H
 
@@ -46,7 +47,8 @@ struct fix {
     bool is_silent;           /* count only */
     int start_error;          /* what worker_start returns */
     unsigned n_stopped;
-    void (*on_message)(struct fix_worker *w, const struct rx *rx); /* instead of all that; on the worker's thread */
+    void (*on_message)(struct fix_worker *w,
+                       const struct rx *rx); /* instead of all that; on the worker's thread */
 };
 
 void fix_listen(struct net_listener *l, enum transport t, const char *addr);
@@ -61,18 +63,20 @@ void fix_free(struct fix_event *e);
 void fix_quiet(struct fix *f, enum fix_kind kind, unsigned ms);
 void fix_wait_count(struct fix *f, enum fix_kind kind, size_t n);
 /* Runs fn on a worker and waits until it has. */
-void fix_call(struct fix *f, unsigned worker, void (*fn)(struct fix_worker *w, void *arg), void *arg);
+void fix_call(struct fix *f, unsigned worker, void (*fn)(struct fix_worker *w, void *arg),
+              void *arg);
 /* Sum over all workers. */
 struct net_stats fix_stats(const struct fix *f);
 /* Waits until a counter (by its offset in net_stats) of all workers reaches a value. */
-#define fix_wait_stat(f, field, want)                                                                 \
-    do {                                                                                              \
-        uint64_t fix_have_ = fix_stats(f).field;                                                      \
-        for (unsigned fix_i_ = 0; fix_i_ < FIX_WAIT_MS && fix_have_ != (uint64_t)(want); fix_i_++) {  \
-            fix_sleep(1);                                                                             \
-            fix_have_ = fix_stats(f).field;                                                           \
-        }                                                                                             \
-        assert_int_equal(fix_have_, want);                                                            \
+#define fix_wait_stat(f, field, want)                                                              \
+    do {                                                                                           \
+        uint64_t fix_have_ = fix_stats(f).field;                                                   \
+        for (unsigned fix_i_ = 0; fix_i_ < FIX_WAIT_MS && fix_have_ != (uint64_t)(want);           \
+             fix_i_++) {                                                                           \
+            fix_sleep(1);                                                                          \
+            fix_have_ = fix_stats(f).field;                                                        \
+        }                                                                                          \
+        assert_int_equal(fix_have_, want);                                                         \
     } while (0)
 void fix_sleep(unsigned ms);
 
@@ -85,10 +89,11 @@ void fix_write_z(int fd, const char *z);
 /* Reads exactly n bytes into dst (and a NUL behind them). */
 void fix_read(int fd, char *dst, size_t n);
 void fix_expect(int fd, const char *z); /* exactly these bytes come next */
-void fix_expect_eof(int fd);            /* nothing more comes, and the other side has closed (or reset) */
+void fix_expect_eof(int fd); /* nothing more comes, and the other side has closed (or reset) */
 void fix_expect_nothing(int fd, unsigned ms);
 
-/* An OPTIONS with a body of n bytes 'b', for streams (with Content-Length). Terminated; returns its length. */
+/* An OPTIONS with a body of n bytes 'b', for streams (with Content-Length). Terminated; returns its
+ * length. */
 size_t fix_options(char *dst, size_t cap, const char *call_id, size_t body);
 
 #endif

@@ -1,5 +1,6 @@
-/* Framing of streams: every split of every input gives the same pieces; what would be read differently by different readers is
- * refused. RFC 3261 7.3.1, 7.3.3, 7.5, 18.3, 20.14; RFC 4475 3.1.2.2 and 3.1.1.1 (odd white space); RFC 5626 3.5.1. */
+/* Framing of streams: every split of every input gives the same pieces; what would be read
+ * differently by different readers is refused. RFC 3261 7.3.1, 7.3.3, 7.5, 18.3, 20.14; RFC
+ * 4475 3.1.2.2 and 3.1.1.1 (odd white space); RFC 5626 3.5.1. */
 #include "check.h"
 #include "net/framing.h"
 #include <stdio.h>
@@ -13,7 +14,8 @@ struct pieces {
 
 static void add(struct pieces *p, const char *what, size_t n)
 {
-    p->n += (size_t)snprintf(p->text + p->n, sizeof(p->text) - p->n, "%s%s%zu", p->n ? " " : "", what, n);
+    p->n += (size_t)snprintf(p->text + p->n, sizeof(p->text) - p->n, "%s%s%zu", p->n ? " " : "",
+                             what, n);
 }
 
 /* Feeds `in` as if it came in parts that end at the multiples of `step` and at `cut`. */
@@ -32,7 +34,9 @@ static void run(struct pieces *out, const char *in, size_t n, size_t cut, size_t
         for (;;) {
             struct reason reason = {0};
             size_t len;
-            char *copy = malloc(have - start ? have - start : 1); /* exactly as long: reading beyond is seen by ASan */
+            char *copy =
+                malloc(have - start ? have - start
+                                    : 1); /* exactly as long: reading beyond is seen by ASan */
             assert_non_null(copy);
             memcpy(copy, in + start, have - start);
             enum framing_kind kind = framing_next(&f, copy, have - start, &len, &reason);
@@ -42,8 +46,8 @@ static void run(struct pieces *out, const char *in, size_t n, size_t cut, size_t
                 break;
             }
             if (kind == FRAMING_BAD) {
-                out->n += (size_t)snprintf(out->text + out->n, sizeof(out->text) - out->n, "%sB:%s", out->n ? " " : "",
-                                           reason.code);
+                out->n += (size_t)snprintf(out->text + out->n, sizeof(out->text) - out->n, "%sB:%s",
+                                           out->n ? " " : "", reason.code);
                 assert_true(len <= have - start);
                 return;
             }
@@ -73,11 +77,11 @@ static void expect(const char *in, size_t n, const char *want)
 }
 #define EXPECT(in, want) expect(in, sizeof(in) - 1, want)
 /* One message, all of it. */
-#define EXPECT_WHOLE(in)                                                                              \
-    do {                                                                                              \
-        char whole_[32];                                                                              \
-        snprintf(whole_, sizeof(whole_), "M%zu", sizeof(in) - 1);                                     \
-        EXPECT(in, whole_);                                                                           \
+#define EXPECT_WHOLE(in)                                                                           \
+    do {                                                                                           \
+        char whole_[32];                                                                           \
+        snprintf(whole_, sizeof(whole_), "M%zu", sizeof(in) - 1);                                  \
+        EXPECT(in, whole_);                                                                        \
     } while (0)
 #define L "OPTIONS sip:a@b SIP/2.0\r\n" /* 25 bytes */
 
@@ -95,7 +99,8 @@ static void test_messages(void **state)
     EXPECT_WHOLE("SIP/2.0 200 OK\r\nl: 1\r\n\r\nx");
     EXPECT_WHOLE("sip/3.0 200 OK\r\nl: 1\r\n\r\nx"); /* the version is the parser's question */
     EXPECT_WHOLE("INVITE sip:a  SIP/2.0 \r\nl: 0\r\n\r\n"); /* and so is this */
-    EXPECT(L "l: 1\r\n\r\nx" L "l: 2\r\n\r\nxy\r\n\r\n\r\nSIP/2.0 200 OK\r\nl: 0\r\n\r\n", "M34 M35 S2 P2 S2 M24");
+    EXPECT(L "l: 1\r\n\r\nx" L "l: 2\r\n\r\nxy\r\n\r\n\r\nSIP/2.0 200 OK\r\nl: 0\r\n\r\n",
+           "M34 M35 S2 P2 S2 M24");
     /* What looks like a header in a body, and bodies with anything */
     EXPECT(L "l: 27\r\n\r\nOPTIONS x SIP/2.0\r\nl: 9\r\n\r\n" L "l: 0\r\n\r\n", "M61 M33");
     EXPECT(L "l: 4\r\n\r\n\r\0\n\xff" L "l: 0\r\n\r\n", "M37 M33");
@@ -129,10 +134,20 @@ static void test_keepalives(void **state)
 static void test_stun(void **state)
 {
     (void)state;
-    EXPECT("\0\1\0\0\x21\x12\xa4\x42" "abcdefghijkl" "\r\n", "U20 S2");
-    EXPECT("\0\1\0\4\x21\x12\xa4\x42" "abcdefghijkl" "1234" L "l: 0\r\n\r\n", "U24 M33");
-    EXPECT("\0\1\0\0\x21\x12\xa4\x43" "abcdefghijkl", "B:framing-not-sip");
-    EXPECT("\0\1\0\1\x21\x12\xa4\x42" "abcdefghijklx", "B:framing-not-sip");
+    EXPECT("\0\1\0\0\x21\x12\xa4\x42"
+           "abcdefghijkl"
+           "\r\n",
+           "U20 S2");
+    EXPECT("\0\1\0\4\x21\x12\xa4\x42"
+           "abcdefghijkl"
+           "1234" L "l: 0\r\n\r\n",
+           "U24 M33");
+    EXPECT("\0\1\0\0\x21\x12\xa4\x43"
+           "abcdefghijkl",
+           "B:framing-not-sip");
+    EXPECT("\0\1\0\1\x21\x12\xa4\x42"
+           "abcdefghijklx",
+           "B:framing-not-sip");
     EXPECT("\0\1\x7f\0", "B:framing-not-sip");
 }
 
@@ -143,7 +158,8 @@ static void test_length(void **state)
     EXPECT(L "Via: x\r\n\r\n", "B:framing-no-length");
     EXPECT(L "l: 1\r\nl: 1\r\n\r\nx", "B:framing-length-repeated");
     EXPECT(L "l: 1\r\nContent-Length: 2\r\n\r\nxx", "B:framing-length-repeated");
-    EXPECT(L "Content-Length: 2\r\nVia: x\r\nContent-length : 2\r\n\r\nxx", "B:framing-length-repeated");
+    EXPECT(L "Content-Length: 2\r\nVia: x\r\nContent-length : 2\r\n\r\nxx",
+           "B:framing-length-repeated");
     EXPECT(L "l: 1, 1\r\n\r\nx", "B:framing-length-syntax");
     EXPECT(L "l: -1\r\n\r\nx", "B:framing-length-syntax");
     EXPECT(L "l: +1\r\n\r\nx", "B:framing-length-syntax");
@@ -171,7 +187,8 @@ static void test_lines(void **state)
     EXPECT(L "l: 0\r\r\n\r\n", "B:framing-line-end");
     EXPECT("\rO", "B:framing-line-end");
     EXPECT("\n", "B:framing-not-sip");
-    EXPECT("OPTIONS sip:a SIP/2.0\r\n l: 0\r\n\r\n", "B:framing-not-sip"); /* nothing continues a start line */
+    EXPECT("OPTIONS sip:a SIP/2.0\r\n l: 0\r\n\r\n",
+           "B:framing-not-sip"); /* nothing continues a start line */
     EXPECT("GET / HTTP/1.1\r\n", "B:framing-not-sip");
     EXPECT("\x16\x03\x01\x02", "B:framing-not-sip");
     EXPECT(" OPTIONS", "B:framing-not-sip");
@@ -211,16 +228,18 @@ static void test_linear(void **state)
     memset(in + n, 'x', sizeof(in) - (size_t)n);
     for (size_t i = 1; i <= sizeof(in); i++) {
         assert_int_equal(framing_next(&f, in, i, &len, NULL), FRAMING_MORE);
-        assert_int_equal(f.scanned, i); /* nothing before is looked at again but the line when it ends */
+        assert_int_equal(f.scanned,
+                         i); /* nothing before is looked at again but the line when it ends */
     }
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_messages), cmocka_unit_test(test_incomplete), cmocka_unit_test(test_keepalives),
-        cmocka_unit_test(test_stun),     cmocka_unit_test(test_length),     cmocka_unit_test(test_lines),
-        cmocka_unit_test(test_sizes),    cmocka_unit_test(test_linear),
+        cmocka_unit_test(test_messages),   cmocka_unit_test(test_incomplete),
+        cmocka_unit_test(test_keepalives), cmocka_unit_test(test_stun),
+        cmocka_unit_test(test_length),     cmocka_unit_test(test_lines),
+        cmocka_unit_test(test_sizes),      cmocka_unit_test(test_linear),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,5 @@
-/* Workers as a group: start and stop, all or nothing; reload of listeners and certificates under open flows; messages between
- * threads; no descriptors; no memory. */
+/* Workers as a group: start and stop, all or nothing; reload of listeners and certificates under
+ * open flows; messages between threads; no descriptors; no memory. */
 #include "base/limits.h"
 #include "base/mem.h"
 #include "oom.h"
@@ -64,13 +64,18 @@ static void test_start_fails(void **state)
     (void)state;
     struct net_listener l[3];
     unsigned running = 0;
-    struct net_group_args args = {.n_workers = 4, .listeners = l, .n_listeners = 3, .worker_start = failing_start,
-                                  .worker_stop = counting_stop, .arg = &running};
+    struct net_group_args args = {.n_workers = 4,
+                                  .listeners = l,
+                                  .n_listeners = 3,
+                                  .worker_start = failing_start,
+                                  .worker_stop = counting_stop,
+                                  .arg = &running};
     fix_listen(&l[0], TRANSPORT_UDP, "127.0.0.1:0");
     fix_listen(&l[1], TRANSPORT_TCP, "127.0.0.1:0");
     fix_listen(&l[2], TRANSPORT_TCP, "192.0.2.1:0"); /* not ours */
     try_start(&args, ERR_NOMEM, "no-memory");
-    assert_int_equal(running, 1); /* the three that came up were stopped, the failed one was not asked */
+    assert_int_equal(running,
+                     1); /* the three that came up were stopped, the failed one was not asked */
     running = 0;
     args.n_workers = 2;
     try_start(&args, ERR_IO, "TCP 192.0.2.1:0: Cannot assign");
@@ -309,7 +314,9 @@ static void test_timer(void **state)
     fix_start(&f, 1, NULL, 0);
     for (int i = 0; i < 5; i++) {
         struct timing tm = {.f = &f};
-        fix_sleep((unsigned)i * 30); /* an idle loop's clock stands still: the delay counts from now all the same */
+        fix_sleep(
+            (unsigned)i *
+            30); /* an idle loop's clock stands still: the delay counts from now all the same */
         fix_call(&f, 0, timer_begin, &tm);
         pthread_mutex_lock(&f.lock);
         while (!tm.is_done)
@@ -379,7 +386,8 @@ static void make_plenty(struct fix_worker *w, void *arg)
     s->fired = fault_disarm();
 }
 
-/* Every allocation of a worker fails in turn while each kind of connection is tried; afterwards it serves as before. */
+/* Every allocation of a worker fails in turn while each kind of connection is tried; afterwards it
+ * serves as before. */
 static void test_oom(void **state)
 {
     (void)state;
@@ -443,8 +451,12 @@ static void test_start_oom(void **state)
     (void)state;
     struct net_listener l[2];
     unsigned running = 0;
-    struct net_group_args args = {.n_workers = 1, .listeners = l, .n_listeners = 2, .worker_start = failing_start,
-                                  .worker_stop = counting_stop, .arg = &running};
+    struct net_group_args args = {.n_workers = 1,
+                                  .listeners = l,
+                                  .n_listeners = 2,
+                                  .worker_start = failing_start,
+                                  .worker_stop = counting_stop,
+                                  .arg = &running};
     fix_listen(&l[0], TRANSPORT_UDP, "127.0.0.1:0");
     fix_listen(&l[1], TRANSPORT_TCP, "127.0.0.1:0");
     log_catch();
@@ -461,9 +473,15 @@ static void test_start_oom(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_start_fails), cmocka_unit_test(test_reload), cmocka_unit_test(test_reload_certificate),
-        cmocka_unit_test(test_reload_storm), cmocka_unit_test(test_posts), cmocka_unit_test(test_timer),
-        cmocka_unit_test(test_no_descriptors), cmocka_unit_test(test_oom), cmocka_unit_test(test_start_oom),
-            };
+        cmocka_unit_test(test_start_fails),
+        cmocka_unit_test(test_reload),
+        cmocka_unit_test(test_reload_certificate),
+        cmocka_unit_test(test_reload_storm),
+        cmocka_unit_test(test_posts),
+        cmocka_unit_test(test_timer),
+        cmocka_unit_test(test_no_descriptors),
+        cmocka_unit_test(test_oom),
+        cmocka_unit_test(test_start_oom),
+    };
     return cmocka_run_group_tests(tests, setup, teardown);
 }

@@ -1,4 +1,5 @@
-/* Limits in time and number: peers that are slow or silent, connections by source, handshakes under way. */
+/* Limits in time and number: peers that are slow or silent, connections by source, handshakes under
+ * way. */
 #include "base/limits.h"
 #include "net/net_priv.h"
 #include "tls_fixture.h"
@@ -35,8 +36,8 @@ static uint64_t now_ms(void)
     return (uint64_t)ts.tv_sec * 1000 + (uint64_t)ts.tv_nsec / 1000000;
 }
 
-/* Slow message, half-open TLS, half an upgrade: all end after their ten seconds, in parallel; one that sends nothing but pings
- * after thirty. */
+/* Slow message, half-open TLS, half an upgrade: all end after their ten seconds, in parallel; one
+ * that sends nothing but pings after thirty. */
 static void test_slow_peers(void **state)
 {
     (void)state;
@@ -134,7 +135,8 @@ static void test_sources(void **state)
     sources_done(&s);
 }
 
-/* So many half-open handshakes that no more are begun; what is open goes on, and room is used as soon as there is some. */
+/* So many half-open handshakes that no more are begun; what is open goes on, and room is used as
+ * soon as there is some. */
 static void test_handshakes(void **state)
 {
     (void)state;

@@ -1,4 +1,5 @@
-/* STUN Binding requests, built from the text of RFC 8489 (5, 14) with an independent CRC, and their answers; RFC 5626 8. */
+/* STUN Binding requests, built from the text of RFC 8489 (5, 14) with an independent CRC, and their
+ * answers; RFC 5626 8. */
 #include "base/err.h"
 #include "check.h"
 #include "net/stun.h"
@@ -24,12 +25,14 @@ static size_t with_fingerprint(char *p, size_t n)
     p[2] = (char)(len >> 8);
     p[3] = (char)len;
     uint32_t f = slow_crc(p, n) ^ 0x5354554e;
-    const char attr[8] = {(char)0x80, 0x28, 0, 4, (char)(f >> 24), (char)(f >> 16), (char)(f >> 8), (char)f};
+    const char attr[8] = {(char)0x80,      0x28,           0,      4, (char)(f >> 24),
+                          (char)(f >> 16), (char)(f >> 8), (char)f};
     memcpy(p + n, attr, 8);
     return n + 8;
 }
 
-static enum stun_kind ask(const char *p, size_t n, const char *from, char out[STUN_ANSWER_MAX], size_t *ret_n)
+static enum stun_kind ask(const char *p, size_t n, const char *from, char out[STUN_ANSWER_MAX],
+                          size_t *ret_n)
 {
     struct addr a;
     assert_int_equal(addr_parse_hostport(&a, str_z(from)), 0);
@@ -40,7 +43,8 @@ static enum stun_kind ask(const char *p, size_t n, const char *from, char out[ST
 static void test_v4(void **state)
 {
     (void)state;
-    static const char want[] = "\x01\x01\x00\x0c" COOKIE ID "\x00\x20\x00\x08\x00\x01\x32\xd6\xe1\xba\xa5\x61";
+    static const char want[] =
+        "\x01\x01\x00\x0c" COOKIE ID "\x00\x20\x00\x08\x00\x01\x32\xd6\xe1\xba\xa5\x61";
     char out[STUN_ANSWER_MAX];
     size_t n;
     /* port 5060 = 0x13c4 ^ 0x2112 = 0x32d6; 192.168.1.35 = c0a80123 ^ 2112a442 = e1baa561 */
@@ -96,13 +100,19 @@ static void test_attributes(void **state)
     char out[STUN_ANSWER_MAX];
     size_t n;
     /* comprehension-optional ones and known ones are ignored, with padding */
-    assert_int_equal(ask("\0\1\0\x14" COOKIE ID "\x80\x22\0\5hello\0\0\0" "\0\6\0\3bob\0", 40, "1.2.3.4:5", out, &n),
+    assert_int_equal(ask("\0\1\0\x14" COOKIE ID "\x80\x22\0\5hello\0\0\0"
+                         "\0\6\0\3bob\0",
+                         40, "1.2.3.4:5", out, &n),
                      STUN_REQUEST);
     assert_int_equal(n, 32);
     /* unknown comprehension-required ones: 420 with the list, 6.3.1 */
-    static const char want[] = "\x01\x11\x00\x24" COOKIE ID "\x00\x09\x00\x15\x00\x00\x04\x14Unknown Attribute\0\0\0"
-                               "\x00\x0a\x00\x04\x00\x24\x7f\xff";
-    assert_int_equal(ask("\0\1\0\x0c" COOKIE ID "\0\x24\0\4abcd" "\x7f\xff\0\0", 32, "1.2.3.4:5", out, &n), STUN_REQUEST);
+    static const char want[] =
+        "\x01\x11\x00\x24" COOKIE ID "\x00\x09\x00\x15\x00\x00\x04\x14Unknown Attribute\0\0\0"
+        "\x00\x0a\x00\x04\x00\x24\x7f\xff";
+    assert_int_equal(ask("\0\1\0\x0c" COOKIE ID "\0\x24\0\4abcd"
+                         "\x7f\xff\0\0",
+                         32, "1.2.3.4:5", out, &n),
+                     STUN_REQUEST);
     assert_int_equal(n, sizeof(want) - 1);
     assert_memory_equal(out, want, n);
     /* so many that not all can be named: still bounded */
@@ -122,14 +132,18 @@ static void test_not(void **state)
     } bad[] = {
         {"", 0},
         {"\0\1\0\0" COOKIE "short", 13},
-        {"\0\1\0\0" "\x21\x12\xa4\x43" ID, 20},          /* cookie: RFC 3489 */
-        {"\0\1\0\4" COOKIE ID, 20},                      /* longer than it is */
-        {"\0\1\0\0" COOKIE ID "\0\0\0\0", 24},           /* shorter than it is */
-        {"\0\1\0\3" COOKIE ID "abc", 23},                /* not a multiple of 4 */
-        {"\0\1\0\4" COOKIE ID "\0\6\0\1", 24},           /* attribute beyond the end */
+        {"\0\1\0\0"
+         "\x21\x12\xa4\x43" ID,
+         20},                                  /* cookie: RFC 3489 */
+        {"\0\1\0\4" COOKIE ID, 20},            /* longer than it is */
+        {"\0\1\0\0" COOKIE ID "\0\0\0\0", 24}, /* shorter than it is */
+        {"\0\1\0\3" COOKIE ID "abc", 23},      /* not a multiple of 4 */
+        {"\0\1\0\4" COOKIE ID "\0\6\0\1", 24}, /* attribute beyond the end */
         {"\0\1\0\4" COOKIE ID "\0\6\xff\xff", 24},
-        {"\x80\1\0\0" COOKIE ID, 20},                    /* first bits not 0 */
-        {"\0\1\0\x0c" COOKIE ID "\x80\x28\0\x08" "12345678", 32}, /* FINGERPRINT of another length */
+        {"\x80\1\0\0" COOKIE ID, 20}, /* first bits not 0 */
+        {"\0\1\0\x0c" COOKIE ID "\x80\x28\0\x08"
+         "12345678",
+         32}, /* FINGERPRINT of another length */
     };
     char out[STUN_ANSWER_MAX];
     size_t n;
@@ -139,9 +153,11 @@ static void test_not(void **state)
     }
     assert_int_equal(ask("\0\x11\0\0" COOKIE ID, 20, "1.2.3.4:5", out, &n), STUN_INDICATION);
     assert_int_equal(n, 0);
-    assert_int_equal(ask("\1\1\0\0" COOKIE ID, 20, "1.2.3.4:5", out, &n), STUN_OTHER); /* an answer: not reflected */
+    assert_int_equal(ask("\1\1\0\0" COOKIE ID, 20, "1.2.3.4:5", out, &n),
+                     STUN_OTHER); /* an answer: not reflected */
     assert_int_equal(n, 0);
-    assert_int_equal(ask("\0\3\0\0" COOKIE ID, 20, "1.2.3.4:5", out, &n), STUN_OTHER); /* TURN Allocate */
+    assert_int_equal(ask("\0\3\0\0" COOKIE ID, 20, "1.2.3.4:5", out, &n),
+                     STUN_OTHER); /* TURN Allocate */
     assert_int_equal(n, 0);
 }
 
@@ -167,8 +183,9 @@ static void test_frame(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_v4),         cmocka_unit_test(test_v6),  cmocka_unit_test(test_fingerprint),
-        cmocka_unit_test(test_attributes), cmocka_unit_test(test_not), cmocka_unit_test(test_frame),
+        cmocka_unit_test(test_v4),          cmocka_unit_test(test_v6),
+        cmocka_unit_test(test_fingerprint), cmocka_unit_test(test_attributes),
+        cmocka_unit_test(test_not),         cmocka_unit_test(test_frame),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,7 +1,8 @@
-/* Streams through a worker: framing at every split, pipelining, keep-alives, garbage, dialling, queues, time limits, limits of
- * connections, hand-over between workers. RFC 3261 18; RFC 5626 3.5.1, 4.4.1; RFC 5923. */
-#include "fixture.h"
+/* Streams through a worker: framing at every split, pipelining, keep-alives, garbage, dialling,
+ * queues, time limits, limits of connections, hand-over between workers. RFC 3261 18; RFC
+ * 5626 3.5.1, 4.4.1; RFC 5923. */
 #include "base/limits.h"
+#include "fixture.h"
 #include <errno.h>
 #include <poll.h>
 #include <stdio.h>
@@ -167,7 +168,8 @@ static void test_garbage(void **state)
 {
     (void)state;
     expect_garbage("OPTIONS sip:a SIP/2.0\r\nVia: x\r\n\r\n", "400", "framing-no-length");
-    expect_garbage("OPTIONS sip:a SIP/2.0\r\nl: 0\r\nContent-Length: 0\r\n\r\n", "400", "framing-length-repeated");
+    expect_garbage("OPTIONS sip:a SIP/2.0\r\nl: 0\r\nContent-Length: 0\r\n\r\n", "400",
+                   "framing-length-repeated");
     expect_garbage("OPTIONS sip:a SIP/2.0\r\nl: +1\r\n\r\nx", "400", "framing-length-syntax");
     expect_garbage("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "", "framing-not-sip");
     expect_garbage("\x16\x03\x01", "", "framing-not-sip");
@@ -267,7 +269,9 @@ static void test_dial(void **state)
         int user;
         fix_listen(&l, TRANSPORT_TCP, hosts[i]);
         fix_start(&f, 1, &l, 1);
-        struct dial d = {.args = {.transport = TRANSPORT_TCP, .server_name = STR("b.example")}, .send = "hello", .user = &user};
+        struct dial d = {.args = {.transport = TRANSPORT_TCP, .server_name = STR("b.example")},
+                         .send = "hello",
+                         .user = &user};
         int listener = listen_on(hosts[i], &d.args.remote);
         fix_call(&f, 0, dial, &d);
         check_err(d.err, 0);
@@ -281,7 +285,9 @@ static void test_dial(void **state)
         assert_int_equal(e->path.flow, d.flow);
         assert_true(e->hop.outgoing);
         fix_free(e);
-        struct find q = {.remote = d.args.remote, .t = TRANSPORT_TCP, .name = "c.example"}; /* TCP: the address decides */
+        struct find q = {.remote = d.args.remote,
+                         .t = TRANSPORT_TCP,
+                         .name = "c.example"}; /* TCP: the address decides */
         fix_call(&f, 0, find, &q);
         assert_int_equal(q.flow, d.flow);
         q.t = TRANSPORT_TLS;
@@ -320,7 +326,8 @@ static void test_dial_refused(void **state)
     d.args.transport = TRANSPORT_TLS; /* without a context */
     fix_call(&f, 0, dial, &d);
     check_err(d.err, ERR_INVALID);
-    d.args = (struct net_connect_args){.transport = TRANSPORT_TCP, .listener = 9, .remote = d.args.remote};
+    d.args = (struct net_connect_args){
+        .transport = TRANSPORT_TCP, .listener = 9, .remote = d.args.remote};
     fix_call(&f, 0, dial, &d);
     check_err(d.err, ERR_INVALID);
     fix_stop(&f);
@@ -336,7 +343,8 @@ static void test_dial_client(void **state)
     size_t n = fix_options(msg, sizeof(msg), "c1", 3);
     fix_start(&f, 1, NULL, 0);
     for (size_t i = 0; i < ARRAY_LEN(addrs); i++) {
-        struct dial d = {.args = {.transport = TRANSPORT_TCP, .listener = NET_LISTENER_GONE}, .send = "hello"};
+        struct dial d = {.args = {.transport = TRANSPORT_TCP, .listener = NET_LISTENER_GONE},
+                         .send = "hello"};
         int listener = listen_on(addrs[i], &d.args.remote);
         fix_call(&f, 0, dial, &d);
         check_err(d.err, 0);
@@ -401,7 +409,8 @@ static void test_close(void **state)
     char msg[600];
     start_tcp(&f, 1);
     struct addr to = fix_addr(&f, 0);
-    for (int i = 0; i < 3; i++) { /* the same slot again: the old id must not name the new connection */
+    for (int i = 0; i < 3;
+         i++) { /* the same slot again: the old id must not name the new connection */
         int fd = fix_tcp(&to);
         fix_options(msg, sizeof(msg), "c1", 0);
         fix_write_z(fd, msg);
@@ -729,13 +738,25 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_echo),         cmocka_unit_test(test_splits),       cmocka_unit_test(test_bytewise),
-        cmocka_unit_test(test_pipeline),     cmocka_unit_test(test_keepalive),    cmocka_unit_test(test_garbage),
-        cmocka_unit_test(test_garbage_pipelined), cmocka_unit_test(test_dial),    cmocka_unit_test(test_dial_refused),
+        cmocka_unit_test(test_echo),
+        cmocka_unit_test(test_splits),
+        cmocka_unit_test(test_bytewise),
+        cmocka_unit_test(test_pipeline),
+        cmocka_unit_test(test_keepalive),
+        cmocka_unit_test(test_garbage),
+        cmocka_unit_test(test_garbage_pipelined),
+        cmocka_unit_test(test_dial),
+        cmocka_unit_test(test_dial_refused),
         cmocka_unit_test(test_dial_client),
-        cmocka_unit_test(test_close),        cmocka_unit_test(test_send_queue),   cmocka_unit_test(test_backpressure),
-        cmocka_unit_test(test_cross_worker), cmocka_unit_test(test_alias),        cmocka_unit_test(test_idle),
-        cmocka_unit_test(test_source_limit), cmocka_unit_test(test_many),         cmocka_unit_test(test_stop),
+        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_send_queue),
+        cmocka_unit_test(test_backpressure),
+        cmocka_unit_test(test_cross_worker),
+        cmocka_unit_test(test_alias),
+        cmocka_unit_test(test_idle),
+        cmocka_unit_test(test_source_limit),
+        cmocka_unit_test(test_many),
+        cmocka_unit_test(test_stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

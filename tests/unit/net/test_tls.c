@@ -1,5 +1,6 @@
-/* TLS through a worker: handshakes and their facts, refusals and their log lines, records in pieces, much data, resumption,
- * reuse by name, concurrent handshakes. RFC 5922; RFC 5923; RFC 8446; RFC 9325. */
+/* TLS through a worker: handshakes and their facts, refusals and their log lines, records in
+ * pieces, much data, resumption, reuse by name, concurrent handshakes. RFC 5922; RFC 5923; RFC
+ * 8446; RFC 9325. */
 #include "base/limits.h"
 #include "tls_fixture.h"
 #include <openssl/err.h>
@@ -117,7 +118,8 @@ static void test_refused(void **state)
     tls_peer_init(&p, &t, &to, "a.example", NULL, 0);
     (void)SSL_connect(p.ssl); /* TLS 1.3: the client is done before the server has looked */
     assert_true(SSL_read(p.ssl, &c, 1) <= 0);
-    assert_int_equal(ERR_GET_REASON(ERR_peek_error()), SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED); /* the alert arrives */
+    assert_int_equal(ERR_GET_REASON(ERR_peek_error()),
+                     SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED); /* the alert arrives */
     tls_peer_done(&p);
     log_expect("tls-refused", "tls-cert-missing");
     log_expect("tls-refused", "sni=a.example");
@@ -185,7 +187,8 @@ static void test_dial(void **state)
     struct fix f = {0};
     start_tls(&f, 1, PKI_CLIENT_CERT_ASK, 0);
     struct pki_tls_client *client = tls_fix_client(&t, "b", "b.example");
-    struct dial d = {.args = {.transport = TRANSPORT_TLS, .tls = client, .server_name = STR("a.EXAMPLE")}};
+    struct dial d = {
+        .args = {.transport = TRANSPORT_TLS, .tls = client, .server_name = STR("a.EXAMPLE")}};
     d.args.remote = fix_addr(&f, 0);
     fix_call(&f, 0, dial, &d);
     check_err(d.err, 0);
@@ -212,7 +215,8 @@ static void test_dial_wrong_name(void **state)
     struct fix f = {0};
     start_tls(&f, 1, PKI_CLIENT_CERT_NONE, 0);
     struct pki_tls_client *client = tls_fix_client(&t, NULL, "");
-    struct dial d = {.args = {.transport = TRANSPORT_TLS, .tls = client, .server_name = STR("c.example")}};
+    struct dial d = {
+        .args = {.transport = TRANSPORT_TLS, .tls = client, .server_name = STR("c.example")}};
     d.args.remote = fix_addr(&f, 0);
     log_catch();
     fix_call(&f, 0, dial, &d);
@@ -310,7 +314,8 @@ static void test_bytewise(void **state)
     fix_stop(&f);
 }
 
-/* Messages of all sizes, many to a record and many records to a message, while the answers back up. */
+/* Messages of all sizes, many to a record and many records to a message, while the answers back up.
+ */
 static void *write_all(void *arg)
 {
     struct tls_peer *p = ((void **)arg)[0];
@@ -472,7 +477,8 @@ static void test_concurrent(void **state)
     fix_stop(&f);
 }
 
-/* Half-open ones do not keep others out: they are as many as one source may have, and others' handshakes go on. */
+/* Half-open ones do not keep others out: they are as many as one source may have, and others'
+ * handshakes go on. */
 static void test_half_open(void **state)
 {
     (void)state;
@@ -529,10 +535,18 @@ static void test_stop(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_echo),       cmocka_unit_test(test_mutual),  cmocka_unit_test(test_refused),
-        cmocka_unit_test(test_dial),       cmocka_unit_test(test_dial_wrong_name), cmocka_unit_test(test_alias),
-        cmocka_unit_test(test_bytewise),   cmocka_unit_test(test_much),    cmocka_unit_test(test_key_update),
-        cmocka_unit_test(test_resumption), cmocka_unit_test(test_concurrent), cmocka_unit_test(test_half_open),
+        cmocka_unit_test(test_echo),
+        cmocka_unit_test(test_mutual),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_dial),
+        cmocka_unit_test(test_dial_wrong_name),
+        cmocka_unit_test(test_alias),
+        cmocka_unit_test(test_bytewise),
+        cmocka_unit_test(test_much),
+        cmocka_unit_test(test_key_update),
+        cmocka_unit_test(test_resumption),
+        cmocka_unit_test(test_concurrent),
+        cmocka_unit_test(test_half_open),
         cmocka_unit_test(test_stop),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -1,5 +1,5 @@
-/* Datagrams through a worker: echo, batches, large ones, keep-alives, STUN, ICMP errors, wildcard sockets, hand-over of
- * received buffers. RFC 3261 18.1.1, 18.2.1, 18.4; RFC 5626 4.4.2, 8. */
+/* Datagrams through a worker: echo, batches, large ones, keep-alives, STUN, ICMP errors, wildcard
+ * sockets, hand-over of received buffers. RFC 3261 18.1.1, 18.2.1, 18.4; RFC 5626 4.4.2, 8. */
 #include "fixture.h"
 #include "net/stun.h"
 #include <stdio.h>
@@ -232,7 +232,8 @@ static void test_stun(void **state)
     assert_int_equal(got[1], 1); /* 0x0101: success */
     assert_int_equal(got[0], 1);
     assert_int_equal(getsockname(fd, &me.sa, &len), 0);
-    assert_int_equal((((unsigned char)got[26] << 8) | (unsigned char)got[27]) ^ 0x2112, addr_port(&me));
+    assert_int_equal((((unsigned char)got[26] << 8) | (unsigned char)got[27]) ^ 0x2112,
+                     addr_port(&me));
     fix_wait_stat(&f, keepalives, 1);
     fix_quiet(&f, FIX_MESSAGE, 0);
     close(fd);
@@ -322,7 +323,8 @@ static void test_send_refused(void **state)
     fix_stop(&f);
 }
 
-/* More than the socket's buffer holds, in one turn: nothing is lost as long as the queue has room. */
+/* More than the socket's buffer holds, in one turn: nothing is lost as long as the queue has room.
+ */
 static void burst(struct fix_worker *w, void *arg)
 {
     struct send_args *a = arg;
@@ -356,8 +358,8 @@ static void test_burst(void **state)
     fix_stop(&f);
 }
 
-/* What one turn sends to several places, in sizes that come in runs: all of it arrives whole, and in order at each place, also
- * where the kernel will not cut up large datagrams. */
+/* What one turn sends to several places, in sizes that come in runs: all of it arrives whole, and
+ * in order at each place, also where the kernel will not cut up large datagrams. */
 #define PLACES 3
 #define SENT 400
 
@@ -372,7 +374,8 @@ static uint32_t runs_next(uint32_t *seed)
     return *seed >> 8;
 }
 
-/* The i-th of a series: where it goes, and how long it is. Few sizes, so that many neighbours are alike. */
+/* The i-th of a series: where it goes, and how long it is. Few sizes, so that many neighbours are
+ * alike. */
 static void runs_pick(uint32_t *seed, unsigned *ret_place, size_t *ret_n)
 {
     static const size_t sizes[] = {400, 400, 400, 401, 399, 20, 1200, 1201, 3000};
@@ -531,11 +534,13 @@ static void test_workers(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_echo_v4),      cmocka_unit_test(test_echo_v6),    cmocka_unit_test(test_wildcard),
-        cmocka_unit_test(test_sizes),        cmocka_unit_test(test_mixed_batch), cmocka_unit_test(test_kept),
-        cmocka_unit_test(test_keepalives),   cmocka_unit_test(test_stun),       cmocka_unit_test(test_unreachable),
-        cmocka_unit_test(test_send_refused), cmocka_unit_test(test_burst),      cmocka_unit_test(test_workers),
-        cmocka_unit_test(test_runs),         cmocka_unit_test(test_runs_unreachable),
+        cmocka_unit_test(test_echo_v4),     cmocka_unit_test(test_echo_v6),
+        cmocka_unit_test(test_wildcard),    cmocka_unit_test(test_sizes),
+        cmocka_unit_test(test_mixed_batch), cmocka_unit_test(test_kept),
+        cmocka_unit_test(test_keepalives),  cmocka_unit_test(test_stun),
+        cmocka_unit_test(test_unreachable), cmocka_unit_test(test_send_refused),
+        cmocka_unit_test(test_burst),       cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_runs),        cmocka_unit_test(test_runs_unreachable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

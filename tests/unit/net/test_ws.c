@@ -1,5 +1,6 @@
-/* WebSocket: the upgrade (RFC 6455 1.3's example among others), frames in all splits, fragments, control frames, what is
- * refused with which close code. RFC 6455 4.2, 5, 7.4, 8.1; RFC 7118 4, 5. */
+/* WebSocket: the upgrade (RFC 6455 1.3's example among others), frames in all splits, fragments,
+ * control frames, what is refused with which close code. RFC 6455 4.2, 5, 7.4, 8.1; RFC 7118 4, 5.
+ */
 #include "base/err.h"
 #include "base/limits.h"
 #include "check.h"
@@ -18,13 +19,16 @@
 #define GET "GET /chat HTTP/1.1\r\n"
 #define GOOD GET HOST UPG KEY VER SIP
 
-static void upgrade(const char *in, const char *origins, int want, const char *status, const char *code)
+static void upgrade(const char *in, const char *origins, int want, const char *status,
+                    const char *code)
 {
     char out[WS_ANSWER_MAX + 1];
     struct reason reason = {0};
     size_t n, used;
-    for (size_t i = 0; want != ERR_REFUSED && i < strlen(in); i++) { /* no part of it is judged otherwise */
-        assert_int_equal(ws_upgrade(str_make(in, i), str_z(origins), out, &n, &used, &reason), ERR_AGAIN);
+    for (size_t i = 0; want != ERR_REFUSED && i < strlen(in);
+         i++) { /* no part of it is judged otherwise */
+        assert_int_equal(ws_upgrade(str_make(in, i), str_z(origins), out, &n, &used, &reason),
+                         ERR_AGAIN);
         assert_int_equal(n, 0);
     }
     int err = ws_upgrade(str_z(in), str_z(origins), out, &n, &used, &reason);
@@ -41,45 +45,55 @@ static void upgrade(const char *in, const char *origins, int want, const char *s
 static void test_upgrade(void **state)
 {
     (void)state;
-    static const char in[] = GOOD "Origin: https://example.com\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
+    static const char in[] =
+        GOOD "Origin: https://example.com\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
     char out[WS_ANSWER_MAX + 1];
     size_t n, used;
     assert_int_equal(ws_upgrade(STR(in), STR_NULL, out, &n, &used, NULL), 0);
     out[n] = '\0';
-    assert_string_equal(out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                             "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: sip\r\n\r\n");
+    assert_string_equal(
+        out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+             "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: "
+             "sip\r\n\r\n");
     assert_int_equal(used, sizeof(in) - 1);
     assert_int_equal(ws_upgrade(STR(GOOD "\r\n\x81\x80"), STR_NULL, out, &n, &used, NULL), 0);
     assert_int_equal(used, sizeof(GOOD) + 1); /* frames may follow at once */
     upgrade(GOOD "\r\n", NULL, 0, "HTTP/1.1 101 ", NULL);
-    upgrade("GET / HTTP/1.1\r\nhost:a\r\nupgrade: h2c, WebSocket\r\nCONNECTION: keep-alive, upgrade\r\n"
-            "sec-websocket-key:\tdGhlIHNhbXBsZSBub25jZQ== \r\nSec-WebSocket-Version:13\r\n"
-            "Sec-WebSocket-Protocol: chat, SIP\r\nContent-Length: 0\r\n\r\n", NULL, 0, "HTTP/1.1 101 ", NULL);
+    upgrade(
+        "GET / HTTP/1.1\r\nhost:a\r\nupgrade: h2c, WebSocket\r\nCONNECTION: keep-alive, upgrade\r\n"
+        "sec-websocket-key:\tdGhlIHNhbXBsZSBub25jZQ== \r\nSec-WebSocket-Version:13\r\n"
+        "Sec-WebSocket-Protocol: chat, SIP\r\nContent-Length: 0\r\n\r\n",
+        NULL, 0, "HTTP/1.1 101 ", NULL);
 }
 
 static void test_upgrade_refused(void **state)
 {
     (void)state;
     upgrade(GET HOST KEY VER SIP "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 426 ", "ws-no-upgrade");
-    upgrade(GET HOST "Upgrade: websocket\r\nConnection: close\r\n" KEY VER SIP "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 426 ",
-            "ws-no-upgrade");
-    upgrade(GET HOST UPG KEY "Sec-WebSocket-Version: 8\r\n" SIP "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 426 ", "ws-version");
+    upgrade(GET HOST "Upgrade: websocket\r\nConnection: close\r\n" KEY VER SIP "\r\n", NULL,
+            ERR_REFUSED, "HTTP/1.1 426 ", "ws-no-upgrade");
+    upgrade(GET HOST UPG KEY "Sec-WebSocket-Version: 8\r\n" SIP "\r\n", NULL, ERR_REFUSED,
+            "HTTP/1.1 426 ", "ws-version");
     upgrade(GET HOST UPG VER SIP "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-key");
-    upgrade(GET HOST UPG "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=\r\n" VER SIP "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ",
-            "ws-key");
-    upgrade(GET HOST UPG "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ!!\r\n" VER SIP "\r\n", NULL, ERR_REFUSED,
-            "HTTP/1.1 400 ", "ws-key");
+    upgrade(GET HOST UPG "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ=\r\n" VER SIP "\r\n", NULL,
+            ERR_REFUSED, "HTTP/1.1 400 ", "ws-key");
+    upgrade(GET HOST UPG "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ!!\r\n" VER SIP "\r\n", NULL,
+            ERR_REFUSED, "HTTP/1.1 400 ", "ws-key");
     upgrade(GET UPG KEY VER SIP "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-key");
     upgrade(GET HOST UPG KEY VER "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-subprotocol");
-    upgrade(GET HOST UPG KEY VER "Sec-WebSocket-Protocol: sips, xsip\r\n\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ",
-            "ws-subprotocol");
+    upgrade(GET HOST UPG KEY VER "Sec-WebSocket-Protocol: sips, xsip\r\n\r\n", NULL, ERR_REFUSED,
+            "HTTP/1.1 400 ", "ws-subprotocol");
     upgrade(GOOD KEY "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-request");
     upgrade(GOOD HOST "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-request");
-    upgrade(GOOD "Content-Length: 5\r\n\r\nhello", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-request");
-    upgrade(GOOD "Transfer-Encoding: chunked\r\n\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-request");
+    upgrade(GOOD "Content-Length: 5\r\n\r\nhello", NULL, ERR_REFUSED, "HTTP/1.1 400 ",
+            "ws-request");
+    upgrade(GOOD "Transfer-Encoding: chunked\r\n\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ",
+            "ws-request");
     upgrade("POST / HTTP/1.1\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-not-http");
-    upgrade("GET / HTTP/1.0\r\n" HOST UPG KEY VER SIP "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-request");
-    upgrade("GET  HTTP/1.1\r\n" HOST UPG KEY VER SIP "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-request");
+    upgrade("GET / HTTP/1.0\r\n" HOST UPG KEY VER SIP "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ",
+            "ws-request");
+    upgrade("GET  HTTP/1.1\r\n" HOST UPG KEY VER SIP "\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ",
+            "ws-request");
     upgrade(GOOD " folded: x\r\n\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-request");
     upgrade(GOOD "X: a\nY: b\r\n\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-request");
     upgrade(GOOD "X y: a\r\n\r\n", NULL, ERR_REFUSED, "HTTP/1.1 400 ", "ws-request");
@@ -100,11 +114,13 @@ static void test_origin(void **state)
     upgrade(GOOD "Origin: https://a.example\r\n\r\n", list, 0, "HTTP/1.1 101 ", NULL);
     upgrade(GOOD "Origin: HTTPS://Phone.example:8443\r\n\r\n", list, 0, "HTTP/1.1 101 ", NULL);
     upgrade(GOOD "\r\n", list, 0, "HTTP/1.1 101 ", NULL); /* no browser */
-    upgrade(GOOD "Origin: https://evil.example\r\n\r\n", list, ERR_REFUSED, "HTTP/1.1 403 ", "ws-origin");
+    upgrade(GOOD "Origin: https://evil.example\r\n\r\n", list, ERR_REFUSED, "HTTP/1.1 403 ",
+            "ws-origin");
     upgrade(GOOD "Origin: null\r\n\r\n", list, ERR_REFUSED, "HTTP/1.1 403 ", "ws-origin");
-    upgrade(GOOD "Origin: https://a.example.evil.example\r\n\r\n", list, ERR_REFUSED, "HTTP/1.1 403 ", "ws-origin");
-    upgrade(GOOD "Origin: https://a.example\r\nOrigin: https://evil.example\r\n\r\n", list, ERR_REFUSED, "HTTP/1.1 400 ",
-            "ws-request");
+    upgrade(GOOD "Origin: https://a.example.evil.example\r\n\r\n", list, ERR_REFUSED,
+            "HTTP/1.1 403 ", "ws-origin");
+    upgrade(GOOD "Origin: https://a.example\r\nOrigin: https://evil.example\r\n\r\n", list,
+            ERR_REFUSED, "HTTP/1.1 400 ", "ws-request");
 }
 
 /* --- frames --- */
@@ -158,14 +174,17 @@ static void feed(const char *in, size_t n, size_t step, size_t cut, char *out, s
             const char *sep = o ? " " : "";
             if (kind == WS_MESSAGE) {
                 if (e.msg->n < 100)
-                    o += (size_t)snprintf(out + o, cap - o, "%sM:%.*s", sep, STR_FMT(buf_str(e.msg)));
+                    o += (size_t)snprintf(out + o, cap - o, "%sM:%.*s", sep,
+                                          STR_FMT(buf_str(e.msg)));
                 else
                     o += (size_t)snprintf(out + o, cap - o, "%sM%u", sep, e.msg->n);
                 buf_unref(e.msg);
             } else if (kind == WS_PING || kind == WS_PONG) {
-                o += (size_t)snprintf(out + o, cap - o, "%s%c:%.*s", sep, kind == WS_PING ? 'G' : 'O', STR_FMT(e.data));
+                o += (size_t)snprintf(out + o, cap - o, "%s%c:%.*s", sep,
+                                      kind == WS_PING ? 'G' : 'O', STR_FMT(e.data));
             } else {
-                o += (size_t)snprintf(out + o, cap - o, "%s%c%u%s%s", sep, kind == WS_CLOSE ? 'C' : 'B', e.code,
+                o += (size_t)snprintf(out + o, cap - o, "%s%c%u%s%s", sep,
+                                      kind == WS_CLOSE ? 'C' : 'B', e.code,
                                       kind == WS_BAD ? ":" : "", kind == WS_BAD ? reason.code : "");
                 is_over = true;
                 break;
@@ -207,7 +226,10 @@ static void test_frames(void **state)
     n += frame(in + n, 0x89, "p1", 2, 1);
     n += frame(in + n, 0x8a, "", 0, 1);
     n += frame(in + n, 0x81, body, 200, 0xa0b0c0d0);
-    n += frame(in + n, 0x88, "\x03\xe8" "bye", 5, 0xffffffff);
+    n += frame(in + n, 0x88,
+               "\x03\xe8"
+               "bye",
+               5, 0xffffffff);
     expect(in, n, "M:Hello M:\xff\xfe M: G:p1 O: M200 C1000");
     static const size_t sizes[] = {124, 125, 126, 127, 2047, 2048, 4090, 4096, 9000, 65535};
     for (size_t i = 0; i < ARRAY_LEN(sizes); i++) {
@@ -264,11 +286,22 @@ static void test_bad_frames(void **state)
     n = frame(in, 0x89, body, 126, 1); /* a ping too long */
     feed(in, n, n, 0, in + 1000, 1000);
     assert_memory_equal(in + 1000, "B1002:ws-", 9);
-    expect("\x81\xfe\x00\x05" "mask" "hello", 13, "B1002:ws-frame"); /* length not in its shortest form */
-    expect("\x81\xff\x00\x00\x00\x00\x00\x00\x01\x00" "mask", 14, "B1002:ws-frame");
-    expect("\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00" "mask", 14, "B1002:ws-frame");
-    expect("\x81\xff\x00\x00\x00\x00\x00\x01\x00\x00" "maskx", 15, "B1009:ws-too-large"); /* before it has come */
-    expect("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff" "maskx", 15, "B1009:ws-too-large");
+    expect("\x81\xfe\x00\x05"
+           "mask"
+           "hello",
+           13, "B1002:ws-frame"); /* length not in its shortest form */
+    expect("\x81\xff\x00\x00\x00\x00\x00\x00\x01\x00"
+           "mask",
+           14, "B1002:ws-frame");
+    expect("\x81\xff\x80\x00\x00\x00\x00\x00\x00\x00"
+           "mask",
+           14, "B1002:ws-frame");
+    expect("\x81\xff\x00\x00\x00\x00\x00\x01\x00\x00"
+           "maskx",
+           15, "B1009:ws-too-large"); /* before it has come */
+    expect("\x82\xff\x7f\xff\xff\xff\xff\xff\xff\xff"
+           "maskx",
+           15, "B1009:ws-too-large");
     n = frame(in, 0x01, body, 65000, 1);
     n += frame(in + n, 0x80, body, 600, 1);
     expect(in, n, "B1009:ws-too-large"); /* in sum */
@@ -362,10 +395,11 @@ static void test_oom(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_upgrade),   cmocka_unit_test(test_upgrade_refused), cmocka_unit_test(test_origin),
-        cmocka_unit_test(test_frames),    cmocka_unit_test(test_fragments),       cmocka_unit_test(test_bad_frames),
-        cmocka_unit_test(test_close),     cmocka_unit_test(test_header),          cmocka_unit_test(test_pool),
-        cmocka_unit_test(test_oom),
+        cmocka_unit_test(test_upgrade),   cmocka_unit_test(test_upgrade_refused),
+        cmocka_unit_test(test_origin),    cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_fragments), cmocka_unit_test(test_bad_frames),
+        cmocka_unit_test(test_close),     cmocka_unit_test(test_header),
+        cmocka_unit_test(test_pool),      cmocka_unit_test(test_oom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

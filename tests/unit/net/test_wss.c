@@ -1,5 +1,5 @@
-/* SIP over WebSocket through a worker, clear and over TLS: upgrade, messages both ways, fragments, pings, the CRLF keep-alive,
- * close handshakes, refusals. RFC 6455; RFC 7118 4 to 6. */
+/* SIP over WebSocket through a worker, clear and over TLS: upgrade, messages both ways, fragments,
+ * pings, the CRLF keep-alive, close handshakes, refusals. RFC 6455; RFC 7118 4 to 6. */
 #include "base/limits.h"
 #include "tls_fixture.h"
 #include <stdio.h>
@@ -46,12 +46,12 @@ static void get(struct client *c, char *dst, size_t n)
         fix_read(c->fd, dst, n);
 }
 
-#define REQUEST                                                                                       \
-    "GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"              \
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"                    \
+#define REQUEST                                                                                    \
+    "GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"           \
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"                 \
     "Sec-WebSocket-Protocol: sip\r\nOrigin: https://a.example\r\n\r\n"
-#define ANSWER                                                                                        \
-    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"               \
+#define ANSWER                                                                                     \
+    "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"            \
     "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: sip\r\n\r\n"
 
 static void connect_ws(struct client *c, const struct addr *to, bool is_tls)
@@ -254,9 +254,11 @@ static void test_refused(void **state)
     (void)state;
     refused_upgrade("GET / HTTP/1.1\r\nHost: a\r\n\r\n", "HTTP/1.1 426");
     refused_upgrade("OPTIONS sip:a SIP/2.0\r\n\r\n", "HTTP/1.1 400");
-    refused_upgrade("GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-                    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
-                    "Sec-WebSocket-Protocol: sip\r\nOrigin: https://evil.example\r\n\r\n", "HTTP/1.1 403");
+    refused_upgrade(
+        "GET / HTTP/1.1\r\nHost: a.example\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n"
+        "Sec-WebSocket-Protocol: sip\r\nOrigin: https://evil.example\r\n\r\n",
+        "HTTP/1.1 403");
     static char big[20000];
     memset(big, 'x', sizeof(big) - 1);
     memcpy(big, "GET / HTTP/1.1\r\nX: ", 19);
@@ -350,8 +352,12 @@ static void test_many(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_ws),         cmocka_unit_test(test_wss),         cmocka_unit_test(test_split_upgrade),
-        cmocka_unit_test(test_refused),    cmocka_unit_test(test_violations),  cmocka_unit_test(test_local_close),
+        cmocka_unit_test(test_ws),
+        cmocka_unit_test(test_wss),
+        cmocka_unit_test(test_split_upgrade),
+        cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_violations),
+        cmocka_unit_test(test_local_close),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, setup, teardown);

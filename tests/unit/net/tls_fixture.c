@@ -48,21 +48,28 @@ void tls_fix_cert(struct tls_fix *t, const char *name, const char *domain)
 {
     struct reason why;
     struct str domains[1] = {str_z(domain)};
-    const struct pki_mint_args args = {.domains = domains, .n_domains = 1, .days = 10,
+    const struct pki_mint_args args = {.domains = domains,
+                                       .n_domains = 1,
+                                       .days = 10,
                                        .uses = PKI_MINT_SERVER | PKI_MINT_CLIENT,
-                                       .cert_file = path_of(t, name, "crt"), .key_file = path_of(t, name, "key")};
+                                       .cert_file = path_of(t, name, "crt"),
+                                       .key_file = path_of(t, name, "key")};
     if (pki_mint_cert(t->ca, &args, &why) != 0)
         fail_msg("%s", why.detail);
 }
 
-struct pki_tls_server *tls_fix_server(struct tls_fix *t, const char *name, const char *domain, enum pki_client_cert c,
-                                      unsigned tickets)
+struct pki_tls_server *tls_fix_server(struct tls_fix *t, const char *name, const char *domain,
+                                      enum pki_client_cert c, unsigned tickets)
 {
     struct reason why;
     struct pki_tls_server *s;
-    const struct pki_tls_identity id = {str_z(domain), path_of(t, name, "crt"), path_of(t, name, "key")};
-    const struct pki_tls_options o = {.identities = &id, .n_identities = 1, .client_cert = c,
-                                      .ca_pem = c == PKI_CLIENT_CERT_NONE ? NULL : t->ca_pem, .session_tickets = tickets};
+    const struct pki_tls_identity id = {str_z(domain), path_of(t, name, "crt"),
+                                        path_of(t, name, "key")};
+    const struct pki_tls_options o = {.identities = &id,
+                                      .n_identities = 1,
+                                      .client_cert = c,
+                                      .ca_pem = c == PKI_CLIENT_CERT_NONE ? NULL : t->ca_pem,
+                                      .session_tickets = tickets};
     if (pki_tls_server_new(&o, &s, &why) != 0)
         fail_msg("%s", why.detail);
     return s;
@@ -74,8 +81,10 @@ struct pki_tls_client *tls_fix_client(struct tls_fix *t, const char *own, const 
     struct pki_tls_client *c;
     struct pki_tls_identity id = {str_z(own_domain), NULL, NULL};
     if (own)
-        id = (struct pki_tls_identity){str_z(own_domain), path_of(t, own, "crt"), path_of(t, own, "key")};
-    const struct pki_tls_options o = {.identities = &id, .n_identities = own ? 1 : 0, .ca_pem = t->ca_pem};
+        id = (struct pki_tls_identity){str_z(own_domain), path_of(t, own, "crt"),
+                                       path_of(t, own, "key")};
+    const struct pki_tls_options o = {
+        .identities = &id, .n_identities = own ? 1 : 0, .ca_pem = t->ca_pem};
     if (pki_tls_client_new(&o, &c, &why) != 0)
         fail_msg("%s", why.detail);
     return c;
@@ -83,8 +92,8 @@ struct pki_tls_client *tls_fix_client(struct tls_fix *t, const char *own, const 
 
 /* --- peer --- */
 
-void tls_peer_init(struct tls_peer *p, struct tls_fix *t, const struct addr *to, const char *sni, const char *own,
-                   int version)
+void tls_peer_init(struct tls_peer *p, struct tls_fix *t, const struct addr *to, const char *sni,
+                   const char *own, int version)
 {
     p->ctx = SSL_CTX_new(TLS_client_method());
     assert_non_null(p->ctx);
@@ -96,19 +105,21 @@ void tls_peer_init(struct tls_peer *p, struct tls_fix *t, const struct addr *to,
     }
     if (own) {
         assert_int_equal(SSL_CTX_use_certificate_chain_file(p->ctx, path_of(t, own, "crt")), 1);
-        assert_int_equal(SSL_CTX_use_PrivateKey_file(p->ctx, path_of(t, own, "key"), SSL_FILETYPE_PEM), 1);
+        assert_int_equal(
+            SSL_CTX_use_PrivateKey_file(p->ctx, path_of(t, own, "key"), SSL_FILETYPE_PEM), 1);
     }
     p->ssl = SSL_new(p->ctx);
     assert_non_null(p->ssl);
     SSL_set_connect_state(p->ssl);
     if (sni)
-        SSL_ctrl(p->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name, (void *)(uintptr_t)sni);
+        SSL_ctrl(p->ssl, SSL_CTRL_SET_TLSEXT_HOSTNAME, TLSEXT_NAMETYPE_host_name,
+                 (void *)(uintptr_t)sni);
     p->fd = fix_tcp(to);
     SSL_set_fd(p->ssl, p->fd);
 }
 
-void tls_peer_open(struct tls_peer *p, struct tls_fix *t, const struct addr *to, const char *sni, const char *own,
-                   int version)
+void tls_peer_open(struct tls_peer *p, struct tls_fix *t, const struct addr *to, const char *sni,
+                   const char *own, int version)
 {
     tls_peer_init(p, t, to, sni, own, version);
     if (SSL_connect(p->ssl) != 1)
