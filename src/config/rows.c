@@ -85,7 +85,7 @@ static const struct row listen_rows[] = {
 
 static const struct row domain_rows[] = {
     {ROW_TEXT, DOMAIN(realm), NULL,
-     {"domain", "realm", "text", "the domain", NULL, 0, 0, NO, "RFC 3261 22.1",
+     {"domain", "realm", "text", "the domain", NULL, 0, 0, YES, "RFC 3261 22.1",
       "Digest realm; passwords are stored hashed with it, so changing it means setting them anew."}},
     {ROW_LIST, DOMAIN(aliases), NULL,
      {"domain", "aliases", "list", "", NULL, 0, 0, YES, "RFC 3261 16.3", "Other host names and addresses that mean this domain."}},
