@@ -52,6 +52,7 @@ struct config_domain { /* domain "example.com" { ... } */
     uint32_t expires_min_s, expires_max_s, expires_default_s;
     unsigned max_contacts;
     unsigned flow_timer_s;    /* Flow-Timer given to outbound clients (RFC 5626 4.4); 0: none */
+    bool service_route;       /* phones are told to send their requests through us (RFC 3608) */
     bool sips_only;           /* users of the domain are reached by secure hops only (refuses clear bindings for calls) */
 };
 

@@ -120,6 +120,9 @@ static const struct row domain_rows[] = {
     {ROW_U32, DOMAIN(flow_timer_s), NULL,
      {"domain", "flow-timer", "number", "120", "seconds", 0, 3600, YES, "RFC 5626 4.4",
       "Keep-alive interval asked of phones that use outbound; 0: none."}},
+    {ROW_BOOL, DOMAIN(service_route), NULL,
+     {"domain", "service-route", "yes/no", "no", NULL, 0, 0, YES, "RFC 3608 6.3",
+      "Phones are told when they register to send their requests through this server."}},
     {ROW_BOOL, DOMAIN(sips_only), NULL,
      {"domain", "sips-only", "yes/no", "no", NULL, 0, 0, YES, "RFC 5630 5.2", "Registrations are taken over TLS only."}},
 };

@@ -85,9 +85,9 @@ struct dialog_token {
 MUST_USE int token_dialog_seal(const struct edge_keys *k, const struct dialog_token *t, struct str call_id,
                                char ret[TOKEN_TEXT_MAX]);
 MUST_USE int token_dialog_open(const struct edge_keys *k, struct str text, struct str call_id, struct dialog_token *ret);
-/* RFC 5626 5.2: the flow of a registration in a Path URI. Not bound to a call. */
-MUST_USE int token_flow_seal(const struct edge_keys *k, const struct path *p, char ret[TOKEN_TEXT_MAX]);
-MUST_USE int token_flow_open(const struct edge_keys *k, struct str text, struct path *ret);
+/* RFC 5626 5.2: the flow of a registration in a Path URI, and who registered. Not bound to a call. */
+MUST_USE int token_flow_seal(const struct edge_keys *k, const struct token_side *s, char ret[TOKEN_TEXT_MAX]);
+MUST_USE int token_flow_open(const struct edge_keys *k, struct str text, struct token_side *ret);
 
 /* Counters of a worker, written by it, read by anybody (relaxed). */
 enum edge_counter {
@@ -101,10 +101,11 @@ enum edge_counter {
 struct edge_flow {
     struct str user;   /* AOR bound by an authenticated REGISTER on this flow; empty: none */
     uint64_t user_id;  /* principal_id of it */
-    const char *peer;  /* name of the peer its certificate was matched to; NULL */
+    const char *peer;  /* name of the peer whose requests came by it; NULL */
     uint32_t instance; /* hash of the +sip.instance it registered, 0: none */
     bool registered;   /* the location service knows this flow */
     char text[256];    /* storage of `user` */
+    char peer_text[64]; /* ... and of `peer` */
 };
 
 /* snapshot.c: a configuration with what is made of it, as long as a request needs it. */
@@ -164,7 +165,7 @@ struct edge_req {
     struct str next_route; /* the first Route value that does not name us; empty: none */
     bool strict_route;   /* 16.4: a strict router put our URI into the request-URI; the last Route value is the target */
     bool has_flow_path;  /* a flow token of ours was in a Route (RFC 5626 5.3) */
-    struct path flow_path;
+    struct token_side flow_side;
     bool bad_token;      /* a Route named us with a user part that is no token of ours */
     bool to_us;          /* ends here whatever the request-URI says (Max-Forwards 0) */
     bool to_psap;        /* for the emergency service: routed by configuration */
@@ -204,6 +205,13 @@ MUST_USE int login_user(struct edge_req *r, const struct config_domain *d, bool 
 /* Are these credentials for a realm of ours, and done with when a request leaves (22.3)? */
 bool login_is_ours(const struct edge_req *r, struct str credentials);
 
+/* flows.c */
+struct edge_flow *flow_find(const struct edge_req *r); /* of the connection that the request came by; NULL: nothing is known */
+struct edge_flow *flow_get(const struct edge_req *r);  /* makes it; NULL: no connection of this worker, or no memory */
+void flow_bind(struct edge_flow *f, struct str aor, struct str instance); /* the user whose it is; empty: nobody's any more */
+/* A request of a peer was admitted: its connection is known as the peer's, and may be used to reach it (RFC 5923). */
+void flow_note_peer(const struct edge_req *r);
+
 /* registrar.c: REGISTER to one of our domains (RFC 3261 10.3, 5626 6, 5627, 3327, 3608). Answers. */
 void registrar_handle(struct edge_req *r);
 /* own.c: requests to ourselves: OPTIONS (11.2), others 405, 404, 501 ... Answers. */
@@ -221,6 +229,7 @@ struct edge_target {
     const struct config_peer *peer; /* NULL: an own user, or a domain without a peer stanza */
     struct str aor;        /* own user; empty otherwise */
     bool to_user;          /* a registered contact: no more proxies of ours behind it */
+    bool is_flow_side;     /* it is the flow that a token of ours in a Route names (RFC 5626 5.3) */
     bool allow_clear;      /* may be reached in clear, whatever the peer's stanza says */
     bool emergency;        /* ... and must be reached somehow: TLS first, then without (RFC 6881) */
 };
@@ -242,6 +251,10 @@ void proxy_ack(struct edge_req *r, const struct edge_target *target);
 void proxy_worker_stop(struct edge_worker *w); /* before the transaction layer goes */
 void ack_worker_stop(struct edge_worker *w);
 void proxy_stx_gone(void *upper); /* the server transaction's last state: what sip_stx_set_upper stored */
+
+/* forward.c: our own URI as others reach the listener of a path, in <>; `token` as its user part, may be empty. */
+void forward_own_uri(struct sbuf *b, const struct edge_worker *w, const struct path *p, struct str token, bool sips,
+                     struct str params);
 
 /* hop.c: from a target to paths to try in turn, connections included. */
 struct hop;

@@ -7,14 +7,20 @@
 #define RR_TEXT_MAX (TOKEN_TEXT_MAX + 384)
 
 /* In sip: URIs of hops over TLS we write transport=tls, which RFC 5630 3.1.4 deprecates: phones in the field need it to come back
- * by TLS, and sips would promise what other hops do not keep. ARCHITECTURE.md lists it. */
-static void put_own_uri(struct sbuf *b, const struct edge_worker *w, const struct path *p, struct str token, bool sips)
+ * by TLS, and sips would promise what other hops do not keep. ARCHITECTURE.md lists it. The transport is the listener's, since that
+ * is where others reach us, whatever a connection that we made ourselves speaks. */
+void forward_own_uri(struct sbuf *b, const struct edge_worker *w, const struct path *p, struct str token, bool sips,
+                     struct str params)
 {
+    enum transport t = p->listener < w->cfg->n_listens ? w->cfg->listens[p->listener].transport : p->transport;
+
     sbuf_str(b, sips ? STR("<sips:") : STR("<sip:"));
-    sbuf_str(b, token);
-    sbuf_char(b, '@');
+    if (token.n) {
+        sbuf_str(b, token);
+        sbuf_char(b, '@');
+    }
     sbuf_str(b, w->sent_by[p->listener]);
-    switch (p->transport) {
+    switch (t) {
     case TRANSPORT_TCP:
         sbuf_lit(b, ";transport=tcp");
         break;
@@ -30,7 +36,9 @@ static void put_own_uri(struct sbuf *b, const struct edge_worker *w, const struc
     case TRANSPORT_N:
         break;
     }
-    sbuf_lit(b, ";lr>");
+    sbuf_lit(b, ";lr");
+    sbuf_str(b, params);
+    sbuf_char(b, '>');
 }
 
 /* A user as a side: enough to know which realm and algorithm to ask for, and which phone it was. */
@@ -53,7 +61,7 @@ static void side_user(const struct edge_req *r, struct token_side *s, struct str
  * or Record-Route. Who calls for help unknown can be reached by nothing else. */
 static void side_of_sender(const struct edge_req *r, struct token_side *s)
 {
-    const struct edge_flow *f = r->rx.path.flow ? net_get_user(r->w->net, r->rx.path.flow) : NULL;
+    const struct edge_flow *f = flow_find(r);
 
     s->kind = r->who.kind;
     s->who = principal_id(&r->who);
@@ -72,6 +80,10 @@ static void side_of_target(const struct edge_req *r, const struct edge_target *t
     struct principal p = {0};
     struct sip_uri u;
 
+    if (t->is_flow_side) {
+        *s = r->flow_side;
+        return;
+    }
     if (t->aor.n)
         p = (struct principal){.kind = PRINCIPAL_USER, .name = t->aor};
     else if (t->peer)
@@ -110,17 +122,44 @@ static int add_record_route(struct sip_edit *e, struct edge_req *r, const struct
     if ((err = token_dialog_seal(&r->w->edge->keys, &t, r->m->call_id, token)) != 0)
         return err;
     in = sbuf_make(text, RR_TEXT_MAX);
-    put_own_uri(&in, r->w, &r->rx.path, str_z(token), sips);
+    forward_own_uri(&in, r->w, &r->rx.path, str_z(token), sips, STR_NULL);
     if (in.overflow)
         return ERR_LIMIT;
     sip_edit_add_first(e, SIP_H_RECORD_ROUTE, sbuf_get(&in));
     if (!two)
         return 0;
     out = sbuf_make(text + RR_TEXT_MAX, RR_TEXT_MAX);
-    put_own_uri(&out, r->w, f->out, str_z(token), sips);
+    forward_own_uri(&out, r->w, f->out, str_z(token), sips, STR_NULL);
     if (out.overflow)
         return ERR_LIMIT;
     sip_edit_add_first(e, SIP_H_RECORD_ROUTE, sbuf_get(&out));
+    return 0;
+}
+
+/* RFC 5626 5.1, RFC 3327 5.2: a registration elsewhere that passes us shall be reached through us, along the flow that it came by;
+ * `ob` only where its sender is the phone itself. */
+static int add_path(struct sip_edit *e, struct edge_req *r)
+{
+    struct sip_values via = sip_values_start(r->m, SIP_H_VIA);
+    bool is_first_hop = sip_values_next(&via) && !sip_values_next(&via);
+    char token[TOKEN_TEXT_MAX], *text = arena_alloc(r->m->arena, RR_TEXT_MAX);
+    struct token_side side = {0};
+    struct sbuf b;
+    int err;
+
+    if (!sip_msg_has_token(r->m, SIP_H_SUPPORTED, STR("path")) && !sip_msg_has_token(r->m, SIP_H_SUPPORTED, STR("outbound")))
+        return 0;
+    if (!text)
+        return ERR_NOMEM;
+    side_of_sender(r, &side);
+    side.has_path = true;
+    if ((err = token_flow_seal(&r->w->edge->keys, &side, token)) != 0)
+        return err;
+    b = sbuf_make(text, RR_TEXT_MAX);
+    forward_own_uri(&b, r->w, &r->rx.path, str_z(token), r->ruri.scheme == SIP_SCHEME_SIPS, is_first_hop ? STR(";ob") : STR_NULL);
+    if (b.overflow)
+        return ERR_LIMIT;
+    sip_edit_add_first(e, SIP_H_PATH, sbuf_get(&b));
     return 0;
 }
 
@@ -239,6 +278,8 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
     if ((err = edit_routes(e, r, f->t)) != 0)
         return err;
     if (forms_dialog(m) && (err = add_record_route(e, r, f)) != 0)
+        return err;
+    if (m->method == SIP_REGISTER && (err = add_path(e, r)) != 0)
         return err;
     remove_own_credentials(e, r);
     sip_edit_remove(e, SIP_H_X_SALLYPORT_STATUS); /* only we may say this (TR/100 10: a status from outside is worth nothing) */

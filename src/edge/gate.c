@@ -175,13 +175,6 @@ static int check_user_from(struct edge_req *r)
 
 /* ---- flows ---- */
 
-static const struct edge_flow *flow_of(const struct edge_req *r)
-{
-    if (!r->rx.path.flow || flow_worker(r->rx.path.flow) != r->w->id)
-        return NULL;
-    return net_get_user(r->w->net, r->rx.path.flow);
-}
-
 static struct str domain_part(struct str aor)
 {
     struct str user;
@@ -194,7 +187,7 @@ static struct str domain_part(struct str aor)
  * somebody else than the flow's user: several may share a connection. */
 static bool flow_counts(struct edge_req *r)
 {
-    const struct edge_flow *f = flow_of(r);
+    const struct edge_flow *f = flow_find(r);
     const struct config_domain *d;
     struct str claimed;
     bool is_anonymous;
@@ -214,7 +207,7 @@ static bool flow_counts(struct edge_req *r)
 /* The domain of ours whose user this may be: that of From (To for REGISTER), of the flow's user for who hides, else the only one. */
 static const struct config_domain *user_domain(const struct edge_req *r)
 {
-    const struct edge_flow *f = flow_of(r);
+    const struct edge_flow *f = flow_find(r);
     const struct config_domain *d = NULL;
     struct sip_uri u = {0};
 

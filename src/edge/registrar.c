@@ -12,6 +12,10 @@ struct reg {
     struct location_register lr;
     struct location_contact contacts[LIMIT_CONTACTS_AOR + LIMIT_FLOWS_CONTACT];
     bool uses_outbound, removes_only;
+    bool ignores_reg_id; /* a proxy in between does not support outbound (RFC 5626 6) */
+    bool has_sips;       /* some Contact that is added is sips, */
+    bool has_other;      /* some is not */
+    unsigned n_added, n_flows;
 };
 
 static void refuse(struct reg *g, const char *code, const char *clause, unsigned status, const char *detail)
@@ -113,14 +117,21 @@ static int read_contact(struct reg *g, struct str value, struct location_contact
     if (sip_param_find(a.params, STR("+sip.instance"), &text) && text.n > 2 && text.p[0] == '<' &&
         text.p[text.n - 1] == '>')
         c->instance = str_make(text.p + 1, text.n - 2);
-    if (c->instance.n && sip_param_find(a.params, STR("reg-id"), &text) &&
+    if (c->instance.n && !g->ignores_reg_id && sip_param_find(a.params, STR("reg-id"), &text) &&
         (str_to_u32(text, INT32_MAX, &c->reg_id) != 0 || c->reg_id == 0))
         return ERR_SYNTAX;
     c->params = other_params(g->r->m->arena, a.params);
-    if (c->reg_id && c->expires_s)
-        g->uses_outbound = true;
-    if (c->expires_s)
-        g->removes_only = false;
+    if (!c->params.p && a.params.n)
+        return ERR_NOMEM;
+    if (!c->expires_s)
+        return 0;
+    g->removes_only = false;
+    g->n_added++;
+    g->n_flows += c->reg_id != 0;
+    if (u.scheme == SIP_SCHEME_SIPS)
+        g->has_sips = true;
+    else
+        g->has_other = true;
     return 0;
 }
 
@@ -148,23 +159,34 @@ static int read_contacts(struct reg *g)
         g->lr.n_contacts++;
     }
     g->lr.contacts = g->contacts;
-    return it.bad ? ERR_SYNTAX : 0;
+    g->uses_outbound = g->n_flows && sip_msg_has_token(g->r->m, SIP_H_SUPPORTED, STR("outbound"));
+    /* RFC 5626 6: a flow is registered by a request of its own. */
+    return it.bad || (g->n_flows && g->n_added > 1) ? ERR_SYNTAX : 0;
 }
 
-/* All Path values as one list; with Path the phone must support it (RFC 3327 5.3). */
-static int read_path(struct reg *g)
+/* All Path values as one list (RFC 3327 5.3). *ret_ob: one of them is of an edge proxy that supports outbound; *ret_sips: all are
+ * sips. */
+static int read_path(struct reg *g, bool *ret_ob, bool *ret_sips)
 {
     struct sip_values it = sip_values_start(g->r->m, SIP_H_PATH);
+    struct sip_addr a;
+    struct sip_uri u;
     char *text;
     struct sbuf b;
 
+    *ret_ob = false;
+    *ret_sips = true;
     if (!sip_msg_has(g->r->m, SIP_H_PATH))
         return 0;
-    text = arena_alloc(g->r->m->arena, 2048);
+    text = arena_alloc(g->r->m->arena, LIMIT_PATH_BYTES);
     if (!text)
         return ERR_NOMEM;
-    b = sbuf_make(text, 2048);
+    b = sbuf_make(text, LIMIT_PATH_BYTES);
     while (sip_values_next(&it)) {
+        if (sip_addr_parse(it.value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0)
+            return ERR_SYNTAX;
+        *ret_ob = *ret_ob || u.ob;
+        *ret_sips = *ret_sips && u.scheme == SIP_SCHEME_SIPS;
         if (b.n)
             sbuf_lit(&b, ", ");
         sbuf_str(&b, it.value);
@@ -177,8 +199,21 @@ static int read_path(struct reg *g)
 
 /* ---- answering ---- */
 
+/* The GRUU of a sips contact is sips (RFC 5630 5.2.1). */
+static void put_gruu(struct sbuf *b, const char *name, struct str gruu, bool sips)
+{
+    if (!gruu.n)
+        return;
+    if (sips && str_starts_nocase(gruu, STR("sip:")))
+        sbuf_fmt(b, ";%s=\"sips:%.*s\"", name, (int)(gruu.n - 4), gruu.p + 4);
+    else
+        sbuf_fmt(b, ";%s=\"%.*s\"", name, STR_FMT(gruu));
+}
+
 static void put_contact(struct sbuf *b, const struct location_binding *c)
 {
+    bool sips = str_starts_nocase(c->uri, STR("sips:"));
+
     sbuf_char(b, '<');
     sbuf_str(b, c->uri);
     sbuf_char(b, '>');
@@ -189,10 +224,8 @@ static void put_contact(struct sbuf *b, const struct location_binding *c)
         sbuf_fmt(b, ";+sip.instance=\"<%.*s>\"", STR_FMT(c->instance));
     if (c->reg_id)
         sbuf_fmt(b, ";reg-id=%u", c->reg_id);
-    if (c->pub_gruu.n)
-        sbuf_fmt(b, ";pub-gruu=\"%.*s\"", STR_FMT(c->pub_gruu));
-    if (c->temp_gruu.n)
-        sbuf_fmt(b, ";temp-gruu=\"%.*s\"", STR_FMT(c->temp_gruu));
+    put_gruu(b, "pub-gruu", c->pub_gruu, sips);
+    put_gruu(b, "temp-gruu", c->temp_gruu, sips);
     sbuf_fmt(b, ";expires=%u", c->expires_s);
 }
 
@@ -215,44 +248,70 @@ static struct str date_text(const struct edge_req *r)
     return arena_str(r->m->arena, str_z(text));
 }
 
+#define CONTACT_LINES 14u /* what does not fit is joined into the last of them */
+
+/* All current bindings (10.3 step 8): a line each, since many phones read no further than a comma. */
+static int put_contacts(struct reg *g, struct sip_response *resp, const struct location_bindings *bs)
+{
+    size_t i, cap = 64, from = 0;
+    struct sbuf b;
+    char *text;
+
+    for (i = 0; i < bs->n; i++)
+        cap += bs->v[i].uri.n + bs->v[i].params.n + bs->v[i].instance.n + bs->v[i].pub_gruu.n + bs->v[i].temp_gruu.n + 128;
+    text = arena_alloc(g->r->m->arena, cap);
+    if (!text)
+        return ERR_NOMEM;
+    b = sbuf_make(text, cap);
+    for (i = 0; i < bs->n; i++) {
+        if (i < CONTACT_LINES)
+            from = b.n;
+        else
+            sbuf_lit(&b, ", ");
+        put_contact(&b, &bs->v[i]);
+        if (i < CONTACT_LINES - 1 || i == bs->n - 1)
+            extra(resp, STR("Contact"), str_make(text + from, b.n - from));
+    }
+    return b.overflow ? ERR_LIMIT : 0;
+}
+
+/* RFC 3608 6.3: the way that requests of this phone shall take, which is through us; sip, so that it may be used for both schemes
+ * (RFC 5630 5.2). */
+static struct str service_route(const struct edge_req *r)
+{
+    char *text = arena_alloc(r->m->arena, 320);
+    struct sbuf b;
+
+    if (!text)
+        return STR_NULL;
+    b = sbuf_make(text, 320);
+    forward_own_uri(&b, r->w, &r->rx.path, STR_NULL, false, STR_NULL);
+    return b.overflow ? STR_NULL : sbuf_get(&b);
+}
+
 static void answer(struct reg *g, const struct location_bindings *bs)
 {
     struct edge_req *r = g->r;
     struct sip_response resp = {.status = 200};
-    size_t i, cap = 64, n = bs->n < 16 ? bs->n : 16;
-    struct str path_text = g->lr.route, date;
-    struct sbuf b;
-    char *text;
+    struct str text;
 
-    for (i = 0; i < n; i++)
-        cap += bs->v[i].uri.n + bs->v[i].params.n + bs->v[i].instance.n + bs->v[i].pub_gruu.n + bs->v[i].temp_gruu.n + 128;
-    text = arena_alloc(r->m->arena, cap);
-    if (!text) {
+    if (put_contacts(g, &resp, bs) != 0) {
         edge_reply(r, 500);
         return;
     }
-    b = sbuf_make(text, cap);
-    for (i = 0; i < n; i++) {
-        size_t from = b.n;
-
-        put_contact(&b, &bs->v[i]);
-        extra(&resp, STR("Contact"), str_make(text + from, b.n - from));
-    }
-    if (path_text.n)
-        extra(&resp, STR("Path"), path_text);
+    if (g->lr.route.n)
+        extra(&resp, STR("Path"), g->lr.route);
+    if (g->d->service_route && (text = service_route(r)).n)
+        extra(&resp, STR("Service-Route"), text);
     if (g->uses_outbound) {
         extra(&resp, STR("Require"), STR("outbound")); /* RFC 5626 6 */
-        extra(&resp, STR("Supported"), STR("path, outbound, gruu"));
-        if (g->d->flow_timer_s)
+        extra(&resp, STR("Supported"), STR("path, outbound"));
+        if (g->d->flow_timer_s && !g->lr.route.n)
             extra(&resp, STR("Flow-Timer"), arena_fmt(r->m->arena, "%u", g->d->flow_timer_s));
     }
-    date = date_text(r);
-    if (date.n)
-        extra(&resp, STR("Date"), date);
-    if (b.overflow) {
-        edge_reply(r, 500);
-        return;
-    }
+    text = date_text(r);
+    if (text.n)
+        extra(&resp, STR("Date"), text);
     edge_count(r->w, EC_REGISTERS_OK);
     r->w->responses_by_class[2]++;
     if (sip_stx_reply(r->tx, &resp) != 0 && !sip_stx_is_final(r->tx))
@@ -268,28 +327,26 @@ static bool via_is_source(const struct edge_req *r)
     return addr_parse(&a, v->host, v->port ? v->port : 5060) == 0 && addr_eq(&a, &r->rx.path.remote);
 }
 
-/* From here on this flow is known as the user's (RFC 5626 6, TR/100 7.2.3), and stays open as long as it is kept alive. */
-static void bind_flow(struct reg *g)
+/* As long as a binding uses this flow it is known as the user's (RFC 5626 6, TR/100 7.2.3), and stays open while it is kept alive. */
+static void bind_flow(struct reg *g, const struct location_bindings *bs)
 {
     struct edge_req *r = g->r;
     flow_id flow = r->rx.path.flow;
     struct edge_flow *f;
-    size_t n = r->who.name.n;
+    size_t i;
 
-    if (!flow || g->lr.route.n || n >= sizeof f->text)
+    for (i = 0; flow && i < bs->n && (!bs->v[i].has_path || bs->v[i].path.flow != flow || bs->v[i].route.n); i++)
+        ;
+    if (!flow || i == bs->n) {
+        f = flow_find(r);
+        if (f && str_eq(f->user, r->who.name))
+            flow_bind(f, STR_NULL, STR_NULL);
         return;
-    f = net_get_user(r->w->net, flow);
-    if (!f) {
-        f = mem_zalloc(sizeof *f);
-        if (!f)
-            return;
-        net_set_user(r->w->net, flow, f);
     }
-    if (g->removes_only && (g->lr.n_contacts || g->lr.remove_all))
-        return; /* it still carries bindings, or will idle out */
-    memcpy(f->text, r->who.name.p, n);
-    f->user = str_make(f->text, n);
-    f->user_id = principal_id(&r->who);
+    f = flow_get(r);
+    if (!f)
+        return;
+    flow_bind(f, r->who.name, bs->v[i].instance);
     f->registered = true;
     net_set_idle(r->w->net, flow,
                  g->uses_outbound && g->d->flow_timer_s ? (uint64_t)g->d->flow_timer_s * 1000 + 30000
@@ -300,18 +357,18 @@ static void bind_flow(struct reg *g)
 static bool check_require(struct reg *g)
 {
     struct sip_values it = sip_values_start(g->r->m, SIP_H_REQUIRE);
-    struct reason why = {0};
+    char unknown[REASON_DETAIL_MAX];
+    struct sbuf b = sbuf_make(unknown, sizeof unknown);
 
-    while (sip_values_next(&it)) {
-        if (str_eq_nocase(it.value, STR("path")) || str_eq_nocase(it.value, STR("outbound")) ||
-            str_eq_nocase(it.value, STR("gruu")))
-            continue;
-        reason_set(&why, "require", "RFC 3261 10.3", 420, "%.*s", STR_FMT(it.value));
-        edge_count(g->r->w, EC_REGISTERS_REFUSED);
-        edge_refuse(g->r, &why);
-        return false;
-    }
-    return true;
+    while (sip_values_next(&it))
+        if (!str_eq_nocase(it.value, STR("path")) && !str_eq_nocase(it.value, STR("outbound")) &&
+            !str_eq_nocase(it.value, STR("gruu")))
+            sbuf_fmt(&b, b.n ? ", %.*s" : "%.*s", STR_FMT(it.value));
+    if (!b.n)
+        return true;
+    unknown[b.n < sizeof unknown ? b.n : sizeof unknown - 1] = 0;
+    refuse(g, "require", "RFC 3261 10.3", 420, unknown);
+    return false;
 }
 
 static bool check_contacts(struct reg *g)
@@ -328,6 +385,9 @@ static bool check_contacts(struct reg *g)
     case ERR_REFUSED:
         refuse(g, "contact-loop", "RFC 3261 10.3", 403, "a Contact names this server");
         return false;
+    case ERR_NOMEM:
+        refuse(g, "no-memory", NULL, 500, "");
+        return false;
     case ERR_UNSUPPORTED:
         refuse(g, "contact-scheme", "RFC 3261 10.2.1", 403, "only sip and sips contacts can be reached");
         return false;
@@ -337,11 +397,57 @@ static bool check_contacts(struct reg *g)
     }
 }
 
-static bool check_sips_only(struct reg *g)
+/* RFC 5630 5.2: a sips Contact is taken only where request-URI, all Contacts and Path are sips; and a domain may take nothing that
+ * comes in clear. */
+static bool check_schemes(struct reg *g, bool path_is_sips)
 {
+    if (g->has_sips && (g->has_other || g->r->ruri.scheme != SIP_SCHEME_SIPS || !path_is_sips)) {
+        refuse(g, "sips-mixed", "RFC 5630 5.2", 400, "a sips Contact asks for sips in request-URI, all Contacts and Path");
+        return false;
+    }
     if (!g->d->sips_only || g->removes_only || g->r->hop_secure)
         return true;
     refuse(g, "sips-required", "RFC 5630 5.2", 403, "this domain registers over TLS only");
+    return false;
+}
+
+/* Path, and whether the first hop knows outbound (RFC 3327 5.3, RFC 5626 6). */
+static bool check_path(struct reg *g, bool *ret_sips)
+{
+    struct sip_values via = sip_values_start(g->r->m, SIP_H_VIA);
+    bool is_first_hop = sip_values_next(&via) && !sip_values_next(&via), has_ob;
+    struct str text;
+    struct sip_addr a;
+
+    if (read_path(g, &has_ob, ret_sips) != 0) {
+        refuse(g, "bad-path", "RFC 3327 5.3", 400, "");
+        return false;
+    }
+    if (g->lr.route.n && !sip_msg_has_token(g->r->m, SIP_H_SUPPORTED, STR("path"))) {
+        refuse(g, "path-unsupported", "RFC 3327 5.3", 420, "path");
+        return false;
+    }
+    g->ignores_reg_id = !is_first_hop && !has_ob;
+    if (!g->ignores_reg_id || !sip_msg_has_token(g->r->m, SIP_H_SUPPORTED, STR("outbound")))
+        return true;
+    for (via = sip_values_start(g->r->m, SIP_H_CONTACT); sip_values_next(&via);)
+        if (sip_addr_parse(via.value, &a) == 0 && sip_param_find(a.params, STR("reg-id"), &text)) {
+            refuse(g, "first-hop-outbound", "RFC 5626 6", 439, "the first proxy does not support outbound");
+            return false;
+        }
+    return true;
+}
+
+/* RFC 3261 10.3 steps 1 and 5: To's domain is the request-URI's, unless that is only an address of ours. */
+static bool find_domain(struct reg *g)
+{
+    const struct config_domain *asked = config_domain_find(g->r->cfg, g->r->ruri.host);
+    struct str user, host = str_cut(g->r->who.name, '@', &user);
+
+    g->d = config_domain_find(g->r->cfg, host);
+    if (g->d && (!asked || asked == g->d))
+        return true;
+    refuse(g, "aor-not-here", "RFC 3261 10.3", 404, "To is not of the domain in the request-URI");
     return false;
 }
 
@@ -351,6 +457,7 @@ void registrar_handle(struct edge_req *r)
     struct location_bindings bs;
     struct reason why = {0};
     const struct sip_hdr *ua = sip_msg_hdr(r->m, SIP_H_USER_AGENT, 0);
+    bool path_is_sips;
     int err;
 
     if (!g) {
@@ -358,17 +465,9 @@ void registrar_handle(struct edge_req *r)
         return;
     }
     g->r = r;
-    g->d = r->domain;
-    if (!check_require(g) || !check_contacts(g) || !check_sips_only(g))
+    if (!find_domain(g) || !check_require(g) || !check_path(g, &path_is_sips) || !check_contacts(g) ||
+        !check_schemes(g, path_is_sips))
         return;
-    if (read_path(g) != 0) {
-        refuse(g, "bad-path", "RFC 3327 5.3", 400, "");
-        return;
-    }
-    if (g->lr.route.n && !sip_msg_has_token(r->m, SIP_H_SUPPORTED, STR("path"))) {
-        refuse(g, "path-unsupported", "RFC 3327 5.3", 421, "Path without Supported: path");
-        return;
-    }
     g->lr.aor = r->who.name;
     g->lr.call_id = r->m->call_id;
     g->lr.cseq = r->m->cseq;
@@ -389,6 +488,6 @@ void registrar_handle(struct edge_req *r)
         edge_refuse(r, &why);
         return;
     }
-    bind_flow(g);
+    bind_flow(g, &bs);
     answer(g, &bs);
 }

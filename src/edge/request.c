@@ -163,7 +163,7 @@ static void open_own_route(struct edge_req *r, const struct sip_uri *u)
         return;
     if (token_dialog_open(&r->w->edge->keys, u->user, r->m->call_id, &r->token) == 0) {
         r->has_token = true;
-    } else if (token_flow_open(&r->w->edge->keys, u->user, &r->flow_path) == 0) {
+    } else if (token_flow_open(&r->w->edge->keys, u->user, &r->flow_side) == 0) {
         r->has_flow_path = true;
     } else {
         edge_count(r->w, EC_TOKENS_FORGED);
@@ -542,6 +542,8 @@ void request_receive(struct edge_worker *w, struct sip_stx *tx, struct sip_stx *
         return; /* answered */
     if (r->emergency)
         log_emergency(r);
+    if (r->who.kind == PRINCIPAL_PEER && r->rx.path.flow)
+        flow_note_peer(r);
     if (r->for_us) {
         if (m->method == SIP_REGISTER)
             registrar_handle(r);

@@ -324,8 +324,8 @@ int route_targets(struct edge_req *r, struct edge_targets *ts, struct reason *wh
         if (!t)
             return no_memory(why);
         t->uri = r->uri;
-        t->has_path = t->to_user = true;
-        t->path = r->flow_path;
+        t->has_path = t->to_user = t->is_flow_side = true;
+        t->path = r->flow_side.path;
         return 0;
     }
     if (r->domain && !r->next_route.n)

@@ -239,17 +239,17 @@ int token_dialog_open(const struct edge_keys *k, struct str text, struct str cal
     return p.bad || p.n != p.cap ? ERR_SYNTAX : 0;
 }
 
-int token_flow_seal(const struct edge_keys *k, const struct path *path, char ret[TOKEN_TEXT_MAX])
+int token_flow_seal(const struct edge_keys *k, const struct token_side *side, char ret[TOKEN_TEXT_MAX])
 {
     uint8_t bytes[TOKEN_BYTES_MAX];
     struct pack p = {.p = bytes, .cap = sizeof bytes};
 
     put8(&p, TOKEN_FLOW);
-    put_path(&p, path);
+    put_side(&p, side);
     return token_seal(k, &p, STR_NULL, ret);
 }
 
-int token_flow_open(const struct edge_keys *k, struct str text, struct path *ret)
+int token_flow_open(const struct edge_keys *k, struct str text, struct token_side *ret)
 {
     uint8_t bytes[TOKEN_BYTES_MAX];
     struct pack p;
@@ -257,7 +257,7 @@ int token_flow_open(const struct edge_keys *k, struct str text, struct path *ret
 
     if (err != 0)
         return err;
-    if (!get_path(&p, ret) || p.bad || p.n != p.cap)
-        return ERR_SYNTAX;
-    return 0;
+    memset(ret, 0, sizeof *ret);
+    get_side(&p, ret);
+    return !ret->has_path || p.bad || p.n != p.cap ? ERR_SYNTAX : 0;
 }

@@ -500,7 +500,7 @@ static void step_auth(struct sim_party *p, char **word, unsigned n)
     snprintf(cseq, sizeof cseq, "%u %.*s", ++d->cseq, STR_FMT(req->method_text));
     sip_edit_set(e, SIP_H_CSEQ, str_z(cseq));
     add_via(p, via, sizeof via);
-    sip_edit_set(e, SIP_H_VIA, str_make(via + 5, strlen(via) - 7));
+    sip_edit_replace_value(e, SIP_H_VIA, 0, str_make(via + 5, strlen(via) - 7));
     if (sip_edit_build(e, &out) != 0)
         fail("cannot build the request");
     snprintf(d->last_request, sizeof d->last_request, "%.*s", (int)out->n, out->p);

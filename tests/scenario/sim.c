@@ -101,6 +101,7 @@ static void open_flow(struct sim *s, struct sim_party *p)
     p->hop.cipher = p->hop.secure ? "TLS_AES_256_GCM_SHA384" : NULL;
     p->hop.forward_secret = p->hop.secure;
     p->flow_user = NULL;
+    memset(&p->alias, 0, sizeof p->alias);
 }
 
 static int op_connect(struct net *n, const struct net_connect_args *a, flow_id *ret_flow, struct path *ret_path)
@@ -201,18 +202,41 @@ static void op_each_flow(struct net *n, bool (*fn)(void *arg, const struct net_f
     }
 }
 
+static bool is_named(const struct hop_facts *hop, struct str name)
+{
+    size_t i;
+
+    for (i = 0; i < hop->n_peer_names; i++)
+        if (str_eq_nocase(hop->peer_names[i], name))
+            return true;
+    return false;
+}
+
 static flow_id op_find(struct net *n, enum transport t, const struct addr *remote, struct str name)
 {
-    struct sim_party *p = party_of_addr(sim_of(n), t, remote);
+    struct sim *s = sim_of(n);
+    struct sim_party *p = party_of_addr(s, t, remote);
+    unsigned i;
 
-    (void)name;
-    return p && p->hop.outgoing ? p->flow : 0;
+    if (p && p->flow && p->hop.outgoing)
+        return p->flow;
+    for (i = 0; i < s->n_parties; i++) {
+        p = &s->party[i];
+        if (p->flow && p->transport == t && addr_is_set(&p->alias) && addr_eq(&p->alias, remote) &&
+            (t != TRANSPORT_TLS || is_named(&p->hop, name)))
+            return p->flow;
+    }
+    return 0;
 }
 
 static int op_alias(struct net *n, flow_id flow, const struct addr *alias)
 {
-    (void)alias;
-    return party_of_flow(sim_of(n), flow) ? 0 : ERR_NOTFOUND;
+    struct sim_party *p = party_of_flow(sim_of(n), flow);
+
+    if (!p)
+        return ERR_NOTFOUND;
+    p->alias = *alias;
+    return 0;
 }
 
 static void on_dns_timeout(struct wheel_timer *t)

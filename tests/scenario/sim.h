@@ -27,6 +27,7 @@ struct sim_party {
     struct str cert_names[4];
     char cert_text[256];
     void *flow_user;
+    struct addr alias;  /* RFC 5923: where it can be found, as net_alias says */
     unsigned lose;      /* so many of the next messages to it are lost */
     struct sim_msg queue[SIM_QUEUE];
     unsigned head, n;

@@ -55,7 +55,7 @@ static void opens_for_nothing_else(void **state)
 {
     static const struct edge_keys other = {.token = {1, 2, 4}};
     struct dialog_token t = sample(), u;
-    struct path p;
+    struct token_side p;
     char text[TOKEN_TEXT_MAX], bad[TOKEN_TEXT_MAX];
     size_t i, n;
 
@@ -88,13 +88,14 @@ static void long_call_ids_are_bound_too(void **state)
 static void flows_too(void **state)
 {
     struct dialog_token t = sample();
-    struct path p;
+    struct token_side p;
     char text[TOKEN_TEXT_MAX];
 
     (void)state;
-    check_err(token_flow_seal(&keys, &t.caller.path, text), 0);
+    check_err(token_flow_seal(&keys, &t.caller, text), 0);
     check_err(token_flow_open(&keys, str_z(text), &p), 0);
-    assert_int_equal(p.flow, t.caller.path.flow);
+    assert_int_equal(p.path.flow, t.caller.path.flow);
+    assert_int_equal(p.who, 11);
     text[3] ^= 1;
     assert_int_not_equal(token_flow_open(&keys, str_z(text), &p), 0);
 }
