@@ -138,7 +138,8 @@ static void worker_stop(void *arg, struct net *net, void *user_arg)
 {
     struct fix *f = arg;
     (void)net;
-    (void)user_arg;
+    if (f->on_stop)
+        f->on_stop(user_arg);
     pthread_mutex_lock(&f->lock);
     f->n_stopped++;
     pthread_mutex_unlock(&f->lock);

@@ -47,6 +47,8 @@ struct fix {
     bool is_silent;           /* count only */
     int start_error;          /* what worker_start returns */
     unsigned n_stopped;
+    void (*on_stop)(struct fix_worker *w); /* in worker_stop */
+    void *arg;                             /* for these */
     void (*on_message)(struct fix_worker *w,
                        const struct rx *rx); /* instead of all that; on the worker's thread */
 };

@@ -96,6 +96,67 @@ static void test_start_fails(void **state)
     assert_int_equal(running, 0);
 }
 
+/* --- stop --- */
+
+struct farewell {
+    struct path udp, tcp;
+};
+
+static void late_post(void *edge_worker, void *arg)
+{
+    (void)edge_worker;
+    (void)arg;
+    fail_msg("run after the edge has gone");
+}
+
+/* Each worker says something to everybody, by datagram and along the flow of one of them, and
+ * posts. */
+static void say_goodbye(struct fix_worker *w)
+{
+    struct farewell *a = w->f->arg;
+    struct buf *b = buf_copy(STR("BYE"));
+    assert_non_null(b);
+    check_err(net_send(w->net, &a->udp, b), 0);
+    check_err(net_send(w->net, &a->tcp, b), 0);
+    buf_unref(b);
+    for (unsigned i = 0; i < w->net->n_workers; i++)
+        check_err(net_post(w->net, i, late_post, NULL), 0);
+}
+
+/* What the edge says in worker_stop still goes out, also along connections of other workers, which
+ * are closed after it. */
+static void test_last_words(void **state)
+{
+    (void)state;
+    enum { N = 3 };
+    struct farewell a = {0};
+    struct fix f = {.on_stop = say_goodbye, .arg = &a};
+    struct net_listener l[2];
+    char msg[600], got[16];
+    fix_listen(&l[0], TRANSPORT_UDP, "127.0.0.1:0");
+    fix_listen(&l[1], TRANSPORT_TCP, "127.0.0.1:0");
+    fix_start(&f, N, l, 2);
+    struct addr tcp = fix_addr(&f, 1);
+    int fd = fix_tcp(&tcp), udp = fix_udp("127.0.0.1:0");
+    socklen_t len = sizeof(a.udp.remote);
+    a.udp.transport = TRANSPORT_UDP;
+    assert_int_equal(getsockname(udp, &a.udp.remote.sa, &len), 0);
+    fix_options(msg, sizeof(msg), "c1", 3);
+    fix_write_z(fd, msg);
+    struct fix_event *e = fix_wait(&f, FIX_MESSAGE);
+    a.tcp = e->path;
+    fix_free(e);
+    fix_stop(&f);
+    assert_int_equal(f.n_stopped, N);
+    for (int i = 0; i < N; i++) {
+        fix_expect(fd, "BYE");
+        assert_int_equal(recv(udp, got, sizeof(got), 0), 3);
+    }
+    fix_expect_eof(fd);
+    close(fd);
+    close(udp);
+}
+
 /* --- reload --- */
 
 static int reload(struct fix *f, struct net_listener *l, size_t n, struct reason *reason)
@@ -473,15 +534,11 @@ static void test_start_oom(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_start_fails),
-        cmocka_unit_test(test_reload),
-        cmocka_unit_test(test_reload_certificate),
-        cmocka_unit_test(test_reload_storm),
-        cmocka_unit_test(test_posts),
-        cmocka_unit_test(test_timer),
-        cmocka_unit_test(test_no_descriptors),
-        cmocka_unit_test(test_oom),
-        cmocka_unit_test(test_start_oom),
+        cmocka_unit_test(test_start_fails),  cmocka_unit_test(test_last_words),
+        cmocka_unit_test(test_reload),       cmocka_unit_test(test_reload_certificate),
+        cmocka_unit_test(test_reload_storm), cmocka_unit_test(test_posts),
+        cmocka_unit_test(test_timer),        cmocka_unit_test(test_no_descriptors),
+        cmocka_unit_test(test_oom),          cmocka_unit_test(test_start_oom),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
