@@ -34,6 +34,13 @@ MUST_USE int load_crls(X509_STORE *store, const char *file, struct reason *reaso
 /* Seconds since 1970; ERR_SYNTAX. */
 MUST_USE int asn1_time_s(const ASN1_TIME *t, int64_t *ret);
 
+/* --- tnauth.c --- */
+
+/* The value of the extension with this object identifier (its DER contents). ERR_NOTFOUND;
+ * ERR_SYNTAX: there is more than one. */
+MUST_USE int cert_extension(const X509 *cert, const uint8_t *oid, size_t n_oid, const uint8_t **ret,
+                            size_t *ret_n);
+
 /* --- verify.c --- */
 
 /* Behind an SSL object; made with the first thing that has to be remembered. */
