@@ -104,7 +104,7 @@ static int calls_grow(struct edge_calls *c)
         return ERR_NOMEM;
     for (i = cap; i > c->cap; i--) {
         c->v[i - 1] = NULL;
-        c->gens[i - 1] = 0;
+        c->gens[i - 1] = (uint32_t)rand_u64(&c->w->net->rand); /* tokens of an earlier run name nothing */
         c->free_list[c->n_free++] = i - 1;
     }
     c->cap = cap;

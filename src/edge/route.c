@@ -2,8 +2,9 @@
  * a user of ours (RFC 5627 GRUUs included), a peer, or another domain by DNS. Every way is checked against what its sender may use
  * and against the scheme (RFC 5630 5.3). All results live in the request's arena. Worker thread. */
 #include "edge/request_priv.h"
+#include "edge/route_priv.h"
 
-static struct edge_target *target_add(struct edge_req *r, struct edge_targets *ts)
+struct edge_target *route_target_add(struct edge_req *r, struct edge_targets *ts)
 {
     struct edge_target *t;
 
@@ -17,7 +18,7 @@ static struct edge_target *target_add(struct edge_req *r, struct edge_targets *t
     return t;
 }
 
-static int no_memory(struct reason *why)
+int route_no_memory(struct reason *why)
 {
     reason_set(why, "no-memory", NULL, 500, NULL);
     return ERR_NOMEM;
@@ -38,8 +39,7 @@ static const struct config_peer *peer_of_host(const struct config *cfg, struct s
     return all;
 }
 
-/* The peer whose next hop has this host: so that in-dialog requests to its Contact are secured as its stanza says. */
-static const struct config_peer *peer_of_contact(const struct edge_req *r, struct str host)
+const struct config_peer *route_peer_of_contact(const struct edge_req *r, struct str host)
 {
     const struct config_peer *p = peer_of_host(r->cfg, host);
     struct sip_uri u;
@@ -62,58 +62,12 @@ static const struct config_peer *peer_of_contact(const struct edge_req *r, struc
     return p;
 }
 
-/* The peer that a sealed side of a dialog names: its stanza counts whatever address its Contact has. */
-static const struct config_peer *peer_of_side(const struct config *cfg, const struct token_side *side)
-{
-    size_t i;
-
-    for (i = 0; i < cfg->n_peers; i++) {
-        struct principal p = {.kind = PRINCIPAL_PEER, .name = cfg->peers[i].name};
-
-        if (principal_id(&p) == side->who)
-            return &cfg->peers[i];
-    }
-    return NULL;
-}
-
-static void target_peer(struct edge_req *r, struct edge_target *t, const struct config_peer *p)
+void route_target_peer(struct edge_req *r, struct edge_target *t, const struct config_peer *p)
 {
     bool secure = r->hop_secure || r->ruri.scheme == SIP_SCHEME_SIPS;
 
     t->peer = p;
     t->next_hop = secure && p->next_hop_secure.n ? p->next_hop_secure : p->next_hop.n ? p->next_hop : t->uri;
-}
-
-/* ---- inside a dialog of ours ---- */
-
-static int route_in_dialog(struct edge_req *r, struct edge_targets *ts, struct reason *why)
-{
-    const struct token_side *other = r->from_caller ? &r->token.callee : &r->token.caller;
-    struct edge_target *t = target_add(r, ts);
-    const struct config_peer *peer = peer_of_side(r->cfg, other);
-    struct sip_addr a;
-    struct sip_uri u;
-
-    if (!t)
-        return no_memory(why);
-    t->uri = r->uri;
-    if (r->next_route.n) {
-        if (sip_addr_parse(r->next_route, &a) != 0 || sip_uri_parse(a.uri, &u) != 0) {
-            reason_set(why, "bad-route", "RFC 3261 16.6", 400, NULL);
-            return ERR_SYNTAX;
-        }
-        t->next_hop = a.uri;
-        t->peer = peer ? peer : peer_of_contact(r, u.host);
-        return 0;
-    }
-    if (other->has_path) {
-        t->has_path = t->to_user = true;
-        t->path = other->path;
-        return 0;
-    }
-    t->next_hop = t->uri;
-    t->peer = peer ? peer : peer_of_contact(r, r->ruri.host);
-    return 0;
 }
 
 /* ---- users of ours ---- */
@@ -135,6 +89,22 @@ static bool contact_scheme(struct edge_req *r, const struct location_target *lt,
     return t->uri.p && (!lt->has_path || transport_is_secure(lt->path.transport));
 }
 
+bool route_use_binding(struct edge_req *r, struct str aor, const struct location_target *b, struct edge_target *t)
+{
+    if (!contact_scheme(r, b, t))
+        return false;
+    t->route = b->route;
+    t->has_path = b->has_path;
+    t->path = b->path;
+    t->next_hop = b->route.n ? b->route : t->uri;
+    t->q_milli = b->q_milli;
+    t->group = b->instance;
+    t->aor = aor;
+    t->to_user = true;
+    t->allow_clear = !b->secure && !str_starts_nocase(b->uri, STR("sips:"));
+    return true;
+}
+
 static int add_bindings(struct edge_req *r, const struct location_targets *lt, struct edge_targets *ts,
                         struct reason *why)
 {
@@ -142,25 +112,14 @@ static int add_bindings(struct edge_req *r, const struct location_targets *lt, s
     size_t i;
 
     for (i = 0; i < lt->n && ts->n < LIMIT_FORK_BRANCHES; i++) {
-        const struct location_target *b = &lt->v[i];
-        struct edge_target *t = target_add(r, ts);
+        struct edge_target *t = route_target_add(r, ts);
 
         if (!t)
-            return no_memory(why);
-        if (!contact_scheme(r, b, t)) {
+            return route_no_memory(why);
+        if (!route_use_binding(r, lt->aor, &lt->v[i], t)) {
             ts->n--;
             left_out = true;
-            continue;
         }
-        t->route = b->route;
-        t->has_path = b->has_path;
-        t->path = b->path;
-        t->next_hop = b->route.n ? b->route : t->uri;
-        t->q_milli = b->q_milli;
-        t->group = b->instance;
-        t->aor = lt->aor;
-        t->to_user = true;
-        t->allow_clear = !b->secure && !str_starts_nocase(b->uri, STR("sips:"));
     }
     if (ts->n)
         return 0;
@@ -194,7 +153,7 @@ static int route_to_user(struct edge_req *r, struct edge_targets *ts, struct rea
 
     if (r->ruri.scheme != SIP_SCHEME_TEL) {
         if (canonical_aor(r, &q.aor) != 0)
-            return no_memory(why);
+            return route_no_memory(why);
         q.has_gr = r->ruri.has_gr;
         if (q.has_gr && r->ruri.gr_value.n && sip_unescape(r->m->arena, r->ruri.gr_value, &q.gr) != 0) {
             reason_set(why, "bad-gruu", "RFC 5627 3.1", 404, NULL);
@@ -205,17 +164,17 @@ static int route_to_user(struct edge_req *r, struct edge_targets *ts, struct rea
     if (err == 0)
         return add_bindings(r, &lt, ts, why);
     if (err != ERR_NOTFOUND)
-        return no_memory(why);
+        return route_no_memory(why);
     p = r->domain->unknown_users.n ? config_peer_find(r->cfg, r->domain->unknown_users) : NULL;
     if (!p || q.has_gr) {
         reason_set(why, "no-such-user", "RFC 3261 16.5", 404, NULL);
         return ERR_NOTFOUND;
     }
-    t = target_add(r, ts);
+    t = route_target_add(r, ts);
     if (!t)
-        return no_memory(why);
+        return route_no_memory(why);
     t->uri = r->uri;
-    target_peer(r, t, p);
+    route_target_peer(r, t, p);
     return 0;
 }
 
@@ -245,13 +204,13 @@ static int route_outside(struct edge_req *r, struct edge_targets *ts, struct rea
         reason_set(why, "uri-scheme", "RFC 3261 16.5", 416, "%.*s cannot be routed", STR_FMT(u.scheme_text));
         return ERR_UNSUPPORTED;
     }
-    t = target_add(r, ts);
+    t = route_target_add(r, ts);
     if (!t)
-        return no_memory(why);
+        return route_no_memory(why);
     t->uri = r->uri;
-    p = hop.n ? peer_of_contact(r, u.host) : peer_of_host(r->cfg, u.host);
+    p = hop.n ? route_peer_of_contact(r, u.host) : peer_of_host(r->cfg, u.host);
     if (p)
-        target_peer(r, t, p);
+        route_target_peer(r, t, p);
     else
         t->next_hop = t->uri;
     if (hop.n)
@@ -262,10 +221,10 @@ static int route_outside(struct edge_req *r, struct edge_targets *ts, struct rea
 static int add_psap(struct edge_req *r, struct edge_targets *ts, const struct config_peer *p, struct str next_hop,
                     unsigned q_milli, struct reason *why)
 {
-    struct edge_target *t = target_add(r, ts);
+    struct edge_target *t = route_target_add(r, ts);
 
     if (!t || !next_hop.p)
-        return no_memory(why);
+        return route_no_memory(why);
     t->uri = r->uri;
     t->peer = p;
     t->next_hop = next_hop;
@@ -275,7 +234,7 @@ static int add_psap(struct edge_req *r, struct edge_targets *ts, const struct co
 }
 
 /* Emergency calls go where the configuration says, whoever calls (RFC 6881 SP-31, TR/100 6.2): by TLS if they can, else without. */
-static int route_emergency(struct edge_req *r, struct edge_targets *ts, struct reason *why)
+int route_emergency(struct edge_req *r, struct edge_targets *ts, struct reason *why)
 {
     const struct config_peer *p = config_peer_find(r->cfg, r->cfg->emergency.peer);
     struct str secure, clear;
@@ -295,34 +254,18 @@ static int route_emergency(struct edge_req *r, struct edge_targets *ts, struct r
     return str_eq(secure, clear) ? 0 : add_psap(r, ts, p, clear, 500, why);
 }
 
-/* Who called for help need not have said who they are: they reach the emergency service and nobody else (TR/100 6.2). */
-static int route_in_emergency(struct edge_req *r, struct edge_targets *ts, struct reason *why)
-{
-    int err = route_in_dialog(r, ts, why);
-    struct edge_target *t = err == 0 ? ts->v[0] : NULL;
-    struct sip_uri u;
-
-    if (!t || t->has_path)
-        return err;
-    t->emergency = true;
-    if (r->who.kind != PRINCIPAL_NONE || (t->peer && hop_uri(t->next_hop, &u) == 0 && peer_of_contact(r, u.host) == t->peer))
-        return 0;
-    ts->n = 0;
-    return route_emergency(r, ts, why);
-}
-
 int route_targets(struct edge_req *r, struct edge_targets *ts, struct reason *why)
 {
     struct edge_target *t;
 
     if (r->has_token && sip_msg_in_dialog(r->m))
-        return r->emergency ? route_in_emergency(r, ts, why) : route_in_dialog(r, ts, why);
+        return route_in_dialog(r, ts, why);
     if (r->to_psap)
         return route_emergency(r, ts, why);
     if (r->has_flow_path) { /* RFC 5626 5.3: a proxy behind us found our token in a Path */
-        t = target_add(r, ts);
+        t = route_target_add(r, ts);
         if (!t)
-            return no_memory(why);
+            return route_no_memory(why);
         t->uri = r->uri;
         t->has_path = t->to_user = t->is_flow_side = true;
         t->path = r->flow_side.path;

@@ -51,7 +51,8 @@ static int slot_take(struct worker *w, struct conn *c)
             w->cap_slots = cap;
         }
         i = w->n_slots++;
-        w->slots[i] = (struct slot){0};
+        /* Ids outlive the process in tokens of the edge: those of another run must not fit. */
+        w->slots[i] = (struct slot){.generation = (uint32_t)rand_u64(&w->net.rand)};
     }
     struct slot *s = &w->slots[i];
     s->conn = c;

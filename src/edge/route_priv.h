@@ -1,0 +1,19 @@
+/* Between route.c and route_dialog.c. */
+#ifndef EDGE_ROUTE_PRIV_H
+#define EDGE_ROUTE_PRIV_H
+
+#include "edge/edge_priv.h"
+
+struct edge_target *route_target_add(struct edge_req *r, struct edge_targets *ts); /* NULL: no room, no memory */
+int route_no_memory(struct reason *why);                                           /* ERR_NOMEM */
+/* The peer whose next hop, source or domain has this host: so that what goes there is secured as its stanza says. */
+const struct config_peer *route_peer_of_contact(const struct edge_req *r, struct str host);
+void route_target_peer(struct edge_req *r, struct edge_target *t, const struct config_peer *p);
+MUST_USE int route_emergency(struct edge_req *r, struct edge_targets *ts, struct reason *why);
+/* Takes over what a binding says, in the scheme of the request (RFC 5630 5.3). False: it is not to be used. */
+bool route_use_binding(struct edge_req *r, struct str aor, const struct location_target *b, struct edge_target *t);
+
+/* route_dialog.c: to the other side of a dialog of ours. */
+MUST_USE int route_in_dialog(struct edge_req *r, struct edge_targets *ts, struct reason *why);
+
+#endif
