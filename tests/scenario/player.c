@@ -672,9 +672,11 @@ static void learn(struct sim_party *p, const struct sip_msg *m)
 
     if (m->is_request || m->status <= 100 || m->status >= 300 || m->cseq_method != SIP_INVITE || !m->to_tag.n)
         return;
-    snprintf(d->remote_tag, sizeof d->remote_tag, "%.*s", STR_FMT(m->to_tag));
     if (h && sip_addr_parse(h->value, &c) == 0)
         snprintf(d->target, sizeof d->target, "%.*s", STR_FMT(c.uri));
+    if (d->routes[0] && str_eq(m->to_tag, str_z(d->remote_tag)))
+        return; /* the route set stays (12.2.1.2) */
+    snprintf(d->remote_tag, sizeof d->remote_tag, "%.*s", STR_FMT(m->to_tag));
     d->routes[0] = 0;
     for (it = sip_values_start(m, SIP_H_RECORD_ROUTE); n < 16 && sip_values_next(&it); n++)
         v[n] = it.value;
