@@ -175,6 +175,8 @@ int phone_run(struct phone_run *run)
     p.media = (struct phone_media_rtp){.sound = &run->sound, .codecs = run->codecs};
     run->phone.media = &phone_media_rtp_ops;
     run->phone.media_arg = &p.media;
+    if (!run->trace)
+        log_threshold = LOG_ERROR; /* what the rooms below log, the events say as well */
     sigemptyset(&set);
     sigaddset(&set, SIGINT);
     sigaddset(&set, SIGTERM);

@@ -21,6 +21,7 @@ struct script {
     bool text_came;
     /* the call */
     phone_call_id call;
+    phone_call_id old;          /* a call that was transferred, until it is hung up */
     bool is_incoming, was_up, is_held, was_cancelled;
     uint64_t up_us;
     unsigned n_calls;           /* that have ended */
@@ -348,7 +349,9 @@ static void on_referred(void *arg, phone_call_id old, phone_call_id call)
 {
     struct script *s = arg;
     const struct log_field f[] = {LU("call", call)};
-    (void)old;
+    s->old = old;
+    s->call = call;
+    s->was_up = s->is_incoming = false;
     PHONE_SAY(s->out, "referred", f, "transferred: calling the new party (call %u)", call);
 }
 
@@ -411,6 +414,11 @@ static void on_call_end(void *arg, phone_call_id call, unsigned status, const st
                                           &s->refer};
     const struct log_field f[] = {LU("status", status), LZ("reason", why ? why->code : NULL), LS("detail", why_text(why)),
                                   LU("seconds", s->was_up ? (net_now_us(s->net) - s->up_us) / 1000000 : 0)};
+    if (call == s->old) {
+        s->old = 0;
+        PHONE_SAY(s->out, "transferred", f, "the old party has hung up");
+        return;
+    }
     if (call != s->call)
         return;
     if (m)
@@ -423,7 +431,10 @@ static void on_call_end(void *arg, phone_call_id call, unsigned status, const st
         PHONE_SAY(s->out, "ended", f, "the call has ended with %u%s%.*s", status, why ? ": " : "", STR_FMT(why_text(why)));
     if (s->was_up && fig.codec)
         say_figures(s, &fig);
-    s->call = 0;
+    s->call = s->old; /* a transfer that failed: the old party is still there */
+    s->old = 0;
+    if (s->call && !s->is_leaving)
+        return;
     s->n_calls++;
     bool as_asked = sc->expect_status ? status == sc->expect_status
                                       : status == 0 || (s->was_cancelled && status == 487) ||
@@ -432,7 +443,9 @@ static void on_call_end(void *arg, phone_call_id call, unsigned status, const st
         fail(s, PHONE_CALL_FAILED);
     else if (s->was_up && !s->was_interrupted)
         judge_media(s, &fig);
-    if (s->is_leaving)
+    if (s->call)
+        phone_hang_up(s->phone, s->call);
+    else if (s->is_leaving)
         phone_leave(s->phone);
     else
         step_next(s);
