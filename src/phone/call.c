@@ -136,6 +136,9 @@ static void ended(struct call *c)
 void call_up(struct call *c)
 {
     struct phone *p = c->p;
+    if (c->is_told_up)
+        return; /* the ACK of a re-INVITE */
+    c->is_told_up = true;
     if (c->referred_by)
         call_refer_progress(c, 200, true);
     if (p->user.on_call_up)

@@ -183,10 +183,7 @@ void call_act_ack(struct call *c, struct sip_msg *m)
         }
         call_held(c, was_held);
     }
-    if (!c->is_told_up) {
-        c->is_told_up = true;
-        call_up(c);
-    }
+    call_up(c);
 }
 
 void call_act_no_ack(struct call *c, struct sip_msg *m)

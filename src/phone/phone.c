@@ -525,7 +525,9 @@ int phone_ping(struct phone *p, struct str to)
 int phone_uri(const struct phone *p, struct arena *a, struct str text, struct str *ret)
 {
     struct sip_uri u;
-    if (sip_uri_parse(text, &u) == 0 && u.scheme != SIP_SCHEME_OTHER) {
+    if (sip_uri_parse(text, &u) == 0) {
+        if (u.scheme == SIP_SCHEME_OTHER)
+            return ERR_UNSUPPORTED;
         *ret = arena_str(a, text);
         return ret->p ? 0 : ERR_NOMEM;
     }

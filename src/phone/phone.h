@@ -105,7 +105,7 @@ const struct path *phone_path(const struct phone *p);
 /* Has the server shown that it knows our password (RFC 7616 3.5)? */
 bool phone_server_proved_itself(const struct phone *p);
 
-/* A URI without scheme gets "sip:", without host our domain. ERR_SYNTAX, ERR_LIMIT, ERR_NOMEM, ERR_CLOSED (no flow). */
+/* A URI without scheme gets "sip:", without host our domain. ERR_SYNTAX, ERR_UNSUPPORTED (its scheme), ERR_LIMIT, ERR_NOMEM, ERR_CLOSED (no flow). */
 MUST_USE int phone_call(struct phone *p, struct str uri, phone_call_id *ret);
 MUST_USE int phone_answer(struct phone *p, phone_call_id call);                   /* ERR_NOTFOUND; ERR_INVALID: not ringing */
 MUST_USE int phone_refuse(struct phone *p, phone_call_id call, unsigned status);  /* the same */

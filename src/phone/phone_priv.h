@@ -365,7 +365,7 @@ struct phone {
 /* A flow is there: Via, Contact. And is not any more. */
 MUST_USE int phone_flow_set(struct phone *p, const struct path *path);
 void phone_flow_unset(struct phone *p);
-/* "bob", "bob@host" or a URI of any scheme, as a URI. ERR_SYNTAX, ERR_NOMEM. */
+/* "bob", "bob@host" or a URI (sip, sips, tel, urn), as a URI. ERR_SYNTAX, ERR_UNSUPPORTED, ERR_NOMEM. */
 MUST_USE int phone_uri(const struct phone *p, struct arena *a, struct str text, struct str *ret);
 /* A response of ours without anything of its own. */
 void phone_reply(struct phone *p, struct sip_stx *tx, unsigned status);
