@@ -15,7 +15,16 @@ struct edge_call {
     uint32_t slot;
     enum call_state state;
     uint64_t begun_s, answered_s, deadline_s;
-    struct call_info info; /* strings behind the struct */
+    struct call_peer *from, *to; /* whose limits it counts against; NULL: nobody's */
+    struct call_info info;       /* strings behind the struct */
+};
+
+/* Calls under way with a peer, by its name, so that they are still counted after a reload. There are as many as the configurations
+ * had peers with calls; they go with the worker. */
+struct call_peer {
+    struct list node;
+    uint32_t n;
+    struct str name; /* behind the struct */
 };
 
 struct edge_calls {
@@ -24,14 +33,81 @@ struct edge_calls {
     uint32_t *gens;
     uint32_t *free_list;
     uint32_t cap, n, n_free;
+    struct list peers;
     struct wheel_timer sweep;
 };
+
+/* ---- limits ---- */
+
+static struct call_peer *peer_find(const struct edge_calls *c, struct str name)
+{
+    LIST_EACH(p, &c->peers, struct call_peer, node)
+    {
+        if (str_eq(p->name, name))
+            return p;
+    }
+    return NULL;
+}
+
+static struct call_peer *peer_count(struct edge_calls *c, const struct config_peer *peer)
+{
+    struct call_peer *p = peer ? peer_find(c, peer->name) : NULL;
+
+    if (peer && !p && (p = mem_zalloc(sizeof *p + peer->name.n)) != NULL) {
+        memcpy(p + 1, peer->name.p, peer->name.n);
+        p->name = str_make((const char *)(p + 1), peer->name.n);
+        list_append(&c->peers, &p->node);
+    }
+    if (p)
+        p->n++;
+    return p;
+}
+
+static bool peer_is_full(const struct edge_calls *c, const struct config_peer *peer)
+{
+    const struct call_peer *p = peer && peer->max_calls ? peer_find(c, peer->name) : NULL;
+
+    return p && p->n >= peer->max_calls;
+}
+
+int calls_admit(const struct edge_req *r, struct edge_targets *ts, struct reason *why)
+{
+    const struct edge_calls *c = r->w->calls;
+    size_t i, n = 0;
+
+    if (r->m->method != SIP_INVITE || sip_msg_in_dialog(r->m) || r->emergency)
+        return 0;
+    if (r->cfg->max_calls && c->n >= r->cfg->max_calls) {
+        reason_set(why, "too-many-calls", "RFC 3261 21.5.4", 503, "max-calls is %u", r->cfg->max_calls);
+        return ERR_LIMIT;
+    }
+    if (peer_is_full(c, r->who.peer)) {
+        reason_set(why, "peer-too-many-calls", "TR/100 6.2", 503, "max-calls of this peer is %u", r->who.peer->max_calls);
+        return ERR_LIMIT;
+    }
+    for (i = 0; i < ts->n; i++)
+        if (!peer_is_full(c, ts->v[i]->peer))
+            ts->v[n++] = ts->v[i];
+    if (!n) {
+        reason_set(why, "peer-too-many-calls", "TR/100 6.2", 480, "max-calls of %.*s is %u", STR_FMT(ts->v[0]->peer->name),
+                   ts->v[0]->peer->max_calls);
+        return ERR_LIMIT;
+    }
+    ts->n = n;
+    return 0;
+}
+
+/* ---- records ---- */
 
 static void call_remove(struct edge_calls *c, struct edge_call *call)
 {
     c->v[call->slot] = NULL;
     c->free_list[c->n_free++] = call->slot;
     c->n--;
+    if (call->from)
+        call->from->n--;
+    if (call->to)
+        call->to->n--;
     mem_free(call);
 }
 
@@ -60,6 +136,7 @@ int calls_start(struct edge_worker *w)
     if (!c)
         return ERR_NOMEM;
     c->w = w;
+    list_init(&c->peers);
     wheel_timer_init(&c->sweep, on_sweep);
     wheel_start(w->net->wheel, &c->sweep, CALLS_SWEEP_MS);
     w->calls = c;
@@ -76,6 +153,11 @@ void calls_stop(struct edge_worker *w)
     wheel_cancel(w->net->wheel, &c->sweep);
     for (i = 0; i < c->cap; i++)
         mem_free(c->v[i]);
+    LIST_EACH(p, &c->peers, struct call_peer, node)
+    {
+        list_remove(&p->node);
+        mem_free(p);
+    }
     mem_free(c->v);
     mem_free(c->gens);
     mem_free(c->free_list);
@@ -144,7 +226,7 @@ static struct edge_call *call_new(const struct edge_req *r)
     return call;
 }
 
-struct edge_call *calls_begin(struct edge_req *r, uint32_t *ret_slot, uint32_t *ret_gen)
+struct edge_call *calls_begin(struct edge_req *r, const struct config_peer *to, uint32_t *ret_slot, uint32_t *ret_gen)
 {
     struct edge_calls *c = r->w->calls;
     struct edge_call *call;
@@ -161,6 +243,8 @@ struct edge_call *calls_begin(struct edge_req *r, uint32_t *ret_slot, uint32_t *
     call->gen = c->gens[call->slot];
     c->v[call->slot] = call;
     c->n++;
+    call->from = peer_count(c, r->who.peer);
+    call->to = peer_count(c, to);
     *ret_slot = (r->w->id << 24) | call->slot;
     *ret_gen = call->gen;
     return call;
@@ -186,7 +270,7 @@ static void call_apply(struct edge_worker *w, const struct call_event *e)
         return;
     now = net_wall_s(w->net);
     if (e->method == SIP_BYE) {
-        if (e->status >= 200) {
+        if (e->status >= 200 && e->status != 401 && e->status != 407) { /* the other side may ask who hangs up */
             edge_count(w, EC_CALLS_ENDED);
             call_remove(c, call);
         }

@@ -274,7 +274,11 @@ MUST_USE int hop_stream_instead(struct hop *h, const struct path *udp, struct pa
 struct edge_call;
 MUST_USE int calls_start(struct edge_worker *w);
 void calls_stop(struct edge_worker *w);
-struct edge_call *calls_begin(struct edge_req *r, uint32_t *ret_slot, uint32_t *ret_gen); /* NULL: table full; goes on without */
+/* May this call begin (max-calls, of all and of peers)? Targets that are full are taken out. Emergency calls always may. ERR_LIMIT: `why`
+ * says what to answer. */
+MUST_USE int calls_admit(const struct edge_req *r, struct edge_targets *ts, struct reason *why);
+/* `to`: the peer that it goes to, NULL: none. NULL: table full; goes on without. */
+struct edge_call *calls_begin(struct edge_req *r, const struct config_peer *to, uint32_t *ret_slot, uint32_t *ret_gen);
 /* A response to `method` passed; session_s: its Session-Expires, 0 if none. Other workers' calls are told by message. */
 void calls_event(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned status, enum sip_method method,
                  uint32_t session_s);

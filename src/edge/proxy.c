@@ -115,8 +115,10 @@ static void proxy_drop(struct proxy *p)
 
     if (!tx)
         return;
-    if (!p->final_sent)
+    if (!p->final_sent) {
+        calls_event(p->w, p->call_slot, p->call_gen, 408, p->method, 0);
         proxy_forget_request(p);
+    }
     p->stx = NULL;
     sip_stx_drop(tx);
 }
@@ -680,7 +682,7 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     p->n_first = p->n;
     sip_stx_set_upper(r->tx, p);
     if (p->method == SIP_INVITE && !sip_msg_in_dialog(r->m)) {
-        (void)calls_begin(r, &p->call_slot, &p->call_gen); /* 100 comes from the transaction after 200 ms (17.2.1) */
+        (void)calls_begin(r, targets->v[0]->peer, &p->call_slot, &p->call_gen); /* 100 comes from the transaction after 200 ms (17.2.1) */
     } else if (r->has_token) {
         p->call_slot = r->token.call_slot;
         p->call_gen = r->token.call_gen;

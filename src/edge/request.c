@@ -494,7 +494,7 @@ static void request_route(struct edge_req *r)
         edge_reply(r, 500);
         return;
     }
-    if (route_targets(r, targets, &why) != 0) {
+    if (route_targets(r, targets, &why) != 0 || calls_admit(r, targets, &why) != 0) {
         edge_refuse(r, &why);
         return;
     }
