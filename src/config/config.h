@@ -108,6 +108,7 @@ struct config {
     struct str control_socket;  /* default state_dir/control */
     struct str run_as;          /* user to become after binding; empty: stay */
     unsigned workers;           /* 0: one per core */
+    unsigned batch_wait_us;     /* how long messages may gather under load */
     enum log_level log_level;
     struct str server_header;   /* Server / User-Agent text; empty: none */
     struct addr metrics;        /* Prometheus listener; unset: none */

@@ -270,6 +270,7 @@ int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
         .worker_start = worker_start_cb,
         .worker_stop = worker_stop_cb,
         .arg = e,
+        .batch_wait_us = cfg->batch_wait_us,
         .dns_forward = cfg->dns_server.n ? cfg->dns_server.p : NULL,
     };
     if ((err = net_group_start(&ga, &e->group, why)) != 0)

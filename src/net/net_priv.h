@@ -13,7 +13,8 @@
  * A turn: libuv reports sockets, timers or messages; everything that they cause to be sent is
  * queued; before the loop waits again (uv_prepare) ended connections are announced and all queues
  * are written, one system call for each socket. System calls are what a signalling server spends
- * its time on, so there is one for all datagrams of a turn, not one each.
+ * its time on, so there is one for all datagrams of a turn, not one each; and under load turns begin
+ * a little apart (pace.h), so that there is more than one.
  *
  * Thread: everything here belongs to the worker's thread but where it says otherwise. */
 #ifndef NET_NET_PRIV_H
@@ -24,6 +25,7 @@
 #include "base/map.h"
 #include "base/mq.h"
 #include "net/framing.h"
+#include "net/pace.h"
 #include "net/worker.h"
 #include "net/ws.h"
 #include <pthread.h>
@@ -304,6 +306,8 @@ struct worker {
     unsigned n_handles; /* that are initialised, in this order: prepare, idle, timer, wake */
     struct mq *mq;
     uint64_t now_us, wall_s, timer_due_ms;
+    struct pace pace;
+    uint32_t n_read; /* messages, and steps of handshakes, of this turn */
     bool in_turn, is_wall_known;
     bool is_stopping; /* nothing new reaches the edge */
     bool is_done;     /* the edge has gone */

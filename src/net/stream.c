@@ -39,6 +39,7 @@ void stream_readable(struct conn *c)
         if (w->handshake_budget == 0)
             return; /* libuv reports it again next turn */
         w->handshake_budget--;
+        w->n_read++;
     }
     ssize_t n = recv(c->fd, w->scratch, SCRATCH_BYTES, MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR))
@@ -88,6 +89,7 @@ void stream_deliver(struct conn *c, struct buf *msg)
     struct rx rx = {.buf = msg, .hop = c->hop, .when_us = w->now_us};
     conn_path(c, &rx.path);
     c->has_message = true;
+    w->n_read++;
     STAT_ADD(w, msgs_in[c->transport], 1);
     w->net.user.on_message(w->net.user.arg, &rx);
     buf_unref(msg);

@@ -163,6 +163,7 @@ static void deliver(struct listener *l, struct path *path, struct buf *b)
         STAT_ADD(w, datagrams_dropped, 1);
         return;
     }
+    w->n_read++;
     STAT_ADD(w, msgs_in[TRANSPORT_UDP], 1);
     STAT_ADD(w, bytes_in[TRANSPORT_UDP], b->n);
     struct rx rx = {.path = *path, .buf = b, .hop = &hop_clear_in, .when_us = w->now_us};

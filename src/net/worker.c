@@ -113,6 +113,20 @@ static void nothing(uv_idle_t *idle)
     (void)idle; /* an active idle handle keeps the loop from waiting */
 }
 
+/* Under load, and when nothing else is to be done. What wakes the loop meanwhile waits as long. */
+static void pause_for_more(struct worker *w)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    uint64_t now_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    uint32_t wait_us = pace_next(&w->pace, w->group->args.batch_wait_us, w->now_us, now_us, w->n_read);
+    w->n_read = 0;
+    if (!wait_us || !list_is_empty(&w->ending) || w->n_unreachable || w->is_stopping || w->is_done)
+        return;
+    t = (struct timespec){.tv_nsec = (long)wait_us * 1000};
+    (void)nanosleep(&t, NULL);
+}
+
 static void on_prepare(uv_prepare_t *prepare)
 {
     struct worker *w = prepare->data;
@@ -128,6 +142,7 @@ static void on_prepare(uv_prepare_t *prepare)
     else
         (void)uv_idle_stop(&w->idle);
     copy_dns_counts(w);
+    pause_for_more(w);
     set_timer(w);
     w->in_turn = false;
     if (w->is_leaving && w->n_conns == 0)

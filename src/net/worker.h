@@ -36,6 +36,7 @@ struct net_group_args {
     void (*worker_stop)(void *arg, struct net *net, void *user_arg);
     void *arg;
     const char *resolv_conf; /* NULL: the system's; tests name their own forwarders */
+    uint32_t batch_wait_us;  /* how long messages may gather under load (pace.h) */
     const char *dns_forward; /* "127.0.0.1@5353": use this server only (tests, split horizon); NULL:
                                 resolv_conf */
 };

@@ -1,0 +1,26 @@
+/* The wait between the turns of a busy worker (pace.h). Pure. */
+#include "net/pace.h"
+
+#define WINDOW_US 5000u
+#define ENOUGH 16u   /* messages a turn by which waking up costs little of the whole */
+#define WORTH 3u     /* fewer than this in the longest wait are not worth one */
+#define LEAST_US 30u /* shorter waits cost more than they save */
+
+uint32_t pace_next(struct pace *p, uint32_t max_us, uint64_t began_us, uint64_t now_us, uint32_t n)
+{
+    uint64_t wait, window = now_us - p->since_us;
+
+    p->n += n;
+    if (window >= WINDOW_US) {
+        p->rate = (uint32_t)((uint64_t)p->n * 1000000 / window);
+        p->n = 0;
+        p->since_us = now_us;
+    }
+    if ((uint64_t)p->rate * max_us < (uint64_t)WORTH * 1000000)
+        return 0;
+    wait = (uint64_t)ENOUGH * 1000000 / p->rate;
+    if (wait > max_us)
+        wait = max_us;
+    wait = began_us + wait > now_us ? began_us + wait - now_us : 0;
+    return wait < LEAST_US ? 0 : (uint32_t)wait;
+}
