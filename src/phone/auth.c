@@ -178,6 +178,7 @@ int auth_answer(struct auth *a, struct arena *mem, struct rand_source *rand, boo
         int err = answer_one(e, mem, rand, method, ruri, body, &ret[*ret_n]);
         if (err)
             return err;
+        a->algo = digest_algo_text(e->challenge.algo);
         ++*ret_n;
     }
     return 0;

@@ -126,6 +126,11 @@ const struct path *phone_path(const struct phone *p)
     return p->has_path ? &p->path : NULL;
 }
 
+struct str phone_digest(const struct phone *p)
+{
+    return p->auth.algo;
+}
+
 bool phone_server_proved_itself(const struct phone *p)
 {
     return p->auth.proved;

@@ -102,6 +102,8 @@ bool phone_is_registered(const struct phone *p);
 /* What is known of the flow; NULL if there is none. */
 const struct hop_facts *phone_hop(const struct phone *p);
 const struct path *phone_path(const struct phone *p);
+/* By what digest the phone last logged in; empty: it was not asked to. */
+struct str phone_digest(const struct phone *p);
 /* Has the server shown that it knows our password (RFC 7616 3.5)? */
 bool phone_server_proved_itself(const struct phone *p);
 

@@ -34,6 +34,7 @@ struct auth {
     const struct phone_config *cfg;
     struct auth_entry entries[AUTH_ENTRIES];
     unsigned at;
+    struct str algo; /* of the last answer */
     bool proved; /* the server has answered with a right rspauth */
 };
 /* One answer in a request. */

@@ -75,12 +75,17 @@ static void say_hop(struct script *s)
                                   LB("forward_secret", secure && h->forward_secret),
                                   LB("verified", secure && h->peer_verified),
                                   LS("name", name),
+                                  LS("digest", phone_digest(s->phone)),
                                   LB("server_knows_password", phone_server_proved_itself(s->phone))};
+    struct str digest = phone_digest(s->phone);
+    struct str login = digest.n ? STR("; logged in by digest with ") : STR("");
     if (secure)
-        PHONE_SAY(s->out, "security", f, "signalling: %s with %s%s, server %s as %.*s", h->tls_version, h->cipher,
-                  h->forward_secret ? " (forward secret)" : "", h->peer_verified ? "verified" : "NOT verified", STR_FMT(name));
+        PHONE_SAY(s->out, "security", f, "signalling: %s with %s%s, server %s as %.*s%.*s%.*s", h->tls_version, h->cipher,
+                  h->forward_secret ? " (forward secret)" : "", h->peer_verified ? "verified" : "NOT verified", STR_FMT(name),
+                  STR_FMT(login), STR_FMT(digest));
     else
-        PHONE_SAY(s->out, "security", f, "signalling: clear (%.*s); anybody on its way can read and change it", STR_FMT(t));
+        PHONE_SAY(s->out, "security", f, "signalling: clear (%.*s); anybody on its way can read and change it%.*s%.*s",
+                  STR_FMT(t), STR_FMT(login), STR_FMT(digest));
 }
 
 static void say_media(struct script *s)
