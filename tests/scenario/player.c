@@ -42,6 +42,9 @@ struct player {
     char password[SIM_PARTIES][64], login[SIM_PARTIES][64];
     char received[SIM_PARTIES][16384]; /* the last message each party took */
     char received_request[SIM_PARTIES][16384];
+    struct { /* the last one of each method, for answers that come later */
+        char method[16], text[16384];
+    } received_method[SIM_PARTIES][8];
     char dir[64];
     char config[16384];
     unsigned serial;
@@ -535,10 +538,67 @@ static void step_reuse(struct sim_party *p)
     deliver(p, d->last_request);
 }
 
+/* A dialog, as its callee (RFC 3261 12.1.1). */
+static void join(struct sim_party *p, const struct sip_msg *req)
+{
+    struct dialog *d = &P.dialog[party_index(p)];
+    struct sip_values it = sip_values_start(req, SIP_H_RECORD_ROUTE);
+    const struct sip_hdr *h = sip_msg_hdr(req, SIP_H_CONTACT, 0);
+    struct sip_addr c;
+
+    if ((req->method != SIP_INVITE && req->method != SIP_SUBSCRIBE && req->method != SIP_REFER) || req->to_tag.n)
+        return;
+    snprintf(d->call_id, sizeof d->call_id, "%.*s", STR_FMT(req->call_id));
+    snprintf(d->remote_tag, sizeof d->remote_tag, "%.*s", STR_FMT(req->from_tag));
+    snprintf(d->remote_uri, sizeof d->remote_uri, "%.*s", STR_FMT(req->from.uri));
+    snprintf(d->local_uri, sizeof d->local_uri, "%.*s", STR_FMT(req->to.uri));
+    d->routes[0] = 0;
+    while (sip_values_next(&it)) {
+        size_t at = strlen(d->routes);
+
+        snprintf(d->routes + at, sizeof d->routes - at, "Route: %.*s\r\n", STR_FMT(it.value));
+    }
+    if (h && sip_addr_parse(h->value, &c) == 0)
+        snprintf(d->target, sizeof d->target, "%.*s", STR_FMT(c.uri));
+}
+
+/* The tag by which the party goes in answers to this request. */
+static void own_tag(struct sim_party *p, const struct sip_msg *req)
+{
+    struct dialog *d = &P.dialog[party_index(p)];
+
+    if (!d->local_tag[0] || !str_eq(req->call_id, str_z(d->call_id)))
+        snprintf(d->local_tag, sizeof d->local_tag, "tag-%s-%u", p->name, ++P.serial);
+}
+
+static const char *request_to_answer(unsigned i, char **word, unsigned n)
+{
+    unsigned k;
+
+    if (n < 6 || strcmp(word[4], "to") != 0)
+        return P.received_request[i];
+    for (k = 0; k < ARRAY_LEN(P.received_method[i]); k++)
+        if (strcmp(P.received_method[i][k].method, word[5]) == 0)
+            return P.received_method[i][k].text;
+    fail("no %s was received", word[5]);
+}
+
+static void remember_request(unsigned i, struct str method, const char *text)
+{
+    unsigned k;
+
+    snprintf(P.received_request[i], sizeof P.received_request[i], "%s", text);
+    for (k = 0; k < ARRAY_LEN(P.received_method[i]) - 1; k++)
+        if (!P.received_method[i][k].method[0] || str_eq(method, str_z(P.received_method[i][k].method)))
+            break;
+    snprintf(P.received_method[i][k].method, sizeof P.received_method[i][k].method, "%.*s", STR_FMT(method));
+    snprintf(P.received_method[i][k].text, sizeof P.received_method[i][k].text, "%s", text);
+}
+
 /* A response to the last request the party took. */
 static void step_reply(struct sim_party *p, char **word, unsigned n, const char *extra)
 {
-    unsigned i = party_index(p), status, k;
+    unsigned i = party_index(p), status;
     struct dialog *d = &P.dialog[i];
     struct arena *a = arena_new(16384, 1 << 20);
     struct sip_msg *req;
@@ -553,9 +613,8 @@ static void step_reply(struct sim_party *p, char **word, unsigned n, const char 
     status = (unsigned)strtoul(word[3], NULL, 10);
     if (!P.received_request[i][0])
         fail("%s has received no request", p->name);
-    req = parse(a, P.received_request[i]);
-    if (!d->local_tag[0] || !str_eq(req->call_id, str_z(d->call_id)))
-        snprintf(d->local_tag, sizeof d->local_tag, "tag-%s-%u", p->name, ++P.serial);
+    req = parse(a, request_to_answer(i, word, n));
+    own_tag(p, req);
     r.status = status;
     r.to_tag = str_z(d->local_tag);
     for (l = extra; *l && strncmp(l, "\r\n", 2) != 0; l = strstr(l, "\r\n") + 2) {
@@ -576,24 +635,8 @@ static void step_reply(struct sim_party *p, char **word, unsigned n, const char 
     }
     if (sip_response_build(req, &r, &out) != 0)
         fail("cannot build the response");
-    if (req->method == SIP_INVITE && status > 100 && status < 300 && !req->to_tag.n) { /* a dialog, as its callee */
-        struct sip_values it = sip_values_start(req, SIP_H_RECORD_ROUTE);
-        struct sip_addr c;
-        const struct sip_hdr *h = sip_msg_hdr(req, SIP_H_CONTACT, 0);
-
-        snprintf(d->call_id, sizeof d->call_id, "%.*s", STR_FMT(req->call_id));
-        snprintf(d->remote_tag, sizeof d->remote_tag, "%.*s", STR_FMT(req->from_tag));
-        snprintf(d->remote_uri, sizeof d->remote_uri, "%.*s", STR_FMT(req->from.uri));
-        snprintf(d->local_uri, sizeof d->local_uri, "%.*s", STR_FMT(req->to.uri));
-        d->routes[0] = 0;
-        for (k = 0; sip_values_next(&it); k++) {
-            size_t at = strlen(d->routes);
-
-            snprintf(d->routes + at, sizeof d->routes - at, "Route: %.*s\r\n", STR_FMT(it.value));
-        }
-        if (h && sip_addr_parse(h->value, &c) == 0)
-            snprintf(d->target, sizeof d->target, "%.*s", STR_FMT(c.uri));
-    }
+    if (status > 100 && status < 300)
+        join(p, req);
     snprintf(text, sizeof text, "%.*s", (int)out->n, out->p);
     buf_unref(out);
     arena_free(a);
@@ -622,7 +665,8 @@ static void step_ack(struct sim_party *p, const char *extra)
     arena_free(a);
 }
 
-static void step_cancel(struct sim_party *p)
+/* CANCEL of its INVITE, by itself or from elsewhere. */
+static void step_cancel(struct sim_party *p, struct sim_party *from)
 {
     struct arena *a = arena_new(16384, 1 << 20);
     struct buf *out;
@@ -633,7 +677,7 @@ static void step_cancel(struct sim_party *p)
     snprintf(text, sizeof text, "%.*s", (int)out->n, out->p);
     buf_unref(out);
     arena_free(a);
-    deliver(p, text);
+    deliver(from, text);
 }
 
 /* ---- expecting ---- */
@@ -769,7 +813,7 @@ static void step_expect(struct sim_party *p, char **word, unsigned n)
                : !m->is_request || !str_eq(m->method_text, str_z(word[2])))
         fail("%s received \"%s\" (%.*s), expected %s", p->name, first_line(P.received[i]), STR_FMT(m->cseq_method_text), word[2]);
     if (m->is_request && m->method != SIP_ACK && m->method != SIP_CANCEL)
-        memcpy(P.received_request[i], P.received[i], sizeof P.received_request[i]);
+        remember_request(i, m->method_text, P.received[i]);
     learn(p, m);
     while (P.at < P.n_lines && P.lines[P.at][0] == ' ') {
         char *l = P.lines[P.at++];
@@ -822,6 +866,17 @@ static void step_dns(char **word, unsigned n)
         if (transport_parse(&d->v[d->n].transport, str_z(word[i])) != 0 ||
             addr_parse_hostport(&d->v[d->n].addr, str_z(word[i + 1])) != 0)
             fail("bad transport or address");
+}
+
+/* The dialog of the last request, before it is answered. */
+static void step_joins(struct sim_party *p)
+{
+    struct arena *a = arena_new(16384, 1 << 20);
+    struct sip_msg *req = parse(a, P.received_request[party_index(p)]);
+
+    own_tag(p, req);
+    join(p, req);
+    arena_free(a);
 }
 
 /* NAME registers, NAME sends METHOD URI: with the challenge in between, which must come. */
@@ -900,7 +955,11 @@ static void step_party_verb(struct sim_party *p, char **word, unsigned n, char *
     else if (strcmp(word[2], "ack") == 0)
         step_ack(p, extra);
     else if (strcmp(word[2], "cancel") == 0)
-        step_cancel(p);
+        step_cancel(p, p);
+    else if (strcmp(word[2], "cancel-from") == 0 && n > 3)
+        step_cancel(p, party(word[3]));
+    else if (strcmp(word[2], "joins") == 0)
+        step_joins(p);
     else if (strcmp(word[2], "reply") == 0)
         step_reply(p, word, n, extra);
     else if (in_dialog)
