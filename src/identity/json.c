@@ -26,7 +26,7 @@ static int refuse(struct reader *r, const char *what)
 
 static int refuse_limit(struct reader *r, const char *what)
 {
-    reason_set(r->why, "json-limit", NULL, 438, "more than the allowed %s", what);
+    reason_set(r->why, "json-limit", "RFC 8259 9", 438, "more than the allowed %s", what);
     return ERR_LIMIT;
 }
 

@@ -1,0 +1,251 @@
+/* The replay cache of SIP Identity (replay.h): RFC 8224 6.1.1, 6.2.3, 12.1. One array of entries,
+ * chained in a hash table and in the order they came. One owner thread. */
+#include "identity/replay.h"
+#include "base/limits.h"
+#include "base/mac.h"
+#include "base/mem.h"
+
+#define NONE UINT32_MAX
+
+enum request_state { OPEN, ANSWERED, REPAIRABLE };
+
+struct request {
+    uint32_t cseq;
+    uint8_t state, seen;
+    bool retried;
+};
+
+struct entry {
+    struct identity_tag tag;
+    uint8_t dialog[16]; /* Call-ID and From tag */
+    uint64_t issued_s, until_s;
+    struct request requests[LIMIT_IDENTITY_USES];
+    uint32_t n_requests;
+    uint32_t next_in_slot, older, newer;
+};
+
+struct identity_replay {
+    uint8_t key[16];
+    struct entry *entries;
+    uint32_t *slots; /* index + 1 */
+    uint32_t n_slots, n, max;
+    uint32_t free_list; /* given back entries, by next_in_slot */
+    uint32_t n_used;
+    uint32_t oldest, newest;
+    bool has_forgotten;
+    uint64_t forgotten_s;
+};
+
+struct identity_replay *identity_replay_new(size_t max, const uint8_t key[16])
+{
+    struct identity_replay *r = mem_zalloc(sizeof(*r));
+
+    if (!r)
+        return NULL;
+    memcpy(r->key, key, sizeof(r->key));
+    r->max = (uint32_t)(max < 1 ? 1 : max > 1u << 24 ? 1u << 24 : max);
+    for (r->n_slots = 1; r->n_slots < r->max;)
+        r->n_slots *= 2;
+    r->entries = mem_zalloc_array(r->max, sizeof(*r->entries));
+    r->slots = mem_zalloc_array(r->n_slots, sizeof(*r->slots));
+    r->oldest = r->newest = r->free_list = NONE;
+    if (!r->entries || !r->slots) {
+        identity_replay_free(r);
+        return NULL;
+    }
+    return r;
+}
+
+void identity_replay_free(struct identity_replay *r)
+{
+    if (!r)
+        return;
+    mem_free(r->entries);
+    mem_free(r->slots);
+    mem_free(r);
+}
+
+size_t identity_replay_count(const struct identity_replay *r)
+{
+    return r->n;
+}
+
+struct identity_tag identity_replay_tag(const struct identity_replay *r, struct str input,
+                                        struct str fixed)
+{
+    struct identity_tag tag;
+    struct mac m;
+
+    mac_start(&m, r->key);
+    mac_text(&m, input);
+    mac_text(&m, fixed);
+    mac_finish(&m, tag.bytes);
+    return tag;
+}
+
+static void dialog_make(const struct identity_replay *r, const struct identity_use *use,
+                        uint8_t ret[16])
+{
+    struct mac m;
+
+    mac_start(&m, r->key);
+    mac_text(&m, use->call_id);
+    mac_text(&m, use->from_tag);
+    mac_finish(&m, ret);
+}
+
+static uint64_t tag_word(const struct identity_tag *tag, size_t i)
+{
+    uint64_t w;
+
+    memcpy(&w, tag->bytes + 8 * i, sizeof(w));
+    return w;
+}
+
+size_t identity_replay_owner(const struct identity_tag *tag, size_t n)
+{
+    return n ? (size_t)(tag_word(tag, 1) % n) : 0;
+}
+
+/* --- the table --- */
+
+static uint32_t *slot_of(struct identity_replay *r, const struct identity_tag *tag)
+{
+    return &r->slots[tag_word(tag, 0) & (r->n_slots - 1)];
+}
+
+static struct entry *entry_find(struct identity_replay *r, const struct identity_tag *tag)
+{
+    for (uint32_t i = *slot_of(r, tag); i; i = r->entries[i - 1].next_in_slot) {
+        if (memcmp(&r->entries[i - 1].tag, tag, sizeof(*tag)) == 0)
+            return &r->entries[i - 1];
+    }
+    return NULL;
+}
+
+static void entry_drop(struct identity_replay *r, uint32_t index)
+{
+    struct entry *e = &r->entries[index];
+    uint32_t *link;
+
+    if (e->older != NONE)
+        r->entries[e->older].newer = e->newer;
+    else
+        r->oldest = e->newer;
+    if (e->newer != NONE)
+        r->entries[e->newer].older = e->older;
+    else
+        r->newest = e->older;
+    for (link = slot_of(r, &e->tag); *link != index + 1; link = &r->entries[*link - 1].next_in_slot)
+        ;
+    *link = e->next_in_slot;
+    e->next_in_slot = r->free_list;
+    r->free_list = index;
+    r->n--;
+}
+
+/* What is stale anyway needs no memory; what is not, and has to go, is remembered as a line. */
+static void make_room(struct identity_replay *r, uint64_t now_s)
+{
+    while (r->oldest != NONE && r->entries[r->oldest].until_s < now_s)
+        entry_drop(r, r->oldest);
+    if (r->n < r->max)
+        return;
+    if (!r->has_forgotten || r->entries[r->oldest].issued_s > r->forgotten_s)
+        r->forgotten_s = r->entries[r->oldest].issued_s;
+    r->has_forgotten = true;
+    entry_drop(r, r->oldest);
+}
+
+static struct entry *entry_take(struct identity_replay *r, const struct identity_tag *tag)
+{
+    uint32_t index = r->free_list, *slot = slot_of(r, tag);
+    struct entry *e;
+
+    if (index != NONE)
+        r->free_list = r->entries[index].next_in_slot;
+    else
+        index = r->n_used++;
+    e = &r->entries[index];
+    *e = (struct entry){.tag = *tag, .next_in_slot = *slot, .older = r->newest, .newer = NONE};
+    *slot = index + 1;
+    if (r->newest != NONE)
+        r->entries[r->newest].newer = index;
+    else
+        r->oldest = index;
+    r->newest = index;
+    r->n++;
+    return e;
+}
+
+/* --- the requests of a signature --- */
+
+static struct request *request_find(struct entry *e, uint32_t cseq)
+{
+    for (uint32_t i = 0; i < e->n_requests; i++) {
+        if (e->requests[i].cseq == cseq)
+            return &e->requests[i];
+    }
+    return NULL;
+}
+
+static int request_again(struct request *q)
+{
+    if (q->state == REPAIRABLE && !q->retried) {
+        q->retried = true;
+        q->state = OPEN;
+        q->seen = 1;
+        return ERR_EXISTS;
+    }
+    if (q->state != OPEN || q->seen >= LIMIT_FORK_BRANCHES)
+        return ERR_CONFLICT;
+    q->seen++;
+    return ERR_EXISTS;
+}
+
+static int request_add(struct entry *e, uint32_t cseq)
+{
+    if (e->n_requests >= LIMIT_IDENTITY_USES)
+        return ERR_CONFLICT;
+    e->requests[e->n_requests++] = (struct request){.cseq = cseq, .state = OPEN, .seen = 1};
+    return 0;
+}
+
+int identity_replay_check(struct identity_replay *r, const struct identity_tag *tag,
+                          const struct identity_use *use, uint64_t issued_s, uint64_t until_s,
+                          uint64_t now_s)
+{
+    struct entry *e = entry_find(r, tag);
+    struct request *q;
+    uint8_t dialog[16];
+
+    dialog_make(r, use, dialog);
+    if (e) {
+        if (memcmp(dialog, e->dialog, sizeof(dialog)) != 0)
+            return ERR_CONFLICT;
+        q = request_find(e, use->cseq);
+        return q ? request_again(q) : request_add(e, use->cseq);
+    }
+    make_room(r, now_s);
+    if (r->has_forgotten && issued_s <= r->forgotten_s)
+        return ERR_TIMEOUT;
+    e = entry_take(r, tag);
+    memcpy(e->dialog, dialog, sizeof(dialog));
+    e->issued_s = issued_s;
+    e->until_s = until_s;
+    return request_add(e, use->cseq);
+}
+
+void identity_replay_answered(struct identity_replay *r, const struct identity_tag *tag,
+                              const struct identity_use *use, bool repairable)
+{
+    struct entry *e = entry_find(r, tag);
+    struct request *q = e ? request_find(e, use->cseq) : NULL;
+    uint8_t dialog[16];
+
+    if (!q)
+        return;
+    dialog_make(r, use, dialog);
+    if (memcmp(dialog, e->dialog, sizeof(dialog)) == 0)
+        q->state = repairable ? REPAIRABLE : ANSWERED;
+}

@@ -1,0 +1,400 @@
+/* First step of verification: every Identity value parsed, and everything decided that no key can
+ * change (RFC 8224 6.2 steps 1, 2 and 4; 6.2.4). What is decided here asks for no certificate: a
+ * stale or misaddressed token costs no fetch. Pure; one thread per check. */
+#include "identity/verify_priv.h"
+
+struct str identity_verdict_text(enum identity_verdict v)
+{
+    static const struct str texts[] = {{"valid", 5}, {"absent", 6}, {"unverifiable", 12},
+                                       {"stale", 5}, {"broken", 6}, {"contradicted", 12}};
+
+    return texts[v];
+}
+
+struct identity_policy identity_policy_default(uint64_t now_s)
+{
+    return (struct identity_policy){
+        .now_s = now_s,
+        .max_age_s = 60,
+        .max_ahead_s = 60,
+        .inner_max_age_s = 60,
+        .algs = JWS_BIT(JWS_ES256),
+        .types = PASSPORT_BIT(PASSPORT_BASE) | PASSPORT_BIT(PASSPORT_SHAKEN) |
+                 PASSPORT_BIT(PASSPORT_DIV) | PASSPORT_BIT(PASSPORT_DIV_O) |
+                 PASSPORT_BIT(PASSPORT_MSEC) | PASSPORT_BIT(PASSPORT_MSG) |
+                 PASSPORT_BIT(PASSPORT_RSP),
+        .allow_provider = true,
+    };
+}
+
+void token_fail(struct identity_token *t, enum identity_verdict v, const struct reason *why)
+{
+    if (v <= t->verdict)
+        return;
+    t->verdict = v;
+    t->why = *why;
+}
+
+/* Decided: no key is needed any more. */
+static void decide(struct identity_token *t, enum identity_verdict v, const struct reason *why)
+{
+    token_fail(t, v, why);
+    t->is_decided = true;
+}
+
+bool token_is_stale(const struct identity_check *c, const struct identity_token *t,
+                    uint32_t max_age_s)
+{
+    uint64_t now = c->policy->now_s, iat = t->p.iat;
+
+    return iat > now ? iat - now > c->policy->max_ahead_s : now - iat > max_age_s;
+}
+
+/* --- type and algorithm (8224 6.2 step 1) --- */
+
+/* False: it is to be ignored. "rph" speaks for a priority, signed by whoever grants that (RFC
+ * 8443): it proves nothing about the caller, so allowing it changes nothing here. */
+static bool type_is_wanted(const struct identity_check *c, struct identity_token *t,
+                           enum passport_type type, struct str ppt)
+{
+    struct reason why;
+
+    if (type != PASSPORT_UNKNOWN && type != PASSPORT_RPH && (c->policy->types & PASSPORT_BIT(type)))
+        return true;
+    reason_set(&why, "identity-ppt-unsupported", "RFC 8224 6.2 step 1", 428, "ppt %.*s",
+               (int)(ppt.n > 64 ? 64 : ppt.n), ppt.p);
+    decide(t, IDENTITY_ABSENT, &why);
+    return false;
+}
+
+static bool alg_is_wanted(const struct identity_check *c, struct identity_token *t,
+                          enum jws_alg alg)
+{
+    struct reason why;
+
+    if (c->policy->algs & JWS_BIT(alg))
+        return true;
+    reason_set(&why, "passport-alg-unsupported", "RFC 8225 4.2", 437, "%.*s is not allowed here",
+               STR_FMT(jws_alg_text(alg)));
+    decide(t, IDENTITY_UNVERIFIABLE, &why);
+    return false;
+}
+
+/* How a token that could not be read counts. */
+static int count_unreadable(struct identity_token *t, int err, const struct reason *why)
+{
+    if (err == ERR_NOMEM)
+        return err;
+    decide(t, err == ERR_UNSUPPORTED ? IDENTITY_UNVERIFIABLE : IDENTITY_BROKEN, why);
+    return 0;
+}
+
+/* --- full form (8224 6.2.4) --- */
+
+static bool broken(struct identity_token *t, const char *code, const char *clause,
+                   const char *detail)
+{
+    struct reason why;
+
+    reason_set(&why, code, clause, 438, "%s", detail);
+    decide(t, IDENTITY_BROKEN, &why);
+    return false;
+}
+
+/* RFC 8224 4.1: the header's parameters mirror the token's. A ppt that only the token has is seen
+ * in the field and changes nothing, since the token is what is signed. */
+static bool params_agree(struct identity_token *t, const struct identity_hdr *h)
+{
+    if (h->alg.n && !str_eq(h->alg, jws_alg_text(t->p.alg)))
+        return broken(t, "identity-alg-mismatch", "RFC 8224 4.1",
+                      "the header's alg is not the token's");
+    if (!h->alg.n && t->p.alg != JWS_ES256)
+        return broken(t, "identity-alg-mismatch", "RFC 8224 4.1",
+                      "the header has no alg, and the token's is not ES256");
+    if (h->ppt.n && !str_eq(h->ppt, t->p.ppt))
+        return broken(t, "identity-ppt-mismatch", "RFC 8224 4.1",
+                      "the header's ppt is not the token's");
+    if (!str_eq(h->info, t->p.x5u))
+        return broken(t, "identity-info-mismatch", "RFC 8224 4.1",
+                      "the header's info is not the token's x5u");
+    return true;
+}
+
+/* --- what needs no key --- */
+
+static bool is_for_us(const struct identity_check *c, const struct identity_token *t)
+{
+    const struct identity_message *m = c->m;
+
+    if (passport_id_in(m->to, t->p.dest, t->p.n_dest) ||
+        passport_id_in(m->target, t->p.dest, t->p.n_dest))
+        return true;
+    for (size_t i = 0; i < m->n_also; i++) {
+        if (passport_id_in(m->also[i], t->p.dest, t->p.n_dest))
+            return true;
+    }
+    return false;
+}
+
+/* 8224 6.2 step 2, 6.2.4: the originator is the one that the message shows. */
+static void check_orig(const struct identity_check *c, struct identity_token *t)
+{
+    struct reason why;
+
+    if (passport_id_eq(t->p.orig, c->m->orig))
+        return;
+    reason_set(&why, "identity-orig-mismatch", "RFC 8224 6.2.4", 438,
+               "signed for %.*s, the message shows %.*s", STR_FMT(t->p.orig.text),
+               STR_FMT(c->m->orig.text.p ? c->m->orig.text : STR("nobody")));
+    decide(t, IDENTITY_BROKEN, &why);
+}
+
+static void check_age(const struct identity_check *c, struct identity_token *t)
+{
+    struct reason why;
+    bool inner = c->policy->inner_max_age_s > c->policy->max_age_s;
+    uint64_t now = c->policy->now_s;
+
+    if (!token_is_stale(c, t, c->policy->max_age_s))
+        return;
+    if (inner && !token_is_stale(c, t, c->policy->inner_max_age_s)) {
+        t->needs_chain = true; /* 8946 4.2 item 4: good enough below a fresh diversion */
+        return;
+    }
+    reason_set(&why, "identity-stale", "RFC 8224 6.2 step 4", 403, "signed %llu s %s",
+               (unsigned long long)(t->p.iat > now ? t->p.iat - now : now - t->p.iat),
+               t->p.iat > now ? "in the future" : "ago");
+    decide(t, IDENTITY_STALE, &why);
+}
+
+/* A diverted token may name somebody else in "dest", as long as there are diversions. */
+static void check_dest(struct identity_check *c)
+{
+    bool any = false;
+
+    for (size_t i = 0; i < c->n_tokens; i++)
+        any = any || token_diverts(&c->tokens[i]);
+    for (size_t i = 0; i < c->n_tokens && !any; i++) {
+        struct identity_token *t = &c->tokens[i];
+        struct reason why;
+
+        if (t->is_decided || is_for_us(c, t))
+            continue;
+        reason_set(&why, "identity-dest-mismatch", "RFC 8224 4.1", 438,
+                   "signed for a call to %.*s%s", STR_FMT(t->p.dest[0].text),
+                   t->p.n_dest > 1 ? " and others" : "");
+        decide(t, IDENTITY_BROKEN, &why);
+    }
+}
+
+/* Only https, and nothing that could be read in two ways, goes to the fetcher. */
+static bool url_is_fetchable(struct str url)
+{
+    struct str rest;
+    size_t host;
+
+    if (!str_starts_nocase(url, STR("https://")))
+        return false;
+    rest = str_make(url.p + 8, url.n - 8);
+    for (host = 0; host < rest.n && !strchr("/?#", rest.p[host]); host++) {
+        if (rest.p[host] == '@' || rest.p[host] == '\\')
+            return false;
+    }
+    for (size_t i = 0; i < rest.n; i++) {
+        if ((unsigned char)rest.p[i] <= ' ' || (unsigned char)rest.p[i] >= 0x7f)
+            return false;
+    }
+    return host > 0;
+}
+
+static void want_credential(struct identity_check *c, struct identity_token *t)
+{
+    struct reason why;
+
+    t->url = -1;
+    if (t->is_decided)
+        return;
+    if (!url_is_fetchable(t->p.x5u)) {
+        reason_set(&why, "identity-info-scheme", "RFC 8224 7.3", 436, "not fetched: %.*s",
+                   (int)(t->p.x5u.n > 100 ? 100 : t->p.x5u.n), t->p.x5u.p);
+        decide(t, IDENTITY_UNVERIFIABLE, &why);
+        return;
+    }
+    for (size_t i = 0; i < c->n_urls; i++) {
+        if (str_eq(c->urls[i], t->p.x5u)) {
+            t->url = (int)i;
+            return;
+        }
+    }
+    t->url = (int)c->n_urls; /* not more of them than tokens */
+    c->urls[c->n_urls++] = t->p.x5u;
+}
+
+/* --- compact form (8225 7): what was signed is rebuilt from the message --- */
+
+static int rebuild(struct identity_check *c, struct identity_token *t, const struct identity_hdr *h)
+{
+    const struct identity_message *m = c->m;
+    struct passport *p = &t->p;
+    struct reason why;
+    int err;
+
+    t->is_compact = true;
+    *p = (struct passport){.alg = JWS_ES256,
+                           .type = passport_type_parse(h->ppt),
+                           .x5u = h->info,
+                           .orig = m->orig,
+                           .dest = &m->to,
+                           .n_dest = m->to.text.p ? 1 : 0,
+                           .iat = m->date_s,
+                           .mky = m->mky,
+                           .n_mky = m->n_mky,
+                           .signature = str_make(h->token.p + 2, h->token.n - 2)};
+    if (!type_is_wanted(c, t, p->type, h->ppt))
+        return 0;
+    if (!passport_type_may_be_compact(p->type)) {
+        (void)broken(t, "identity-compact", "RFC 8225 7",
+                     "a token of this type cannot be rebuilt from the message");
+        return 0;
+    }
+    if (h->alg.n && (err = jws_alg_parse(h->alg, &p->alg, &why)) != 0)
+        return count_unreadable(t, err, &why);
+    if (!alg_is_wanted(c, t, p->alg))
+        return 0;
+    if (!m->has_date) {
+        (void)broken(t, "identity-date-missing", "RFC 8224 6.1 step 3",
+                     "a compact token and no Date");
+        return 0;
+    }
+    if ((err = passport_build(c->arena, p, &why)) != 0) {
+        why.sip_status = 438;
+        return count_unreadable(t, err == ERR_INVALID ? ERR_SYNTAX : err, &why);
+    }
+    return 0;
+}
+
+/* --- one value --- */
+
+static struct identity_token *token_add(struct identity_check *c, size_t header)
+{
+    struct identity_token *t;
+
+    if (c->n_tokens == LIMIT_IDENTITY_TOKENS) {
+        c->has_too_many = true;
+        return NULL;
+    }
+    t = &c->tokens[c->n_tokens++];
+    *t = (struct identity_token){.inner = -1, .outer = -1, .header = (int)header, .url = -1};
+    return t;
+}
+
+static int read_full(struct identity_check *c, struct identity_token *t, struct str token)
+{
+    struct reason why = {.code = NULL};
+    int err = passport_parse(c->arena, token, &t->p, &why);
+
+    if (err != 0)
+        return count_unreadable(t, err, &why);
+    if (type_is_wanted(c, t, t->p.type, t->p.ppt))
+        (void)alg_is_wanted(c, t, t->p.alg);
+    return 0;
+}
+
+/* What "div-o" encloses, as tokens of their own (8946 5.1). A nested token that cannot be read
+ * makes the one around it worthless. */
+static int read_nested(struct identity_check *c, size_t index)
+{
+    for (unsigned depth = 0;
+         c->tokens[index].p.type == PASSPORT_DIV_O && !c->tokens[index].is_decided; depth++) {
+        struct identity_token *outer = &c->tokens[index], *t;
+        int err;
+
+        if (depth == LIMIT_IDENTITY_NESTING) {
+            (void)broken(outer, "identity-nesting", "RFC 8946 6", "too many tokens in each other");
+            return 0;
+        }
+        t = token_add(c, (size_t)outer->header);
+        if (!t)
+            return 0;
+        t->outer = (int)index;
+        outer->inner = (int)(t - c->tokens);
+        if ((err = read_full(c, t, outer->p.opt)) != 0)
+            return err;
+        index = (size_t)outer->inner;
+    }
+    return 0;
+}
+
+static int read_value(struct identity_check *c, struct str value, size_t header)
+{
+    struct identity_token *t = token_add(c, header);
+    struct identity_hdr h;
+    struct reason why = {.code = NULL};
+    size_t index = c->n_tokens - 1;
+    int err;
+
+    if (!t)
+        return 0;
+    if ((err = identity_hdr_parse(c->arena, value, &h, &why)) != 0)
+        return count_unreadable(t, err, &why);
+    if (h.is_rfc4474) {
+        reason_set(&why, "identity-rfc4474", "RFC 8224 10", 428, "a signature of RFC 4474");
+        decide(t, IDENTITY_ABSENT, &why);
+        return 0;
+    }
+    if (h.ppt.n && !type_is_wanted(c, t, passport_type_parse(h.ppt), h.ppt))
+        return 0;
+    if (passport_is_compact(h.token))
+        return rebuild(c, t, &h);
+    if ((err = read_full(c, t, h.token)) != 0)
+        return err;
+    if (t->is_decided || !params_agree(t, &h))
+        return 0;
+    return read_nested(c, index);
+}
+
+int identity_check_new(struct arena *a, const struct str *values, size_t n,
+                       const struct identity_message *m, const struct identity_policy *policy,
+                       struct identity_check **ret)
+{
+    struct identity_check *c = arena_zalloc(a, sizeof(*c));
+    int err;
+
+    *ret = NULL;
+    if (!c)
+        return ERR_NOMEM;
+    c->arena = a;
+    c->m = m;
+    c->policy = policy;
+    c->has_too_many = n > LIMIT_IDENTITY_HEADERS;
+    for (size_t i = 0; i < n && i < LIMIT_IDENTITY_HEADERS; i++) {
+        if ((err = read_value(c, values[i], i)) != 0)
+            return err;
+    }
+    for (size_t i = 0; i < c->n_tokens; i++) {
+        struct identity_token *t = &c->tokens[i];
+
+        if (t->is_decided)
+            continue;
+        check_orig(c, t);
+        check_age(c, t);
+    }
+    check_dest(c);
+    for (size_t i = 0; i < c->n_tokens; i++)
+        want_credential(c, &c->tokens[i]);
+    *ret = c;
+    return 0;
+}
+
+size_t identity_check_urls(const struct identity_check *c, const struct str **ret)
+{
+    *ret = c->urls;
+    return c->n_urls;
+}
+
+void identity_check_set_credential(struct identity_check *c, size_t i,
+                                   const struct identity_credential *cred)
+{
+    if (i < c->n_urls)
+        c->creds[i] = cred;
+}

@@ -1,0 +1,159 @@
+/* The replay cache: RFC 8224 6.1.1, 6.2.3, 12.1. */
+#include "check.h"
+
+#include "base/limits.h"
+#include "identity/replay.h"
+#include "oom.h"
+#include <stdio.h>
+
+static const uint8_t key[16] = {1, 2, 3};
+
+static struct identity_use use_of(const char *call_id, const char *tag, uint32_t cseq)
+{
+    return (struct identity_use){str_z(call_id), str_z(tag), cseq};
+}
+
+static int check(struct identity_replay *r, const char *token, struct identity_use use,
+                 uint64_t iat)
+{
+    struct identity_tag tag = identity_replay_tag(r, str_z(token), STR("r"));
+
+    return identity_replay_check(r, &tag, &use, iat, iat + 60, iat);
+}
+
+static void answered(struct identity_replay *r, const char *token, struct identity_use use,
+                     bool repairable)
+{
+    struct identity_tag tag = identity_replay_tag(r, str_z(token), STR("r"));
+
+    identity_replay_answered(r, &tag, &use, repairable);
+}
+
+static void rules(void **state)
+{
+    struct identity_replay *r = identity_replay_new(100, key);
+    struct identity_use invite = use_of("call", "tag", 1), bye = use_of("call", "tag", 2);
+
+    (void)state;
+    assert_non_null(r);
+    check_err(check(r, "A", invite, 100), 0);
+    check_err(check(r, "A", invite, 100), ERR_EXISTS); /* a fork or spiral */
+    check_err(check(r, "A", bye, 100), 0);             /* equal claims in one dialog */
+    check_err(check(r, "A", use_of("other", "tag", 1), 100), ERR_CONFLICT);
+    check_err(check(r, "A", use_of("call", "other", 1), 100), ERR_CONFLICT);
+    check_err(check(r, "A", use_of("cal", "ltag", 1), 100), ERR_CONFLICT);
+    check_err(check(r, "B", use_of("other", "tag", 1), 100), 0);
+    answered(r, "A", invite, false);
+    check_err(check(r, "A", invite, 100), ERR_CONFLICT);
+    check_err(check(r, "A", bye, 100), ERR_EXISTS);
+    assert_int_equal(identity_replay_count(r), 2);
+    identity_replay_free(r);
+    identity_replay_free(NULL);
+}
+
+static void one_retry(void **state)
+{
+    struct identity_replay *r = identity_replay_new(100, key);
+    struct identity_use invite = use_of("call", "tag", 1);
+
+    (void)state;
+    check_err(check(r, "A", invite, 100), 0);
+    answered(r, "A", use_of("x", "tag", 1), false); /* somebody else's answer */
+    answered(r, "A", use_of("call", "tag", 9), false);
+    answered(r, "Z", invite, false);
+    answered(r, "A", invite, true); /* 438 */
+    check_err(check(r, "A", invite, 100), ERR_EXISTS);
+    answered(r, "A", invite, true);
+    check_err(check(r, "A", invite, 100), ERR_CONFLICT); /* once only */
+    identity_replay_free(r);
+}
+
+static void counted(void **state)
+{
+    struct identity_replay *r = identity_replay_new(100, key);
+
+    (void)state;
+    check_err(check(r, "A", use_of("c", "t", 1), 100), 0);
+    for (unsigned i = 1; i < LIMIT_FORK_BRANCHES; i++)
+        check_err(check(r, "A", use_of("c", "t", 1), 100), ERR_EXISTS);
+    check_err(check(r, "A", use_of("c", "t", 1), 100), ERR_CONFLICT);
+    for (unsigned i = 1; i < LIMIT_IDENTITY_USES; i++)
+        check_err(check(r, "A", use_of("c", "t", 1 + i), 100), 0);
+    check_err(check(r, "A", use_of("c", "t", 99), 100), ERR_CONFLICT);
+    identity_replay_free(r);
+}
+
+/* What has to go while it is fresh is never taken for new again. */
+static void forgetting(void **state)
+{
+    struct identity_replay *r = identity_replay_new(4, key);
+    char token[16];
+
+    (void)state;
+    for (unsigned i = 0; i < 8; i++) {
+        snprintf(token, sizeof(token), "t%u", i);
+        check_err(check(r, token, use_of(token, "t", 1), 100 + i), 0);
+        assert_int_equal(identity_replay_count(r), i < 4 ? i + 1 : 4);
+    }
+    check_err(check(r, "t0", use_of("new", "t", 1), 100), ERR_TIMEOUT);
+    check_err(check(r, "t3", use_of("new", "t", 1), 103), ERR_TIMEOUT);
+    check_err(check(r, "fresh", use_of("new", "t", 1), 108), 0);
+    check_err(check(r, "t7", use_of("new", "t", 1), 107), ERR_CONFLICT);
+    identity_replay_free(r);
+}
+
+/* What is stale leaves room without a trace. */
+static void expiry(void **state)
+{
+    struct identity_replay *r = identity_replay_new(4, key);
+    char token[16];
+
+    (void)state;
+    for (unsigned round = 0; round < 50; round++) {
+        for (unsigned i = 0; i < 4; i++) {
+            snprintf(token, sizeof(token), "%u.%u", round, i);
+            check_err(check(r, token, use_of(token, "t", 1), 100 * (round + 1)), 0);
+        }
+        assert_int_equal(identity_replay_count(r), 4);
+    }
+    identity_replay_free(r);
+}
+
+static void tags(void **state)
+{
+    struct identity_replay *r = identity_replay_new(1, key);
+    struct identity_tag a = identity_replay_tag(r, STR("ab"), STR("c")),
+                        b = identity_replay_tag(r, STR("a"), STR("bc"));
+    size_t seen[3] = {0};
+
+    (void)state;
+    assert_memory_not_equal(&a, &b, sizeof(a));
+    for (unsigned i = 0; i < 300; i++) {
+        char text[8];
+
+        snprintf(text, sizeof(text), "%u", i);
+        a = identity_replay_tag(r, str_z(text), STR(""));
+        assert_true(identity_replay_owner(&a, 3) < 3);
+        seen[identity_replay_owner(&a, 3)]++;
+    }
+    assert_true(seen[0] > 50 && seen[1] > 50 && seen[2] > 50);
+    assert_int_equal(identity_replay_owner(&a, 0), 0);
+    identity_replay_free(r);
+}
+
+static void no_memory(void **state)
+{
+    (void)state;
+    OOM_SWEEP(10, { identity_replay_free(identity_replay_new(10, key)); });
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rules),      cmocka_unit_test(one_retry), cmocka_unit_test(counted),
+        cmocka_unit_test(forgetting), cmocka_unit_test(expiry),    cmocka_unit_test(tags),
+        cmocka_unit_test(no_memory),
+    };
+
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
