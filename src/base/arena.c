@@ -3,6 +3,7 @@
  * builds what is not handed out is poisoned. One thread at a time. */
 #include "base/arena.h"
 #include "base/base_priv.h"
+#include "base/fault.h"
 #include <stdarg.h>
 #include <stdio.h>
 
@@ -111,6 +112,8 @@ static bool chunk_add(struct arena *a, size_t n)
 
 static inline void *bump(struct arena *a, size_t n, size_t align)
 {
+    if (UNLIKELY(fault_hit_piece()))
+        return NULL;
     size_t pad = (size_t)(-(uintptr_t)a->at & (align - 1));
 #ifdef ASAN_ENABLED
     if (a->at != a->from && align > 1)

@@ -14,6 +14,7 @@ struct fault {
     size_t n;     /* allocations counted since fault_arm */
     size_t at;    /* the one that fails; 0: none */
     bool is_last; /* not only that one, but also every later one */
+    bool has_pieces; /* pieces of arenas count, too, not only the blocks that arenas are made of */
     bool has_fired;
 };
 extern _Thread_local struct fault fault_state;
@@ -48,6 +49,14 @@ static inline bool fault_hit(void)
     }
     return false;
 }
+static inline void fault_arm_pieces(size_t n)
+{
+    fault_state = (struct fault){.at = n, .has_pieces = true};
+}
+static inline bool fault_hit_piece(void)
+{
+    return fault_state.has_pieces && fault_hit();
+}
 static inline bool fault_is_built(void)
 {
     return true;
@@ -68,6 +77,14 @@ static inline bool fault_disarm(void)
     return false;
 }
 static inline bool fault_hit(void)
+{
+    return false;
+}
+static inline void fault_arm_pieces(size_t n)
+{
+    (void)n;
+}
+static inline bool fault_hit_piece(void)
 {
     return false;
 }

@@ -7,6 +7,7 @@
 #include "pki/mint.h"
 #include "sim.h"
 #include <dirent.h>
+#include <setjmp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -48,6 +49,9 @@ struct player {
     char dir[64];
     char config[16384];
     unsigned serial;
+    struct arena *scratch[8]; /* memory of the step that runs */
+    bool is_trial;            /* a step that does not hold ends the trial, not the program */
+    jmp_buf end_of_trial;
 };
 
 static struct player P;
@@ -65,11 +69,35 @@ static void show_waiting(void)
         }
 }
 
+static struct arena *scratch_new(void)
+{
+    unsigned i;
+
+    for (i = 0; i < ARRAY_LEN(P.scratch) - 1 && P.scratch[i]; i++)
+        ;
+    P.scratch[i] = arena_new(16384, 1 << 20);
+    if (!P.scratch[i])
+        abort();
+    return P.scratch[i];
+}
+
+static void scratch_free(struct arena *a)
+{
+    unsigned i;
+
+    for (i = 0; i < ARRAY_LEN(P.scratch); i++)
+        if (P.scratch[i] == a)
+            P.scratch[i] = NULL;
+    arena_free(a);
+}
+
 __attribute__((noreturn)) static void fail(const char *fmt, ...) PRINTF_LIKE(1, 2);
 static void fail(const char *fmt, ...)
 {
     va_list ap;
 
+    if (P.is_trial)
+        longjmp(P.end_of_trial, 1);
     fprintf(stderr, "%s:%u: ", P.file, P.at);
     va_start(ap, fmt);
     vfprintf(stderr, fmt, ap);
@@ -457,7 +485,7 @@ static void step_auth(struct sim_party *p, char **word, unsigned n)
 {
     unsigned i = party_index(p);
     struct dialog *d = &P.dialog[i];
-    struct arena *a = arena_new(16384, 1 << 20);
+    struct arena *a = scratch_new();
     struct sip_msg *challenge = parse(a, P.received[i]), *req = parse(a, d->last_request);
     struct sip_edit *e = sip_edit_new(a, req);
     enum sip_hdr_id from = challenge->status == 401 ? SIP_H_WWW_AUTHENTICATE : SIP_H_PROXY_AUTHENTICATE;
@@ -512,7 +540,7 @@ static void step_auth(struct sim_party *p, char **word, unsigned n)
         d->invite_cseq = d->cseq;
     }
     buf_unref(out);
-    arena_free(a);
+    scratch_free(a);
     deliver(p, d->last_request);
 }
 
@@ -520,7 +548,7 @@ static void step_auth(struct sim_party *p, char **word, unsigned n)
 static void step_reuse(struct sim_party *p)
 {
     struct dialog *d = &P.dialog[party_index(p)];
-    struct arena *a = arena_new(16384, 1 << 20);
+    struct arena *a = scratch_new();
     struct sip_msg *req = parse(a, d->last_request);
     struct sip_edit *e = sip_edit_new(a, req);
     char cseq[64], via[256];
@@ -534,7 +562,7 @@ static void step_reuse(struct sim_party *p)
         fail("cannot build the request");
     snprintf(d->last_request, sizeof d->last_request, "%.*s", (int)out->n, out->p);
     buf_unref(out);
-    arena_free(a);
+    scratch_free(a);
     deliver(p, d->last_request);
 }
 
@@ -600,7 +628,7 @@ static void step_reply(struct sim_party *p, char **word, unsigned n, const char 
 {
     unsigned i = party_index(p), status;
     struct dialog *d = &P.dialog[i];
-    struct arena *a = arena_new(16384, 1 << 20);
+    struct arena *a = scratch_new();
     struct sip_msg *req;
     struct sip_response r = {0};
     char contact[256], addr[ADDR_TEXT_MAX];
@@ -639,14 +667,14 @@ static void step_reply(struct sim_party *p, char **word, unsigned n, const char 
         join(p, req);
     snprintf(text, sizeof text, "%.*s", (int)out->n, out->p);
     buf_unref(out);
-    arena_free(a);
+    scratch_free(a);
     deliver(p, text);
 }
 
 static void step_ack(struct sim_party *p, const char *extra)
 {
     struct dialog *d = &P.dialog[party_index(p)];
-    struct arena *a = arena_new(16384, 1 << 20);
+    struct arena *a = scratch_new();
     struct sip_msg *resp = parse(a, P.received[party_index(p)]);
     struct buf *out;
     char text[16384];
@@ -662,13 +690,13 @@ static void step_ack(struct sim_party *p, const char *extra)
         buf_unref(out);
         deliver(p, text);
     }
-    arena_free(a);
+    scratch_free(a);
 }
 
 /* CANCEL of its INVITE, by itself or from elsewhere. */
 static void step_cancel(struct sim_party *p, struct sim_party *from)
 {
-    struct arena *a = arena_new(16384, 1 << 20);
+    struct arena *a = scratch_new();
     struct buf *out;
     char text[16384];
 
@@ -676,7 +704,7 @@ static void step_cancel(struct sim_party *p, struct sim_party *from)
         fail("cannot build the CANCEL");
     snprintf(text, sizeof text, "%.*s", (int)out->n, out->p);
     buf_unref(out);
-    arena_free(a);
+    scratch_free(a);
     deliver(from, text);
 }
 
@@ -801,7 +829,7 @@ static void check_line(const struct sip_msg *m, char *line)
 static void step_expect(struct sim_party *p, char **word, unsigned n)
 {
     unsigned i = party_index(p), status = (unsigned)strtoul(word[2], NULL, 10);
-    struct arena *a = arena_new(16384, 1 << 20);
+    struct arena *a = scratch_new();
     struct sip_msg *m;
 
     if (!take(p, P.received[i], sizeof P.received[i]))
@@ -823,7 +851,7 @@ static void step_expect(struct sim_party *p, char **word, unsigned n)
         if (*l && *l != '#')
             check_line(m, l);
     }
-    arena_free(a);
+    scratch_free(a);
 }
 
 static void step_counter(char **word, unsigned n)
@@ -871,19 +899,19 @@ static void step_dns(char **word, unsigned n)
 /* The dialog of the last request, before it is answered. */
 static void step_joins(struct sim_party *p)
 {
-    struct arena *a = arena_new(16384, 1 << 20);
+    struct arena *a = scratch_new();
     struct sip_msg *req = parse(a, P.received_request[party_index(p)]);
 
     own_tag(p, req);
     join(p, req);
-    arena_free(a);
+    scratch_free(a);
 }
 
 /* NAME registers, NAME sends METHOD URI: with the challenge in between, which must come. */
 static void step_sends(struct sim_party *p, const char *method, const char *uri, const char *extra)
 {
     unsigned i = party_index(p);
-    struct arena *a = arena_new(16384, 1 << 20);
+    struct arena *a = scratch_new();
     struct sip_msg *m;
 
     send_request(p, method, uri, false, extra);
@@ -892,7 +920,7 @@ static void step_sends(struct sim_party *p, const char *method, const char *uri,
     m = parse(a, P.received[i]);
     if (m->is_request || (m->status != 401 && m->status != 407))
         fail("%s received \"%s\", expected a challenge", p->name, first_line(P.received[i]));
-    arena_free(a);
+    scratch_free(a);
     if (strcmp(method, "INVITE") == 0)
         step_ack(p, "");
     step_auth(p, NULL, 0);
@@ -1043,18 +1071,109 @@ static void on_log(void *arg, enum log_level level, struct str line)
         fprintf(stderr, "    %.*s\n", STR_FMT(line));
 }
 
+static void play_from(unsigned at)
+{
+    for (P.at = at; P.at < P.n_lines;) {
+        char *l = P.lines[P.at++];
+
+        if (*l && *l != '#' && !(at && strncmp(l, "counter ", 8) == 0))
+            step(l);
+    }
+}
+
+/* ---- every allocation failing in turn ---- */
+
+static bool is_preparation(const char *l)
+{
+    static const char *const verbs[] = {"config", "user ", "party ", "dns ", "set "};
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(verbs); i++)
+        if (strncmp(l, verbs[i], strlen(verbs[i])) == 0)
+            return true;
+    return !*l || *l == '#';
+}
+
+/* config, users and parties are made once, without faults. */
+static unsigned prepare(void)
+{
+    P.at = 0;
+    while (P.at < P.n_lines && is_preparation(P.lines[P.at])) {
+        char *l = P.lines[P.at++];
+
+        if (*l && *l != '#')
+            step(l);
+    }
+    return P.at;
+}
+
+/* Whatever is still under way comes to its end; then nothing may be left of it. */
+static void settle(unsigned n)
+{
+    struct sip_txl_stats st;
+    char text[16384];
+    unsigned i;
+
+    sim_advance(&P.sim, 400000);
+    for (i = 0; i < ARRAY_LEN(P.scratch); i++)
+        if (P.scratch[i])
+            scratch_free(P.scratch[i]);
+    for (i = 0; i < P.sim.n_parties; i++)
+        while (take(&P.sim.party[i], text, sizeof text))
+            ;
+    sip_txl_stats(P.w->txl, &st);
+    if (st.stx_now || st.ctx_now || !list_is_empty(&P.w->proxies) || !list_is_empty(&P.w->acks)) {
+        fprintf(stderr, "%s: with allocation %u failing, %llu and %llu transactions%s%s are left\n", P.file, n,
+                (unsigned long long)st.stx_now, (unsigned long long)st.ctx_now,
+                list_is_empty(&P.w->proxies) ? "" : ", forwarding contexts", list_is_empty(&P.w->acks) ? "" : ", ACKs");
+        exit(1);
+    }
+}
+
+/* The scenario again and again, each time with one more allocation of the edge working before one fails. What it expects need not
+ * come then; but nothing crashes, leaks or stays, and the next run without a fault holds. */
+static void play_faults(void)
+{
+    struct dialog fresh[SIM_PARTIES];
+    unsigned body = prepare();
+    volatile size_t n;
+
+    memcpy(fresh, P.dialog, sizeof fresh);
+    for (n = 1;; n++) {
+        memcpy(P.dialog, fresh, sizeof fresh);
+        P.sim.has_faults = P.is_trial = true;
+        P.sim.has_fired = false;
+        P.sim.fault_at = n;
+        P.sim.fault_n = 0;
+        if (setjmp(P.end_of_trial) == 0)
+            play_from(body);
+        sim_faults_off(&P.sim);
+        P.sim.has_faults = P.is_trial = false;
+        settle((unsigned)n);
+        if (!P.sim.has_fired)
+            break; /* and it holds without one, as the run before has shown */
+        memcpy(P.dialog, fresh, sizeof fresh);
+        play_from(body);
+        settle((unsigned)n);
+    }
+    printf("%s: %zu allocations failed\n", P.file, n - 1);
+}
+
 int main(int argc, char **argv)
 {
+    bool faults = argc == 3 && strcmp(argv[1], "--faults") == 0;
     FILE *f;
     char *line = NULL;
     size_t cap = 0;
     ssize_t k;
 
-    if (argc != 2 || !(f = fopen(argv[1], "r"))) {
-        fprintf(stderr, "usage: scenario FILE\n");
+    if ((argc != 2 && !faults) || !(f = fopen(argv[argc - 1], "r"))) {
+        fprintf(stderr, "usage: scenario [--faults] FILE\n");
         return 2;
     }
-    P.file = argv[1];
+    if (faults && !fault_is_built())
+        return 77; /* meson: skipped */
+    P.file = argv[argc - 1];
     while ((k = getline(&line, &cap, f)) >= 0 && P.n_lines < LINES_MAX) {
         while (k && (line[k - 1] == '\n' || line[k - 1] == '\r'))
             line[--k] = 0;
@@ -1065,12 +1184,10 @@ int main(int argc, char **argv)
     log_threshold = getenv("SCENARIO_LOG") ? LOG_DEBUG : LOG_ERROR;
     log_set_sink(on_log, NULL);
     make_dir();
-    while (P.at < P.n_lines) {
-        char *l = P.lines[P.at++];
-
-        if (*l && *l != '#')
-            step(l);
-    }
+    if (faults)
+        play_faults();
+    else
+        play_from(0);
     stop();
     for (P.at = 0; P.at < P.n_lines; P.at++)
         free(P.lines[P.at]);

@@ -28,9 +28,28 @@ static struct sim *sim_of(struct net *n)
     return CONTAINER_OF(n, struct sim, net);
 }
 
+void sim_faults_on(struct sim *s)
+{
+    if (!s->has_faults || s->fault_n >= s->fault_at)
+        return;
+    fault_arm_pieces(s->fault_at - s->fault_n);
+}
+
+void sim_faults_off(struct sim *s)
+{
+#ifdef SALLYPORT_FAULTS
+    if (!s->has_faults || fault_state.at == 0)
+        return;
+    s->fault_n += fault_state.n;
+    s->has_fired = fault_disarm() || s->has_fired;
+#else
+    (void)s;
+#endif
+}
+
 static struct later *later_new(struct sim *s)
 {
-    struct later *l = mem_zalloc(sizeof *l);
+    struct later *l = calloc(1, sizeof *l);
 
     if (!l)
         abort();
@@ -89,7 +108,9 @@ static int op_send(struct net *n, const struct path *to, struct buf *msg)
     }
     if (p->n == SIM_QUEUE)
         return ERR_LIMIT;
+    sim_faults_off(s);
     p->queue[(p->head + p->n++) % SIM_QUEUE] = (struct sim_msg){buf_copy(buf_str(msg)), s->now_ms};
+    sim_faults_on(s);
     return 0;
 }
 
@@ -247,7 +268,7 @@ static void on_dns_timeout(struct wheel_timer *t)
     list_remove(&l->node);
     reason_set(&why, "dns-timeout", "RFC 3263 4", 503, NULL);
     l->fn(l->arg, NULL, 0, &why);
-    mem_free(l);
+    free(l);
 }
 
 static int op_locate(struct net *n, const struct net_locate_args *a, net_locate_fn fn, void *arg, uint64_t *ret_id)
@@ -280,7 +301,7 @@ static void op_locate_cancel(struct net *n, uint64_t id)
     {
         if (l->what == LATER_LOCATED && l->id == id) {
             list_remove(&l->node);
-            mem_free(l);
+            free(l);
         }
     }
     LIST_EACH(l, &s->unanswered, struct later, node)
@@ -288,7 +309,7 @@ static void op_locate_cancel(struct net *n, uint64_t id)
         if (l->id == id) {
             wheel_cancel(s->net.wheel, &l->timer);
             list_remove(&l->node);
-            mem_free(l);
+            free(l);
         }
     }
 }
@@ -344,7 +365,7 @@ void sim_done(struct sim *s)
         list_remove(&l->node);
         if (l->what == LATER_CLOSED)
             mem_free(l->flow_user);
-        mem_free(l);
+        free(l);
     }
     for (i = 0; i < s->n_parties; i++) {
         mem_free(s->party[i].flow_user);
@@ -376,6 +397,7 @@ void sim_settle(struct sim *s)
         struct reason why = {0};
 
         list_remove(&l->node);
+        sim_faults_on(s);
         switch (l->what) {
         case LATER_CLOSED:
             s->net.user.on_flow_closed(s->net.user.arg, l->flow, &l->path, l->why, NULL, l->flow_user);
@@ -392,7 +414,8 @@ void sim_settle(struct sim *s)
             l->fn(l->arg, l->dns ? l->dns->v : NULL, l->dns ? l->dns->n : 0, &why);
             break;
         }
-        mem_free(l);
+        sim_faults_off(s);
+        free(l);
     }
 }
 
@@ -402,7 +425,9 @@ void sim_deliver(struct sim *s, struct sim_party *p, struct str bytes)
 
     if (!rx.buf)
         abort();
+    sim_faults_on(s);
     s->net.user.on_message(s->net.user.arg, &rx);
+    sim_faults_off(s);
     buf_unref(rx.buf);
     sim_settle(s);
 }
@@ -432,7 +457,9 @@ void sim_advance(struct sim *s, uint64_t ms)
         if (!step)
             step = 1;
         s->now_ms += step;
+        sim_faults_on(s);
         wheel_advance(s->net.wheel, s->now_ms);
+        sim_faults_off(s);
         sim_settle(s);
     }
 }

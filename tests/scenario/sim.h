@@ -3,6 +3,7 @@
 #ifndef SCENARIO_SIM_H
 #define SCENARIO_SIM_H
 
+#include "base/fault.h"
 #include "net/net.h"
 
 #define SIM_PARTIES 16
@@ -54,7 +55,14 @@ struct sim {
     struct addr listener_addr[32];
     enum transport listener_transport[32];
     unsigned n_listeners;
+    /* Allocations failing in turn: only those of the edge, never those of the player. */
+    bool has_faults, has_fired;
+    size_t fault_at, fault_n;
 };
+
+/* Around every call into the edge; what the simulated net does in between is not counted. */
+void sim_faults_on(struct sim *s);
+void sim_faults_off(struct sim *s);
 
 MUST_USE int sim_init(struct sim *s);
 void sim_done(struct sim *s);
