@@ -12,12 +12,62 @@
 #define SECONDS_MAX 86400u
 
 enum option_id {
-    O_USER = 256, O_DISPLAY, O_AUTH_USER, O_PASSWORD_FILE, O_PASSWORD_ENV, O_REALM, O_LOGIN, O_ALLOW_MD5, O_SERVER,
-    O_SERVER_NAME, O_CA, O_CERT, O_KEY, O_TLS_MIN, O_DNS, O_BIND, O_NO_REGISTER, O_INSTANCE, O_EXPIRES, O_RETRY, O_KEEPALIVE,
-    O_REGISTER_ONLY, O_CALL, O_ANSWER, O_CALLS, O_ANSWER_AFTER, O_REJECT, O_WAIT, O_RING, O_CANCEL_AFTER, O_DURATION,
-    O_HOLD_AFTER, O_RESUME_AFTER, O_REFER_TO, O_REFER_AFTER, O_FOLLOW_REFER, O_EXPECT_STATUS, O_MEDIA, O_CODEC, O_PLAY,
-    O_RECORD, O_EXPECT_TONE, O_DTMF, O_DTMF_AFTER, O_EXPECT_DTMF, O_MESSAGE, O_TO, O_EXPECT_MESSAGE, O_PING, O_SESSION,
-    O_NO_100REL, O_NO_TIMER, O_JSON, O_QUIET, O_TRACE, O_HELP
+    O_USER = 256,
+    O_DISPLAY,
+    O_AUTH_USER,
+    O_PASSWORD_FILE,
+    O_PASSWORD_ENV,
+    O_REALM,
+    O_LOGIN,
+    O_ALLOW_MD5,
+    O_SERVER,
+    O_SERVER_NAME,
+    O_CA,
+    O_CERT,
+    O_KEY,
+    O_TLS_MIN,
+    O_DNS,
+    O_BIND,
+    O_NO_REGISTER,
+    O_INSTANCE,
+    O_EXPIRES,
+    O_RETRY,
+    O_KEEPALIVE,
+    O_REGISTER_ONLY,
+    O_CALL,
+    O_ANSWER,
+    O_CALLS,
+    O_ANSWER_AFTER,
+    O_REJECT,
+    O_WAIT,
+    O_RING,
+    O_CANCEL_AFTER,
+    O_DURATION,
+    O_HOLD_AFTER,
+    O_RESUME_AFTER,
+    O_REFER_TO,
+    O_REFER_AFTER,
+    O_FOLLOW_REFER,
+    O_EXPECT_STATUS,
+    O_MEDIA,
+    O_CODEC,
+    O_PLAY,
+    O_RECORD,
+    O_EXPECT_TONE,
+    O_DTMF,
+    O_DTMF_AFTER,
+    O_EXPECT_DTMF,
+    O_MESSAGE,
+    O_TO,
+    O_EXPECT_MESSAGE,
+    O_PING,
+    O_SESSION,
+    O_NO_100REL,
+    O_NO_TIMER,
+    O_JSON,
+    O_QUIET,
+    O_TRACE,
+    O_HELP
 };
 
 static const struct row {
@@ -33,8 +83,10 @@ static const struct row {
     {"realm", "TEXT", O_REALM, "the realm the password is for, if it is not DOMAIN"},
     {"login", "REALM:USER:FILE", O_LOGIN, "credentials for a further realm; may be repeated"},
     {"allow-md5", NULL, O_ALLOW_MD5, "answer challenges that offer nothing better than MD5"},
-    {"server", "[tls:|tcp:|udp:]HOST[:PORT]", O_SERVER, "where to; by default DOMAIN is looked up, for TLS alone"},
-    {"server-name", "NAME", O_SERVER_NAME, "what the server's certificate must name; by default HOST, or DOMAIN if that is an address"},
+    {"server", "[tls:|tcp:|udp:]HOST[:PORT]", O_SERVER,
+     "where to; by default DOMAIN is looked up, for TLS alone"},
+    {"server-name", "NAME", O_SERVER_NAME,
+     "what the server's certificate must name; by default HOST, or DOMAIN if that is an address"},
     {"ca", "FILE", O_CA, "trust the server by these CA certificates; by default by the system's"},
     {"cert", "FILE", O_CERT, "a certificate of our own, for servers that ask"},
     {"key", "FILE", O_KEY, "its key"},
@@ -44,7 +96,8 @@ static const struct row {
     {"no-register", NULL, O_NO_REGISTER, "do not register, only connect"},
     {"instance", "URN", O_INSTANCE, "the same after each start (RFC 5626); default a random one"},
     {"expires", "SECONDS", O_EXPIRES, "of the registration; default 3600"},
-    {"retry", "SECONDS", O_RETRY, "how long to wait after a registration was lost, doubled each time; default 30"},
+    {"retry", "SECONDS", O_RETRY,
+     "how long to wait after a registration was lost, doubled each time; default 30"},
     {"keepalive", "SECONDS", O_KEEPALIVE, "instead of what the registrar says"},
     {"register-only", NULL, O_REGISTER_ONLY, "register, stay for --duration, unregister"},
     {"call", "URI", O_CALL, "call somebody"},
@@ -55,16 +108,20 @@ static const struct row {
     {"wait", "SECONDS", O_WAIT, "wait so long for a call or message; by default for ever"},
     {"ring", "SECONDS", O_RING, "with --call: give up after so long; default 60"},
     {"cancel-after", "SECONDS", O_CANCEL_AFTER, "with --call: cancel, and that is as asked"},
-    {"duration", "SECONDS", O_DURATION, "hang up after so long; by default when the other side does"},
+    {"duration", "SECONDS", O_DURATION,
+     "hang up after so long; by default when the other side does"},
     {"hold-after", "SECONDS", O_HOLD_AFTER, "put the call on hold"},
     {"resume-after", "SECONDS", O_RESUME_AFTER, "take it off hold"},
     {"refer-to", "URI", O_REFER_TO, "transfer the call"},
     {"refer-after", "SECONDS", O_REFER_AFTER, "after so long; default 1"},
-    {"follow-refer", NULL, O_FOLLOW_REFER, "let the other side transfer us; otherwise it is declined"},
+    {"follow-refer", NULL, O_FOLLOW_REFER,
+     "let the other side transfer us; otherwise it is declined"},
     {"expect-status", "STATUS", O_EXPECT_STATUS, "the call is to be refused with this status"},
     {"media", "rtp|none", O_MEDIA, "none: the call has no sound"},
-    {"codec", "NAME[,NAME]", O_CODEC, "codecs in the order to offer them: PCMA, PCMU, opus where built in"},
-    {"play", "tone:HZ|FILE", O_PLAY, "what the other side hears: a tone, or a WAV file (8 or 16 kHz, 16 bits, mono)"},
+    {"codec", "NAME[,NAME]", O_CODEC,
+     "codecs in the order to offer them: PCMA, PCMU, opus where built in"},
+    {"play", "tone:HZ|FILE", O_PLAY,
+     "what the other side hears: a tone, or a WAV file (8 or 16 kHz, 16 bits, mono)"},
     {"record", "FILE", O_RECORD, "write what we hear to a WAV file"},
     {"expect-tone", "HZ", O_EXPECT_TONE, "what we hear must be this tone"},
     {"dtmf", "DIGITS", O_DTMF, "send digits (RFC 4733)"},
@@ -104,7 +161,8 @@ static int usage(void)
     printf("usage: sallyport phone --user USER@DOMAIN [OPTION...]\n\n");
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char left[64];
-        snprintf(left, sizeof left, "--%s%s%s", rows[i].name, rows[i].value ? " " : "", rows[i].value ? rows[i].value : "");
+        snprintf(left, sizeof left, "--%s%s%s", rows[i].name, rows[i].value ? " " : "",
+                 rows[i].value ? rows[i].value : "");
         printf("  %-40s %s\n", left, rows[i].sentence);
     }
     return cli_flush();
@@ -118,7 +176,8 @@ static int seconds(const char *text, uint64_t *ret_ms)
     struct str whole, part = str_cut(str_z(text), '.', &whole);
     uint32_t s = 0, f = 0;
 
-    if (str_to_u32(whole, SECONDS_MAX, &s) != 0 || (part.p && (part.n > 3 || str_to_u32(part, 999, &f) != 0)))
+    if (str_to_u32(whole, SECONDS_MAX, &s) != 0 ||
+        (part.p && (part.n > 3 || str_to_u32(part, 999, &f) != 0)))
         return ERR_SYNTAX;
     for (size_t n = part.n; part.p && n < 3; n++)
         f *= 10;
@@ -148,7 +207,8 @@ static int read_password(const char *file, struct secret *ret)
     ok = ok && n > 0 && secret_set(ret, line, n) == 0;
     secret_wipe(line, sizeof line);
     if (!ok)
-        cli_error("phone: %s: there is no password of 1 to %u bytes in its first line", file, SECRET_MAX);
+        cli_error("phone: %s: there is no password of 1 to %u bytes in its first line", file,
+                  SECRET_MAX);
     return ok ? CLI_OK : CLI_USAGE;
 }
 
@@ -171,7 +231,8 @@ static int add_login(struct input *in, const char *value)
     if (cfg->n_logins + 1 >= PHONE_LOGINS_MAX) /* one is the user's own */
         return wrong("login", value, "too many");
     text = in->login_text[cfg->n_logins];
-    if (str_copy_z(text, sizeof in->login_text[0], str_z(value)) != 0 || !(file = strrchr(text, ':')))
+    if (str_copy_z(text, sizeof in->login_text[0], str_z(value)) != 0 ||
+        !(file = strrchr(text, ':')))
         return wrong("login", value, "not REALM:USER:FILE");
     *file++ = '\0';
     if (!(user = strrchr(text, ':')))
@@ -227,7 +288,8 @@ static int set_server(struct input *in, const char *value)
 
 static int set_bind(struct input *in, const char *value)
 {
-    if (addr_parse_hostport(&in->run.bind, str_z(value)) == 0 || addr_parse(&in->run.bind, str_z(value), 0) == 0)
+    if (addr_parse_hostport(&in->run.bind, str_z(value)) == 0 ||
+        addr_parse(&in->run.bind, str_z(value), 0) == 0)
         return CLI_OK;
     return wrong("bind", value, "not an address");
 }
@@ -237,7 +299,8 @@ static int load_wav(struct input *in, const char *file)
     FILE *f = fopen(file, "rbe");
     long n;
 
-    if (!f || fseek(f, 0, SEEK_END) != 0 || (n = ftell(f)) < 0 || (unsigned long)n > WAV_BYTES_MAX) {
+    if (!f || fseek(f, 0, SEEK_END) != 0 || (n = ftell(f)) < 0 ||
+        (unsigned long)n > WAV_BYTES_MAX) {
         cli_error("phone: %s: %s", file, f ? "too large" : strerror(errno));
         if (f)
             fclose(f);
@@ -521,7 +584,8 @@ static int parse(int argc, char **argv, struct input *in, bool *ret_help)
     int c;
 
     for (size_t i = 0; i < ARRAY_LEN(rows); i++)
-        all[i] = (struct option){rows[i].name, rows[i].value ? required_argument : no_argument, NULL, (int)rows[i].id};
+        all[i] = (struct option){rows[i].name, rows[i].value ? required_argument : no_argument,
+                                 NULL, (int)rows[i].id};
     *ret_help = false;
     opterr = 0;
     optind = 0; /* begin anew: glibc */
@@ -533,7 +597,8 @@ static int parse(int argc, char **argv, struct input *in, bool *ret_help)
                 r = &rows[i];
         if (!r) {
             cli_error("phone: %s %s; `sallyport phone --help` lists the options",
-                      c == ':' ? "a value is missing behind" : "there is no option", argv[optind - 1]);
+                      c == ':' ? "a value is missing behind" : "there is no option",
+                      argv[optind - 1]);
             return CLI_USAGE;
         }
         if (r->id == O_HELP) {
@@ -576,7 +641,8 @@ static int complete(struct input *in)
         return refuse("--cert and --key go together");
     if (addr_is_set(&in->run.bind) && !(cfg->has_transport && cfg->transport == TRANSPORT_UDP))
         return refuse("--bind is for --server udp:...");
-    if (!sc->call.n && !in->has_answer && !sc->reject && !sc->message_to.n && !sc->ping.n && !sc->expects_text)
+    if (!sc->call.n && !in->has_answer && !sc->reject && !sc->message_to.n && !sc->ping.n &&
+        !sc->expects_text)
         sc->register_only = true;
     if (in->calls && !in->has_answer)
         return refuse("--calls goes with --answer");

@@ -118,7 +118,9 @@ int codec_decode(struct codec *c, const uint8_t *payload, size_t n, int16_t *pcm
     *ret_n = 0;
 #ifdef SALLYPORT_OPUS
     if (kind_of(c) == OPUS) {
-        int got = n > INT32_MAX ? -1 : opus_decode(c->decoder, payload, (opus_int32)n, pcm, (int)CODEC_DECODED_MAX, 0);
+        int got = n > INT32_MAX ? -1
+                                : opus_decode(c->decoder, payload, (opus_int32)n, pcm,
+                                              (int)CODEC_DECODED_MAX, 0);
         if (n == 0 || got < 0)
             return ERR_SYNTAX;
         *ret_n = (size_t)got;

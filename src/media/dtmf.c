@@ -4,7 +4,7 @@
 
 static const char digits[] = "0123456789*#ABCD";
 
-#define ENDS 3u   /* the last packet is sent three times (2.5.1.4) */
+#define ENDS 3u    /* the last packet is sent three times (2.5.1.4) */
 #define VOLUME 10u /* -10 dBm0 */
 
 int dtmf_event_of(char c)
@@ -40,8 +40,8 @@ bool dtmf_is_busy(const struct dtmf_sender *d)
     return d->at < d->n;
 }
 
-bool dtmf_frame(struct dtmf_sender *d, uint32_t ts, unsigned frame, unsigned rate, uint8_t payload[DTMF_PAYLOAD_BYTES],
-                bool *ret_marker, uint32_t *ret_ts)
+bool dtmf_frame(struct dtmf_sender *d, uint32_t ts, unsigned frame, unsigned rate,
+                uint8_t payload[DTMF_PAYLOAD_BYTES], bool *ret_marker, uint32_t *ret_ts)
 {
     if (d->pause) {
         d->pause = d->pause > frame ? d->pause - frame : 0;
@@ -67,7 +67,8 @@ bool dtmf_frame(struct dtmf_sender *d, uint32_t ts, unsigned frame, unsigned rat
     return true;
 }
 
-bool dtmf_receive(struct dtmf_receiver *d, uint32_t ts, const uint8_t *payload, size_t n, uint8_t *ret_event)
+bool dtmf_receive(struct dtmf_receiver *d, uint32_t ts, const uint8_t *payload, size_t n,
+                  uint8_t *ret_event)
 {
     if (n < DTMF_PAYLOAD_BYTES)
         return false;

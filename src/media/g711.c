@@ -1,8 +1,9 @@
-/* G.711 by segment and mantissa; decoding by table. Both laws work on magnitudes: A-law on 13 bits (12 and sign), mu-law on 14
- * (13 and sign) with a bias of 33. Pure; any thread. */
+/* G.711 by segment and mantissa; decoding by table. Both laws work on magnitudes: A-law on 13 bits
+ * (12 and sign), mu-law on 14 (13 and sign) with a bias of 33. Pure; any thread. */
 #include "media/g711.h"
 
-/* Segment by segment: 16 values each, of one sign; the law's own bit inversions are applied below. */
+/* Segment by segment: 16 values each, of one sign; the law's own bit inversions are applied below.
+ */
 static int16_t alaw_magnitude(unsigned code) /* 7 bits */
 {
     unsigned segment = code >> 4, mantissa = code & 15;
@@ -39,7 +40,8 @@ static unsigned segment_of(unsigned v, unsigned low)
 uint8_t g711_alaw_encode(int16_t s)
 {
     unsigned sign = s >= 0 ? 0x80 : 0;
-    /* one's complement for negative values, as the ITU's reference does: -1 is the smallest step below zero */
+    /* one's complement for negative values, as the ITU's reference does: -1 is the smallest step
+     * below zero */
     unsigned v = (unsigned)(s >= 0 ? s : ~s) >> 4; /* 11 bits of magnitude */
     unsigned segment = segment_of(v, 4);
     unsigned mantissa = segment > 1 ? (v >> (segment - 1)) & 15 : v & 15;
@@ -55,5 +57,5 @@ uint8_t g711_ulaw_encode(int16_t s)
         v = 0x1fff;
     unsigned segment = segment_of(v, 6);
     unsigned mantissa = (v >> (segment + 1)) & 15;
-    return (uint8_t)~(sign | segment << 4 | mantissa);
+    return (uint8_t) ~(sign | segment << 4 | mantissa);
 }

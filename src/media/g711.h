@@ -1,5 +1,5 @@
-/* G.711: A-law and mu-law against 16-bit linear samples (ITU-T G.711; payload types 8 and 0 of RFC 3551 4.5.14). Pure; any
- * thread. */
+/* G.711: A-law and mu-law against 16-bit linear samples (ITU-T G.711; payload types 8 and 0 of RFC
+ * 3551 4.5.14). Pure; any thread. */
 #ifndef MEDIA_G711_H
 #define MEDIA_G711_H
 

@@ -1,5 +1,5 @@
-/* The jitter buffer. Its delay grows by a packet whenever it ran empty, and shrinks when for two seconds there was always more
- * than needed. Pure; one thread. */
+/* The jitter buffer. Its delay grows by a packet whenever it ran empty, and shrinks when for two
+ * seconds there was always more than needed. Pure; one thread. */
 #include "media/jitter.h"
 #include <string.h>
 
@@ -27,7 +27,8 @@ static struct jitter_slot *slot_of(struct jitter *j, uint16_t seq)
     return &j->slots[seq % JITTER_SLOTS];
 }
 
-int jitter_put(struct jitter *j, uint16_t seq, uint32_t ts, uint8_t pt, const uint8_t *payload, size_t n)
+int jitter_put(struct jitter *j, uint16_t seq, uint32_t ts, uint8_t pt, const uint8_t *payload,
+               size_t n)
 {
     if (n > sizeof(j->slots[0].payload))
         return ERR_LIMIT;

@@ -1,5 +1,5 @@
-/* A small jitter buffer: packets in the order of their sequence numbers, given out one at a time once a few have come, with as
- * little delay as their arrival allows. Pure; owned by one thread. */
+/* A small jitter buffer: packets in the order of their sequence numbers, given out one at a time
+ * once a few have come, with as little delay as their arrival allows. Pure; owned by one thread. */
 #ifndef MEDIA_JITTER_H
 #define MEDIA_JITTER_H
 
@@ -19,10 +19,10 @@ struct jitter_slot {
 struct jitter {
     struct jitter_slot slots[JITTER_SLOTS];
     bool has_next, is_playing;
-    uint16_t next;    /* the sequence number that is to be given out */
-    unsigned n;       /* packets kept */
-    unsigned target;  /* so many before giving out begins */
-    unsigned waited;  /* times asked since the first packet came */
+    uint16_t next;             /* the sequence number that is to be given out */
+    unsigned n;                /* packets kept */
+    unsigned target;           /* so many before giving out begins */
+    unsigned waited;           /* times asked since the first packet came */
     unsigned min_n, since_min; /* the least that was kept lately */
     unsigned since_empty;
     uint64_t late, duplicate, skipped, underruns;
@@ -30,8 +30,10 @@ struct jitter {
 void jitter_init(struct jitter *j);
 /* Forgets what is kept; the counters stay. */
 void jitter_reset(struct jitter *j);
-/* ERR_EXISTS: a duplicate; ERR_TIMEOUT: too late; ERR_LIMIT: too long. All are counted or dropped. */
-MUST_USE int jitter_put(struct jitter *j, uint16_t seq, uint32_t ts, uint8_t pt, const uint8_t *payload, size_t n);
+/* ERR_EXISTS: a duplicate; ERR_TIMEOUT: too late; ERR_LIMIT: too long. All are counted or dropped.
+ */
+MUST_USE int jitter_put(struct jitter *j, uint16_t seq, uint32_t ts, uint8_t pt,
+                        const uint8_t *payload, size_t n);
 enum jitter_result {
     JITTER_WAIT,   /* nothing to play now: silence */
     JITTER_PACKET, /* *ret is the next packet, valid until the next call */

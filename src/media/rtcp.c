@@ -34,7 +34,8 @@ bool rtcp_next(struct rtcp_reader *r, struct rtcp_packet *ret)
     if (r->n < 4)
         return false;
     size_t len = 4u * (rtp_get16(r->p + 2) + 1u);
-    *ret = (struct rtcp_packet){.type = r->p[1], .count = r->p[0] & 31, .body = r->p + 4, .n = len - 4};
+    *ret = (struct rtcp_packet){
+        .type = r->p[1], .count = r->p[0] & 31, .body = r->p + 4, .n = len - 4};
     if (r->p[0] & 0x20)
         ret->n -= r->p[len - 1];
     r->p += len;
@@ -54,7 +55,8 @@ int rtcp_sender_parse(const struct rtcp_packet *p, struct rtcp_sender *ret)
     return 0;
 }
 
-bool rtcp_report_get(const struct rtcp_packet *p, unsigned i, uint32_t *ret_from, struct rtcp_report *ret)
+bool rtcp_report_get(const struct rtcp_packet *p, unsigned i, uint32_t *ret_from,
+                     struct rtcp_report *ret)
 {
     size_t at = 4 + (p->type == RTCP_SR ? SENDER_BYTES : 0) + (size_t)i * REPORT_BYTES;
     if ((p->type != RTCP_SR && p->type != RTCP_RR) || i >= p->count || p->n < at + REPORT_BYTES)
@@ -82,7 +84,8 @@ bool rtcp_bye_get(const struct rtcp_packet *p, unsigned i, uint32_t *ret_ssrc)
 
 /* ---- writing ---- */
 
-/* Room for a packet of `len` bytes (a multiple of 4) with its common header; NULL: there is none. */
+/* Room for a packet of `len` bytes (a multiple of 4) with its common header; NULL: there is none.
+ */
 static uint8_t *begin(struct rtcp_builder *b, unsigned type, unsigned count, size_t len)
 {
     if (b->overflow || b->cap - b->n < len || count > 31) {
@@ -100,7 +103,8 @@ static uint8_t *begin(struct rtcp_builder *b, unsigned type, unsigned count, siz
 void rtcp_put_report(struct rtcp_builder *b, uint32_t from, const struct rtcp_sender *sender,
                      const struct rtcp_report *reports, unsigned n)
 {
-    uint8_t *p = begin(b, sender ? RTCP_SR : RTCP_RR, n, 8 + (sender ? SENDER_BYTES : 0) + n * REPORT_BYTES);
+    uint8_t *p =
+        begin(b, sender ? RTCP_SR : RTCP_RR, n, 8 + (sender ? SENDER_BYTES : 0) + n * REPORT_BYTES);
     if (p == NULL)
         return;
     rtp_put32(p, from);

@@ -51,8 +51,10 @@ int rtp_parse(const uint8_t *p, size_t n, struct rtp_packet *ret)
 
 int rtp_build(uint8_t *dst, size_t cap, const struct rtp_packet *packet, size_t *ret_len)
 {
-    size_t at = RTP_HEADER_BYTES + 4u * packet->n_csrc, n_ext = packet->has_extension ? 4 + packet->n_ext : 0;
-    if (packet->pt > 127 || packet->n_csrc > 15 || packet->n_ext % 4 || packet->n_ext / 4 > UINT16_MAX)
+    size_t at = RTP_HEADER_BYTES + 4u * packet->n_csrc,
+           n_ext = packet->has_extension ? 4 + packet->n_ext : 0;
+    if (packet->pt > 127 || packet->n_csrc > 15 || packet->n_ext % 4 ||
+        packet->n_ext / 4 > UINT16_MAX)
         return ERR_INVALID;
     if (cap < at + n_ext || cap - at - n_ext < packet->n_payload)
         return ERR_LIMIT;

@@ -1,6 +1,6 @@
-/* RTP packets (RFC 3550 5, 5.3.1; RFC 8285 header extensions as bytes), and which protocol a datagram on a media port speaks
- * (RFC 7983, 5761 4). Views over the caller's bytes; nothing is copied. What a relay, SRTP and the phone's own stream share.
- * Pure; any thread. */
+/* RTP packets (RFC 3550 5, 5.3.1; RFC 8285 header extensions as bytes), and which protocol a
+ * datagram on a media port speaks (RFC 7983, 5761 4). Views over the caller's bytes; nothing is
+ * copied. What a relay, SRTP and the phone's own stream share. Pure; any thread. */
 #ifndef MEDIA_RTP_H
 #define MEDIA_RTP_H
 
@@ -15,13 +15,13 @@
 
 struct rtp_packet {
     bool marker, has_extension;
-    uint8_t pt;       /* 0 to 127 */
+    uint8_t pt; /* 0 to 127 */
     uint8_t n_csrc;
     uint16_t seq;
     uint32_t ts, ssrc;
     const uint8_t *csrc; /* n_csrc times 4 bytes */
     uint16_t ext_profile;
-    const uint8_t *ext;  /* behind its own 4 bytes of header */
+    const uint8_t *ext; /* behind its own 4 bytes of header */
     size_t n_ext;
     const uint8_t *payload; /* without padding */
     size_t n_payload;
@@ -30,11 +30,11 @@ struct rtp_packet {
 };
 /* ERR_SYNTAX: not version 2, or shorter than it says. */
 MUST_USE int rtp_parse(const uint8_t *p, size_t n, struct rtp_packet *ret);
-/* Reads only what stands before the payload: of an SRTP packet padding and payload are encrypted. n_payload then counts up to the
- * end of the packet, authentication tag and MKI included. */
+/* Reads only what stands before the payload: of an SRTP packet padding and payload are encrypted.
+ * n_payload then counts up to the end of the packet, authentication tag and MKI included. */
 MUST_USE int rtp_parse_header(const uint8_t *p, size_t n, struct rtp_packet *ret);
-/* Writes header, CSRCs, extension and payload (which may already stand in its place). Padding is not written. ERR_LIMIT: cap;
- * ERR_INVALID: pt, n_csrc or an extension that is no multiple of 4. */
+/* Writes header, CSRCs, extension and payload (which may already stand in its place). Padding is
+ * not written. ERR_LIMIT: cap; ERR_INVALID: pt, n_csrc or an extension that is no multiple of 4. */
 MUST_USE int rtp_build(uint8_t *dst, size_t cap, const struct rtp_packet *packet, size_t *ret_len);
 
 /* How far `a` is ahead of `b`, modulo 2^16 and 2^32. */
@@ -48,7 +48,15 @@ static inline int32_t rtp_ts_diff(uint32_t a, uint32_t b)
 }
 
 /* By the first bytes. */
-enum rtp_demux { RTP_DEMUX_OTHER, RTP_DEMUX_STUN, RTP_DEMUX_ZRTP, RTP_DEMUX_DTLS, RTP_DEMUX_TURN, RTP_DEMUX_RTP, RTP_DEMUX_RTCP };
+enum rtp_demux {
+    RTP_DEMUX_OTHER,
+    RTP_DEMUX_STUN,
+    RTP_DEMUX_ZRTP,
+    RTP_DEMUX_DTLS,
+    RTP_DEMUX_TURN,
+    RTP_DEMUX_RTP,
+    RTP_DEMUX_RTCP
+};
 enum rtp_demux rtp_demux(const uint8_t *p, size_t n);
 
 /* Numbers in network order. */

@@ -57,7 +57,9 @@ static bool update_seq(struct rtp_source *s, uint16_t seq)
         s->max_seq = seq;
         return true;
     }
-    if (delta <= SEQ_MOD - MAX_MISORDER) { /* a very large jump: only if the next packet goes on from there */
+    if (delta <=
+        SEQ_MOD -
+            MAX_MISORDER) { /* a very large jump: only if the next packet goes on from there */
         if (seq != s->bad_seq) {
             s->bad_seq = (seq + 1u) & (SEQ_MOD - 1);
             return false;
@@ -102,10 +104,12 @@ void rtp_source_report(struct rtp_source *s, uint64_t now_us, struct rtcp_report
     s->expected_prior = expected;
     s->received_prior = s->received;
     int64_t lost = rtp_source_lost(s);
-    *ret = (struct rtcp_report){.ssrc = s->ssrc, .highest = highest(s), .jitter = s->jitter >> 4, .lsr = s->lsr};
+    *ret = (struct rtcp_report){
+        .ssrc = s->ssrc, .highest = highest(s), .jitter = s->jitter >> 4, .lsr = s->lsr};
     ret->lost = (int32_t)(lost > 0x7fffff ? 0x7fffff : lost < -0x800000 ? -0x800000 : lost);
     if (expected_now && lost_now > 0)
-        ret->fraction = (uint8_t)((lost_now << 8) / expected_now > 255 ? 255 : (lost_now << 8) / expected_now);
+        ret->fraction =
+            (uint8_t)((lost_now << 8) / expected_now > 255 ? 255 : (lost_now << 8) / expected_now);
     if (s->lsr)
         ret->dlsr = (uint32_t)((now_us - s->lsr_us) * 65536 / 1000000);
 }

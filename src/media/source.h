@@ -1,5 +1,5 @@
-/* What is known of one source of RTP packets (RFC 3550 A.1, A.3, A.8): is it one, what of it was lost, how unevenly did it come.
- * Pure; owned by one thread. */
+/* What is known of one source of RTP packets (RFC 3550 A.1, A.3, A.8): is it one, what of it was
+ * lost, how unevenly did it come. Pure; owned by one thread. */
 #ifndef MEDIA_SOURCE_H
 #define MEDIA_SOURCE_H
 

@@ -1,4 +1,5 @@
-/* An endpoint's audio stream (RFC 3550 5, 6, RFC 4733; story in stream.h). One thread; made and freed by its owner. */
+/* An endpoint's audio stream (RFC 3550 5, 6, RFC 4733; story in stream.h). One thread; made and
+ * freed by its owner. */
 #include "media/stream.h"
 #include "base/mem.h"
 #include "media/dtmf.h"
@@ -7,9 +8,9 @@
 
 #define FIFO_MAX (CODEC_DECODED_MAX + CODEC_FRAME_MAX)
 #define DIGITS_MAX 64u
-#define NEXT_MAX 4u         /* so many others are watched */
-#define SILENT_US 500000u   /* a source that says nothing for so long may be followed by another */
-#define RTCP_US 5000000.0   /* RFC 3550 6.2 */
+#define NEXT_MAX 4u       /* so many others are watched */
+#define SILENT_US 500000u /* a source that says nothing for so long may be followed by another */
+#define RTCP_US 5000000.0 /* RFC 3550 6.2 */
 #define CNAME_BYTES 16u
 #define NTP_1970 2208988800ull /* seconds from 1900 to 1970 */
 
@@ -26,7 +27,8 @@ struct media_stream {
     /* receiving */
     bool has_source;
     struct rtp_source source;
-    struct rtp_source next[NEXT_MAX]; /* others that have sent something, by SSRC in the order of their coming */
+    struct rtp_source
+        next[NEXT_MAX]; /* others that have sent something, by SSRC in the order of their coming */
     unsigned n_next, at_next;
     uint64_t source_us;
     struct jitter jitter;
@@ -46,14 +48,16 @@ struct media_stream {
 
 /* ---- life ---- */
 
-/* The interval of two members: 5 s, randomised by half, and corrected for what reconsideration does (6.3.1). */
+/* The interval of two members: 5 s, randomised by half, and corrected for what reconsideration does
+ * (6.3.1). */
 static uint64_t rtcp_interval(struct media_stream *m, bool is_first)
 {
     double random = 0.5 + (double)(rand_u64(m->rand) >> 11) / (double)(1ull << 53);
     return (uint64_t)(RTCP_US * (is_first ? 0.5 : 1.0) * random / 1.21828);
 }
 
-static int codecs_make(const struct media_stream_args *args, struct codec **ret_send, struct codec **recv)
+static int codecs_make(const struct media_stream_args *args, struct codec **ret_send,
+                       struct codec **recv)
 {
     *ret_send = codec_new(args->codec);
     int err = *ret_send ? 0 : ERR_NOMEM;
@@ -76,8 +80,8 @@ static void codecs_free(struct media_stream *m)
         codec_free(m->recv[i]);
 }
 
-struct media_stream *media_stream_new(const struct media_stream_args *args, unsigned rate, struct rand_source *rand,
-                                      uint64_t now_us)
+struct media_stream *media_stream_new(const struct media_stream_args *args, unsigned rate,
+                                      struct rand_source *rand, uint64_t now_us)
 {
     struct media_stream *m = args->n_recv <= MEDIA_STREAM_CODECS ? mem_zalloc(sizeof(*m)) : NULL;
     if (m == NULL)
@@ -92,7 +96,9 @@ struct media_stream *media_stream_new(const struct media_stream_args *args, unsi
     m->rand = rand;
     uint64_t r = rand_u64(rand);
     m->ssrc = (uint32_t)r;
-    m->seq = (uint16_t)((r >> 32) & 0x7fff); /* the lower half, so that SRTP's first wrap is far (RFC 3711 3.3.1) */
+    m->seq =
+        (uint16_t)((r >> 32) &
+                   0x7fff); /* the lower half, so that SRTP's first wrap is far (RFC 3711 3.3.1) */
     m->ts = (uint32_t)rand_u64(rand);
     rand_token(rand, m->cname, sizeof(m->cname)); /* RFC 7022 4.2: says nothing of host or user */
     m->rtcp_due_us = now_us + rtcp_interval(m, true);
@@ -165,7 +171,8 @@ static void from_codec(struct media_stream *m, const int16_t *pcm, size_t n, uns
 
 /* ---- sending ---- */
 
-static int packet_build(struct media_stream *m, struct rtp_packet *p, uint8_t *dst, size_t cap, size_t *ret_len)
+static int packet_build(struct media_stream *m, struct rtp_packet *p, uint8_t *dst, size_t cap,
+                        size_t *ret_len)
 {
     p->seq = m->seq;
     p->ssrc = m->ssrc;
@@ -179,7 +186,8 @@ static int packet_build(struct media_stream *m, struct rtp_packet *p, uint8_t *d
     return 0;
 }
 
-static bool event_frame(struct media_stream *m, unsigned frame, struct rtp_packet *p, uint8_t payload[DTMF_PAYLOAD_BYTES])
+static bool event_frame(struct media_stream *m, unsigned frame, struct rtp_packet *p,
+                        uint8_t payload[DTMF_PAYLOAD_BYTES])
 {
     if (m->args.event_pt_send < 0)
         return false;
@@ -191,7 +199,8 @@ static bool event_frame(struct media_stream *m, unsigned frame, struct rtp_packe
     return true;
 }
 
-int media_stream_frame(struct media_stream *m, const int16_t *pcm, uint8_t *dst, size_t cap, size_t *ret_len)
+int media_stream_frame(struct media_stream *m, const int16_t *pcm, uint8_t *dst, size_t cap,
+                       size_t *ret_len)
 {
     const struct codec_info *info = m->args.codec;
     unsigned frame = info->clock / 1000 * CODEC_FRAME_MS;
@@ -208,7 +217,8 @@ int media_stream_frame(struct media_stream *m, const int16_t *pcm, uint8_t *dst,
         p.pt = m->args.pt;
         p.marker = !m->has_sent || m->was_silent; /* begin of a talkspurt (RFC 3551 4.1) */
         p.payload = dst + RTP_HEADER_BYTES;
-        err = codec_encode(m->send, samples, dst + RTP_HEADER_BYTES, cap - RTP_HEADER_BYTES, &p.n_payload);
+        err = codec_encode(m->send, samples, dst + RTP_HEADER_BYTES, cap - RTP_HEADER_BYTES,
+                           &p.n_payload);
         if (!err)
             err = packet_build(m, &p, dst, cap, ret_len);
     }
@@ -257,8 +267,9 @@ static struct rtp_source *next_source(struct media_stream *m, const struct rtp_p
     return s;
 }
 
-/* Does the packet belong to the source we listen to? Another one is taken only once it has shown two packets in sequence and the
- * present one is silent, so that a stranger's packets do not take over a call. */
+/* Does the packet belong to the source we listen to? Another one is taken only once it has shown
+ * two packets in sequence and the present one is silent, so that a stranger's packets do not take
+ * over a call. */
 static bool source_accept(struct media_stream *m, const struct rtp_packet *p, uint64_t now_us)
 {
     uint32_t at = arrival(m, now_us);
@@ -269,7 +280,8 @@ static bool source_accept(struct media_stream *m, const struct rtp_packet *p, ui
         return true;
     }
     struct rtp_source *s = next_source(m, p);
-    if (!rtp_source_update(s, p->seq, p->ts, at) || (m->has_source && now_us - m->source_us < SILENT_US))
+    if (!rtp_source_update(s, p->seq, p->ts, at) ||
+        (m->has_source && now_us - m->source_us < SILENT_US))
         return false;
     if (m->has_source)
         m->q.lost += rtp_source_lost(&m->source);
@@ -289,7 +301,8 @@ static void digit_came(struct media_stream *m, uint8_t event)
         m->digits[m->n_digits++] = dtmf_char_of(event);
 }
 
-enum media_stream_rx media_stream_receive(struct media_stream *m, const uint8_t *p, size_t n, uint64_t now_us)
+enum media_stream_rx media_stream_receive(struct media_stream *m, const uint8_t *p, size_t n,
+                                          uint64_t now_us)
 {
     struct rtp_packet packet;
     uint8_t event;
@@ -298,7 +311,8 @@ enum media_stream_rx media_stream_receive(struct media_stream *m, const uint8_t 
         return MEDIA_RX_BAD;
     }
     bool is_event = m->args.event_pt_recv >= 0 && packet.pt == m->args.event_pt_recv;
-    bool is_noise = packet.pt == 13; /* comfort noise (RFC 3389) is never asked for, but sent: silence */
+    bool is_noise =
+        packet.pt == 13; /* comfort noise (RFC 3389) is never asked for, but sent: silence */
     if (!is_event && !is_noise && recv_index(m, packet.pt) < 0) {
         m->q.bad++;
         return MEDIA_RX_BAD;
@@ -380,15 +394,17 @@ uint64_t media_stream_rtcp_due_us(const struct media_stream *m)
     return m->rtcp_due_us;
 }
 
-int media_stream_rtcp_build(struct media_stream *m, uint64_t now_us, uint64_t ntp_us, bool bye, uint8_t *dst, size_t cap,
-                            size_t *ret_len)
+int media_stream_rtcp_build(struct media_stream *m, uint64_t now_us, uint64_t ntp_us, bool bye,
+                            uint8_t *dst, size_t cap, size_t *ret_len)
 {
     struct rtcp_builder b = {.p = dst, .cap = cap};
     struct rtcp_report report;
     unsigned n = m->has_source;
     if (n)
         rtp_source_report(&m->source, now_us, &report);
-    struct rtcp_sender sender = {.ssrc = m->ssrc, .rtp_ts = m->ts, .packets = (uint32_t)m->q.sent,
+    struct rtcp_sender sender = {.ssrc = m->ssrc,
+                                 .rtp_ts = m->ts,
+                                 .packets = (uint32_t)m->q.sent,
                                  .octets = (uint32_t)m->q.sent_bytes};
     sender.ntp = (NTP_1970 + ntp_us / 1000000) << 32 | ((ntp_us % 1000000) << 32) / 1000000;
     rtcp_put_report(&b, m->ssrc, m->has_sent ? &sender : NULL, &report, n);
@@ -403,8 +419,8 @@ int media_stream_rtcp_build(struct media_stream *m, uint64_t now_us, uint64_t nt
     return 0;
 }
 
-/* What the other side says of us; the round trip is now less when our last report was sent less how long it lay there (6.4.1),
- * all in the middle 32 bits of NTP's time. */
+/* What the other side says of us; the round trip is now less when our last report was sent less how
+ * long it lay there (6.4.1), all in the middle 32 bits of NTP's time. */
 static void report_came(struct media_stream *m, const struct rtcp_report *r, uint32_t ntp_mid)
 {
     unsigned clock = m->args.codec->clock;
@@ -419,7 +435,8 @@ static void report_came(struct media_stream *m, const struct rtcp_report *r, uin
     }
 }
 
-int media_stream_rtcp_receive(struct media_stream *m, const uint8_t *p, size_t n, uint64_t now_us, uint64_t ntp_us)
+int media_stream_rtcp_receive(struct media_stream *m, const uint8_t *p, size_t n, uint64_t now_us,
+                              uint64_t ntp_us)
 {
     struct rtcp_reader r;
     struct rtcp_packet packet;
@@ -427,7 +444,8 @@ int media_stream_rtcp_receive(struct media_stream *m, const uint8_t *p, size_t n
     if (err)
         return err;
     m->q.rtcp_received++;
-    uint32_t mid = (uint32_t)((NTP_1970 + ntp_us / 1000000) << 16) | (uint32_t)(((ntp_us % 1000000) << 16) / 1000000);
+    uint32_t mid = (uint32_t)((NTP_1970 + ntp_us / 1000000) << 16) |
+                   (uint32_t)(((ntp_us % 1000000) << 16) / 1000000);
     while (rtcp_next(&r, &packet)) {
         struct rtcp_sender sr;
         struct rtcp_report report;
@@ -449,7 +467,8 @@ void media_stream_quality(const struct media_stream *m, struct media_quality *re
     *ret = m->q;
     if (m->has_source) {
         ret->lost += rtp_source_lost(&m->source);
-        ret->jitter_us = (unsigned)((uint64_t)(m->source.jitter >> 4) * 1000000 / m->args.codec->clock);
+        ret->jitter_us =
+            (unsigned)((uint64_t)(m->source.jitter >> 4) * 1000000 / m->args.codec->clock);
     }
     ret->late = m->jitter.late;
     ret->duplicate = m->jitter.duplicate;

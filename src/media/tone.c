@@ -23,10 +23,13 @@ void tone_fill(struct tone *t, int16_t *dst, size_t n)
 
 void tone_meter_init(struct tone_meter *m, unsigned hz, unsigned rate)
 {
-    *m = (struct tone_meter){.coeff = 2.0 * cos(2.0 * M_PI * hz / rate), .rate = rate, .block = rate / BLOCKS_PER_SECOND};
+    *m = (struct tone_meter){.coeff = 2.0 * cos(2.0 * M_PI * hz / rate),
+                             .rate = rate,
+                             .block = rate / BLOCKS_PER_SECOND};
 }
 
-/* The power at the frequency, as if all of the block's energy could be there: for a pure tone it equals the energy. */
+/* The power at the frequency, as if all of the block's energy could be there: for a pure tone it
+ * equals the energy. */
 static void block_end(struct tone_meter *m)
 {
     double n = m->block, power = m->s1 * m->s1 + m->s2 * m->s2 - m->coeff * m->s1 * m->s2;

@@ -1,5 +1,6 @@
-/* Tones: a sine to play, and a detector that says how much of what was heard is one frequency (Goertzel's algorithm), so that a
- * test knows by content whether audio arrived. Owned by one thread; integers and doubles, no state outside the structs. */
+/* Tones: a sine to play, and a detector that says how much of what was heard is one frequency
+ * (Goertzel's algorithm), so that a test knows by content whether audio arrived. Owned by one
+ * thread; integers and doubles, no state outside the structs. */
 #ifndef MEDIA_TONE_H
 #define MEDIA_TONE_H
 

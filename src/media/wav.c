@@ -42,8 +42,9 @@ static int format(const uint8_t *p, size_t n, struct wav *ret, struct reason *wh
         code = get16(p + 24);
     if (code != 1 || channels != 1 || bits != 16 || (ret->rate != 8000 && ret->rate != 16000)) {
         reason_set(why, "wav-format", NULL, 0,
-                   "format %u, %u channels, %u bits, %u Hz; wanted is PCM (1), one channel, 16 bits, 8000 or 16000 Hz", code,
-                   channels, bits, ret->rate);
+                   "format %u, %u channels, %u bits, %u Hz; wanted is PCM (1), one channel, 16 "
+                   "bits, 8000 or 16000 Hz",
+                   code, channels, bits, ret->rate);
         return ERR_UNSUPPORTED;
     }
     return 0;

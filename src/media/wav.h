@@ -1,11 +1,11 @@
-/* WAV files with 16-bit linear samples, one channel, 8,000 or 16,000 a second: the header parsed from a file's bytes and written in
- * front of samples. Pure; files are the caller's. */
+/* WAV files with 16-bit linear samples, one channel, 8,000 or 16,000 a second: the header parsed
+ * from a file's bytes and written in front of samples. Pure; files are the caller's. */
 #ifndef MEDIA_WAV_H
 #define MEDIA_WAV_H
 
+#include "base/err.h"
 #include "base/reason.h"
 #include "base/str.h"
-#include "base/err.h"
 
 #define WAV_HEADER_BYTES 44u
 
@@ -14,8 +14,8 @@ struct wav {
     const uint8_t *samples; /* little-endian, two bytes each */
     size_t n;               /* samples */
 };
-/* ERR_SYNTAX: no WAV file; ERR_UNSUPPORTED: another format, which `why` names. A data chunk that says more than there is (a file that is
- * still being written) is taken as far as it goes. */
+/* ERR_SYNTAX: no WAV file; ERR_UNSUPPORTED: another format, which `why` names. A data chunk that
+ * says more than there is (a file that is still being written) is taken as far as it goes. */
 MUST_USE int wav_parse(struct str bytes, struct wav *ret, struct reason *why);
 static inline int16_t wav_sample(const struct wav *w, size_t i)
 {

@@ -1,5 +1,6 @@
-/* Credentials per realm (RFC 3261 22, 7616, 8760): which challenge is answered, with which password, counted how often. Nonces are
- * bound to the flow they came on and forgotten with it. Owner: the phone; its thread. */
+/* Credentials per realm (RFC 3261 22, 7616, 8760): which challenge is answered, with which
+ * password, counted how often. Nonces are bound to the flow they came on and forgotten with it.
+ * Owner: the phone; its thread. */
 #include "phone/phone_priv.h"
 
 #define ENTRY_BYTES (6u * LIMIT_DIGEST_VALUE_BYTES)
@@ -36,7 +37,8 @@ static const struct phone_login *login_find(const struct auth *a, struct str rea
     return NULL;
 }
 
-static struct auth_entry *entry_find(struct auth *a, struct str realm, bool is_proxy, bool is_register)
+static struct auth_entry *entry_find(struct auth *a, struct str realm, bool is_proxy,
+                                     bool is_register)
 {
     for (unsigned i = 0; i < AUTH_ENTRIES; i++) {
         struct auth_entry *e = &a->entries[i];
@@ -48,15 +50,18 @@ static struct auth_entry *entry_find(struct auth *a, struct str realm, bool is_p
 }
 
 /* A challenge that is to be answered from now on, in place of an older one of the same realm. */
-static int entry_take(struct auth *a, const struct digest_challenge *ch, const struct phone_login *login, bool is_proxy,
-                      bool is_register)
+static int entry_take(struct auth *a, const struct digest_challenge *ch,
+                      const struct phone_login *login, bool is_proxy, bool is_register)
 {
     struct auth_entry *e = entry_find(a, ch->realm, is_proxy, is_register);
     if (e == NULL)
         e = &a->entries[a->at++ % AUTH_ENTRIES];
     entry_drop(e);
-    struct auth_entry next = {.arena = arena_new(ENTRY_BYTES / 4, ENTRY_BYTES), .is_proxy = is_proxy, .is_register = is_register,
-                              .challenge = *ch, .login = login};
+    struct auth_entry next = {.arena = arena_new(ENTRY_BYTES / 4, ENTRY_BYTES),
+                              .is_proxy = is_proxy,
+                              .is_register = is_register,
+                              .challenge = *ch,
+                              .login = login};
     if (next.arena == NULL)
         return ERR_NOMEM;
     next.challenge.realm = arena_str(next.arena, ch->realm);
@@ -65,9 +70,11 @@ static int entry_take(struct auth *a, const struct digest_challenge *ch, const s
         next.challenge.opaque = arena_str(next.arena, ch->opaque);
     next.challenge.domain = STR_NULL;
     int err = ERR_NOMEM;
-    if (next.challenge.realm.p && next.challenge.nonce.p && (!ch->opaque.p || next.challenge.opaque.p))
+    if (next.challenge.realm.p && next.challenge.nonce.p &&
+        (!ch->opaque.p || next.challenge.opaque.p))
         err = digest_ha1_make(ch->algo, login->user, ch->realm,
-                              str_make((const char *)login->password.p, login->password.n), &next.ha1);
+                              str_make((const char *)login->password.p, login->password.n),
+                              &next.ha1);
     if (err) {
         entry_drop(&next);
         return err;
@@ -79,13 +86,15 @@ static int entry_take(struct auth *a, const struct digest_challenge *ch, const s
 struct taking {
     struct auth *a;
     bool is_register, was_answered;
-    unsigned n;          /* challenges that will be answered */
-    struct str realms[AUTH_ENTRIES]; /* done with: of several for one realm the first that we can do counts (RFC 8760 2.4) */
+    unsigned n;                      /* challenges that will be answered */
+    struct str realms[AUTH_ENTRIES]; /* done with: of several for one realm the first that we can do
+                                        counts (RFC 8760 2.4) */
     unsigned n_realms;
-    struct reason *why;  /* the first one that cannot be */
+    struct reason *why; /* the first one that cannot be */
 };
 
-static void give_up(struct taking *t, const char *code, const char *clause, const char *what, struct str realm)
+static void give_up(struct taking *t, const char *code, const char *clause, const char *what,
+                    struct str realm)
 {
     if (t->why->code == NULL)
         reason_set(t->why, code, clause, 0, "%s \"%.*s\"", what, STR_FMT(realm));
@@ -103,8 +112,10 @@ static int take_one(struct taking *t, struct arena *mem, struct str value, bool 
             return 0;
     }
     if (err || (ch.algo == DIGEST_MD5 && !t->a->cfg->allow_md5) || t->n_realms == AUTH_ENTRIES) {
-        give_up(t, "digest-algorithm", "RFC 8760 2.4", err ? "a challenge that we cannot answer, realm" :
-                "only MD5 is offered (--allow-md5 would take it), realm", ch.realm);
+        give_up(t, "digest-algorithm", "RFC 8760 2.4",
+                err ? "a challenge that we cannot answer, realm"
+                    : "only MD5 is offered (--allow-md5 would take it), realm",
+                ch.realm);
         return 0;
     }
     const struct phone_login *login = login_find(t->a, ch.realm);
@@ -113,7 +124,8 @@ static int take_one(struct taking *t, struct arena *mem, struct str value, bool 
         return 0;
     }
     if (t->was_answered && !ch.stale && entry_find(t->a, ch.realm, is_proxy, t->is_register)) {
-        give_up(t, "digest-refused", "RFC 3261 22.2", "user or password is wrong for the realm", ch.realm);
+        give_up(t, "digest-refused", "RFC 3261 22.2", "user or password is wrong for the realm",
+                ch.realm);
         return 0;
     }
     t->realms[t->n_realms++] = ch.realm;
@@ -121,19 +133,24 @@ static int take_one(struct taking *t, struct arena *mem, struct str value, bool 
     return entry_take(t->a, &ch, login, is_proxy, t->is_register);
 }
 
-int auth_challenged(struct auth *a, const struct sip_msg *response, bool is_register, bool was_answered, struct reason *why)
+int auth_challenged(struct auth *a, const struct sip_msg *response, bool is_register,
+                    bool was_answered, struct reason *why)
 {
     static const struct {
         enum sip_hdr_id id;
         bool is_proxy;
     } kinds[] = {{SIP_H_WWW_AUTHENTICATE, false}, {SIP_H_PROXY_AUTHENTICATE, true}};
     struct reason unused = {0};
-    struct taking t = {.a = a, .is_register = is_register, .was_answered = was_answered, .why = why ? why : &unused};
+    struct taking t = {.a = a,
+                       .is_register = is_register,
+                       .was_answered = was_answered,
+                       .why = why ? why : &unused};
     *t.why = (struct reason){0};
     for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
         const struct sip_hdr *h;
         t.n_realms = 0;
-        for (unsigned i = 0; (h = sip_msg_hdr(response, kinds[k].id, i)) != NULL && i < LIMIT_DIGEST_PARAMS; i++) {
+        for (unsigned i = 0;
+             (h = sip_msg_hdr(response, kinds[k].id, i)) != NULL && i < LIMIT_DIGEST_PARAMS; i++) {
             int err = take_one(&t, response->arena, h->value, kinds[k].is_proxy);
             if (err)
                 return err;
@@ -142,33 +159,43 @@ int auth_challenged(struct auth *a, const struct sip_msg *response, bool is_regi
     if (t.n)
         return 0;
     if (t.why->code == NULL)
-        reason_set(t.why, "digest-missing", "RFC 3261 22.2", 0, "%u without a challenge", response->status);
+        reason_set(t.why, "digest-missing", "RFC 3261 22.2", 0, "%u without a challenge",
+                   response->status);
     return ERR_REFUSED;
 }
 
-static int answer_one(struct auth_entry *e, struct arena *mem, struct rand_source *rand, struct str method, struct str ruri,
-                      struct str body, struct auth_cred *ret)
+static int answer_one(struct auth_entry *e, struct arena *mem, struct rand_source *rand,
+                      struct str method, struct str ruri, struct str body, struct auth_cred *ret)
 {
     char cnonce[24];
     rand_token(rand, cnonce, sizeof(cnonce));
-    size_t cap = 1024 + 2 * (ruri.n + e->challenge.nonce.n + e->challenge.opaque.n + e->challenge.realm.n + e->login->user.n);
+    size_t cap = 1024 + 2 * (ruri.n + e->challenge.nonce.n + e->challenge.opaque.n +
+                             e->challenge.realm.n + e->login->user.n);
     char *text = arena_alloc(mem, cap);
     if (text == NULL)
         return ERR_NOMEM;
     struct sbuf b = sbuf_make(text, cap);
-    struct digest_answer_args args = {.challenge = &e->challenge, .username = e->login->user, .method = method, .uri = ruri,
-                                      .body = body, .cnonce = str_make(cnonce, sizeof(cnonce)), .ha1 = &e->ha1,
+    struct digest_answer_args args = {.challenge = &e->challenge,
+                                      .username = e->login->user,
+                                      .method = method,
+                                      .uri = ruri,
+                                      .body = body,
+                                      .cnonce = str_make(cnonce, sizeof(cnonce)),
+                                      .ha1 = &e->ha1,
                                       .nc = ++e->nc};
     int err = digest_answer_build(&b, &args);
     if (err)
         return err;
-    *ret = (struct auth_cred){.name = e->is_proxy ? STR("Proxy-Authorization") : STR("Authorization"), .value = sbuf_get(&b),
-                              .ha1 = e->ha1};
+    *ret =
+        (struct auth_cred){.name = e->is_proxy ? STR("Proxy-Authorization") : STR("Authorization"),
+                           .value = sbuf_get(&b),
+                           .ha1 = e->ha1};
     return 0;
 }
 
-int auth_answer(struct auth *a, struct arena *mem, struct rand_source *rand, bool is_register, struct str method,
-                struct str ruri, struct str body, struct auth_cred ret[PHONE_CREDS_MAX], unsigned *ret_n)
+int auth_answer(struct auth *a, struct arena *mem, struct rand_source *rand, bool is_register,
+                struct str method, struct str ruri, struct str body,
+                struct auth_cred ret[PHONE_CREDS_MAX], unsigned *ret_n)
 {
     *ret_n = 0;
     for (unsigned i = 0; i < AUTH_ENTRIES && *ret_n < PHONE_CREDS_MAX; i++) {
@@ -184,8 +211,8 @@ int auth_answer(struct auth *a, struct arena *mem, struct rand_source *rand, boo
     return 0;
 }
 
-static int check_info(struct auth *a, struct arena *mem, struct str value, const struct auth_cred *cred, struct str body,
-                      struct reason *why)
+static int check_info(struct auth *a, struct arena *mem, struct str value,
+                      const struct auth_cred *cred, struct str body, struct reason *why)
 {
     struct digest_info info;
     struct digest_credentials own;
@@ -199,8 +226,8 @@ static int check_info(struct auth *a, struct arena *mem, struct str value, const
     return err;
 }
 
-int auth_check_info(struct auth *a, const struct sip_msg *response, const struct auth_cred *creds, unsigned n,
-                    struct reason *why)
+int auth_check_info(struct auth *a, const struct sip_msg *response, const struct auth_cred *creds,
+                    unsigned n, struct reason *why)
 {
     for (unsigned i = 0; i < n; i++) {
         bool is_proxy = str_eq(creds[i].name, STR("Proxy-Authorization"));

@@ -4,7 +4,8 @@
  *           |                |             |                 |                    |
  *           `--- hang up --> STOPPING --2xx: ACK, BYE--.     | CANCEL, decline    | no ACK
  *                             | 487                    v     v                    v
- *                             `-------> ENDED <------ LEAVING <---- hang up ----- UP --their BYE--> ENDED
+ *                             `-------> ENDED <------ LEAVING <---- hang up ----- UP --their BYE-->
+ * ENDED
  *
  * Owner: the phone's list; freed a moment after ENDED. Thread: the phone's. */
 #include "base/mem.h"
@@ -128,7 +129,8 @@ static void ended(struct call *c)
     if (c->referred_by)
         call_refer_progress(c, c->end_status ? c->end_status : 200, true);
     if (p->user.on_call_end)
-        p->user.on_call_end(p->user.arg, c->id, c->end_status, c->end_why.code ? &c->end_why : NULL);
+        p->user.on_call_end(p->user.arg, c->id, c->end_status,
+                            c->end_why.code ? &c->end_why : NULL);
     session_done(&c->session); /* after its figures could be asked for */
     wheel_start(p->net->wheel, &c->gone, 0);
 }
@@ -178,7 +180,8 @@ bool repeat_again(struct phone *p, struct repeat *r)
         return false;
     r->left_ms -= r->interval_ms;
     r->interval_ms = 2 * r->interval_ms < T2_MS ? 2 * r->interval_ms : T2_MS;
-    wheel_start(p->net->wheel, &r->timer, r->interval_ms < r->left_ms ? r->interval_ms : r->left_ms);
+    wheel_start(p->net->wheel, &r->timer,
+                r->interval_ms < r->left_ms ? r->interval_ms : r->left_ms);
     return true;
 }
 
@@ -211,7 +214,8 @@ static void on_reliable_timer(struct wheel_timer *t)
 
 /* ---- ends ---- */
 
-static void on_bye(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx, enum sip_tx_end why)
+static void on_bye(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
+                   enum sip_tx_end why)
 {
     struct call *c = arg;
     (void)rx;
@@ -297,7 +301,8 @@ const struct call_cell call_table[CALL_STATES][CALL_EVENTS] = {
                  [CALL_E_NO_ACK] = {call_act_no_ack, CALL_LEAVING},
                  [CALL_E_THEIR_BYE] = {act_over, CALL_ENDED},
                  [CALL_E_HANG_UP] = {act_bye, CALL_LEAVING}},
-    [CALL_LEAVING] = {[CALL_E_THEIR_BYE] = {act_over, CALL_ENDED}, [CALL_E_BYE_DONE] = {act_over, CALL_ENDED}},
+    [CALL_LEAVING] =
+        {[CALL_E_THEIR_BYE] = {act_over, CALL_ENDED}, [CALL_E_BYE_DONE] = {act_over, CALL_ENDED}},
 };
 
 void call_event(struct call *c, enum call_event e, struct sip_msg *m)

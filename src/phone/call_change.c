@@ -1,5 +1,5 @@
-/* Within a call: requests of theirs, and offers of ours: hold, resume, refresh (RFC 3261 14, RFC 3311, RFC 3264 8.4). Owner and
- * thread: the phone's. */
+/* Within a call: requests of theirs, and offers of ours: hold, resume, refresh (RFC 3261 14, RFC
+ * 3311, RFC 3264 8.4). Owner and thread: the phone's. */
 #include "phone/phone_priv.h"
 
 /* ---- theirs ---- */
@@ -17,16 +17,21 @@ static void reply_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, stru
 
 static unsigned status_of(int err)
 {
-    return err == ERR_UNSUPPORTED || err == ERR_REFUSED ? 488 : err == ERR_SYNTAX ? 400 : err == ERR_LIMIT ? 413 : 500;
+    return err == ERR_UNSUPPORTED || err == ERR_REFUSED ? 488
+           : err == ERR_SYNTAX                          ? 400
+           : err == ERR_LIMIT                           ? 413
+                                                        : 500;
 }
 
-/* A re-INVITE or UPDATE of theirs. Where both sides offer at once both are refused and try again later (14.2, RFC 3311 5.2). */
+/* A re-INVITE or UPDATE of theirs. Where both sides offer at once both are refused and try again
+ * later (14.2, RFC 3311 5.2). */
 static void take_offer(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct rx *rx)
 {
     bool is_invite = m->method == SIP_INVITE, was_held = c->session.is_held;
     struct reason why = {0};
     struct str text, sdp = STR_NULL;
-    if (c->state != CALL_UP || (is_invite && c->ok.buf) || session_is_offering(&c->session) || c->change_pending) {
+    if (c->state != CALL_UP || (is_invite && c->ok.buf) || session_is_offering(&c->session) ||
+        c->change_pending) {
         phone_reply(c->p, tx, 491);
         return;
     }
@@ -66,7 +71,8 @@ static void take_update(struct call *c, struct sip_stx *tx, struct sip_msg *m, c
         take_offer(c, tx, m, rx);
         return;
     }
-    /* Before the answer an UPDATE can say who is there (RFC 4916); our offer is still out, so it cannot bring one. */
+    /* Before the answer an UPDATE can say who is there (RFC 4916); our offer is still out, so it
+     * cannot bring one. */
     phone_reply(c->p, tx, m->body.n ? 491 : 200);
 }
 
@@ -183,7 +189,8 @@ static void changed(struct call *c, struct request *r, struct sip_msg *m)
     tell(c, m->status);
 }
 
-static void on_change(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx, enum sip_tx_end why)
+static void on_change(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
+                      enum sip_tx_end why)
 {
     struct call *c = arg;
     (void)rx;
@@ -218,7 +225,11 @@ static void on_change(void *arg, struct request *r, struct sip_msg *m, const str
 static int send_change(struct call *c, enum sip_method method, struct str sdp)
 {
     struct arena *a = arena_new(1024, 16u << 10);
-    struct request_args args = {.method = method, .dialog = &c->dlg, .has_contact = true, .body = sdp, .fn = on_change,
+    struct request_args args = {.method = method,
+                                .dialog = &c->dlg,
+                                .has_contact = true,
+                                .body = sdp,
+                                .fn = on_change,
                                 .arg = c};
     if (a == NULL)
         return ERR_NOMEM;

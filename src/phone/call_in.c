@@ -1,5 +1,5 @@
-/* Calls to us: ringing (reliably where it is asked for, RFC 3262 3), the answer and its repetition until the ACK, CANCEL
- * (RFC 3261 9.2, 13.3). Owner and thread: the phone's. */
+/* Calls to us: ringing (reliably where it is asked for, RFC 3262 3), the answer and its repetition
+ * until the ACK, CANCEL (RFC 3261 9.2, 13.3). Owner and thread: the phone's. */
 #include "phone/phone_priv.h"
 
 /* 8.2.2.2: the same request by another way. */
@@ -22,7 +22,8 @@ static int ring(struct call *c, struct sip_stx *tx, struct sip_msg *m)
     struct sbuf b = sbuf_make(rseq, sizeof(rseq));
     struct buf *buf;
     bool is_required = sip_msg_has_token(m, SIP_H_REQUIRE, STR("100rel"));
-    bool is_reliable = is_required || (!p->cfg->no_100rel && sip_msg_has_token(m, SIP_H_SUPPORTED, STR("100rel")));
+    bool is_reliable =
+        is_required || (!p->cfg->no_100rel && sip_msg_has_token(m, SIP_H_SUPPORTED, STR("100rel")));
     phone_add(&r, STR("Contact"), p->contact);
     phone_add(&r, STR("Allow"), PHONE_ALLOW);
     if (is_reliable) {
@@ -65,7 +66,8 @@ void call_in(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struc
         phone_reply(p, tx, 482);
         return;
     }
-    if (p->n_calls >= (p->cfg->max_calls ? p->cfg->max_calls : 1) || p->n_calls >= PHONE_CALLS_LIMIT || p->is_leaving) {
+    if (p->n_calls >= (p->cfg->max_calls ? p->cfg->max_calls : 1) ||
+        p->n_calls >= PHONE_CALLS_LIMIT || p->is_leaving) {
         phone_reply(p, tx, 486);
         return;
     }
@@ -90,10 +92,14 @@ void call_in(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struc
         p->user.on_incoming(p->user.arg, c->id, m->from.uri, m->ruri);
 }
 
-int call_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct path *path, struct str sdp)
+int call_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct path *path,
+            struct str sdp)
 {
     struct phone *p = c->p;
-    struct sip_response r = {.status = 200, .to_tag = c->dlg.local_tag, .content_type = STR("application/sdp"), .body = sdp};
+    struct sip_response r = {.status = 200,
+                             .to_tag = c->dlg.local_tag,
+                             .content_type = STR("application/sdp"),
+                             .body = sdp};
     struct buf *buf;
     phone_add(&r, STR("Contact"), p->contact);
     phone_add(&r, STR("Allow"), PHONE_ALLOW);
@@ -121,7 +127,8 @@ void call_act_answer(struct call *c, struct sip_msg *unused)
     int err = ERR_CLOSED;
     if (m != NULL) {
         c->offer_in_ack = c->offer.p == NULL;
-        err = c->offer_in_ack ? session_offer(&c->session, &sdp) : session_answer(&c->session, c->offer, &sdp, &why);
+        err = c->offer_in_ack ? session_offer(&c->session, &sdp)
+                              : session_answer(&c->session, c->offer, &sdp, &why);
     }
     if (!err) {
         c->stx = NULL;
@@ -130,7 +137,9 @@ void call_act_answer(struct call *c, struct sip_msg *unused)
         if (!err)
             return;
     }
-    unsigned status = err == ERR_UNSUPPORTED || err == ERR_REFUSED ? 488 : err == ERR_SYNTAX ? 400 : 500;
+    unsigned status = err == ERR_UNSUPPORTED || err == ERR_REFUSED ? 488
+                      : err == ERR_SYNTAX                          ? 400
+                                                                   : 500;
     if (tx && !sip_stx_is_final(tx))
         phone_reply(c->p, tx, status);
     call_because(c, status, &why);
@@ -176,7 +185,8 @@ void call_act_ack(struct call *c, struct sip_msg *m)
             err = session_answered(&c->session, text, &why);
         if (err) {
             if (why.code == NULL)
-                reason_set(&why, "no-answer-in-ack", "RFC 3261 13.2.1", 488, "the ACK has no answer to our offer");
+                reason_set(&why, "no-answer-in-ack", "RFC 3261 13.2.1", 488,
+                           "the ACK has no answer to our offer");
             call_because(c, 488, &why);
             call_event(c, CALL_E_HANG_UP, NULL);
             return;
@@ -203,8 +213,9 @@ void call_pracked(struct call *c, struct sip_stx *tx, struct sip_msg *m)
     uint32_t r, n;
     rest = str_trim(str_cut(rest, ' ', &rseq));
     rest = str_trim(str_cut(rest, ' ', &cseq));
-    if (c->reliable.buf == NULL || str_to_u32(rseq, UINT32_MAX, &r) != 0 || str_to_u32(cseq, UINT32_MAX, &n) != 0 ||
-        r != c->our_rseq || n != c->invite_cseq || !str_eq(rest, STR("INVITE"))) {
+    if (c->reliable.buf == NULL || str_to_u32(rseq, UINT32_MAX, &r) != 0 ||
+        str_to_u32(cseq, UINT32_MAX, &n) != 0 || r != c->our_rseq || n != c->invite_cseq ||
+        !str_eq(rest, STR("INVITE"))) {
         phone_reply(c->p, tx, 481);
         return;
     }

@@ -1,23 +1,32 @@
-/* Calls that we make: INVITE, provisional responses (reliable ones too, RFC 3262), forks, ACK, CANCEL (RFC 3261 9.1, 13.2).
- * Owner and thread: the phone's. */
+/* Calls that we make: INVITE, provisional responses (reliable ones too, RFC 3262), forks, ACK,
+ * CANCEL (RFC 3261 9.1, 13.2). Owner and thread: the phone's. */
 #include "phone/phone_priv.h"
 
-static void on_invite(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx, enum sip_tx_end why);
+static void on_invite(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
+                      enum sip_tx_end why);
 
 static int send_invite(struct call *c)
 {
     struct phone *p = c->p;
     struct arena *a = arena_new(1024, 16u << 10);
-    struct request_args args = {.method = SIP_INVITE, .ruri = c->peer, .from = c->from, .to = c->to, .call_id = c->call_id,
-                                .cseq_counter = &c->cseq, .has_contact = true, .content_type = STR("application/sdp"),
-                                .fn = on_invite, .arg = c};
+    struct request_args args = {.method = SIP_INVITE,
+                                .ruri = c->peer,
+                                .from = c->from,
+                                .to = c->to,
+                                .call_id = c->call_id,
+                                .cseq_counter = &c->cseq,
+                                .has_contact = true,
+                                .content_type = STR("application/sdp"),
+                                .fn = on_invite,
+                                .arg = c};
     if (a == NULL)
         return ERR_NOMEM;
     args.body = c->session.offered->text;
     args.extra[args.n_extra].name = STR("Allow");
     args.extra[args.n_extra++].value = PHONE_ALLOW;
     args.extra[args.n_extra].name = STR("Supported");
-    args.extra[args.n_extra++].value = p->cfg->no_100rel ? STR("timer, outbound, path") : PHONE_SUPPORTED;
+    args.extra[args.n_extra++].value =
+        p->cfg->no_100rel ? STR("timer, outbound, path") : PHONE_SUPPORTED;
     if (c->referrer.n) {
         args.extra[args.n_extra].name = STR("Referred-By");
         args.extra[args.n_extra++].value = c->referrer;
@@ -54,13 +63,15 @@ static int names_make(struct call *c, struct str uri)
     c->to = arena_fmt(c->arena, "<%.*s>", STR_FMT(c->peer));
     /* sips: everything of ours is sips as well (RFC 5630 5.1.1) */
     bool is_sips = str_starts_nocase(c->peer, STR("sips:"));
-    c->from = arena_fmt(c->arena, "%s%.*s%s<%s:%.*s@%.*s>;tag=%.*s", cfg->display.n ? "\"" : "", STR_FMT(cfg->display),
-                        cfg->display.n ? "\" " : "", is_sips ? "sips" : "sip", STR_FMT(cfg->user), STR_FMT(cfg->domain),
-                        (int)sizeof(tag), tag);
+    c->from =
+        arena_fmt(c->arena, "%s%.*s%s<%s:%.*s@%.*s>;tag=%.*s", cfg->display.n ? "\"" : "",
+                  STR_FMT(cfg->display), cfg->display.n ? "\" " : "", is_sips ? "sips" : "sip",
+                  STR_FMT(cfg->user), STR_FMT(cfg->domain), (int)sizeof(tag), tag);
     return c->call_id.p && c->to.p && c->from.p ? 0 : ERR_NOMEM;
 }
 
-int call_out(struct phone *p, struct str uri, phone_call_id referred_by, struct str referrer, struct call **ret)
+int call_out(struct phone *p, struct str uri, phone_call_id referred_by, struct str referrer,
+             struct call **ret)
 {
     struct str text;
     if (p->n_calls >= PHONE_CALLS_LIMIT)
@@ -118,7 +129,8 @@ static struct dialog *early_get(struct call *c, const struct sip_msg *m)
     return &c->early[c->n_early++];
 }
 
-static void on_prack(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx, enum sip_tx_end why)
+static void on_prack(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
+                     enum sip_tx_end why)
 {
     (void)arg; /* a refused PRACK changes nothing: the INVITE's own answer counts */
     (void)rx;
@@ -132,7 +144,7 @@ static bool reliable(struct call *c, struct dialog *d, const struct sip_msg *m)
 {
     char rack[64];
     struct sbuf b = sbuf_make(rack, sizeof(rack));
-    struct request *slot;
+    struct request *slot = NULL;
     uint32_t rseq;
     if (!sip_msg_has_token(m, SIP_H_REQUIRE, STR("100rel")))
         return true;
@@ -167,7 +179,8 @@ void call_act_early(struct call *c, struct sip_msg *m)
     if (!reliable(c, d, m))
         return;
     if (m->body.n && answer_take(c, m, &why) != 0)
-        why.code = NULL; /* the final answer may be a good one; until then there is no early media */
+        why.code =
+            NULL; /* the final answer may be a good one; until then there is no early media */
     if (p->user.on_ringing)
         p->user.on_ringing(p->user.arg, c->id, m->status);
     if (c->referred_by)
@@ -200,7 +213,8 @@ void call_act_confirm(struct call *c, struct sip_msg *m)
         err = answer_take(c, m, &why);
     if (err) {
         if (why.code == NULL)
-            reason_set(&why, "bad-answer", "RFC 3261 13.2.2.4", 488, "the answer to the call cannot be used: %s", err_text(err));
+            reason_set(&why, "bad-answer", "RFC 3261 13.2.2.4", 488,
+                       "the answer to the call cannot be used: %s", err_text(err));
         call_because(c, 488, &why);
         call_event(c, CALL_E_HANG_UP, NULL);
         return;
@@ -229,7 +243,8 @@ void call_act_cancel(struct call *c, struct sip_msg *m)
         call_event(c, CALL_E_REFUSED, NULL);
 }
 
-static void on_stray_bye(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx, enum sip_tx_end why)
+static void on_stray_bye(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
+                         enum sip_tx_end why)
 {
     (void)arg; /* listening is what lets it answer a challenge */
     (void)rx;
@@ -244,7 +259,7 @@ static void further_ok(struct call *c, struct sip_msg *m)
     struct phone *p = c->p;
     struct dialog d = {0};
     struct buf *ack = NULL;
-    struct request *slot;
+    struct request *slot = NULL;
     if (c->dlg.arena && str_eq(c->dlg.remote_tag, m->to_tag)) {
         if (c->ack && p->has_path) {
             phone_out_message(p->out, true, buf_str(c->ack));
@@ -267,36 +282,39 @@ static void refused(struct call *c, struct request *r, struct sip_msg *m)
 {
     struct reason why = r->why;
     uint32_t least;
-    if (m->status == 422 && sip_msg_seconds(m, SIP_H_MIN_SE, &least) == 0 && least > c->se_s && least <= 86400 &&
-        c->state != CALL_STOPPING) {
+    if (m->status == 422 && sip_msg_seconds(m, SIP_H_MIN_SE, &least) == 0 && least > c->se_s &&
+        least <= 86400 && c->state != CALL_STOPPING) {
         c->se_s = least; /* RFC 4028 7.3 */
         if (send_invite(c) == 0)
             return;
     }
     if (why.code == NULL) {
         const struct sip_hdr *warning = sip_msg_hdr(m, SIP_H_WARNING, 0);
-        reason_set(&why, "refused", NULL, (unsigned)m->status, "%u %.*s%s%.*s", m->status, STR_FMT(m->phrase), warning ? ": " : "",
+        reason_set(&why, "refused", NULL, (unsigned)m->status, "%u %.*s%s%.*s", m->status,
+                   STR_FMT(m->phrase), warning ? ": " : "",
                    STR_FMT(warning ? warning->value : STR("")));
     }
     call_because(c, m->status, &why);
     call_event(c, CALL_E_REFUSED, m);
 }
 
-static void on_invite(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx, enum sip_tx_end why)
+static void on_invite(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
+                      enum sip_tx_end why)
 {
     struct call *c = arg;
     struct reason cause = {0};
     (void)rx;
     if (m == NULL) {
-        reason_set(&cause, why == SIP_TX_TIMEOUT ? "no-answer" : "flow-closed", "RFC 3261 8.1.3.1", 0, "%s",
-                   why == SIP_TX_TIMEOUT ? "no answer in time" : "the connection is gone");
+        reason_set(&cause, why == SIP_TX_TIMEOUT ? "no-answer" : "flow-closed", "RFC 3261 8.1.3.1",
+                   0, "%s", why == SIP_TX_TIMEOUT ? "no answer in time" : "the connection is gone");
         call_because(c, why == SIP_TX_TIMEOUT ? 408 : 503, &cause);
         call_event(c, CALL_E_REFUSED, NULL);
     } else if (m->status == 100) {
         return;
     } else if (m->status < 200) {
         call_event(c, CALL_E_1XX, m);
-    } else if (m->status < 300 && (c->state == CALL_CALLING || c->state == CALL_EARLY || c->state == CALL_STOPPING)) {
+    } else if (m->status < 300 &&
+               (c->state == CALL_CALLING || c->state == CALL_EARLY || c->state == CALL_STOPPING)) {
         call_event(c, CALL_E_2XX, m);
     } else if (m->status < 300) {
         further_ok(c, m);

@@ -1,10 +1,11 @@
-/* Transfer (RFC 3515): a REFER to us is declined unless the user wants to follow it; one of ours is sent and its progress heard.
- * Owner and thread: the phone's. */
+/* Transfer (RFC 3515): a REFER to us is declined unless the user wants to follow it; one of ours is
+ * sent and its progress heard. Owner and thread: the phone's. */
 #include "phone/phone_priv.h"
 
 /* ---- to us ---- */
 
-static void on_notified(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx, enum sip_tx_end why)
+static void on_notified(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
+                        enum sip_tx_end why)
 {
     (void)arg; /* whether the referrer cares is its own affair */
     (void)rx;
@@ -18,9 +19,13 @@ static void notify(struct call *c, unsigned status, bool is_last)
 {
     char line[64];
     struct sbuf b = sbuf_make(line, sizeof(line));
-    struct request_args args = {.method = SIP_NOTIFY, .dialog = &c->dlg, .has_contact = true, .fn = on_notified, .arg = c->p,
+    struct request_args args = {.method = SIP_NOTIFY,
+                                .dialog = &c->dlg,
+                                .has_contact = true,
+                                .fn = on_notified,
+                                .arg = c->p,
                                 .content_type = STR("message/sipfrag;version=2.0")};
-    struct request *slot;
+    struct request *slot = NULL;
     if (c->state != CALL_UP)
         return;
     sbuf_fmt(&b, "SIP/2.0 %u %.*s\r\n", status, STR_FMT(sip_status_text(status)));
@@ -48,14 +53,16 @@ void call_refer_progress(struct call *c, unsigned status, bool is_last)
 void call_refer_in(struct call *c, struct sip_stx *tx, struct sip_msg *m)
 {
     struct phone *p = c->p;
-    const struct sip_hdr *h = sip_msg_hdr(m, SIP_H_REFER_TO, 0), *by = sip_msg_hdr(m, SIP_H_REFERRED_BY, 0);
+    const struct sip_hdr *h = sip_msg_hdr(m, SIP_H_REFER_TO, 0),
+                         *by = sip_msg_hdr(m, SIP_H_REFERRED_BY, 0);
     struct sip_addr to;
     struct call *next;
     if (!p->cfg->follow_refer || c->state != CALL_UP) {
         phone_reply(p, tx, 603);
         return;
     }
-    if (h == NULL || sip_addr_parse(h->value, &to) != 0 || sip_msg_hdr(m, SIP_H_REFER_TO, 1) != NULL) {
+    if (h == NULL || sip_addr_parse(h->value, &to) != 0 ||
+        sip_msg_hdr(m, SIP_H_REFER_TO, 1) != NULL) {
         phone_reply(p, tx, 400);
         return;
     }
@@ -82,7 +89,8 @@ static void refer_done(struct call *c, unsigned status)
         p->user.on_refer_done(p->user.arg, c->id, status);
 }
 
-static void on_refer(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx, enum sip_tx_end why)
+static void on_refer(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
+                     enum sip_tx_end why)
 {
     struct call *c = arg;
     (void)rx;
@@ -97,8 +105,11 @@ static void on_refer(void *arg, struct request *r, struct sip_msg *m, const stru
 
 int call_refer(struct call *c, struct str uri)
 {
+    if (c->refer_wanted)
+        return ERR_AGAIN;
     struct arena *a = arena_new(512, 8192);
-    struct request_args args = {.method = SIP_REFER, .dialog = &c->dlg, .has_contact = true, .fn = on_refer, .arg = c};
+    struct request_args args = {
+        .method = SIP_REFER, .dialog = &c->dlg, .has_contact = true, .fn = on_refer, .arg = c};
     struct str target;
     int err = a ? phone_uri(c->p, a, uri, &target) : ERR_NOMEM;
     if (!err) {
@@ -107,7 +118,9 @@ int call_refer(struct call *c, struct str uri)
         args.extra[1].name = STR("Referred-By");
         args.extra[1].value = arena_fmt(a, "<%.*s>", STR_FMT(c->p->aor));
         args.n_extra = 2;
-        err = args.extra[0].value.p && args.extra[1].value.p ? phone_request_start(c->p, &args, &c->refer) : ERR_NOMEM;
+        err = args.extra[0].value.p && args.extra[1].value.p
+                  ? phone_request_start(c->p, &args, &c->refer)
+                  : ERR_NOMEM;
     }
     c->refer_wanted = !err;
     arena_free(a);
@@ -116,7 +129,8 @@ int call_refer(struct call *c, struct str uri)
 
 void call_notify_in(struct call *c, struct sip_stx *tx, struct sip_msg *m)
 {
-    const struct sip_hdr *event = sip_msg_hdr(m, SIP_H_EVENT, 0), *state = sip_msg_hdr(m, SIP_H_SUBSCRIPTION_STATE, 0);
+    const struct sip_hdr *event = sip_msg_hdr(m, SIP_H_EVENT, 0),
+                         *state = sip_msg_hdr(m, SIP_H_SUBSCRIPTION_STATE, 0);
     uint32_t status;
     if (!c->refer_wanted || event == NULL || !str_starts_nocase(event->value, STR("refer"))) {
         phone_reply(c->p, tx, 481);

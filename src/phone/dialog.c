@@ -1,4 +1,5 @@
-/* Dialogs (RFC 3261 12). Each has an arena of its own; targets that change are kept beside it. Owner: a call; the phone's thread. */
+/* Dialogs (RFC 3261 12). Each has an arena of its own; targets that change are kept beside it.
+ * Owner: a call; the phone's thread. */
 #include "base/mem.h"
 #include "phone/phone_priv.h"
 
@@ -42,7 +43,8 @@ static struct str contact_uri(const struct sip_msg *m)
     struct sip_values it = sip_values_start(m, SIP_H_CONTACT);
     struct sip_addr a;
     struct sip_uri u;
-    if (!sip_values_next(&it) || sip_addr_parse(it.value, &a) != 0 || a.star || sip_uri_parse(a.uri, &u) != 0 ||
+    if (!sip_values_next(&it) || sip_addr_parse(it.value, &a) != 0 || a.star ||
+        sip_uri_parse(a.uri, &u) != 0 ||
         (u.scheme != SIP_SCHEME_SIP && u.scheme != SIP_SCHEME_SIPS))
         return STR_NULL;
     return a.uri;
@@ -67,8 +69,9 @@ static int routes_take(struct dialog *d, const struct sip_msg *m, bool reverse)
     return it.bad ? ERR_SYNTAX : 0;
 }
 
-static int dialog_make(struct dialog *d, const struct sip_msg *m, const struct sip_addr *local, const struct sip_addr *remote,
-                       struct str local_tag, struct str remote_tag, bool reverse)
+static int dialog_make(struct dialog *d, const struct sip_msg *m, const struct sip_addr *local,
+                       const struct sip_addr *remote, struct str local_tag, struct str remote_tag,
+                       bool reverse)
 {
     struct str target = contact_uri(m);
     *d = (struct dialog){0};
@@ -79,7 +82,8 @@ static int dialog_make(struct dialog *d, const struct sip_msg *m, const struct s
         return ERR_NOMEM;
     d->call_id = arena_str(d->arena, m->call_id);
     d->local_tag = arena_str(d->arena, local_tag);
-    d->remote_tag = remote_tag.n ? arena_str(d->arena, remote_tag) : STR_NULL; /* RFC 2543 peers have none (12.1.1) */
+    d->remote_tag = remote_tag.n ? arena_str(d->arena, remote_tag)
+                                 : STR_NULL; /* RFC 2543 peers have none (12.1.1) */
     d->local = without_tag(d->arena, local);
     d->remote = without_tag(d->arena, remote);
     d->target = arena_str(d->arena, target);
@@ -95,7 +99,8 @@ static int dialog_make(struct dialog *d, const struct sip_msg *m, const struct s
 
 int dialog_from_response(struct dialog *d, const struct sip_msg *response, uint32_t local_cseq)
 {
-    int err = dialog_make(d, response, &response->from, &response->to, response->from_tag, response->to_tag, true);
+    int err = dialog_make(d, response, &response->from, &response->to, response->from_tag,
+                          response->to_tag, true);
     if (!err)
         d->local_cseq = local_cseq;
     return err;
@@ -103,7 +108,8 @@ int dialog_from_response(struct dialog *d, const struct sip_msg *response, uint3
 
 int dialog_from_request(struct dialog *d, const struct sip_msg *invite, struct str local_tag)
 {
-    int err = dialog_make(d, invite, &invite->to, &invite->from, local_tag, invite->from_tag, false);
+    int err =
+        dialog_make(d, invite, &invite->to, &invite->from, local_tag, invite->from_tag, false);
     if (err)
         return err;
     d->local_cseq = 0;
@@ -143,7 +149,8 @@ int dialog_take_cseq(struct dialog *d, const struct sip_msg *m)
     return 0;
 }
 
-int dialog_route(const struct dialog *d, struct arena *a, struct str *ret_ruri, struct str *ret_route)
+int dialog_route(const struct dialog *d, struct arena *a, struct str *ret_ruri,
+                 struct str *ret_route)
 {
     size_t cap = d->target.n + 8;
     struct sip_addr first;

@@ -1,12 +1,12 @@
-/* A call's audio as clear RTP (RFC 3550, 3551, 4733; profile RTP/AVP): two sockets and a thread that sends a frame every 20 ms,
- * receives, and plays. Packets are taken from the host that the other side's description names, and, once one was valid, from that
- * port alone.
+/* A call's audio as clear RTP (RFC 3550, 3551, 4733; profile RTP/AVP): two sockets and a thread
+ * that sends a frame every 20 ms, receives, and plays. Packets are taken from the host that the
+ * other side's description names, and, once one was valid, from that port alone.
  *
- * Where protection comes in: send_packet and receive_packet are the only places that touch the wire; offer, answer and agreed the
- * only ones that touch descriptions.
+ * Where protection comes in: send_packet and receive_packet are the only places that touch the
+ * wire; offer, answer and agreed the only ones that touch descriptions.
  *
- * Owner: the call. The thread holds the lock while it works on a packet or frame, the phone's thread while it changes or reads
- * something; neither waits for anything inside. */
+ * Owner: the call. The thread holds the lock while it works on a packet or frame, the phone's
+ * thread while it changes or reads something; neither waits for anything inside. */
 #include "base/mem.h"
 #include "phone/media.h"
 #include "phone/sound.h"
@@ -65,7 +65,8 @@ static void send_packet(const struct phone_media *m, bool is_rtcp, const uint8_t
 {
     const struct addr *to = is_rtcp ? &m->target.rtcp : &m->target.rtp;
     if (addr_is_set(to) && !m->target.is_null)
-        (void)!sendto(is_rtcp && !m->mux ? m->rtcp_fd : m->rtp_fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
+        (void)!sendto(is_rtcp && !m->mux ? m->rtcp_fd : m->rtp_fd, p, n,
+                      MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
 }
 
 static void take_rtp(struct phone_media *m, const struct addr *from, const uint8_t *p, size_t n)
@@ -88,7 +89,8 @@ static void take_rtp(struct phone_media *m, const struct addr *from, const uint8
         m->user.on_digit(m->user.arg, m->user.call, digit);
 }
 
-static void receive_packet(struct phone_media *m, bool is_rtcp_port, const struct addr *from, const uint8_t *p, size_t n)
+static void receive_packet(struct phone_media *m, bool is_rtcp_port, const struct addr *from,
+                           const uint8_t *p, size_t n)
 {
     enum rtp_demux kind = rtp_demux(p, n);
     if (m->target.is_null || !addr_eq_host(from, is_rtcp_port ? &m->target.rtcp : &m->target.rtp)) {
@@ -96,7 +98,8 @@ static void receive_packet(struct phone_media *m, bool is_rtcp_port, const struc
         return;
     }
     if (kind == RTP_DEMUX_RTCP && (is_rtcp_port || m->mux))
-        (void)!media_stream_rtcp_receive(m->stream, p, n, clock_us(CLOCK_MONOTONIC), clock_us(CLOCK_REALTIME));
+        (void)!media_stream_rtcp_receive(m->stream, p, n, clock_us(CLOCK_MONOTONIC),
+                                         clock_us(CLOCK_REALTIME));
     else if (kind == RTP_DEMUX_RTP && !is_rtcp_port && m->receives)
         take_rtp(m, from, p, n);
 }
@@ -131,7 +134,8 @@ static void frame(struct phone_media *m)
     if (m->receives && (is_heard || m->has_first))
         sound_hear(m->sound, pcm, n);
     if (now >= media_stream_rtcp_due_us(m->stream) &&
-        media_stream_rtcp_build(m->stream, now, clock_us(CLOCK_REALTIME), false, p, sizeof(p), &len) == 0)
+        media_stream_rtcp_build(m->stream, now, clock_us(CLOCK_REALTIME), false, p, sizeof(p),
+                                &len) == 0)
         send_packet(m, true, p, len);
 }
 
@@ -147,8 +151,10 @@ static void frames_due(struct phone_media *m)
 static void *thread_main(void *arg)
 {
     struct phone_media *m = arg;
-    struct pollfd fds[] = {{.fd = m->rtp_fd, .events = POLLIN}, {.fd = m->rtcp_fd, .events = POLLIN},
-                           {.fd = m->timer_fd, .events = POLLIN}, {.fd = m->wake_fd, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = m->rtp_fd, .events = POLLIN},
+                           {.fd = m->rtcp_fd, .events = POLLIN},
+                           {.fd = m->timer_fd, .events = POLLIN},
+                           {.fd = m->wake_fd, .events = POLLIN}};
     bool is_stopping = false;
     while (!is_stopping) {
         if (poll(fds, ARRAY_LEN(fds), -1) < 0 && errno != EINTR)
@@ -165,7 +171,8 @@ static void *thread_main(void *arg)
     }
     uint8_t p[512];
     size_t len;
-    if (media_stream_rtcp_build(m->stream, clock_us(CLOCK_MONOTONIC), clock_us(CLOCK_REALTIME), true, p, sizeof(p), &len) == 0)
+    if (media_stream_rtcp_build(m->stream, clock_us(CLOCK_MONOTONIC), clock_us(CLOCK_REALTIME),
+                                true, p, sizeof(p), &len) == 0)
         send_packet(m, true, p, len);
     return NULL;
 }
@@ -242,8 +249,11 @@ static void codec_add(struct phone_media *m, const struct sdp_codec *c)
 
 static void codec_offer(struct phone_media *m, const struct codec_info *info)
 {
-    struct sdp_codec c = {.name = str_z(info->name), .rate = info->clock, .channels = (uint8_t)info->channels,
-                          .pt = info->pt < 0 ? PT_DYNAMIC : (uint8_t)info->pt, .fmtp = str_z(info->fmtp)};
+    struct sdp_codec c = {.name = str_z(info->name),
+                          .rate = info->clock,
+                          .channels = (uint8_t)info->channels,
+                          .pt = info->pt < 0 ? PT_DYNAMIC : (uint8_t)info->pt,
+                          .fmtp = str_z(info->fmtp)};
     codec_add(m, &c);
 }
 
@@ -307,8 +317,9 @@ static void op_close(struct phone_media *m)
     mem_free(m);
 }
 
-static int op_open(void *arg, const struct addr *local, struct rand_source *rand, const struct phone_media_user *user,
-                   struct phone_media **ret, struct reason *why)
+static int op_open(void *arg, const struct addr *local, struct rand_source *rand,
+                   const struct phone_media_user *user, struct phone_media **ret,
+                   struct reason *why)
 {
     struct phone_media *m = mem_zalloc(sizeof(*m));
     *ret = NULL;
@@ -336,13 +347,18 @@ static int op_open(void *arg, const struct addr *local, struct rand_source *rand
 static int op_offer(struct phone_media *m, struct arena *a, struct sdp_new_media *ret)
 {
     (void)a;
-    *ret = (struct sdp_new_media){.kind = STR("audio"), .proto = STR("RTP/AVP"), .port = addr_port(&m->local),
-                                  .codecs = m->codecs, .n_codecs = m->n_codecs, .ptime_ms = CODEC_FRAME_MS,
+    *ret = (struct sdp_new_media){.kind = STR("audio"),
+                                  .proto = STR("RTP/AVP"),
+                                  .port = addr_port(&m->local),
+                                  .codecs = m->codecs,
+                                  .n_codecs = m->n_codecs,
+                                  .ptime_ms = CODEC_FRAME_MS,
                                   .rtcp_mux = true};
     return 0;
 }
 
-/* The codec that both speak, first in the other side's order, and digits with its clock; -1 where there is none. */
+/* The codec that both speak, first in the other side's order, and digits with its clock; -1 where
+ * there is none. */
 static void choose(const struct sdp_agreed *agreed, size_t n, int *ret_audio, int *ret_event)
 {
     *ret_audio = *ret_event = -1;
@@ -356,8 +372,8 @@ static void choose(const struct sdp_agreed *agreed, size_t n, int *ret_audio, in
     }
 }
 
-static int op_answer(struct phone_media *m, struct arena *a, const struct sdp *offer, int media, struct sdp_new_media *ret,
-                     struct reason *why)
+static int op_answer(struct phone_media *m, struct arena *a, const struct sdp *offer, int media,
+                     struct sdp_new_media *ret, struct reason *why)
 {
     const struct sdp_media *o = &offer->media[media];
     struct sdp_agreed agreed[CODECS_MAX];
@@ -365,10 +381,12 @@ static int op_answer(struct phone_media *m, struct arena *a, const struct sdp *o
     if (o->kind != SDP_AUDIO)
         return ERR_UNSUPPORTED;
     if (o->proto != SDP_RTP_AVP && o->proto != SDP_RTP_AVPF) {
-        reason_set(why, "media-profile", "RFC 3264 6", 488, "%.*s is offered; this phone speaks RTP/AVP", STR_FMT(o->proto_text));
+        reason_set(why, "media-profile", "RFC 3264 6", 488,
+                   "%.*s is offered; this phone speaks RTP/AVP", STR_FMT(o->proto_text));
         return ERR_UNSUPPORTED;
     }
-    choose(agreed, sdp_codecs_match(offer, media, m->codecs, m->n_codecs, agreed, CODECS_MAX), &audio, &event);
+    choose(agreed, sdp_codecs_match(offer, media, m->codecs, m->n_codecs, agreed, CODECS_MAX),
+           &audio, &event);
     if (audio < 0) {
         reason_set(why, "media-codec", "RFC 3264 6.1", 488, "no codec in common");
         return ERR_UNSUPPORTED;
@@ -402,9 +420,12 @@ static int stream_args(struct phone_media *m, const struct sdp *remote, int medi
         reason_set(why, "media-codec", "RFC 3264 6.1", 488, "no codec in common");
         return ERR_UNSUPPORTED;
     }
-    *ret = (struct media_stream_args){.codec = codec_find(agreed[audio].codec->name), .pt = agreed[audio].pt,
-                                      .event_pt_send = -1, .event_pt_recv = -1};
-    /* What comes has the numbers of the offer if it was ours, else those of theirs, which our answer has too. */
+    *ret = (struct media_stream_args){.codec = codec_find(agreed[audio].codec->name),
+                                      .pt = agreed[audio].pt,
+                                      .event_pt_send = -1,
+                                      .event_pt_recv = -1};
+    /* What comes has the numbers of the offer if it was ours, else those of theirs, which our
+     * answer has too. */
     for (size_t i = 0; i < n && ret->n_recv < MEDIA_STREAM_CODECS; i++) {
         if (is_event(agreed[i].codec) || (!we_offered && (int)i != audio))
             continue;
@@ -418,7 +439,8 @@ static int stream_args(struct phone_media *m, const struct sdp *remote, int medi
     return 0;
 }
 
-static int stream_make(struct phone_media *m, const struct media_stream_args *args, struct reason *why)
+static int stream_make(struct phone_media *m, const struct media_stream_args *args,
+                       struct reason *why)
 {
     if (m->stream)
         return media_stream_change(m->stream, args);
@@ -430,17 +452,19 @@ static int stream_make(struct phone_media *m, const struct media_stream_args *ar
     return m->stream ? 0 : ERR_NOMEM;
 }
 
-static int op_agreed(struct phone_media *m, const struct sdp *remote, int media, bool we_offered, enum sdp_dir dir,
-                     struct reason *why)
+static int op_agreed(struct phone_media *m, const struct sdp *remote, int media, bool we_offered,
+                     enum sdp_dir dir, struct reason *why)
 {
     struct media_stream_args args;
     struct sdp_target target;
     bool mux = sdp_has(remote, media, SDP_A_RTCP_MUX); /* we always have it, or answer it */
     int err = stream_args(m, remote, media, we_offered, &args, why);
     if (!err && (err = sdp_media_target(remote, media, mux, &target)) != 0)
-        reason_set(why, "media-address", "RFC 8866 5.7", 488, "the other side's address cannot be used");
+        reason_set(why, "media-address", "RFC 8866 5.7", 488,
+                   "the other side's address cannot be used");
     if (!err && addr_is_v6(&target.rtp) != addr_is_v6(&m->local)) {
-        reason_set(why, "media-address", "RFC 6157 5", 488, "the other side's address is of another family than ours");
+        reason_set(why, "media-address", "RFC 6157 5", 488,
+                   "the other side's address is of another family than ours");
         err = ERR_UNSUPPORTED;
     }
     if (err)

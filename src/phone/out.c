@@ -31,7 +31,8 @@ static void put_json(struct sbuf *b, const struct log_field *f)
     }
 }
 
-static void event_json(struct phone_out *o, const char *event, const struct log_field *fields, size_t n)
+static void event_json(struct phone_out *o, const char *event, const struct log_field *fields,
+                       size_t n)
 {
     char line[LINE_MAX_BYTES];
     struct sbuf b = sbuf_make(line, sizeof(line));
@@ -63,7 +64,8 @@ static void put_clean(FILE *f, struct str s)
     }
 }
 
-void phone_out_event(struct phone_out *o, const char *event, const struct log_field *fields, size_t n, const char *fmt, ...)
+void phone_out_event(struct phone_out *o, const char *event, const struct log_field *fields,
+                     size_t n, const char *fmt, ...)
 {
     char line[LINE_MAX_BYTES];
     va_list ap;
@@ -87,7 +89,8 @@ void phone_out_event(struct phone_out *o, const char *event, const struct log_fi
 /* What gives a password or a media key away to those who guess or listen. */
 static bool is_secret(struct str line)
 {
-    return str_starts_nocase(line, STR("Authorization:")) || str_starts_nocase(line, STR("Proxy-Authorization:")) ||
+    return str_starts_nocase(line, STR("Authorization:")) ||
+           str_starts_nocase(line, STR("Proxy-Authorization:")) ||
            str_starts_nocase(line, STR("a=crypto:")) || str_starts_nocase(line, STR("a=key-mgmt:"));
 }
 
@@ -96,11 +99,13 @@ void phone_out_message(struct phone_out *o, bool is_sent, struct str message)
     struct str rest = message, line;
     if (o->trace == NULL)
         return;
-    fprintf(o->trace, "---- %s %llu ms\n", is_sent ? "sent" : "received", (unsigned long long)now_ms(o));
+    fprintf(o->trace, "---- %s %llu ms\n", is_sent ? "sent" : "received",
+            (unsigned long long)now_ms(o));
     while (rest.p != NULL) {
         rest = str_cut(rest, '\n', &line);
         line = str_trim(line);
-        put_clean(o->trace, is_secret(line) ? str_make(line.p, str_find_char(line, ':') + 1) : line);
+        put_clean(o->trace,
+                  is_secret(line) ? str_make(line.p, str_find_char(line, ':') + 1) : line);
         (void)fputc('\n', o->trace);
     }
     (void)fflush(o->trace);

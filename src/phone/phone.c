@@ -1,5 +1,6 @@
-/* struct phone: what net and the transaction layer call, and which requests are for us (RFC 3261 8.2; RFC 5626 4). What does not come
- * along the flow we registered on is dropped unread: nobody else has business with this phone. Thread: the worker's. */
+/* struct phone: what net and the transaction layer call, and which requests are for us (RFC
+ * 3261 8.2; RFC 5626 4). What does not come along the flow we registered on is dropped unread:
+ * nobody else has business with this phone. Thread: the worker's. */
 #include "base/mem.h"
 #include "phone/phone_priv.h"
 
@@ -8,7 +9,8 @@
 /* ---- life ---- */
 
 static int txl_send(void *arg, const struct path *to, struct buf *msg);
-static void txl_request(void *arg, struct sip_stx *tx, struct sip_stx *invite, struct sip_msg *m, const struct rx *rx);
+static void txl_request(void *arg, struct sip_stx *tx, struct sip_stx *invite, struct sip_msg *m,
+                        const struct rx *rx);
 static void txl_ack(void *arg, struct sip_msg *m, const struct rx *rx);
 static void txl_stray(void *arg, struct sip_msg *m, const struct rx *rx);
 static void txl_stx_end(void *arg, struct sip_stx *tx, void *upper);
@@ -21,21 +23,25 @@ static int names_make(struct phone *p)
     p->aor = arena_fmt(p->arena, "sip:%.*s@%.*s", STR_FMT(p->cfg->user), STR_FMT(p->cfg->domain));
     /* Not the user's name: requests for a contact that nobody was told are no mistake of ours. */
     rand_token(&p->net->rand, token, sizeof(token));
-    p->contact_user = arena_fmt(p->arena, "%.*s-%.*s", STR_FMT(p->cfg->user), (int)sizeof(token), token);
+    p->contact_user =
+        arena_fmt(p->arena, "%.*s-%.*s", STR_FMT(p->cfg->user), (int)sizeof(token), token);
     if (p->cfg->instance.n) {
         p->instance = arena_str(p->arena, p->cfg->instance);
     } else {
         rand_fill(&p->net->rand, u, sizeof(u)); /* RFC 9562 5.4 */
         u[6] = (uint8_t)((u[6] & 15) | 0x40);
         u[8] = (uint8_t)((u[8] & 63) | 0x80);
-        p->instance = arena_fmt(p->arena, "urn:uuid:%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0],
-                                u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14], u[15]);
+        p->instance = arena_fmt(
+            p->arena,
+            "urn:uuid:%02x%02x%02x%02x-%02x%02x-%02x%02x-%02x%02x-%02x%02x%02x%02x%02x%02x", u[0],
+            u[1], u[2], u[3], u[4], u[5], u[6], u[7], u[8], u[9], u[10], u[11], u[12], u[13], u[14],
+            u[15]);
     }
     return p->aor.p && p->contact_user.p && p->instance.p ? 0 : ERR_NOMEM;
 }
 
-int phone_new(struct net *net, const struct phone_config *cfg, const struct phone_user *user, struct phone_out *out,
-              struct phone **ret)
+int phone_new(struct net *net, const struct phone_config *cfg, const struct phone_user *user,
+              struct phone_out *out, struct phone **ret)
 {
     struct phone *p = mem_zalloc(sizeof(*p));
     *ret = NULL;
@@ -50,8 +56,13 @@ int phone_new(struct net *net, const struct phone_config *cfg, const struct phon
     auth_init(&p->auth, cfg);
     reg_init(p);
     p->arena = arena_new(1024, 64u << 10);
-    const struct sip_txl_user tu = {.arg = p, .send = txl_send, .on_request = txl_request, .on_ack = txl_ack,
-                                    .on_stray = txl_stray, .on_stx_end = txl_stx_end, .on_stx_failed = txl_stx_failed};
+    const struct sip_txl_user tu = {.arg = p,
+                                    .send = txl_send,
+                                    .on_request = txl_request,
+                                    .on_ack = txl_ack,
+                                    .on_stray = txl_stray,
+                                    .on_stx_end = txl_stx_end,
+                                    .on_stx_failed = txl_stx_failed};
     p->txl = sip_txl_new(&tu, net->wheel, &net->rand, net->worker, 1024);
     int err = p->arena && p->txl ? names_make(p) : ERR_NOMEM;
     if (err) {
@@ -69,7 +80,7 @@ void phone_free(struct phone *p)
     p->user = (struct phone_user){0};
     reg_done(p);
     LIST_EACH(c, &p->calls, struct call, node)
-        call_free(c);
+    call_free(c);
     phone_requests_done(p);
     sip_txl_free(p->txl);
     auth_done(&p->auth);
@@ -89,8 +100,11 @@ int phone_flow_set(struct phone *p, const struct path *path)
         return ERR_NOMEM;
     struct str at = addr_text(&path->local, host);
     /* ";ob": requests within dialogs come along this flow as well (RFC 5626 4.3). */
-    p->contact = arena_fmt(p->flow_arena, "<sip:%.*s@%.*s;transport=%s;ob>", STR_FMT(p->contact_user), STR_FMT(at),
-                           path->transport == TRANSPORT_TLS ? "tls" : path->transport == TRANSPORT_TCP ? "tcp" : "udp");
+    p->contact = arena_fmt(p->flow_arena, "<sip:%.*s@%.*s;transport=%s;ob>",
+                           STR_FMT(p->contact_user), STR_FMT(at),
+                           path->transport == TRANSPORT_TLS   ? "tls"
+                           : path->transport == TRANSPORT_TCP ? "tcp"
+                                                              : "udp");
     if (p->contact.p == NULL)
         return ERR_NOMEM;
     p->path = *path;
@@ -147,8 +161,10 @@ static void on_message(void *arg, const struct rx *rx)
         return;
     phone_out_message(p->out, false, buf_str(rx->buf));
     struct arena *a = sip_txl_arena(p->txl);
-    if (a == NULL || sip_msg_parse(a, buf_str(rx->buf), &m, &why) != 0 || sip_txl_receive(p->txl, m, rx) != 0)
-        sip_txl_arena_done(p->txl, a); /* what cannot be read is not answered; nor what there is no memory for */
+    if (a == NULL || sip_msg_parse(a, buf_str(rx->buf), &m, &why) != 0 ||
+        sip_txl_receive(p->txl, m, rx) != 0)
+        sip_txl_arena_done(
+            p->txl, a); /* what cannot be read is not answered; nor what there is no memory for */
 }
 
 static void on_flow_closed(void *arg, flow_id flow, const struct path *path, enum net_close_why why,
@@ -177,7 +193,9 @@ static void on_unreachable(void *arg, const struct path *path)
 
 void phone_net_user(struct phone *p, struct net_user *ret)
 {
-    *ret = (struct net_user){.arg = p, .on_message = on_message, .on_flow_closed = on_flow_closed,
+    *ret = (struct net_user){.arg = p,
+                             .on_message = on_message,
+                             .on_flow_closed = on_flow_closed,
                              .on_unreachable = on_unreachable};
 }
 
@@ -242,7 +260,8 @@ static void take_text(struct phone *p, struct sip_stx *tx, struct sip_msg *m)
     const struct sip_hdr *type = sip_msg_hdr(m, SIP_H_CONTENT_TYPE, 0);
     struct str media;
     (void)str_cut(type ? type->value : STR(""), ';', &media);
-    if (!str_eq_nocase(str_trim(media), STR("text/plain")) || sip_msg_has(m, SIP_H_CONTENT_ENCODING)) {
+    if (!str_eq_nocase(str_trim(media), STR("text/plain")) ||
+        sip_msg_has(m, SIP_H_CONTENT_ENCODING)) {
         phone_reply(p, tx, 415);
         return;
     }
@@ -253,14 +272,16 @@ static void take_text(struct phone *p, struct sip_stx *tx, struct sip_msg *m)
 
 static void take_options(struct phone *p, struct sip_stx *tx)
 {
-    struct sip_response r = {.status = p->n_calls >= (p->cfg->max_calls ? p->cfg->max_calls : 1) ? 486 : 200}; /* 11.2 */
+    struct sip_response r = {
+        .status = p->n_calls >= (p->cfg->max_calls ? p->cfg->max_calls : 1) ? 486 : 200}; /* 11.2 */
     phone_add(&r, STR("Allow"), PHONE_ALLOW);
     phone_add(&r, STR("Accept"), STR("application/sdp, text/plain"));
     phone_add(&r, STR("Supported"), PHONE_SUPPORTED);
     phone_reply_with(p, tx, &r);
 }
 
-static void request_alone(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struct rx *rx)
+static void request_alone(struct phone *p, struct sip_stx *tx, struct sip_msg *m,
+                          const struct rx *rx)
 {
     if (!is_for_us(p, m)) {
         phone_reply(p, tx, 404);
@@ -283,7 +304,8 @@ static void request_alone(struct phone *p, struct sip_stx *tx, struct sip_msg *m
         phone_reply(p, tx, 481);
         return;
     case SIP_REFER:
-        phone_reply(p, tx, 603); /* nobody may make us call somebody without a call to talk about it */
+        phone_reply(p, tx,
+                    603); /* nobody may make us call somebody without a call to talk about it */
         return;
     case SIP_SUBSCRIBE:
         phone_reply(p, tx, 489);
@@ -303,7 +325,8 @@ static struct call *call_of_stx(struct phone *p, const struct sip_stx *tx)
     return NULL;
 }
 
-static void txl_request(void *arg, struct sip_stx *tx, struct sip_stx *invite, struct sip_msg *m, const struct rx *rx)
+static void txl_request(void *arg, struct sip_stx *tx, struct sip_stx *invite, struct sip_msg *m,
+                        const struct rx *rx)
 {
     struct phone *p = arg;
     struct call *c;
@@ -347,9 +370,10 @@ static void txl_stray(void *arg, struct sip_msg *m, const struct rx *rx)
         return;
     LIST_EACH(c, &p->calls, struct call, node)
     {
-        if (c->ack && c->dlg.arena && str_eq(c->dlg.call_id, m->call_id) && str_eq(c->dlg.remote_tag, m->to_tag) &&
-            p->has_path)
-            (void)!txl_send(p, &p->path, m->cseq == c->change_cseq && c->change_ack ? c->change_ack : c->ack);
+        if (c->ack && c->dlg.arena && str_eq(c->dlg.call_id, m->call_id) &&
+            str_eq(c->dlg.remote_tag, m->to_tag) && p->has_path)
+            (void)!txl_send(p, &p->path,
+                            m->cseq == c->change_cseq && c->change_ack ? c->change_ack : c->ack);
     }
 }
 
@@ -470,7 +494,8 @@ bool phone_call_is_dialling(struct phone *p, phone_call_id id)
 
 /* ---- MESSAGE and OPTIONS of ours ---- */
 
-static void on_sent(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx, enum sip_tx_end why)
+static void on_sent(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
+                    enum sip_tx_end why)
 {
     struct phone *p = arg;
     (void)rx;
@@ -485,11 +510,12 @@ static void on_sent(void *arg, struct request *r, struct sip_msg *m, const struc
         p->user.on_sent(p->user.arg, m->status, r->why.code ? &r->why : NULL);
 }
 
-static int send_alone(struct phone *p, enum sip_method method, struct str to, struct str type, struct str body)
+static int send_alone(struct phone *p, enum sip_method method, struct str to, struct str type,
+                      struct str body)
 {
     char call_id[PHONE_CALL_ID_BYTES], tag[PHONE_TAG_BYTES];
     struct arena *a = arena_new(1024, 16u << 10);
-    struct request *slot;
+    struct request *slot = NULL;
     struct str uri;
     int err = a ? phone_uri(p, a, to, &uri) : ERR_NOMEM;
     if (err == 0 && !p->has_path)
@@ -500,8 +526,13 @@ static int send_alone(struct phone *p, enum sip_method method, struct str to, st
     }
     rand_token(&p->net->rand, call_id, sizeof(call_id));
     rand_token(&p->net->rand, tag, sizeof(tag));
-    struct request_args args = {.method = method, .ruri = uri, .cseq_counter = &p->text_cseq, .content_type = type,
-                                .body = body, .fn = on_sent, .arg = p};
+    struct request_args args = {.method = method,
+                                .ruri = uri,
+                                .cseq_counter = &p->text_cseq,
+                                .content_type = type,
+                                .body = body,
+                                .fn = on_sent,
+                                .arg = p};
     args.call_id = str_make(call_id, sizeof(call_id));
     args.from = arena_fmt(a, "<%.*s>;tag=%.*s", STR_FMT(p->aor), (int)sizeof(tag), tag);
     args.to = arena_fmt(a, "<%.*s>", STR_FMT(uri));
@@ -542,5 +573,8 @@ int phone_uri(const struct phone *p, struct arena *a, struct str text, struct st
         *ret = arena_fmt(a, "sip:%.*s@%.*s", STR_FMT(text), STR_FMT(p->cfg->domain));
     if (ret->p == NULL)
         return ERR_NOMEM;
-    return sip_uri_parse(*ret, &u) == 0 && (u.scheme == SIP_SCHEME_SIP || u.scheme == SIP_SCHEME_SIPS) ? 0 : ERR_SYNTAX;
+    return sip_uri_parse(*ret, &u) == 0 &&
+                   (u.scheme == SIP_SCHEME_SIP || u.scheme == SIP_SCHEME_SIPS)
+               ? 0
+               : ERR_SYNTAX;
 }

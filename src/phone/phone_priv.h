@@ -1,5 +1,5 @@
-/* What the files of the phone share: the phone, its registration, its requests, its dialogs and calls. Everything here belongs to
- * the phone's worker thread. */
+/* What the files of the phone share: the phone, its registration, its requests, its dialogs and
+ * calls. Everything here belongs to the phone's worker thread. */
 #ifndef PHONE_PHONE_PRIV_H
 #define PHONE_PHONE_PRIV_H
 
@@ -22,7 +22,7 @@
 /* ---- auth.c: challenges that came, and answers to them ---- */
 
 struct auth_entry {
-    struct arena *arena; /* NULL: unused */
+    struct arena *arena;        /* NULL: unused */
     bool is_proxy, is_register; /* 407 or 401; 401s count for the method they came with */
     struct digest_challenge challenge;
     const struct phone_login *login;
@@ -35,7 +35,7 @@ struct auth {
     struct auth_entry entries[AUTH_ENTRIES];
     unsigned at;
     struct str algo; /* of the last answer */
-    bool proved; /* the server has answered with a right rspauth */
+    bool proved;     /* the server has answered with a right rspauth */
 };
 /* One answer in a request. */
 struct auth_cred {
@@ -45,16 +45,19 @@ struct auth_cred {
 void auth_init(struct auth *a, const struct phone_config *cfg);
 void auth_done(struct auth *a);
 void auth_forget(struct auth *a); /* nonces are bound to the flow */
-/* Takes the challenges of a 401 or 407. 0: worth trying (again). ERR_REFUSED and the reason: no credentials for the realm, wrong
- * password (challenged again for the same nonce's sake, not stale), only algorithms we do not do. */
-MUST_USE int auth_challenged(struct auth *a, const struct sip_msg *response, bool is_register, bool was_answered,
-                             struct reason *why);
+/* Takes the challenges of a 401 or 407. 0: worth trying (again). ERR_REFUSED and the reason: no
+ * credentials for the realm, wrong password (challenged again for the same nonce's sake, not
+ * stale), only algorithms we do not do. */
+MUST_USE int auth_challenged(struct auth *a, const struct sip_msg *response, bool is_register,
+                             bool was_answered, struct reason *why);
 /* Answers for a request, of every challenge that applies to it. Values live in the arena. */
-MUST_USE int auth_answer(struct auth *a, struct arena *mem, struct rand_source *rand, bool is_register, struct str method,
-                         struct str ruri, struct str body, struct auth_cred ret[PHONE_CREDS_MAX], unsigned *ret_n);
-/* Authentication-Info of a 2xx: does the server know the password? ERR_REFUSED: it claims to and does not. */
-MUST_USE int auth_check_info(struct auth *a, const struct sip_msg *response, const struct auth_cred *creds, unsigned n,
-                             struct reason *why);
+MUST_USE int auth_answer(struct auth *a, struct arena *mem, struct rand_source *rand,
+                         bool is_register, struct str method, struct str ruri, struct str body,
+                         struct auth_cred ret[PHONE_CREDS_MAX], unsigned *ret_n);
+/* Authentication-Info of a 2xx: does the server know the password? ERR_REFUSED: it claims to and
+ * does not. */
+MUST_USE int auth_check_info(struct auth *a, const struct sip_msg *response,
+                             const struct auth_cred *creds, unsigned n, struct reason *why);
 
 /* ---- dialog.c (RFC 3261 12) ---- */
 
@@ -70,25 +73,32 @@ struct dialog {
     bool peer_allows_update;
     char *target_buf; /* where target lies if it was refreshed */
 };
-/* From our INVITE and a response to it, or from an INVITE to us and the tag we give. ERR_SYNTAX (no Contact, no tag), ERR_LIMIT,
- * ERR_NOMEM. */
-MUST_USE int dialog_from_response(struct dialog *d, const struct sip_msg *response, uint32_t local_cseq);
-MUST_USE int dialog_from_request(struct dialog *d, const struct sip_msg *invite, struct str local_tag);
+/* From our INVITE and a response to it, or from an INVITE to us and the tag we give. ERR_SYNTAX (no
+ * Contact, no tag), ERR_LIMIT, ERR_NOMEM. */
+MUST_USE int dialog_from_response(struct dialog *d, const struct sip_msg *response,
+                                  uint32_t local_cseq);
+MUST_USE int dialog_from_request(struct dialog *d, const struct sip_msg *invite,
+                                 struct str local_tag);
 void dialog_done(struct dialog *d);
-/* A target refresh (12.2.1.2, 12.2.2): the Contact of a request or response, if it has a usable one. */
+/* A target refresh (12.2.1.2, 12.2.2): the Contact of a request or response, if it has a usable
+ * one. */
 void dialog_refresh(struct dialog *d, const struct sip_msg *m);
 /* Is this request, or response to a request of ours, in the dialog? */
 bool dialog_is_of_request(const struct dialog *d, const struct sip_msg *m);
 /* RFC 3261 12.2.2: ERR_CONFLICT for a CSeq that is lower than the last. */
 MUST_USE int dialog_take_cseq(struct dialog *d, const struct sip_msg *m);
-/* Request-URI and Route value of the next request (12.2.1.1; strict routers too); *ret_route is empty if there is none. */
-MUST_USE int dialog_route(const struct dialog *d, struct arena *a, struct str *ret_ruri, struct str *ret_route);
+/* Request-URI and Route value of the next request (12.2.1.1; strict routers too); *ret_route is
+ * empty if there is none. */
+MUST_USE int dialog_route(const struct dialog *d, struct arena *a, struct str *ret_ruri,
+                          struct str *ret_route);
 
 /* ---- request.c ---- */
 
 struct request;
-/* The response (1xx as well), or m == NULL: none came, `why` says why. After a final one only further 2xx to INVITE follow. */
-typedef void (*request_fn)(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx, enum sip_tx_end why);
+/* The response (1xx as well), or m == NULL: none came, `why` says why. After a final one only
+ * further 2xx to INVITE follow. */
+typedef void (*request_fn)(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
+                           enum sip_tx_end why);
 
 struct request {
     struct list node;
@@ -97,9 +107,9 @@ struct request {
     struct sip_ctx *tx; /* NULL: between two tries, or after the end */
     enum sip_method method;
     bool is_register, is_final, is_cancelled, is_telling;
-    bool was_challenged;    /* and answered: a second time means that the password is wrong */
-    struct reason why;      /* of a challenge that cannot be answered */
-    struct request **slot;  /* its owner's pointer, cleared when it goes */
+    bool was_challenged;     /* and answered: a second time means that the password is wrong */
+    struct reason why;       /* of a challenge that cannot be answered */
+    struct request **slot;   /* its owner's pointer, cleared when it goes */
     struct sip_request base; /* everything but Via, CSeq and credentials */
     uint32_t cseq;
     uint32_t *cseq_counter; /* of the dialog, or NULL: counts on from cseq */
@@ -112,7 +122,8 @@ struct request {
     request_fn fn; /* NULL: nobody listens any more */
     void *arg;
 };
-/* Parts of it; slices are copied. `dialog` gives From, To, Call-ID, target and routes where it is not NULL. */
+/* Parts of it; slices are copied. `dialog` gives From, To, Call-ID, target and routes where it is
+ * not NULL. */
 struct request_args {
     enum sip_method method;
     struct str ruri, from, to, call_id; /* without dialog; from has its tag */
@@ -128,21 +139,42 @@ struct request_args {
     request_fn fn;
     void *arg;
 };
-/* *slot is the request until it goes by itself, after its last news. On failure nothing is called back. */
-MUST_USE int phone_request_start(struct phone *p, const struct request_args *args, struct request **slot);
+/* *slot is the request until it goes by itself, after its last news; what it was before is
+ * forgotten. On failure nothing is called back. */
+MUST_USE int phone_request_start(struct phone *p, const struct request_args *args,
+                                 struct request **slot);
 /* Nobody listens any more; NULL is fine. What is under way goes on silently. */
 void phone_request_forget(struct request *r);
 void phone_request_cancel(struct request *r); /* CANCEL for an INVITE */
 void phone_requests_done(struct phone *p);
 /* ACK to a 2xx: in the dialog, with the INVITE's number and credentials (13.2.2.4). */
-MUST_USE int phone_request_ack(struct phone *p, struct dialog *d, const struct request *invite, struct buf **ret);
+MUST_USE int phone_request_ack(struct phone *p, struct dialog *d, const struct request *invite,
+                               struct buf **ret);
 
 /* ---- register.c ---- */
 
-enum reg_state { REG_IDLE, REG_LOCATING, REG_TRYING, REG_UP, REG_WAITING, REG_LEAVING, REG_ENDED, REG_STATES };
+enum reg_state {
+    REG_IDLE,
+    REG_LOCATING,
+    REG_TRYING,
+    REG_UP,
+    REG_WAITING,
+    REG_LEAVING,
+    REG_ENDED,
+    REG_STATES
+};
 enum reg_event {
-    REG_E_START, REG_E_LOCATED, REG_E_NOWHERE, REG_E_OK, REG_E_REFUSED, REG_E_FAILED, REG_E_LOST, REG_E_TIMER, REG_E_LEAVE,
-    REG_E_GONE, REG_EVENTS
+    REG_E_START,
+    REG_E_LOCATED,
+    REG_E_NOWHERE,
+    REG_E_OK,
+    REG_E_REFUSED,
+    REG_E_FAILED,
+    REG_E_LOST,
+    REG_E_TIMER,
+    REG_E_LEAVE,
+    REG_E_GONE,
+    REG_EVENTS
 };
 struct registration {
     enum reg_state state;
@@ -152,10 +184,10 @@ struct registration {
     struct request *request;
     char call_id[PHONE_CALL_ID_BYTES], tag[PHONE_TAG_BYTES];
     uint32_t cseq, expires_s, granted_s;
-    unsigned failures;     /* in a row */
+    unsigned failures; /* in a row */
     bool was_up;
-    uint64_t again_ms;     /* of the back-off under way */
-    unsigned status;       /* of the last refusal */
+    uint64_t again_ms; /* of the back-off under way */
+    unsigned status;   /* of the last refusal */
     struct reason why;
     struct wheel_timer timer, keepalive;
     uint64_t keepalive_ms;
@@ -177,8 +209,8 @@ struct session {
     struct phone *p;
     struct phone_media *media;
     uint64_t id, version;
-    enum sdp_dir want;          /* what we wish: sendrecv, or sendonly to hold */
-    int audio;                  /* our section; -1: none yet */
+    enum sdp_dir want; /* what we wish: sendrecv, or sendonly to hold */
+    int audio;         /* our section; -1: none yet */
     struct arena *local_arena, *remote_arena, *offer_arena;
     struct sdp *local, *remote; /* of the last exchange; NULL: none */
     struct sdp *offered;        /* ours, without an answer */
@@ -193,13 +225,15 @@ MUST_USE int session_offer(struct session *s, struct str *ret);
 /* The answer to our offer; a second one is that of another fork, and counts instead. */
 MUST_USE int session_answered(struct session *s, struct str text, struct reason *why);
 /* The text of our answer to an offer; it lives until the next exchange. */
-MUST_USE int session_answer(struct session *s, struct str offer, struct str *ret, struct reason *why);
+MUST_USE int session_answer(struct session *s, struct str offer, struct str *ret,
+                            struct reason *why);
 void session_rollback(struct session *s); /* our offer was refused */
 static inline bool session_is_offering(const struct session *s)
 {
     return s->offered != NULL;
 }
-/* The session description in a message: its body, or a part of it. ERR_NOTFOUND: no body. ERR_UNSUPPORTED: only others (415). */
+/* The session description in a message: its body, or a part of it. ERR_NOTFOUND: no body.
+ * ERR_UNSUPPORTED: only others (415). */
 MUST_USE int session_text(const struct sip_msg *m, struct str *ret);
 
 /* ---- call.c ---- */
@@ -211,16 +245,27 @@ enum call_state {
     CALL_RINGING,  /* an INVITE to us, unanswered */
     CALL_ANSWERED, /* 200 sent, no ACK yet */
     CALL_UP,
-    CALL_LEAVING,  /* BYE sent */
+    CALL_LEAVING, /* BYE sent */
     CALL_ENDED,
     CALL_STATES
 };
 enum call_event {
-    CALL_E_1XX, CALL_E_2XX, CALL_E_REFUSED, CALL_E_ANSWER, CALL_E_FAILED, CALL_E_ACK, CALL_E_NO_ACK, CALL_E_THEIR_CANCEL,
-    CALL_E_THEIR_BYE, CALL_E_HANG_UP, CALL_E_BYE_DONE, CALL_EVENTS
+    CALL_E_1XX,
+    CALL_E_2XX,
+    CALL_E_REFUSED,
+    CALL_E_ANSWER,
+    CALL_E_FAILED,
+    CALL_E_ACK,
+    CALL_E_NO_ACK,
+    CALL_E_THEIR_CANCEL,
+    CALL_E_THEIR_BYE,
+    CALL_E_HANG_UP,
+    CALL_E_BYE_DONE,
+    CALL_EVENTS
 };
 
-/* A response that is repeated until something comes, at growing intervals (RFC 3261 13.3.1.4, 3262 3). */
+/* A response that is repeated until something comes, at growing intervals (RFC 3261 13.3.1.4, 3262
+ * 3). */
 struct repeat {
     struct buf *buf;
     struct wheel_timer timer;
@@ -232,13 +277,13 @@ struct call {
     struct phone *p;
     phone_call_id id;
     enum call_state state;
-    struct wheel_timer gone;    /* freed a moment after its end, when nobody is inside it */
+    struct wheel_timer gone; /* freed a moment after its end, when nobody is inside it */
     struct arena *arena;
-    struct dialog dlg;          /* in use from the 2xx, or from the INVITE to us */
+    struct dialog dlg; /* in use from the 2xx, or from the INVITE to us */
     struct dialog early[PHONE_EARLY_MAX];
     unsigned n_early;
     struct session session;
-    struct str peer;            /* their URI */
+    struct str peer; /* their URI */
     unsigned end_status;
     struct reason end_why;
     bool has_end;
@@ -246,33 +291,33 @@ struct call {
     struct request *invite;
     struct str from, to, call_id;
     uint32_t cseq;
-    char answer_tag[64];        /* of the fork whose answer counts */
-    struct buf *ack;            /* repeated when the 2xx is */
-    uint32_t rseq;              /* last reliable provisional response, 0: none */
+    char answer_tag[64]; /* of the fork whose answer counts */
+    struct buf *ack;     /* repeated when the 2xx is */
+    uint32_t rseq;       /* last reliable provisional response, 0: none */
     char rseq_tag[64];
-    uint32_t se_s;              /* the session interval we ask for */
-    phone_call_id referred_by;  /* RFC 3515: whom to tell how it goes */
+    uint32_t se_s;             /* the session interval we ask for */
+    phone_call_id referred_by; /* RFC 3515: whom to tell how it goes */
     struct str referrer;
     /* incoming */
-    struct sip_stx *stx;        /* of the INVITE, until its final response */
-    uint32_t invite_cseq;       /* that the ACK must have */
-    struct str offer;           /* of the INVITE; p == NULL: none, ours goes in the 200 */
-    bool offer_in_ack;          /* the answer to ours is to come with the ACK */
+    struct sip_stx *stx;  /* of the INVITE, until its final response */
+    uint32_t invite_cseq; /* that the ACK must have */
+    struct str offer;     /* of the INVITE; p == NULL: none, ours goes in the 200 */
+    bool offer_in_ack;    /* the answer to ours is to come with the ACK */
     struct repeat ok, reliable;
     struct path ok_path;
     uint32_t our_rseq;
     bool is_told_up;
-    bool hang_up_wanted;        /* as soon as the ACK is here */
+    bool hang_up_wanted; /* as soon as the ACK is here */
     /* changes in the call */
-    struct request *change;     /* re-INVITE or UPDATE of ours */
+    struct request *change; /* re-INVITE or UPDATE of ours */
     bool change_pending, change_has_offer, change_hold;
-    struct buf *change_ack;     /* ACK of the last re-INVITE */
+    struct buf *change_ack; /* ACK of the last re-INVITE */
     uint32_t change_cseq;
-    struct wheel_timer retry;   /* after 491 */
+    struct wheel_timer retry; /* after 491 */
     struct request *bye, *refer;
-    bool refer_wanted;          /* NOTIFYs are awaited */
+    bool refer_wanted; /* NOTIFYs are awaited */
     /* session timer (RFC 4028) */
-    uint32_t timer_s;           /* 0: none */
+    uint32_t timer_s; /* 0: none */
     bool we_refresh;
     struct wheel_timer timer;
 };
@@ -287,7 +332,8 @@ struct call *call_new(struct phone *p);
 void call_free(struct call *c);
 struct call *call_find(struct phone *p, phone_call_id id);
 struct call *call_of_dialog(struct phone *p, const struct sip_msg *m);
-void call_because(struct call *c, unsigned status, const struct reason *why); /* the first cause of its end counts */
+void call_because(struct call *c, unsigned status,
+                  const struct reason *why); /* the first cause of its end counts */
 void call_up(struct call *c);
 void call_held(struct call *c, bool was_held); /* tells a change */
 void call_bye(struct call *c);
@@ -297,7 +343,8 @@ void repeat_stop(struct phone *p, struct repeat *r);
 MUST_USE bool repeat_again(struct phone *p, struct repeat *r);
 
 /* call_out.c */
-MUST_USE int call_out(struct phone *p, struct str uri, phone_call_id referred_by, struct str referrer, struct call **ret);
+MUST_USE int call_out(struct phone *p, struct str uri, phone_call_id referred_by,
+                      struct str referrer, struct call **ret);
 void call_act_early(struct call *c, struct sip_msg *m);
 void call_act_confirm(struct call *c, struct sip_msg *m);
 void call_act_confirm_late(struct call *c, struct sip_msg *m); /* it was cancelled */
@@ -312,7 +359,8 @@ void call_act_ack(struct call *c, struct sip_msg *m);
 void call_act_no_ack(struct call *c, struct sip_msg *m);
 void call_pracked(struct call *c, struct sip_stx *tx, struct sip_msg *m);
 /* The 200 to an INVITE or re-INVITE: sent and repeated until its ACK. */
-MUST_USE int call_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct path *path, struct str sdp);
+MUST_USE int call_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct path *path,
+                     struct str sdp);
 
 /* call_change.c: within a dialog */
 void call_in_dialog(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct rx *rx);
@@ -324,7 +372,8 @@ void call_retry(struct wheel_timer *t);
 /* An interval in a request to us is too small: answered with 422. */
 bool call_timer_refuses(struct call *c, struct sip_stx *tx, const struct sip_msg *m);
 /* Takes what a request to us says, and writes what our 2xx says. */
-void call_timer_answer(struct call *c, const struct sip_msg *m, struct sip_response *r, struct arena *a);
+void call_timer_answer(struct call *c, const struct sip_msg *m, struct sip_response *r,
+                       struct arena *a);
 /* What a 2xx to a request of ours says. */
 void call_timer_agreed(struct call *c, const struct sip_msg *m);
 /* What a request of ours says. */
@@ -336,7 +385,8 @@ void call_refresh(struct call *c); /* sends UPDATE, or re-INVITE */
 /* call_refer.c (RFC 3515) */
 void call_refer_in(struct call *c, struct sip_stx *tx, struct sip_msg *m);
 void call_notify_in(struct call *c, struct sip_stx *tx, struct sip_msg *m);
-void call_refer_progress(struct call *c, unsigned status, bool is_last); /* of a call that a REFER asked for */
+void call_refer_progress(struct call *c, unsigned status,
+                         bool is_last); /* of a call that a REFER asked for */
 MUST_USE int call_refer(struct call *c, struct str uri);
 
 /* ---- phone.c ---- */
@@ -351,10 +401,11 @@ struct phone {
     struct auth auth;
     struct registration reg;
     bool has_path;
-    struct path path;      /* the flow: everything goes along it, and what comes otherwise is not for us */
-    struct str aor;        /* sip:user@domain */
+    struct path
+        path;       /* the flow: everything goes along it, and what comes otherwise is not for us */
+    struct str aor; /* sip:user@domain */
     struct str contact_user, instance;
-    struct str contact;    /* for this flow, in flow_arena */
+    struct str contact; /* for this flow, in flow_arena */
     struct arena *flow_arena;
     struct list requests, calls;
     unsigned n_calls;
@@ -366,7 +417,8 @@ struct phone {
 /* A flow is there: Via, Contact. And is not any more. */
 MUST_USE int phone_flow_set(struct phone *p, const struct path *path);
 void phone_flow_unset(struct phone *p);
-/* "bob", "bob@host" or a URI (sip, sips, tel, urn), as a URI. ERR_SYNTAX, ERR_UNSUPPORTED, ERR_NOMEM. */
+/* "bob", "bob@host" or a URI (sip, sips, tel, urn), as a URI. ERR_SYNTAX, ERR_UNSUPPORTED,
+ * ERR_NOMEM. */
 MUST_USE int phone_uri(const struct phone *p, struct arena *a, struct str text, struct str *ret);
 /* A response of ours without anything of its own. */
 void phone_reply(struct phone *p, struct sip_stx *tx, unsigned status);

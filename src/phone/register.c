@@ -1,4 +1,5 @@
-/* The registration (RFC 3261 10.2, RFC 5626 4): from the server's name to a flow with a binding on it, and back after a loss.
+/* The registration (RFC 3261 10.2, RFC 5626 4): from the server's name to a flow with a binding on
+ * it, and back after a loss.
  *
  *              START            LOCATED            OK
  *      IDLE ---------> LOCATING -------> TRYING ---------> UP --. TIMER: refresh
@@ -10,17 +11,17 @@
  *      TRYING, UP -- REFUSED --> ENDED      UP -- LEAVE --> LEAVING -- any answer, TIMER --> ENDED
  *      IDLE, LOCATING, TRYING, WAITING -- LEAVE --> ENDED
  *
- * WAITING lasts as RFC 5626 4.5 says: the base time doubled with each failure in a row, half of it to all of it at random, half an
- * hour at most. A refusal that trying again cannot heal (a wrong password, an unknown user) ends it at once.
- * Owner: the phone; its thread. */
+ * WAITING lasts as RFC 5626 4.5 says: the base time doubled with each failure in a row, half of it
+ * to all of it at random, half an hour at most. A refusal that trying again cannot heal (a wrong
+ * password, an unknown user) ends it at once. Owner: the phone; its thread. */
 #include "phone/phone_priv.h"
 #include "pki/tls.h"
 #include <sys/socket.h>
 #include <unistd.h>
 
 #define RETRY_MAX_S 1800u
-#define PONG_MS 10000u     /* RFC 5626 4.4.1 */
-#define LEAVE_MS 3000u     /* nobody waits longer for a goodbye */
+#define PONG_MS 10000u /* RFC 5626 4.4.1 */
+#define LEAVE_MS 3000u /* nobody waits longer for a goodbye */
 #define REG_BYTES 4096u
 
 static void start_timer(struct phone *p, uint64_t ms)
@@ -39,12 +40,14 @@ static void cannot(struct phone *p, unsigned status, const struct reason *why)
     if (why && why->code)
         p->reg.why = *why;
     else
-        reason_set(&p->reg.why, "no-answer", NULL, 0, status ? "the server answered %u" : "no connection to the server", status);
+        reason_set(&p->reg.why, "no-answer", NULL, 0,
+                   status ? "the server answered %u" : "no connection to the server", status);
 }
 
 /* ---- where to ---- */
 
-static void on_located(void *arg, const struct net_target *targets, size_t n, const struct reason *why)
+static void on_located(void *arg, const struct net_target *targets, size_t n,
+                       const struct reason *why)
 {
     struct phone *p = arg;
     p->reg.locate_id = 0;
@@ -60,12 +63,16 @@ static void on_located(void *arg, const struct net_target *targets, size_t n, co
 static void act_locate(struct phone *p)
 {
     const struct phone_config *cfg = p->cfg;
-    struct net_locate_args args = {.host = cfg->server.n ? cfg->server : cfg->domain, .port = cfg->port,
-                                   .has_transport = cfg->has_transport, .transport = cfg->transport, .prefer_tls = true};
+    struct net_locate_args args = {.host = cfg->server.n ? cfg->server : cfg->domain,
+                                   .port = cfg->port,
+                                   .has_transport = cfg->has_transport,
+                                   .transport = cfg->transport,
+                                   .prefer_tls = true};
     struct net_target literal = {.transport = cfg->has_transport ? cfg->transport : TRANSPORT_TLS};
     struct reason why = {0};
     args.allow_clear = cfg->has_transport && cfg->transport != TRANSPORT_TLS;
-    if (addr_parse(&literal.addr, args.host, cfg->port ? cfg->port : transport_default_port(literal.transport)) == 0) {
+    if (addr_parse(&literal.addr, args.host,
+                   cfg->port ? cfg->port : transport_default_port(literal.transport)) == 0) {
         on_located(p, &literal, 1, NULL);
         return;
     }
@@ -76,7 +83,8 @@ static void act_locate(struct phone *p)
     }
 }
 
-/* Our own address on the way to a remote one: what the system's routes say. The port is the listener's. */
+/* Our own address on the way to a remote one: what the system's routes say. The port is the
+ * listener's. */
 static struct addr local_for(const struct addr *bound, const struct addr *remote)
 {
     struct addr local = *bound;
@@ -103,14 +111,18 @@ static int connect_to(struct phone *p, const struct net_target *t)
         path.local = local_for(&cfg->local, &t->addr);
         return phone_flow_set(p, &path);
     }
-    struct net_connect_args args = {.transport = t->transport, .listener = cfg->listener, .remote = t->addr,
+    struct net_connect_args args = {.transport = t->transport,
+                                    .listener = cfg->listener,
+                                    .remote = t->addr,
                                     .server_name = cfg->server_name};
     if (t->transport == TRANSPORT_TLS) {
         if (cfg->tls == NULL)
             return ERR_UNSUPPORTED;
         args.tls = cfg->tls;
         if (args.server_name.n == 0) /* RFC 5922 7.3: the name that was asked for, before any DNS */
-            args.server_name = cfg->server.n && addr_parse(&unused, cfg->server, 0) != 0 ? cfg->server : cfg->domain;
+            args.server_name = cfg->server.n && addr_parse(&unused, cfg->server, 0) != 0
+                                   ? cfg->server
+                                   : cfg->domain;
     }
     int err = net_connect(p->net, &args, &flow, &path);
     if (err)
@@ -135,16 +147,21 @@ static void drop_flow(struct phone *p)
 void reg_flow_closed(struct phone *p, enum net_close_why why, const struct reason *reason)
 {
     static const char *const texts[] = {
-        [NET_CLOSE_PEER] = "the server closed the connection", [NET_CLOSE_IDLE] = "the server did not answer a keep-alive",
-        [NET_CLOSE_PROTOCOL] = "what came is no SIP",          [NET_CLOSE_REFUSED] = "connection refused",
-        [NET_CLOSE_UNREACHABLE] = "the server is not reached", [NET_CLOSE_TLS] = "the TLS handshake failed",
-        [NET_CLOSE_LOCAL] = "closed by us",                    [NET_CLOSE_OVERLOAD] = "the connection is stuck",
+        [NET_CLOSE_PEER] = "the server closed the connection",
+        [NET_CLOSE_IDLE] = "the server did not answer a keep-alive",
+        [NET_CLOSE_PROTOCOL] = "what came is no SIP",
+        [NET_CLOSE_REFUSED] = "connection refused",
+        [NET_CLOSE_UNREACHABLE] = "the server is not reached",
+        [NET_CLOSE_TLS] = "the TLS handshake failed",
+        [NET_CLOSE_LOCAL] = "closed by us",
+        [NET_CLOSE_OVERLOAD] = "the connection is stuck",
     };
     p->reg.status = 0;
     if (reason && reason->code)
         p->reg.why = *reason;
     else
-        reason_set(&p->reg.why, why == NET_CLOSE_TLS ? "tls" : "flow-closed", "RFC 5626 4.5", 0, "%s", texts[why]);
+        reason_set(&p->reg.why, why == NET_CLOSE_TLS ? "tls" : "flow-closed", "RFC 5626 4.5", 0,
+                   "%s", texts[why]);
     reg_event(p, REG_E_LOST);
 }
 
@@ -152,7 +169,8 @@ void reg_flow_closed(struct phone *p, enum net_close_why why, const struct reaso
 
 static int send_register(struct phone *p, uint32_t expires_s);
 
-/* What the registrar grants our contact: its expires parameter (10.2.4), or Expires; 0 if the contact is not in the list. */
+/* What the registrar grants our contact: its expires parameter (10.2.4), or Expires; 0 if the
+ * contact is not in the list. */
 static uint32_t granted(struct phone *p, const struct sip_msg *m)
 {
     struct sip_values it = sip_values_start(m, SIP_H_CONTACT);
@@ -161,9 +179,11 @@ static uint32_t granted(struct phone *p, const struct sip_msg *m)
     struct str text;
     uint32_t s;
     while (sip_values_next(&it)) {
-        if (sip_addr_parse(it.value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0 || !str_eq(u.user, p->contact_user))
+        if (sip_addr_parse(it.value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0 ||
+            !str_eq(u.user, p->contact_user))
             continue;
-        if (sip_param_find(a.params, STR("expires"), &text) && str_to_u32(text, UINT32_MAX, &s) == 0)
+        if (sip_param_find(a.params, STR("expires"), &text) &&
+            str_to_u32(text, UINT32_MAX, &s) == 0)
             return s;
         if (sip_msg_seconds(m, SIP_H_EXPIRES, &s) == 0)
             return s;
@@ -192,7 +212,8 @@ static void take_service_route(struct phone *p, const struct sip_msg *m)
         g->service_route = sbuf_get(&b);
 }
 
-/* How often, and whether an answer can be expected: a registrar that knows RFC 5626 says Require: outbound (4.2.1). */
+/* How often, and whether an answer can be expected: a registrar that knows RFC 5626 says Require:
+ * outbound (4.2.1). */
 static void plan_keepalive(struct phone *p, const struct sip_msg *m)
 {
     struct registration *g = &p->reg;
@@ -209,13 +230,16 @@ static void plan_keepalive(struct phone *p, const struct sip_msg *m)
     g->keepalive_ms = random_ms(p, low, high);
     wheel_start(p->net->wheel, &g->keepalive, g->keepalive_ms);
     if (is_stream)
-        net_set_idle(p->net, p->path.flow, answers ? g->keepalive_ms + PONG_MS : (uint64_t)g->granted_s * 1000 + 60000);
+        net_set_idle(p->net, p->path.flow,
+                     answers ? g->keepalive_ms + PONG_MS : (uint64_t)g->granted_s * 1000 + 60000);
 }
 
 static void on_keepalive(struct wheel_timer *t)
 {
     struct phone *p = CONTAINER_OF(t, struct phone, reg.keepalive);
-    unsigned char stun[20] = {0, 1, 0, 0, 0x21, 0x12, 0xa4, 0x42}; /* a Binding request; its answer matters to NATs alone */
+    unsigned char stun[20] = {
+        0,    1,    0,    0,
+        0x21, 0x12, 0xa4, 0x42}; /* a Binding request; its answer matters to NATs alone */
     bool is_udp = p->path.transport == TRANSPORT_UDP;
     rand_fill(&p->net->rand, stun + 8, 12);
     struct buf *b = buf_copy(is_udp ? str_make((char *)stun, sizeof(stun)) : STR("\r\n\r\n"));
@@ -227,10 +251,12 @@ static void on_keepalive(struct wheel_timer *t)
 
 static bool is_temporary(unsigned status)
 {
-    return status == 408 || status == 430 || status == 480 || (status >= 500 && status < 600 && status != 501 && status != 505);
+    return status == 408 || status == 430 || status == 480 ||
+           (status >= 500 && status < 600 && status != 501 && status != 505);
 }
 
-static void on_answer(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx, enum sip_tx_end why)
+static void on_answer(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
+                      enum sip_tx_end why)
 {
     struct phone *p = arg;
     struct registration *g = &p->reg;
@@ -242,16 +268,18 @@ static void on_answer(void *arg, struct request *r, struct sip_msg *m, const str
     phone_request_forget(r);
     if (m == NULL) {
         if (why == SIP_TX_TIMEOUT)
-            reason_set(&cause, "register-timeout", "RFC 3261 10.2.7", 0, "the server does not answer");
+            reason_set(&cause, "register-timeout", "RFC 3261 10.2.7", 0,
+                       "the server does not answer");
         cannot(p, 0, &cause);
         reg_event(p, REG_E_FAILED);
-    } else if (m->status == 423 && sip_msg_seconds(m, SIP_H_MIN_EXPIRES, &least) == 0 && least > g->expires_s &&
-               g->state != REG_LEAVING) {
+    } else if (m->status == 423 && sip_msg_seconds(m, SIP_H_MIN_EXPIRES, &least) == 0 &&
+               least > g->expires_s && g->state != REG_LEAVING) {
         g->expires_s = least; /* 10.2.8 */
         if (send_register(p, g->expires_s) != 0)
             reg_event(p, REG_E_FAILED);
     } else if (m->status < 300 && g->state != REG_LEAVING && (g->granted_s = granted(p, m)) == 0) {
-        reason_set(&cause, "register-binding", "RFC 3261 10.2.4", 0, "the answer does not have our contact");
+        reason_set(&cause, "register-binding", "RFC 3261 10.2.4", 0,
+                   "the answer does not have our contact");
         cannot(p, m->status, &cause);
         reg_event(p, REG_E_FAILED);
     } else if (m->status < 300) {
@@ -267,7 +295,8 @@ static void on_answer(void *arg, struct request *r, struct sip_msg *m, const str
         reg_event(p, REG_E_OK);
     } else {
         if (cause.code == NULL)
-            reason_set(&cause, "register-refused", "RFC 3261 10.2", 0, "%u %.*s", m->status, STR_FMT(m->phrase));
+            reason_set(&cause, "register-refused", "RFC 3261 10.2", 0, "%u %.*s", m->status,
+                       STR_FMT(m->phrase));
         cannot(p, m->status, &cause);
         reg_event(p, is_temporary(m->status) ? REG_E_FAILED : REG_E_REFUSED);
     }
@@ -279,14 +308,18 @@ static int send_register(struct phone *p, uint32_t expires_s)
     struct arena *a = arena_new(2048, 16u << 10);
     if (a == NULL)
         return ERR_NOMEM;
-    struct request_args args = {.method = SIP_REGISTER, .is_register = true, .cseq_counter = &g->cseq, .fn = on_answer,
-                                .arg = p, .has_contact = true};
+    struct request_args args = {.method = SIP_REGISTER,
+                                .is_register = true,
+                                .cseq_counter = &g->cseq,
+                                .fn = on_answer,
+                                .arg = p,
+                                .has_contact = true};
     args.call_id = str_make(g->call_id, sizeof(g->call_id));
     args.ruri = arena_fmt(a, "sip:%.*s", STR_FMT(p->cfg->domain));
     args.from = arena_fmt(a, "<%.*s>;tag=%.*s", STR_FMT(p->aor), (int)sizeof(g->tag), g->tag);
     args.to = arena_fmt(a, "<%.*s>", STR_FMT(p->aor));
-    args.contact = arena_fmt(a, "%.*s;reg-id=1;+sip.instance=\"<%.*s>\";expires=%u", STR_FMT(p->contact), STR_FMT(p->instance),
-                             expires_s);
+    args.contact = arena_fmt(a, "%.*s;reg-id=1;+sip.instance=\"<%.*s>\";expires=%u",
+                             STR_FMT(p->contact), STR_FMT(p->instance), expires_s);
     args.extra[0].name = STR("Supported");
     args.extra[0].value = STR("path, outbound");
     args.extra[1].name = STR("Expires");
@@ -340,7 +373,9 @@ static void act_up(struct phone *p)
     g->failures = 0;
     g->was_up = true;
     if (g->granted_s) /* well before its end, and early enough for a second try */
-        start_timer(p, (g->granted_s > 1200 ? (uint64_t)g->granted_s - 600 : (uint64_t)g->granted_s / 2) * 1000);
+        start_timer(
+            p, (g->granted_s > 1200 ? (uint64_t)g->granted_s - 600 : (uint64_t)g->granted_s / 2) *
+                   1000);
     if (p->user.on_registered)
         p->user.on_registered(p->user.arg, g->granted_s);
 }
@@ -354,7 +389,9 @@ static void act_refresh(struct phone *p)
 static void act_refreshed(struct phone *p)
 {
     struct registration *g = &p->reg;
-    start_timer(p, (g->granted_s > 1200 ? (uint64_t)g->granted_s - 600 : (uint64_t)g->granted_s / 2) * 1000);
+    start_timer(p,
+                (g->granted_s > 1200 ? (uint64_t)g->granted_s - 600 : (uint64_t)g->granted_s / 2) *
+                    1000);
 }
 
 /* RFC 5626 4.5. */
@@ -401,14 +438,16 @@ static void act_left(struct phone *p)
         p->user.on_left(p->user.arg);
 }
 
-static void act_told(struct phone *p) /* it has ended before; who leaves still hears that it is done */
+static void
+act_told(struct phone *p) /* it has ended before; who leaves still hears that it is done */
 {
     if (p->user.on_left)
         p->user.on_left(p->user.arg);
 }
 
 const struct reg_cell reg_table[REG_STATES][REG_EVENTS] = {
-    [REG_IDLE] = {[REG_E_START] = {act_locate, REG_LOCATING}, [REG_E_LEAVE] = {act_left, REG_ENDED}},
+    [REG_IDLE] =
+        {[REG_E_START] = {act_locate, REG_LOCATING}, [REG_E_LEAVE] = {act_left, REG_ENDED}},
     [REG_LOCATING] = {[REG_E_LOCATED] = {act_try, REG_TRYING},
                       [REG_E_NOWHERE] = {act_wait, REG_WAITING},
                       [REG_E_LEAVE] = {act_left, REG_ENDED}},
@@ -424,7 +463,8 @@ const struct reg_cell reg_table[REG_STATES][REG_EVENTS] = {
                 [REG_E_LOST] = {act_wait, REG_WAITING},
                 [REG_E_TIMER] = {act_refresh, REG_UP},
                 [REG_E_LEAVE] = {act_leave, REG_LEAVING}},
-    [REG_WAITING] = {[REG_E_TIMER] = {act_locate, REG_LOCATING}, [REG_E_LEAVE] = {act_left, REG_ENDED}},
+    [REG_WAITING] =
+        {[REG_E_TIMER] = {act_locate, REG_LOCATING}, [REG_E_LEAVE] = {act_left, REG_ENDED}},
     [REG_LEAVING] = {[REG_E_OK] = {act_left, REG_ENDED},
                      [REG_E_REFUSED] = {act_left, REG_ENDED},
                      [REG_E_FAILED] = {act_left, REG_ENDED},

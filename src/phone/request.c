@@ -1,6 +1,7 @@
-/* A request of ours from its first try to the end of its transaction (RFC 3261 8.1): built anew with the next CSeq and credentials
- * when it is challenged (22.2, 22.3), sent along the phone's flow, its news given to one function. Owner: the phone's list, which
- * clears the owner's slot when the request goes. Thread: the phone's. */
+/* A request of ours from its first try to the end of its transaction (RFC 3261 8.1): built anew
+ * with the next CSeq and credentials when it is challenged (22.2, 22.3), sent along the phone's
+ * flow, its news given to one function. Owner: the phone's list, which clears the owner's slot when
+ * the request goes. Thread: the phone's. */
 #include "base/mem.h"
 #include "phone/phone_priv.h"
 
@@ -45,21 +46,23 @@ static struct str via(const struct phone *p, struct arena *a, struct str branch)
 {
     char host[ADDR_TEXT_MAX];
     struct str t = transport_text(p->path.transport);
-    return arena_fmt(a, "SIP/2.0/%.*s %.*s;branch=%.*s;rport", STR_FMT(t), STR_FMT(addr_text(&p->path.local, host)),
-                     STR_FMT(branch));
+    return arena_fmt(a, "SIP/2.0/%.*s %.*s;branch=%.*s;rport", STR_FMT(t),
+                     STR_FMT(addr_text(&p->path.local, host)), STR_FMT(branch));
 }
 
 static int message_build(struct request *r, struct str branch, struct buf **ret)
 {
     struct phone *p = r->p;
-    struct sip_request q = {.method = r->method_text, .ruri = r->base.ruri, .content_type = r->base.content_type,
+    struct sip_request q = {.method = r->method_text,
+                            .ruri = r->base.ruri,
+                            .content_type = r->base.content_type,
                             .body = r->base.body};
     struct str via_text = via(p, r->arena, branch);
     struct str cseq = arena_fmt(r->arena, "%u %.*s", r->cseq, STR_FMT(r->method_text));
     if (via_text.p == NULL || cseq.p == NULL)
         return ERR_NOMEM;
-    int err = auth_answer(&p->auth, r->arena, &p->net->rand, r->is_register, r->method_text, r->base.ruri, r->base.body,
-                          r->creds, &r->n_creds);
+    int err = auth_answer(&p->auth, r->arena, &p->net->rand, r->is_register, r->method_text,
+                          r->base.ruri, r->base.body, r->creds, &r->n_creds);
     if (err)
         return err;
     add(&q, STR("Via"), via_text);
@@ -91,7 +94,8 @@ static void on_gone(void *arg, struct sip_ctx *tx)
 static int try_send(struct request *r)
 {
     struct phone *p = r->p;
-    const struct sip_ctx_user user = {.arg = r, .on_response = on_response, .on_end = on_end, .on_gone = on_gone};
+    const struct sip_ctx_user user = {
+        .arg = r, .on_response = on_response, .on_end = on_end, .on_gone = on_gone};
     struct buf *buf;
     if (!p->has_path)
         return ERR_CLOSED;
@@ -127,7 +131,8 @@ static void fail_later(struct request *r, enum sip_tx_end why)
 /* A challenge that can be answered: the request goes out again. */
 static bool challenge(struct request *r, struct sip_msg *m)
 {
-    if ((m->status != 401 && m->status != 407) || r->is_cancelled || r->fn == NULL || r->tries >= TRIES_MAX)
+    if ((m->status != 401 && m->status != 407) || r->is_cancelled || r->fn == NULL ||
+        r->tries >= TRIES_MAX)
         return false;
     r->why = (struct reason){0};
     if (auth_challenged(&r->p->auth, m, r->is_register, r->was_challenged, &r->why) != 0)
@@ -148,7 +153,8 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
         return;
     if (m->status >= 200)
         r->is_final = true;
-    if (m->status >= 200 && m->status < 300 && auth_check_info(&r->p->auth, m, r->creds, r->n_creds, &r->why) == 0)
+    if (m->status >= 200 && m->status < 300 &&
+        auth_check_info(&r->p->auth, m, r->creds, r->n_creds, &r->why) == 0)
         r->why = (struct reason){0};
     tell(r, m, rx, SIP_TX_TIMEOUT);
 }
@@ -171,7 +177,8 @@ static int base_in_dialog(struct request *r, const struct dialog *d)
     if (err)
         return err;
     r->base.ruri = copy(r, r->base.ruri, &err);
-    struct str from = arena_fmt(r->arena, "%.*s;tag=%.*s", STR_FMT(d->local), STR_FMT(d->local_tag));
+    struct str from =
+        arena_fmt(r->arena, "%.*s;tag=%.*s", STR_FMT(d->local), STR_FMT(d->local_tag));
     if (d->remote_tag.n)
         to = arena_fmt(r->arena, "%.*s;tag=%.*s", STR_FMT(d->remote), STR_FMT(d->remote_tag));
     else
@@ -215,6 +222,7 @@ static int base_make(struct request *r, const struct request_args *args)
 int phone_request_start(struct phone *p, const struct request_args *args, struct request **slot)
 {
     struct request *r = mem_zalloc(sizeof(*r));
+    phone_request_forget(*slot); /* two with one owner would be one too many when it goes */
     *slot = NULL;
     if (r == NULL)
         return ERR_NOMEM;
@@ -274,7 +282,8 @@ void phone_requests_done(struct phone *p)
     }
 }
 
-int phone_request_ack(struct phone *p, struct dialog *d, const struct request *invite, struct buf **ret)
+int phone_request_ack(struct phone *p, struct dialog *d, const struct request *invite,
+                      struct buf **ret)
 {
     struct arena *a = arena_new(4096, REQUEST_BYTES);
     struct sip_request q = {.method = STR("ACK")};
@@ -286,7 +295,8 @@ int phone_request_ack(struct phone *p, struct dialog *d, const struct request *i
     rand_token(&p->net->rand, branch + 7, 24);
     struct str via_text = via(p, a, str_make(branch, sizeof(branch)));
     struct str from = arena_fmt(a, "%.*s;tag=%.*s", STR_FMT(d->local), STR_FMT(d->local_tag));
-    struct str to = arena_fmt(a, "%.*s%s%.*s", STR_FMT(d->remote), d->remote_tag.n ? ";tag=" : "", STR_FMT(d->remote_tag));
+    struct str to = arena_fmt(a, "%.*s%s%.*s", STR_FMT(d->remote), d->remote_tag.n ? ";tag=" : "",
+                              STR_FMT(d->remote_tag));
     struct str cseq = arena_fmt(a, "%u ACK", invite->cseq);
     int err = dialog_route(d, a, &q.ruri, &route);
     if (!err && (via_text.p == NULL || from.p == NULL || to.p == NULL || cseq.p == NULL))
@@ -300,7 +310,8 @@ int phone_request_ack(struct phone *p, struct dialog *d, const struct request *i
         add(&q, STR("To"), to);
         add(&q, STR("Call-ID"), d->call_id);
         add(&q, STR("CSeq"), cseq);
-        for (unsigned i = 0; i < invite->n_creds; i++) /* it cannot be challenged, so it carries what the INVITE had (22.1) */
+        for (unsigned i = 0; i < invite->n_creds;
+             i++) /* it cannot be challenged, so it carries what the INVITE had (22.1) */
             add(&q, invite->creds[i].name, invite->creds[i].value);
         if (p->cfg->user_agent.n)
             add(&q, STR("User-Agent"), p->cfg->user_agent);

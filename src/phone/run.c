@@ -1,5 +1,6 @@
-/* One phone as a process: TLS context, one worker of net, and the main thread that waits for the script's end or a signal. The script
- * and the phone live on the worker's thread from worker_start to worker_stop. */
+/* One phone as a process: TLS context, one worker of net, and the main thread that waits for the
+ * script's end or a signal. The script and the phone live on the worker's thread from worker_start
+ * to worker_stop. */
 #include "phone/run.h"
 #include "net/worker.h"
 #include "phone/script.h"
@@ -33,7 +34,10 @@ static uint64_t now_us(void *arg)
 static void say_error(struct process *p, const char *what, const struct reason *why)
 {
     const struct log_field f[] = {LZ("reason", why->code), LZ("detail", why->detail)};
-    PHONE_SAY(&p->out, "error", f, "%s: %s", what, why->detail[0] ? why->detail : why->code ? why->code : "failed");
+    PHONE_SAY(&p->out, "error", f, "%s: %s", what,
+              why->detail[0] ? why->detail
+              : why->code    ? why->code
+                             : "failed");
 }
 
 /* ---- on the worker's thread ---- */
@@ -83,7 +87,8 @@ static void interrupt(void *phone, void *arg)
 /* The script's end, or signals: the first hangs up in order, the second ends at once. */
 static void wait_for_end(struct process *p, struct net_group *g, int signal_fd)
 {
-    struct pollfd fds[] = {{.fd = p->done_fd, .events = POLLIN}, {.fd = signal_fd, .events = POLLIN}};
+    struct pollfd fds[] = {{.fd = p->done_fd, .events = POLLIN},
+                           {.fd = signal_fd, .events = POLLIN}};
     for (unsigned signals = 0; signals < 2;) {
         if (poll(fds, 2, -1) < 0 && errno != EINTR)
             return;
@@ -123,7 +128,10 @@ static int group_make(struct process *p, struct net_group **ret)
 {
     struct phone_run *run = p->run;
     struct net_listener udp = {.transport = TRANSPORT_UDP, .addr = run->bind};
-    struct net_group_args args = {.n_workers = 1, .worker_start = worker_start, .worker_stop = worker_stop, .arg = p,
+    struct net_group_args args = {.n_workers = 1,
+                                  .worker_start = worker_start,
+                                  .worker_stop = worker_stop,
+                                  .arg = p,
                                   .dns_forward = run->dns};
     struct reason why = {0};
     run->phone.listener = NET_LISTENER_GONE;
@@ -167,7 +175,9 @@ static int run_blocked(struct process *p, int signal_fd)
 
 int phone_run(struct phone_run *run)
 {
-    struct process p = {.run = run, .out = {.file = run->quiet ? NULL : stdout, .json = run->json, .now_us = now_us}};
+    struct process p = {
+        .run = run,
+        .out = {.file = run->quiet ? NULL : stdout, .json = run->json, .now_us = now_us}};
     sigset_t set, old;
     p.out.arg = &p;
     p.out.trace = run->trace ? stderr : NULL;

@@ -1,5 +1,6 @@
-/* The phone's day (script.h): register, send, call or be called, hold, dial, hang up, leave; each step told as an event, and at the
- * end one status that says whether all of it went as asked. Owner: run.c; thread: the phone's. */
+/* The phone's day (script.h): register, send, call or be called, hold, dial, hang up, leave; each
+ * step told as an event, and at the end one status that says whether all of it went as asked.
+ * Owner: run.c; thread: the phone's. */
 #include "phone/script.h"
 #include "base/mem.h"
 #include "base/wheel.h"
@@ -16,15 +17,15 @@ struct script {
     void *arg;
     int status;
     bool is_up, is_leaving, is_done, was_interrupted;
-    bool is_sending;            /* a MESSAGE or OPTIONS of ours is under way */
+    bool is_sending; /* a MESSAGE or OPTIONS of ours is under way */
     unsigned at_step;
     bool text_came;
     /* the call */
     phone_call_id call;
-    phone_call_id old;          /* a call that was transferred, until it is hung up */
+    phone_call_id old; /* a call that was transferred, until it is hung up */
     bool is_incoming, was_up, is_held, was_cancelled;
     uint64_t up_us;
-    unsigned n_calls;           /* that have ended */
+    unsigned n_calls; /* that have ended */
     char digits[DIGITS_MAX];
     size_t n_digits;
     struct wheel_timer wait, answer, ring, duration, cancel, hold, resume, dial, refer, deadline;
@@ -67,24 +68,27 @@ static void say_hop(struct script *s)
     struct str t = transport_text(path->transport), at = addr_text(&path->remote, text);
     bool secure = h != NULL && h->secure;
     struct str name = secure && h->server_name ? str_z(h->server_name) : STR_NULL;
-    const struct log_field f[] = {LZ("leg", "signalling"),
-                                  LS("transport", t),
-                                  LS("server", at),
-                                  LZ("version", secure ? h->tls_version : NULL),
-                                  LZ("cipher", secure ? h->cipher : NULL),
-                                  LB("forward_secret", secure && h->forward_secret),
-                                  LB("verified", secure && h->peer_verified),
-                                  LS("name", name),
-                                  LS("digest", phone_digest(s->phone)),
-                                  LB("server_knows_password", phone_server_proved_itself(s->phone))};
+    const struct log_field f[] = {
+        LZ("leg", "signalling"),
+        LS("transport", t),
+        LS("server", at),
+        LZ("version", secure ? h->tls_version : NULL),
+        LZ("cipher", secure ? h->cipher : NULL),
+        LB("forward_secret", secure && h->forward_secret),
+        LB("verified", secure && h->peer_verified),
+        LS("name", name),
+        LS("digest", phone_digest(s->phone)),
+        LB("server_knows_password", phone_server_proved_itself(s->phone))};
     struct str digest = phone_digest(s->phone);
     struct str login = digest.n ? STR("; logged in by digest with ") : STR("");
     if (secure)
-        PHONE_SAY(s->out, "security", f, "signalling: %s with %s%s, server %s as %.*s%.*s%.*s", h->tls_version, h->cipher,
-                  h->forward_secret ? " (forward secret)" : "", h->peer_verified ? "verified" : "NOT verified", STR_FMT(name),
-                  STR_FMT(login), STR_FMT(digest));
+        PHONE_SAY(s->out, "security", f, "signalling: %s with %s%s, server %s as %.*s%.*s%.*s",
+                  h->tls_version, h->cipher, h->forward_secret ? " (forward secret)" : "",
+                  h->peer_verified ? "verified" : "NOT verified", STR_FMT(name), STR_FMT(login),
+                  STR_FMT(digest));
     else
-        PHONE_SAY(s->out, "security", f, "signalling: clear (%.*s); anybody on its way can read and change it%.*s%.*s",
+        PHONE_SAY(s->out, "security", f,
+                  "signalling: clear (%.*s); anybody on its way can read and change it%.*s%.*s",
                   STR_FMT(t), STR_FMT(login), STR_FMT(digest));
 }
 
@@ -96,7 +100,8 @@ static void say_media(struct script *s)
     if (m == NULL)
         return;
     s->run->phone.media->security(m, &sec);
-    const char *level = sec.is_encrypted && sec.is_authenticated && h && h->secure ? "protected" : "open";
+    const char *level =
+        sec.is_encrypted && sec.is_authenticated && h && h->secure ? "protected" : "open";
     const struct log_field f[] = {LZ("leg", "media"),
                                   LZ("method", sec.method),
                                   LZ("suite", sec.suite),
@@ -108,18 +113,21 @@ static void say_media(struct script *s)
                                   LZ("identity", "claimed"),
                                   LZ("level", level)};
     if (sec.is_encrypted)
-        PHONE_SAY(s->out, "security", f, "media: %s, %s; the call is %s", sec.method, sec.suite ? sec.suite : "no suite", level);
+        PHONE_SAY(s->out, "security", f, "media: %s, %s; the call is %s", sec.method,
+                  sec.suite ? sec.suite : "no suite", level);
     else
-        PHONE_SAY(s->out, "security", f, "media: clear RTP, %s can listen; the call is %s, whatever the signalling", sec.exposed,
-                  level);
+        PHONE_SAY(s->out, "security", f,
+                  "media: clear RTP, %s can listen; the call is %s, whatever the signalling",
+                  sec.exposed, level);
 }
 
 /* ---- the end of everything ---- */
 
 static void finished(struct script *s)
 {
-    struct wheel_timer *const timers[] = {&s->wait, &s->answer, &s->ring, &s->duration, &s->cancel,
-                                          &s->hold, &s->resume, &s->dial, &s->refer,    &s->deadline};
+    struct wheel_timer *const timers[] = {&s->wait,   &s->answer,  &s->ring,   &s->duration,
+                                          &s->cancel, &s->hold,    &s->resume, &s->dial,
+                                          &s->refer,  &s->deadline};
     if (s->is_done)
         return;
     s->is_done = true;
@@ -158,12 +166,13 @@ static void on_registered(void *arg, uint32_t expires_s)
     char text[ADDR_TEXT_MAX] = "";
     const struct path *path = phone_path(s->phone);
     struct str at = path ? addr_text(&path->remote, text) : STR("");
-    const struct log_field f[] = {LS("user", cfg->user), LS("domain", cfg->domain), LS("server", at), LU("expires", expires_s)};
+    const struct log_field f[] = {LS("user", cfg->user), LS("domain", cfg->domain),
+                                  LS("server", at), LU("expires", expires_s)};
     if (cfg->no_register)
         PHONE_SAY(s->out, "connected", f, "connected to %.*s, not registered", STR_FMT(at));
     else
-        PHONE_SAY(s->out, "registered", f, "registered as %.*s@%.*s at %.*s for %u s", STR_FMT(cfg->user), STR_FMT(cfg->domain),
-                  STR_FMT(at), expires_s);
+        PHONE_SAY(s->out, "registered", f, "registered as %.*s@%.*s at %.*s for %u s",
+                  STR_FMT(cfg->user), STR_FMT(cfg->domain), STR_FMT(at), expires_s);
     if (!cfg->no_register) /* else the handshake may still be under way */
         say_hop(s);
     if (!s->is_up) {
@@ -172,17 +181,20 @@ static void on_registered(void *arg, uint32_t expires_s)
     }
 }
 
-static void on_unregistered(void *arg, unsigned status, const struct reason *why, bool final, uint64_t again_ms)
+static void on_unregistered(void *arg, unsigned status, const struct reason *why, bool final,
+                            uint64_t again_ms)
 {
     struct script *s = arg;
-    bool ends = final || !s->is_up; /* who never was registered is told at once; who was, tries again */
-    const struct log_field f[] = {LU("status", status), LZ("reason", why->code), LZ("clause", why->clause),
-                                  LZ("detail", why->detail), LB("final", ends), LU("again_ms", ends ? 0 : again_ms)};
+    bool ends =
+        final || !s->is_up; /* who never was registered is told at once; who was, tries again */
+    const struct log_field f[] = {LU("status", status),      LZ("reason", why->code),
+                                  LZ("clause", why->clause), LZ("detail", why->detail),
+                                  LB("final", ends),         LU("again_ms", ends ? 0 : again_ms)};
     if (ends)
         PHONE_SAY(s->out, "not-registered", f, "not registered: %.*s", STR_FMT(why_text(why)));
     else
-        PHONE_SAY(s->out, "registration-lost", f, "registration lost: %.*s; next try in %llu s", STR_FMT(why_text(why)),
-                  (unsigned long long)(again_ms / 1000));
+        PHONE_SAY(s->out, "registration-lost", f, "registration lost: %.*s; next try in %llu s",
+                  STR_FMT(why_text(why)), (unsigned long long)(again_ms / 1000));
     if (ends && !s->is_leaving) {
         fail(s, PHONE_NOT_REGISTERED);
         leave(s);
@@ -200,7 +212,8 @@ static void on_sent(void *arg, unsigned status, const struct reason *why)
 {
     struct script *s = arg;
     const struct log_field f[] = {LU("status", status), LS("detail", why_text(why))};
-    PHONE_SAY(s->out, "sent", f, "answered with %u%s%.*s", status, why ? ": " : "", STR_FMT(why_text(why)));
+    PHONE_SAY(s->out, "sent", f, "answered with %u%s%.*s", status, why ? ": " : "",
+              STR_FMT(why_text(why)));
     s->is_sending = false;
     if (status < 200 || status > 299)
         fail(s, PHONE_TEXT_FAILED);
@@ -296,7 +309,8 @@ static void on_call_up(void *arg, phone_call_id call)
         s->run->phone.media->figures(m, &fig);
     struct str at = addr_is_set(&fig.remote) ? addr_text(&fig.remote, text) : STR("nowhere");
     const struct log_field f[] = {LZ("codec", fig.codec), LS("media", at)};
-    PHONE_SAY(s->out, "answered", f, "the call is up, %s to %.*s", fig.codec ? fig.codec : "no audio", STR_FMT(at));
+    PHONE_SAY(s->out, "answered", f, "the call is up, %s to %.*s",
+              fig.codec ? fig.codec : "no audio", STR_FMT(at));
     say_media(s);
     stop(s, &s->ring);
     stop(s, &s->cancel);
@@ -404,9 +418,14 @@ static void say_figures(struct script *s, const struct phone_media_figures *fig)
                                   LB("tone_heard", fig->is_heard),
                                   LU("tone_ms", fig->tonal_ms),
                                   LU("sound_ms", fig->loud_ms)};
-    PHONE_SAY(s->out, "quality", f, "audio: %llu packets sent, %llu received, %lld lost, jitter %u us, round trip %u us%s",
-              (unsigned long long)q->sent, (unsigned long long)q->received, (long long)q->lost, q->jitter_us, q->rtt_us,
-              !fig->has_expected ? "" : fig->is_heard ? "; the expected tone was heard" : "; the expected tone was NOT heard");
+    PHONE_SAY(
+        s->out, "quality", f,
+        "audio: %llu packets sent, %llu received, %lld lost, jitter %u us, round trip %u us%s",
+        (unsigned long long)q->sent, (unsigned long long)q->received, (long long)q->lost,
+        q->jitter_us, q->rtt_us,
+        !fig->has_expected ? ""
+        : fig->is_heard    ? "; the expected tone was heard"
+                           : "; the expected tone was NOT heard");
 }
 
 static void on_call_end(void *arg, phone_call_id call, unsigned status, const struct reason *why)
@@ -415,10 +434,11 @@ static void on_call_end(void *arg, phone_call_id call, unsigned status, const st
     const struct phone_script *sc = &s->run->script;
     struct phone_media_figures fig = {0};
     struct phone_media *m = phone_call_media(s->phone, call);
-    struct wheel_timer *const timers[] = {&s->answer, &s->ring, &s->duration, &s->cancel, &s->hold, &s->resume, &s->dial,
-                                          &s->refer};
-    const struct log_field f[] = {LU("status", status), LZ("reason", why ? why->code : NULL), LS("detail", why_text(why)),
-                                  LU("seconds", s->was_up ? (net_now_us(s->net) - s->up_us) / 1000000 : 0)};
+    struct wheel_timer *const timers[] = {&s->answer, &s->ring,   &s->duration, &s->cancel,
+                                          &s->hold,   &s->resume, &s->dial,     &s->refer};
+    const struct log_field f[] = {
+        LU("status", status), LZ("reason", why ? why->code : NULL), LS("detail", why_text(why)),
+        LU("seconds", s->was_up ? (net_now_us(s->net) - s->up_us) / 1000000 : 0)};
     if (call == s->old) {
         s->old = 0;
         PHONE_SAY(s->out, "transferred", f, "the old party has hung up");
@@ -433,7 +453,8 @@ static void on_call_end(void *arg, phone_call_id call, unsigned status, const st
     if (status == 0)
         PHONE_SAY(s->out, "ended", f, "the call has ended");
     else
-        PHONE_SAY(s->out, "ended", f, "the call has ended with %u%s%.*s", status, why ? ": " : "", STR_FMT(why_text(why)));
+        PHONE_SAY(s->out, "ended", f, "the call has ended with %u%s%.*s", status, why ? ": " : "",
+                  STR_FMT(why_text(why)));
     if (s->was_up && fig.codec)
         say_figures(s, &fig);
     s->call = s->old; /* a transfer that failed: the old party is still there */
@@ -441,9 +462,11 @@ static void on_call_end(void *arg, phone_call_id call, unsigned status, const st
     if (s->call && !s->is_leaving)
         return;
     s->n_calls++;
-    bool as_asked = sc->expect_status ? status == sc->expect_status
-                                      : status == 0 || (s->was_cancelled && status == 487) ||
-                                            (s->is_incoming && (status == sc->reject || (status == 487 && !s->was_up)));
+    bool as_asked =
+        sc->expect_status
+            ? status == sc->expect_status
+            : status == 0 || (s->was_cancelled && status == 487) ||
+                  (s->is_incoming && (status == sc->reject || (status == 487 && !s->was_up)));
     if (!as_asked)
         fail(s, PHONE_CALL_FAILED);
     else if (s->was_up && !s->was_interrupted)
@@ -537,7 +560,8 @@ static void on_refer(struct wheel_timer *t)
 {
     struct script *s = CONTAINER_OF(t, struct script, refer);
     const struct log_field f[] = {LS("to", s->run->script.refer_to)};
-    PHONE_SAY(s->out, "transferring", f, "transferring the call to %.*s", STR_FMT(s->run->script.refer_to));
+    PHONE_SAY(s->out, "transferring", f, "transferring the call to %.*s",
+              STR_FMT(s->run->script.refer_to));
     if (phone_refer(s->phone, s->call, s->run->script.refer_to) != 0)
         fail(s, PHONE_CALL_FAILED);
 }
@@ -564,7 +588,8 @@ static bool step_begin(struct script *s, unsigned step)
     const struct phone_script *sc = &s->run->script;
     switch (step) {
     case STEP_MESSAGE:
-        return sc->message_to.n && send_step(s, phone_send_text(s->phone, sc->message_to, sc->message));
+        return sc->message_to.n &&
+               send_step(s, phone_send_text(s->phone, sc->message_to, sc->message));
     case STEP_PING:
         return sc->ping.n && send_step(s, phone_ping(s->phone, sc->ping));
     case STEP_CALL:
@@ -605,15 +630,26 @@ static void step_next(struct script *s)
 
 /* ---- life ---- */
 
-int script_new(struct net *net, const struct phone_run *run, struct phone_out *out, void (*done)(void *arg, int status),
-               void *arg, struct script **ret)
+int script_new(struct net *net, const struct phone_run *run, struct phone_out *out,
+               void (*done)(void *arg, int status), void *arg, struct script **ret)
 {
     struct script *s = mem_zalloc(sizeof(*s));
-    const struct phone_user user = {.arg = s, .on_registered = on_registered, .on_unregistered = on_unregistered,
-                                    .on_left = on_left, .on_incoming = on_incoming, .on_ringing = on_ringing,
-                                    .on_call_up = on_call_up, .on_call_end = on_call_end, .on_held = on_held,
-                                    .on_referred = on_referred, .on_refer_done = on_refer_done, .on_changed = on_changed,
-                                    .on_digit = on_digit, .on_media = on_media, .on_text = on_text, .on_sent = on_sent};
+    const struct phone_user user = {.arg = s,
+                                    .on_registered = on_registered,
+                                    .on_unregistered = on_unregistered,
+                                    .on_left = on_left,
+                                    .on_incoming = on_incoming,
+                                    .on_ringing = on_ringing,
+                                    .on_call_up = on_call_up,
+                                    .on_call_end = on_call_end,
+                                    .on_held = on_held,
+                                    .on_referred = on_referred,
+                                    .on_refer_done = on_refer_done,
+                                    .on_changed = on_changed,
+                                    .on_digit = on_digit,
+                                    .on_media = on_media,
+                                    .on_text = on_text,
+                                    .on_sent = on_sent};
     *ret = NULL;
     if (s == NULL)
         return ERR_NOMEM;
@@ -647,8 +683,9 @@ void script_free(struct script *s)
         return;
     s->is_done = true;
     phone_free(s->phone);
-    struct wheel_timer *const timers[] = {&s->wait, &s->answer, &s->ring, &s->duration, &s->cancel,
-                                          &s->hold, &s->resume, &s->dial, &s->refer,    &s->deadline};
+    struct wheel_timer *const timers[] = {&s->wait,   &s->answer,  &s->ring,   &s->duration,
+                                          &s->cancel, &s->hold,    &s->resume, &s->dial,
+                                          &s->refer,  &s->deadline};
     for (size_t i = 0; i < ARRAY_LEN(timers); i++)
         stop(s, timers[i]);
     mem_free(s);

@@ -7,7 +7,8 @@
 
 struct script;
 
-/* `done` is called once, on the phone's thread, when everything is over; nothing happens afterwards. */
+/* `done` is called once, on the phone's thread, when everything is over; nothing happens
+ * afterwards. */
 MUST_USE int script_new(struct net *net, const struct phone_run *run, struct phone_out *out,
                         void (*done)(void *arg, int status), void *arg, struct script **ret);
 void script_free(struct script *s); /* NULL is fine */

@@ -1,5 +1,6 @@
-/* Offers and answers of a call (RFC 3264, 6337): one section of audio that the media writes and reads, every other section refused.
- * Each description of ours is parsed again, so that what we later compare with is what was really sent. Owner: the call. */
+/* Offers and answers of a call (RFC 3264, 6337): one section of audio that the media writes and
+ * reads, every other section refused. Each description of ours is parsed again, so that what we
+ * later compare with is what was really sent. Owner: the call. */
 #include "phone/phone_priv.h"
 
 #define SESSION_BYTES (256u << 10)
@@ -10,11 +11,15 @@ static void on_digit(void *arg, uint32_t call, char digit);
 
 int session_init(struct session *s, struct phone *p, uint32_t call, struct reason *why)
 {
-    const struct phone_media_user user = {.arg = p, .call = call, .on_first = on_first, .on_digit = on_digit};
-    *s = (struct session){.p = p, .audio = -1, .want = p->cfg->no_media ? SDP_INACTIVE : SDP_SENDRECV};
-    s->id = rand_u64(&p->net->rand) >> 2; /* RFC 3264 5: it fits into 63 bits, and has room to count */
+    const struct phone_media_user user = {
+        .arg = p, .call = call, .on_first = on_first, .on_digit = on_digit};
+    *s = (struct session){
+        .p = p, .audio = -1, .want = p->cfg->no_media ? SDP_INACTIVE : SDP_SENDRECV};
+    s->id =
+        rand_u64(&p->net->rand) >> 2; /* RFC 3264 5: it fits into 63 bits, and has room to count */
     s->version = s->id;
-    return p->cfg->media->open(p->cfg->media_arg, &p->path.local, &p->net->rand, &user, &s->media, why);
+    return p->cfg->media->open(p->cfg->media_arg, &p->path.local, &p->net->rand, &user, &s->media,
+                               why);
 }
 
 void session_done(struct session *s)
@@ -27,7 +32,8 @@ void session_done(struct session *s)
     *s = (struct session){.p = s->p, .audio = -1};
 }
 
-/* ---- from the media's thread: a number and a letter fit into the pointer, so nothing has to be allocated ---- */
+/* ---- from the media's thread: a number and a letter fit into the pointer, so nothing has to be
+ * allocated ---- */
 
 static void tell_first(void *phone, void *arg)
 {
@@ -55,19 +61,25 @@ static void on_first(void *arg, uint32_t call)
 static void on_digit(void *arg, uint32_t call, char digit)
 {
     struct phone *p = arg;
-    (void)!net_post(p->net, p->net->worker, tell_digit, (void *)((uintptr_t)call << 8 | (uintptr_t)(unsigned char)digit));
+    (void)!net_post(p->net, p->net->worker, tell_digit,
+                    (void *)((uintptr_t)call << 8 | (uintptr_t)(unsigned char)digit));
 }
 
 /* ---- writing ---- */
 
 /* Builds from sections and reads it back. */
-static int build(struct session *s, struct arena *a, struct sdp_new_media *media, size_t n, struct sdp **ret)
+static int build(struct session *s, struct arena *a, struct sdp_new_media *media, size_t n,
+                 struct sdp **ret)
 {
     char *text = arena_alloc(a, TEXT_BYTES);
     if (text == NULL)
         return ERR_NOMEM;
     struct sbuf b = sbuf_make(text, TEXT_BYTES);
-    struct sdp_new d = {.sess_id = s->id, .sess_version = ++s->version, .host = &s->p->path.local, .media = media, .n_media = n};
+    struct sdp_new d = {.sess_id = s->id,
+                        .sess_version = ++s->version,
+                        .host = &s->p->path.local,
+                        .media = media,
+                        .n_media = n};
     int err = sdp_build(&b, &d);
     return err ? err : sdp_parse(a, sbuf_get(&b), ret, NULL);
 }
@@ -109,10 +121,13 @@ int session_offer(struct session *s, struct str *ret)
 
 static int agree(struct session *s, struct reason *why)
 {
-    bool has_audio = s->audio >= 0 && s->audio < s->remote->n_media && !sdp_media_is_rejected(s->remote, s->audio);
-    s->dir = has_audio ? sdp_answer_direction(sdp_direction(s->remote, s->audio), sdp_direction(s->local, s->audio))
+    bool has_audio = s->audio >= 0 && s->audio < s->remote->n_media &&
+                     !sdp_media_is_rejected(s->remote, s->audio);
+    s->dir = has_audio ? sdp_answer_direction(sdp_direction(s->remote, s->audio),
+                                              sdp_direction(s->local, s->audio))
                        : SDP_INACTIVE;
-    s->is_held = !((unsigned)sdp_direction(s->remote, s->audio < 0 ? SDP_SESSION : s->audio) & SDP_RECVONLY);
+    s->is_held =
+        !((unsigned)sdp_direction(s->remote, s->audio < 0 ? SDP_SESSION : s->audio) & SDP_RECVONLY);
     if (!has_audio) {
         reason_set(why, "no-audio", "RFC 3264 6", 488, "audio was refused");
         return ERR_UNSUPPORTED;
@@ -161,8 +176,8 @@ void session_rollback(struct session *s)
 }
 
 /* Refusals for every section, and the media's own answer for the one it takes. */
-static int answer_sections(struct session *s, struct arena *a, const struct sdp *offer, struct sdp_new_media *media,
-                           struct reason *why)
+static int answer_sections(struct session *s, struct arena *a, const struct sdp *offer,
+                           struct sdp_new_media *media, struct reason *why)
 {
     int audio = -1, err = ERR_UNSUPPORTED;
     for (int i = 0; i < offer->n_media; i++)
@@ -183,7 +198,8 @@ static int answer_sections(struct session *s, struct arena *a, const struct sdp 
     }
     if (audio < 0) {
         if (why->code == NULL)
-            reason_set(why, "no-audio", "RFC 3264 6", 488, "nothing in the offer is audio that we speak");
+            reason_set(why, "no-audio", "RFC 3264 6", 488,
+                       "nothing in the offer is audio that we speak");
         return ERR_UNSUPPORTED;
     }
     s->audio = audio;
@@ -195,7 +211,8 @@ int session_answer(struct session *s, struct str text, struct str *ret, struct r
     struct sdp_new_media media[LIMIT_SDP_MEDIA];
     struct sdp *offer = NULL, *answer = NULL;
     bool is_same;
-    struct arena *theirs = arena_new(TEXT_BYTES * 2, SESSION_BYTES), *ours = arena_new(TEXT_BYTES * 2, SESSION_BYTES);
+    struct arena *theirs = arena_new(TEXT_BYTES * 2, SESSION_BYTES),
+                 *ours = arena_new(TEXT_BYTES * 2, SESSION_BYTES);
     struct str copy = theirs ? arena_str(theirs, text) : STR_NULL;
     int err = copy.p && ours ? sdp_parse(theirs, copy, &offer, why) : ERR_NOMEM;
     if (!err && offer->has_unknown) { /* RFC 8866 5 */
@@ -239,7 +256,8 @@ int session_text(const struct sip_msg *m, struct str *ret)
             *ret = parts[i].body;
             return 0;
         }
-        if (parts[i].required && parts[i].depth < 2 && !str_starts_nocase(str_trim(media), STR("multipart/")))
+        if (parts[i].required && parts[i].depth < 2 &&
+            !str_starts_nocase(str_trim(media), STR("multipart/")))
             return ERR_UNSUPPORTED; /* RFC 5621 8.2: what must be understood and is not */
     }
     return ERR_UNSUPPORTED;

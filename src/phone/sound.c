@@ -14,7 +14,7 @@ struct sound {
     bool has_tone, has_wav, has_meter;
     struct tone tone;
     struct wav wav;
-    size_t at;       /* next sample to be played, at our rate */
+    size_t at; /* next sample to be played, at our rate */
     FILE *record;
     size_t n_recorded;
     struct tone_meter meter;
@@ -72,7 +72,8 @@ void sound_free(struct sound *s)
     mem_free(s);
 }
 
-/* The sample for our i-th, whatever the file's rate: the same, every second one's mean, or each twice. */
+/* The sample for our i-th, whatever the file's rate: the same, every second one's mean, or each
+ * twice. */
 static int16_t wav_at(const struct sound *s, size_t i)
 {
     const struct wav *w = &s->wav;

@@ -1,5 +1,5 @@
-/* Questions to a parsed description: attributes of a section and their levels, direction, ports, BUNDLE, payload formats.
- * Pure functions over struct sdp; any thread. */
+/* Questions to a parsed description: attributes of a section and their levels, direction, ports,
+ * BUNDLE, payload formats. Pure functions over struct sdp; any thread. */
 #include "sdp/sdp_priv.h"
 
 const struct sdp_section *sdp_section(const struct sdp *s, int section)
@@ -17,7 +17,8 @@ const struct sdp_line *sdp_attr(const struct sdp *s, int section, enum sdp_attr_
     return at < 0 ? NULL : &s->lines[at];
 }
 
-const struct sdp_line *sdp_attr_inherited(const struct sdp *s, int section, enum sdp_attr_id id, unsigned i)
+const struct sdp_line *sdp_attr_inherited(const struct sdp *s, int section, enum sdp_attr_id id,
+                                          unsigned i)
 {
     return sdp_attr(s, sdp_has(s, section, id) ? section : SDP_SESSION, id, i);
 }
@@ -43,8 +44,10 @@ const struct sdp_conn *sdp_media_conn(const struct sdp *s, int media)
 
 /* ---- direction ---- */
 
-static const enum sdp_attr_id dir_ids[] = {[SDP_INACTIVE] = SDP_A_INACTIVE, [SDP_SENDONLY] = SDP_A_SENDONLY,
-                                           [SDP_RECVONLY] = SDP_A_RECVONLY, [SDP_SENDRECV] = SDP_A_SENDRECV};
+static const enum sdp_attr_id dir_ids[] = {[SDP_INACTIVE] = SDP_A_INACTIVE,
+                                           [SDP_SENDONLY] = SDP_A_SENDONLY,
+                                           [SDP_RECVONLY] = SDP_A_RECVONLY,
+                                           [SDP_SENDRECV] = SDP_A_SENDRECV};
 
 struct str sdp_dir_text(enum sdp_dir d)
 {
@@ -87,16 +90,19 @@ static bool is_multicast(const struct addr *a)
     return (ntohl(a->v4.sin_addr.s_addr) >> 28) == 14;
 }
 
-/* a=rtcp:port [network type address] (RFC 3605 2.1). False if it is malformed or names no address of the Internet. */
+/* a=rtcp:port [network type address] (RFC 3605 2.1). False if it is malformed or names no address
+ * of the Internet. */
 static bool rtcp_line(const struct sdp_line *l, struct addr *rtcp)
 {
     struct str rest = l->arg, port;
     struct sdp_conn c;
     uint32_t v;
-    if (rest.p == NULL || !sdp_word(&rest, &port) || str_to_u32(port, UINT16_MAX, &v) != 0 || v == 0)
+    if (rest.p == NULL || !sdp_word(&rest, &port) || str_to_u32(port, UINT16_MAX, &v) != 0 ||
+        v == 0)
         return false;
     if (!sdp_at_end(rest)) {
-        if (sdp_conn_parse(str_trim(rest), false, &c) != 0 || !addr_is_set(&c.addr) || is_multicast(&c.addr))
+        if (sdp_conn_parse(str_trim(rest), false, &c) != 0 || !addr_is_set(&c.addr) ||
+            is_multicast(&c.addr))
             return false;
         *rtcp = c.addr;
     }
@@ -118,7 +124,8 @@ int sdp_media_target(const struct sdp *s, int media, bool mux, struct sdp_target
     ret->rtcp = ret->rtp;
     if (mux)
         return 0;
-    /* Without a=rtcp, or with a broken one, the next port (RFC 3605 2.1); there is none behind 65535. */
+    /* Without a=rtcp, or with a broken one, the next port (RFC 3605 2.1); there is none behind
+     * 65535. */
     if (l == NULL || !rtcp_line(l, &ret->rtcp)) {
         ret->rtcp = ret->rtp;
         addr_set_port(&ret->rtcp, m->port < UINT16_MAX ? (uint16_t)(m->port + 1) : m->port);
@@ -166,12 +173,18 @@ int sdp_bundle_of(const struct sdp *s, int media)
 
 /* RFC 3551 6, Tables 4 and 5: the static types of audio that are still met, and of video. */
 static const struct sdp_rtpmap statics[] = {
-    {0, SDP_NAME("PCMU"), 8000, 1},   {3, SDP_NAME("GSM"), 8000, 1},    {4, SDP_NAME("G723"), 8000, 1},   {5, SDP_NAME("DVI4"), 8000, 1},
-    {6, SDP_NAME("DVI4"), 16000, 1},  {7, SDP_NAME("LPC"), 8000, 1},    {8, SDP_NAME("PCMA"), 8000, 1},   {9, SDP_NAME("G722"), 8000, 1},
-    {10, SDP_NAME("L16"), 44100, 2},  {11, SDP_NAME("L16"), 44100, 1},  {12, SDP_NAME("QCELP"), 8000, 1}, {13, SDP_NAME("CN"), 8000, 1},
-    {14, SDP_NAME("MPA"), 90000, 1},  {15, SDP_NAME("G728"), 8000, 1},  {16, SDP_NAME("DVI4"), 11025, 1}, {17, SDP_NAME("DVI4"), 22050, 1},
-    {18, SDP_NAME("G729"), 8000, 1},  {25, SDP_NAME("CelB"), 90000, 1}, {26, SDP_NAME("JPEG"), 90000, 1}, {28, SDP_NAME("nv"), 90000, 1},
-    {31, SDP_NAME("H261"), 90000, 1}, {32, SDP_NAME("MPV"), 90000, 1},  {33, SDP_NAME("MP2T"), 90000, 1}, {34, SDP_NAME("H263"), 90000, 1},
+    {0, SDP_NAME("PCMU"), 8000, 1},   {3, SDP_NAME("GSM"), 8000, 1},
+    {4, SDP_NAME("G723"), 8000, 1},   {5, SDP_NAME("DVI4"), 8000, 1},
+    {6, SDP_NAME("DVI4"), 16000, 1},  {7, SDP_NAME("LPC"), 8000, 1},
+    {8, SDP_NAME("PCMA"), 8000, 1},   {9, SDP_NAME("G722"), 8000, 1},
+    {10, SDP_NAME("L16"), 44100, 2},  {11, SDP_NAME("L16"), 44100, 1},
+    {12, SDP_NAME("QCELP"), 8000, 1}, {13, SDP_NAME("CN"), 8000, 1},
+    {14, SDP_NAME("MPA"), 90000, 1},  {15, SDP_NAME("G728"), 8000, 1},
+    {16, SDP_NAME("DVI4"), 11025, 1}, {17, SDP_NAME("DVI4"), 22050, 1},
+    {18, SDP_NAME("G729"), 8000, 1},  {25, SDP_NAME("CelB"), 90000, 1},
+    {26, SDP_NAME("JPEG"), 90000, 1}, {28, SDP_NAME("nv"), 90000, 1},
+    {31, SDP_NAME("H261"), 90000, 1}, {32, SDP_NAME("MPV"), 90000, 1},
+    {33, SDP_NAME("MP2T"), 90000, 1}, {34, SDP_NAME("H263"), 90000, 1},
 };
 
 /* "pt rest" of a rtpmap or fmtp line for this payload type. */

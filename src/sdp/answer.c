@@ -3,17 +3,19 @@
 #include "sdp/sdp_priv.h"
 #include "sdp/values.h"
 
-static const struct sdp_codec *codec_find(const struct sdp_rtpmap *r, const struct sdp_codec *codecs, size_t n)
+static const struct sdp_codec *codec_find(const struct sdp_rtpmap *r,
+                                          const struct sdp_codec *codecs, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
-        if (str_eq_nocase(codecs[i].name, r->name) && codecs[i].rate == r->rate && codecs[i].channels == r->channels)
+        if (str_eq_nocase(codecs[i].name, r->name) && codecs[i].rate == r->rate &&
+            codecs[i].channels == r->channels)
             return &codecs[i];
     }
     return NULL;
 }
 
-size_t sdp_codecs_match(const struct sdp *s, int media, const struct sdp_codec *codecs, size_t n, struct sdp_agreed *ret,
-                        size_t cap)
+size_t sdp_codecs_match(const struct sdp *s, int media, const struct sdp_codec *codecs, size_t n,
+                        struct sdp_agreed *ret, size_t cap)
 {
     const struct sdp_media *m = &s->media[media];
     size_t found = 0;
@@ -24,7 +26,8 @@ size_t sdp_codecs_match(const struct sdp *s, int media, const struct sdp_codec *
             continue;
         const struct sdp_codec *c = codec_find(&r, codecs, n);
         if (c != NULL)
-            ret[found++] = (struct sdp_agreed){.codec = c, .pt = r.pt, .fmtp = sdp_fmtp(s, media, pt)};
+            ret[found++] =
+                (struct sdp_agreed){.codec = c, .pt = r.pt, .fmtp = sdp_fmtp(s, media, pt)};
     }
     return found;
 }
@@ -67,7 +70,9 @@ static int media_check(const struct sdp *offer, const struct sdp *answer, int i,
         return 0;
     if (sdp_media_is_rejected(offer, i))
         return refuse(why, "RFC 3264 6", i, "a medium is accepted that was offered with port 0");
-    if (!str_eq_nocase(o->proto_text, a->proto_text)) /* RFC 3264 6.1, 8643 4: best effort does not change it either */
+    if (!str_eq_nocase(
+            o->proto_text,
+            a->proto_text)) /* RFC 3264 6.1, 8643 4: best effort does not change it either */
         return refuse(why, "RFC 3264 6.1", i, "another protocol than was offered");
     for (unsigned k = 0; !sdp_proto_is_rtp(a->proto) && k < a->n_fmts; k++) {
         if (!has_fmt(o, a->fmt[k]))
@@ -81,7 +86,8 @@ static int media_check(const struct sdp *offer, const struct sdp *answer, int i,
     return 0;
 }
 
-/* Every section of a BUNDLE group in the answer must have been in one group of the offer (RFC 8843 7.3). */
+/* Every section of a BUNDLE group in the answer must have been in one group of the offer (RFC
+ * 8843 7.3). */
 static int bundle_check(const struct sdp *offer, const struct sdp *answer, struct reason *why)
 {
     int of[LIMIT_SDP_MEDIA];
@@ -111,7 +117,8 @@ int sdp_answer_check(const struct sdp *offer, const struct sdp *answer, struct r
 
 /* ---- the next one in a session ---- */
 
-int sdp_next_check(const struct sdp *before, const struct sdp *next, bool *ret_same, struct reason *why)
+int sdp_next_check(const struct sdp *before, const struct sdp *next, bool *ret_same,
+                   struct reason *why)
 {
     uint64_t was, is;
     *ret_same = false;
@@ -120,7 +127,8 @@ int sdp_next_check(const struct sdp *before, const struct sdp *next, bool *ret_s
     if (next->n_media < before->n_media)
         return refuse(why, "RFC 3264 8", -1, "fewer m= lines than before");
     for (int i = 0; i < before->n_media; i++) {
-        if (!str_eq(before->media[i].kind_text, next->media[i].kind_text) && before->media[i].port && next->media[i].port)
+        if (!str_eq(before->media[i].kind_text, next->media[i].kind_text) &&
+            before->media[i].port && next->media[i].port)
             return refuse(why, "RFC 3264 8.3.3", i, "another medium than before");
     }
     if (str_eq(before->origin.sess_version, next->origin.sess_version)) {

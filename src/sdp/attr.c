@@ -1,5 +1,5 @@
-/* Names: attributes, profiles (RFC 8866 6, 8.2.3; each attribute's own RFC), and the character classes of RFC 8866 9.
- * Pure functions, any thread. */
+/* Names: attributes, profiles (RFC 8866 6, 8.2.3; each attribute's own RFC), and the character
+ * classes of RFC 8866 9. Pure functions, any thread. */
 #include "sdp/sdp_priv.h"
 
 static const struct str names[SDP_A_N] = {
@@ -11,14 +11,14 @@ static const struct str names[SDP_A_N] = {
     [SDP_A_SENDONLY] = SDP_NAME("sendonly"),
     [SDP_A_RECVONLY] = SDP_NAME("recvonly"),
     [SDP_A_INACTIVE] = SDP_NAME("inactive"),
-    [SDP_A_CRYPTO] = SDP_NAME("crypto"),                       /* RFC 4568 */
-    [SDP_A_FINGERPRINT] = SDP_NAME("fingerprint"),             /* RFC 8122 */
-    [SDP_A_SETUP] = SDP_NAME("setup"),                         /* RFC 4145, 8842 */
-    [SDP_A_CONNECTION] = SDP_NAME("connection"),               /* RFC 4145 */
-    [SDP_A_TLS_ID] = SDP_NAME("tls-id"),                       /* RFC 8842 */
-    [SDP_A_KEY_MGMT] = SDP_NAME("key-mgmt"),                   /* RFC 4567 */
-    [SDP_A_ZRTP_HASH] = SDP_NAME("zrtp-hash"),                 /* RFC 6189 8 */
-    [SDP_A_ICE_UFRAG] = SDP_NAME("ice-ufrag"),                 /* RFC 8839 */
+    [SDP_A_CRYPTO] = SDP_NAME("crypto"),           /* RFC 4568 */
+    [SDP_A_FINGERPRINT] = SDP_NAME("fingerprint"), /* RFC 8122 */
+    [SDP_A_SETUP] = SDP_NAME("setup"),             /* RFC 4145, 8842 */
+    [SDP_A_CONNECTION] = SDP_NAME("connection"),   /* RFC 4145 */
+    [SDP_A_TLS_ID] = SDP_NAME("tls-id"),           /* RFC 8842 */
+    [SDP_A_KEY_MGMT] = SDP_NAME("key-mgmt"),       /* RFC 4567 */
+    [SDP_A_ZRTP_HASH] = SDP_NAME("zrtp-hash"),     /* RFC 6189 8 */
+    [SDP_A_ICE_UFRAG] = SDP_NAME("ice-ufrag"),     /* RFC 8839 */
     [SDP_A_ICE_PWD] = SDP_NAME("ice-pwd"),
     [SDP_A_ICE_OPTIONS] = SDP_NAME("ice-options"),
     [SDP_A_ICE_LITE] = SDP_NAME("ice-lite"),
@@ -27,27 +27,27 @@ static const struct str names[SDP_A_N] = {
     [SDP_A_CANDIDATE] = SDP_NAME("candidate"),
     [SDP_A_END_OF_CANDIDATES] = SDP_NAME("end-of-candidates"), /* RFC 8840 */
     [SDP_A_REMOTE_CANDIDATES] = SDP_NAME("remote-candidates"),
-    [SDP_A_RTCP] = SDP_NAME("rtcp"),                           /* RFC 3605 */
-    [SDP_A_RTCP_MUX] = SDP_NAME("rtcp-mux"),                   /* RFC 5761 */
-    [SDP_A_RTCP_MUX_ONLY] = SDP_NAME("rtcp-mux-only"),         /* RFC 8858 */
-    [SDP_A_RTCP_RSIZE] = SDP_NAME("rtcp-rsize"),               /* RFC 5506 */
-    [SDP_A_RTCP_FB] = SDP_NAME("rtcp-fb"),                     /* RFC 4585 */
-    [SDP_A_GROUP] = SDP_NAME("group"),                         /* RFC 5888, 8843 */
+    [SDP_A_RTCP] = SDP_NAME("rtcp"),                   /* RFC 3605 */
+    [SDP_A_RTCP_MUX] = SDP_NAME("rtcp-mux"),           /* RFC 5761 */
+    [SDP_A_RTCP_MUX_ONLY] = SDP_NAME("rtcp-mux-only"), /* RFC 8858 */
+    [SDP_A_RTCP_RSIZE] = SDP_NAME("rtcp-rsize"),       /* RFC 5506 */
+    [SDP_A_RTCP_FB] = SDP_NAME("rtcp-fb"),             /* RFC 4585 */
+    [SDP_A_GROUP] = SDP_NAME("group"),                 /* RFC 5888, 8843 */
     [SDP_A_MID] = SDP_NAME("mid"),
-    [SDP_A_BUNDLE_ONLY] = SDP_NAME("bundle-only"),             /* RFC 8843 */
+    [SDP_A_BUNDLE_ONLY] = SDP_NAME("bundle-only"), /* RFC 8843 */
     [SDP_A_MSID] = SDP_NAME("msid"),
-    [SDP_A_SSRC] = SDP_NAME("ssrc"),                           /* RFC 5576 */
+    [SDP_A_SSRC] = SDP_NAME("ssrc"), /* RFC 5576 */
     [SDP_A_SSRC_GROUP] = SDP_NAME("ssrc-group"),
-    [SDP_A_EXTMAP] = SDP_NAME("extmap"),                       /* RFC 8285 */
+    [SDP_A_EXTMAP] = SDP_NAME("extmap"), /* RFC 8285 */
     [SDP_A_EXTMAP_ALLOW_MIXED] = SDP_NAME("extmap-allow-mixed"),
     [SDP_A_RID] = SDP_NAME("rid"),
     [SDP_A_SIMULCAST] = SDP_NAME("simulcast"),
-    [SDP_A_LABEL] = SDP_NAME("label"),                         /* RFC 4574, 7866 */
+    [SDP_A_LABEL] = SDP_NAME("label"), /* RFC 4574, 7866 */
     [SDP_A_CONTENT] = SDP_NAME("content"),
-    [SDP_A_IDENTITY] = SDP_NAME("identity"),                   /* RFC 8827 */
-    [SDP_A_RECORD] = SDP_NAME("record"),                       /* RFC 7866 */
+    [SDP_A_IDENTITY] = SDP_NAME("identity"), /* RFC 8827 */
+    [SDP_A_RECORD] = SDP_NAME("record"),     /* RFC 7866 */
     [SDP_A_RECORDPREF] = SDP_NAME("recordpref"),
-    [SDP_A_ACAP] = SDP_NAME("acap"),                           /* RFC 5939 */
+    [SDP_A_ACAP] = SDP_NAME("acap"), /* RFC 5939 */
     [SDP_A_TCAP] = SDP_NAME("tcap"),
     [SDP_A_PCFG] = SDP_NAME("pcfg"),
     [SDP_A_ACFG] = SDP_NAME("acfg"),

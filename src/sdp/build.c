@@ -66,7 +66,8 @@ static void put_codec(struct sbuf *b, const struct sdp_codec *c)
 
 static bool put_media_line(struct sbuf *b, const struct sdp_new_media *m)
 {
-    if (!sdp_is_token(m->kind) || !sdp_is_proto(m->proto) || !sdp_is_text(m->fmts) || (m->fmts.n == 0 && !m->n_codecs))
+    if (!sdp_is_token(m->kind) || !sdp_is_proto(m->proto) || !sdp_is_text(m->fmts) ||
+        (m->fmts.n == 0 && !m->n_codecs))
         return false;
     sbuf_lit(b, "m=");
     sbuf_str(b, m->kind);
@@ -123,8 +124,8 @@ static bool put_media(struct sbuf *b, const struct sdp_new_media *m)
 
 int sdp_build(struct sbuf *b, const struct sdp_new *n)
 {
-    if (n->n_media > LIMIT_SDP_MEDIA || (n->username.n && !sdp_is_word(n->username)) || !sdp_is_text(n->name) ||
-        !sdp_is_text(n->bundle))
+    if (n->n_media > LIMIT_SDP_MEDIA || (n->username.n && !sdp_is_word(n->username)) ||
+        !sdp_is_text(n->name) || !sdp_is_text(n->bundle))
         return ERR_INVALID;
     sbuf_lit(b, "v=0\r\no=");
     sbuf_str(b, n->username.n ? n->username : STR("-"));

@@ -1,5 +1,6 @@
-/* Edits over a description (story in edit.h). A list of nodes, one for each line in its order and those added; an untouched node
- * is written from the description's own bytes. Owner: the arena given to sdp_edit_new. Pure; any thread. */
+/* Edits over a description (story in edit.h). A list of nodes, one for each line in its order and
+ * those added; an untouched node is written from the description's own bytes. Owner: the arena
+ * given to sdp_edit_new. Pure; any thread. */
 #include "sdp/edit.h"
 #include "base/sbuf.h"
 #include "sdp/build.h"
@@ -146,13 +147,15 @@ void sdp_edit_origin(struct sdp_edit *e, const struct addr *host, struct str ver
         i++;
     if (e->err)
         return;
-    e->nodes[i].text = arena_fmt(e->arena, "o=%.*s %.*s %.*s %.*s", STR_FMT(o->username), STR_FMT(o->sess_id),
-                                 STR_FMT(version.n ? version : o->sess_version), STR_FMT(where));
+    e->nodes[i].text =
+        arena_fmt(e->arena, "o=%.*s %.*s %.*s %.*s", STR_FMT(o->username), STR_FMT(o->sess_id),
+                  STR_FMT(version.n ? version : o->sess_version), STR_FMT(where));
     if (e->nodes[i].text.p == NULL)
         fail(e, ERR_NOMEM);
 }
 
-/* Where a c= line goes if there is none: behind the last line of the types that stand before it (RFC 8866 5). */
+/* Where a c= line goes if there is none: behind the last line of the types that stand before it
+ * (RFC 8866 5). */
 static int conn_place(const struct sdp_edit *e, int section)
 {
     const struct sdp_section *sec = sdp_section(e->s, section);
@@ -197,7 +200,8 @@ static struct edit_media *media_edit(struct sdp_edit *e, int media)
     struct edit_media *m = &e->media[media];
     if (!m->is_edited) {
         const struct sdp_media *was = &e->s->media[media];
-        *m = (struct edit_media){.proto = was->proto_text, .fmts = was->fmts, .port = was->port, .is_edited = true};
+        *m = (struct edit_media){
+            .proto = was->proto_text, .fmts = was->fmts, .port = was->port, .is_edited = true};
     }
     return m;
 }
@@ -214,8 +218,8 @@ static void media_write(struct sdp_edit *e, int media)
         sbuf_u64(&b, was->n_ports);
         number = sbuf_get(&b);
     }
-    struct str text = arena_fmt(e->arena, "m=%.*s %u%.*s %.*s %.*s", STR_FMT(was->kind_text), m->port, STR_FMT(number),
-                                STR_FMT(m->proto), STR_FMT(m->fmts));
+    struct str text = arena_fmt(e->arena, "m=%.*s %u%.*s %.*s %.*s", STR_FMT(was->kind_text),
+                                m->port, STR_FMT(number), STR_FMT(m->proto), STR_FMT(m->fmts));
     if (text.p == NULL)
         fail(e, ERR_NOMEM);
     e->nodes[was->s.line].text = text;
@@ -398,7 +402,8 @@ int sdp_edit_build(struct sdp_edit *e, struct str *ret)
             n += (node->text.p ? node->text.n : s->lines[i].end - s->lines[i].start) + eol.n;
     }
     /* Some end with empty lines, which are no lines of the description. */
-    struct str tail = str_make(s->text.p + s->lines[s->n_lines - 1].end, s->text.n - s->lines[s->n_lines - 1].end);
+    struct str tail = str_make(s->text.p + s->lines[s->n_lines - 1].end,
+                               s->text.n - s->lines[s->n_lines - 1].end);
     n += tail.n;
     if (n > LIMIT_SDP_BYTES)
         return ERR_LIMIT;

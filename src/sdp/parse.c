@@ -1,5 +1,5 @@
-/* From text to the index of lines (RFC 8866 5, 9). One pass over the bytes, no recursion, memory for the lines counted before.
- * Owner: the caller's arena. Pure; any thread. */
+/* From text to the index of lines (RFC 8866 5, 9). One pass over the bytes, no recursion, memory
+ * for the lines counted before. Owner: the caller's arena. Pure; any thread. */
 #include "sdp/sdp_priv.h"
 
 /* Lines of RFC 8866 that stand in the session section, in m= sections, or in both. */
@@ -48,8 +48,9 @@ int sdp_conn_parse(struct str value, bool with_ttl, struct sdp_conn *ret)
 {
     struct str rest = value, tail;
     *ret = (struct sdp_conn){.whole = value};
-    if (!sdp_word(&rest, &ret->nettype) || !sdp_word(&rest, &ret->addrtype) || !sdp_word(&rest, &ret->host) ||
-        !sdp_at_end(rest) || !sdp_is_token(ret->nettype) || !sdp_is_token(ret->addrtype) || !sdp_is_word(ret->host))
+    if (!sdp_word(&rest, &ret->nettype) || !sdp_word(&rest, &ret->addrtype) ||
+        !sdp_word(&rest, &ret->host) || !sdp_at_end(rest) || !sdp_is_token(ret->nettype) ||
+        !sdp_is_token(ret->addrtype) || !sdp_is_word(ret->host))
         return ERR_SYNTAX;
     bool v4 = str_eq(ret->addrtype, STR("IP4")), v6 = str_eq(ret->addrtype, STR("IP6"));
     if (!str_eq(ret->nettype, STR("IN")) || (!v4 && !v6))
@@ -77,14 +78,17 @@ static int parse_origin(struct parser *p, const struct sdp_line *l)
 {
     struct sdp_origin *o = &p->s->origin;
     struct str rest = l->value;
-    if (!sdp_word(&rest, &o->username) || !sdp_word(&rest, &o->sess_id) || !sdp_word(&rest, &o->sess_version) ||
-        !sdp_is_word(o->username) || !sdp_is_word(o->sess_id) || !sdp_is_word(o->sess_version) ||
+    if (!sdp_word(&rest, &o->username) || !sdp_word(&rest, &o->sess_id) ||
+        !sdp_word(&rest, &o->sess_version) || !sdp_is_word(o->username) ||
+        !sdp_is_word(o->sess_id) || !sdp_is_word(o->sess_version) ||
         sdp_conn_parse(str_trim(rest), false, &o->conn) != 0)
-        return broken(p, l->start, "o= is not: username, id, version, network, address type, address");
+        return broken(p, l->start,
+                      "o= is not: username, id, version, network, address type, address");
     return 0;
 }
 
-static int parse_conn(struct parser *p, struct sdp_section *sec, const struct sdp_line *l, int index)
+static int parse_conn(struct parser *p, struct sdp_section *sec, const struct sdp_line *l,
+                      int index)
 {
     struct sdp_conn c;
     if (sdp_conn_parse(l->value, true, &c) != 0)
@@ -100,9 +104,10 @@ static int parse_conn(struct parser *p, struct sdp_section *sec, const struct sd
 
 static enum sdp_kind kind_of(struct str s)
 {
-    static const struct str kinds[] = {[SDP_AUDIO] = SDP_NAME("audio"), [SDP_VIDEO] = SDP_NAME("video"), [SDP_TEXT] = SDP_NAME("text"),
-                                       [SDP_APPLICATION] = SDP_NAME("application"), [SDP_MESSAGE] = SDP_NAME("message"),
-                                       [SDP_IMAGE] = SDP_NAME("image")};
+    static const struct str kinds[] = {
+        [SDP_AUDIO] = SDP_NAME("audio"),     [SDP_VIDEO] = SDP_NAME("video"),
+        [SDP_TEXT] = SDP_NAME("text"),       [SDP_APPLICATION] = SDP_NAME("application"),
+        [SDP_MESSAGE] = SDP_NAME("message"), [SDP_IMAGE] = SDP_NAME("image")};
     for (unsigned i = 1; i < ARRAY_LEN(kinds); i++) {
         if (str_eq(kinds[i], s))
             return (enum sdp_kind)i;
@@ -114,8 +119,9 @@ static int parse_media(struct parser *p, const struct sdp_line *l, struct sdp_me
 {
     struct str rest = l->value, port, number;
     uint32_t v;
-    if (!sdp_word(&rest, &m->kind_text) || !sdp_word(&rest, &port) || !sdp_word(&rest, &m->proto_text) ||
-        !sdp_is_token(m->kind_text) || !sdp_is_proto(m->proto_text))
+    if (!sdp_word(&rest, &m->kind_text) || !sdp_word(&rest, &port) ||
+        !sdp_word(&rest, &m->proto_text) || !sdp_is_token(m->kind_text) ||
+        !sdp_is_proto(m->proto_text))
         return broken(p, l->start, "m= is not: media, port, protocol, formats");
     number = str_cut(port, '/', &port);
     if (str_to_u32(port, UINT16_MAX, &v) != 0)
@@ -151,7 +157,8 @@ static int parse_attr(struct parser *p, struct sdp_section *sec, struct sdp_line
     l->attr = (uint16_t)sdp_attr_parse(l->name);
     if (l->attr == SDP_A_OTHER)
         return 0;
-    l->next = sec->first[l->attr]; /* in front, so that many lines of a kind cost no walks; turn_lists sets it right */
+    l->next = sec->first[l->attr]; /* in front, so that many lines of a kind cost no walks;
+                                      turn_lists sets it right */
     sec->first[l->attr] = (int16_t)index;
     return 0;
 }
@@ -192,7 +199,9 @@ static bool next_line(struct parser *p, struct sdp_line *l)
     size_t whole = lf ? n + 1 : n;
     if (lf && n > 0 && start[n - 1] == '\r')
         n--;
-    *l = (struct sdp_line){.value = str_make(start, n), .start = (uint32_t)p->at, .end = (uint32_t)(p->at + whole),
+    *l = (struct sdp_line){.value = str_make(start, n),
+                           .start = (uint32_t)p->at,
+                           .end = (uint32_t)(p->at + whole),
                            .next = -1};
     p->at += whole;
     return true;

@@ -13,7 +13,8 @@ static bool is_suite(struct str s)
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') || c == '_'))
+        if (!((c >= 'A' && c <= 'Z') || (c >= 'a' && c <= 'z') || (c >= '0' && c <= '9') ||
+              c == '_'))
             return false;
     }
     return s.n > 0;
@@ -103,11 +104,13 @@ int sdp_fingerprint_parse(struct str value, struct sdp_fingerprint *ret)
 {
     struct str rest = value, hex, byte;
     *ret = (struct sdp_fingerprint){0};
-    if (!sdp_word(&rest, &ret->hash) || !sdp_is_token(ret->hash) || !sdp_word(&rest, &hex) || !sdp_at_end(rest))
+    if (!sdp_word(&rest, &ret->hash) || !sdp_is_token(ret->hash) || !sdp_word(&rest, &hex) ||
+        !sdp_at_end(rest))
         return ERR_SYNTAX;
     while (hex.p != NULL) {
         hex = str_cut(hex, ':', &byte);
-        if (ret->n == SDP_FINGERPRINT_MAX || byte.n != 2 || str_unhex(&ret->bytes[ret->n], 1, byte) != 0)
+        if (ret->n == SDP_FINGERPRINT_MAX || byte.n != 2 ||
+            str_unhex(&ret->bytes[ret->n], 1, byte) != 0)
             return ERR_SYNTAX;
         ret->n++;
     }
@@ -127,8 +130,10 @@ void sdp_fingerprint_build(struct sbuf *b, const struct sdp_fingerprint *f)
 
 /* ---- setup ---- */
 
-static const struct str setups[] = {[SDP_SETUP_ACTIVE] = SDP_NAME("active"), [SDP_SETUP_PASSIVE] = SDP_NAME("passive"),
-                                    [SDP_SETUP_ACTPASS] = SDP_NAME("actpass"), [SDP_SETUP_HOLDCONN] = SDP_NAME("holdconn")};
+static const struct str setups[] = {[SDP_SETUP_ACTIVE] = SDP_NAME("active"),
+                                    [SDP_SETUP_PASSIVE] = SDP_NAME("passive"),
+                                    [SDP_SETUP_ACTPASS] = SDP_NAME("actpass"),
+                                    [SDP_SETUP_HOLDCONN] = SDP_NAME("holdconn")};
 
 enum sdp_setup sdp_setup(const struct sdp *s, int media)
 {
@@ -150,8 +155,8 @@ struct str sdp_setup_text(enum sdp_setup v)
 int sdp_key_mgmt_parse(struct str value, struct sdp_key_mgmt *ret)
 {
     struct str rest = value;
-    if (!sdp_word(&rest, &ret->protocol) || !sdp_is_token(ret->protocol) || !sdp_word(&rest, &ret->data) ||
-        !sdp_at_end(rest))
+    if (!sdp_word(&rest, &ret->protocol) || !sdp_is_token(ret->protocol) ||
+        !sdp_word(&rest, &ret->data) || !sdp_at_end(rest))
         return ERR_SYNTAX;
     return 0;
 }
@@ -159,8 +164,8 @@ int sdp_key_mgmt_parse(struct str value, struct sdp_key_mgmt *ret)
 int sdp_zrtp_hash_parse(struct str value, struct sdp_zrtp_hash *ret)
 {
     struct str rest = value;
-    if (!sdp_word(&rest, &ret->version) || !sdp_is_token(ret->version) || !sdp_word(&rest, &ret->hex) ||
-        !sdp_at_end(rest))
+    if (!sdp_word(&rest, &ret->version) || !sdp_is_token(ret->version) ||
+        !sdp_word(&rest, &ret->hex) || !sdp_at_end(rest))
         return ERR_SYNTAX;
     for (size_t i = 0; i < ret->hex.n; i++) {
         char c = str_lower(ret->hex.p[i]);
@@ -176,7 +181,8 @@ static bool is_ice_text(struct str s, size_t max) /* ice-char */
 {
     for (size_t i = 0; i < s.n; i++) {
         char c = s.p[i];
-        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '+' || c == '/'))
+        if (!((c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+              c == '+' || c == '/'))
             return false;
     }
     return s.n > 0 && s.n <= max;
@@ -215,12 +221,14 @@ int sdp_candidate_parse(struct str value, struct sdp_candidate *ret)
     struct str rest = value, component, priority, port, typ;
     uint32_t v;
     *ret = (struct sdp_candidate){0};
-    if (!sdp_word(&rest, &ret->foundation) || !is_ice_text(ret->foundation, 32) || !sdp_word(&rest, &component) ||
-        str_to_u32(component, 256, &ret->component) != 0 || ret->component == 0 || !sdp_word(&rest, &ret->transport) ||
-        !sdp_is_token(ret->transport) || !sdp_word(&rest, &priority) || priority.n > 10 ||
+    if (!sdp_word(&rest, &ret->foundation) || !is_ice_text(ret->foundation, 32) ||
+        !sdp_word(&rest, &component) || str_to_u32(component, 256, &ret->component) != 0 ||
+        ret->component == 0 || !sdp_word(&rest, &ret->transport) || !sdp_is_token(ret->transport) ||
+        !sdp_word(&rest, &priority) || priority.n > 10 ||
         str_to_u32(priority, UINT32_MAX, &ret->priority) != 0 || !sdp_word(&rest, &ret->host) ||
-        !sdp_word(&rest, &port) || str_to_u32(port, UINT16_MAX, &v) != 0 || !sdp_word(&rest, &typ) ||
-        !str_eq(typ, STR("typ")) || !sdp_word(&rest, &ret->type) || !sdp_is_token(ret->type))
+        !sdp_word(&rest, &port) || str_to_u32(port, UINT16_MAX, &v) != 0 ||
+        !sdp_word(&rest, &typ) || !str_eq(typ, STR("typ")) || !sdp_word(&rest, &ret->type) ||
+        !sdp_is_token(ret->type))
         return ERR_SYNTAX;
     ret->port = (uint16_t)v;
     struct addr a;

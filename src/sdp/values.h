@@ -1,6 +1,7 @@
-/* Attribute values with a structure, each parsed from what stands behind the attribute's colon and written back by its own
- * function: what key management, ICE and the relay work with. Slices over the value; nothing is copied, no key is decoded here (the
- * owner decodes into a struct secret). All parsers: ERR_SYNTAX, or ERR_UNSUPPORTED where said. Pure; any thread. */
+/* Attribute values with a structure, each parsed from what stands behind the attribute's colon and
+ * written back by its own function: what key management, ICE and the relay work with. Slices over
+ * the value; nothing is copied, no key is decoded here (the owner decodes into a struct secret).
+ * All parsers: ERR_SYNTAX, or ERR_UNSUPPORTED where said. Pure; any thread. */
 #ifndef SDP_VALUES_H
 #define SDP_VALUES_H
 
@@ -15,7 +16,8 @@ struct sdp_crypto {
     struct str params; /* session parameters, blank separated; empty: none */
 };
 MUST_USE int sdp_crypto_parse(struct str value, struct sdp_crypto *ret);
-/* Next key of `keys`: method ("inline") and info. False at the end, or when malformed (then *keys.n > 0). */
+/* Next key of `keys`: method ("inline") and info. False at the end, or when malformed (then *keys.n
+ * > 0). */
 bool sdp_crypto_key_next(struct str *keys, struct str *ret_method, struct str *ret_info);
 /* Next session parameter, name and value ("KDR=3"; value.p NULL: none). */
 bool sdp_crypto_param_next(struct str *params, struct str *ret_name, struct str *ret_value);
@@ -36,10 +38,17 @@ struct sdp_fingerprint {
     uint8_t bytes[SDP_FINGERPRINT_MAX];
 };
 MUST_USE int sdp_fingerprint_parse(struct str value, struct sdp_fingerprint *ret);
-void sdp_fingerprint_build(struct sbuf *b, const struct sdp_fingerprint *f); /* value with upper-case hex */
+void sdp_fingerprint_build(struct sbuf *b,
+                           const struct sdp_fingerprint *f); /* value with upper-case hex */
 
 /* ---- a=setup (RFC 4145 4) ---- */
-enum sdp_setup { SDP_SETUP_NONE, SDP_SETUP_ACTIVE, SDP_SETUP_PASSIVE, SDP_SETUP_ACTPASS, SDP_SETUP_HOLDCONN };
+enum sdp_setup {
+    SDP_SETUP_NONE,
+    SDP_SETUP_ACTIVE,
+    SDP_SETUP_PASSIVE,
+    SDP_SETUP_ACTPASS,
+    SDP_SETUP_HOLDCONN
+};
 /* NONE: absent or malformed. Own, else the session's. */
 enum sdp_setup sdp_setup(const struct sdp *s, int media);
 struct str sdp_setup_text(enum sdp_setup v); /* empty for NONE */
@@ -58,17 +67,19 @@ MUST_USE int sdp_zrtp_hash_parse(struct str value, struct sdp_zrtp_hash *ret);
 
 /* ---- a=candidate (RFC 8839 5.1) ---- */
 struct sdp_candidate {
-    struct str foundation, transport, type, host; /* host as written; addr is set where it is an address (not mDNS names) */
-    struct str extensions;                        /* name value pairs behind the known ones; may be empty */
-    uint32_t component;                           /* 1 RTP, 2 RTCP; to 256 */
+    struct str foundation, transport, type,
+        host; /* host as written; addr is set where it is an address (not mDNS names) */
+    struct str extensions; /* name value pairs behind the known ones; may be empty */
+    uint32_t component;    /* 1 RTP, 2 RTCP; to 256 */
     uint32_t priority;
-    struct addr addr;      /* with port */
+    struct addr addr; /* with port */
     uint16_t port;
-    struct str rel_host;   /* empty: none */
+    struct str rel_host; /* empty: none */
     uint16_t rel_port;
 };
 MUST_USE int sdp_candidate_parse(struct str value, struct sdp_candidate *ret);
-void sdp_candidate_build(struct sbuf *b, const struct sdp_candidate *c); /* addr where set, else host and port */
+void sdp_candidate_build(struct sbuf *b,
+                         const struct sdp_candidate *c); /* addr where set, else host and port */
 
 /* ---- a=group (RFC 5888 5): semantics; then words of `mids` ---- */
 MUST_USE int sdp_group_parse(struct str value, struct str *ret_semantics, struct str *ret_mids);

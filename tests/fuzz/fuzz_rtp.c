@@ -1,5 +1,6 @@
-/* Any bytes as the datagrams of a media port: cut into packets by a leading length byte, given to the parsers and to a stream that
- * plays meanwhile. What is parsed and built again says the same. */
+/* Any bytes as the datagrams of a media port: cut into packets by a leading length byte, given to
+ * the parsers and to a stream that plays meanwhile. What is parsed and built again says the same.
+ */
 #include "media/rtcp.h"
 #include "media/stream.h"
 #include <stdlib.h>
@@ -16,8 +17,9 @@ static void rtp(const uint8_t *p, size_t n)
         return;
     if (rtp_build(out, sizeof(out), &a, &len) != 0)
         abort();
-    if (rtp_parse(out, len, &b) != 0 || b.seq != a.seq || b.ssrc != a.ssrc || b.n_payload != a.n_payload ||
-        b.n_ext != a.n_ext || (a.n_payload && memcmp(a.payload, b.payload, a.n_payload) != 0))
+    if (rtp_parse(out, len, &b) != 0 || b.seq != a.seq || b.ssrc != a.ssrc ||
+        b.n_payload != a.n_payload || b.n_ext != a.n_ext ||
+        (a.n_payload && memcmp(a.payload, b.payload, a.n_payload) != 0))
         abort();
 }
 
@@ -44,14 +46,18 @@ static void rtcp(const uint8_t *p, size_t n)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     struct rand_source rnd;
-    struct media_stream_args args = {.codec = codec_find(STR("PCMA")), .pt = 8, .n_recv = 2, .event_pt_send = 101,
+    struct media_stream_args args = {.codec = codec_find(STR("PCMA")),
+                                     .pt = 8,
+                                     .n_recv = 2,
+                                     .event_pt_send = 101,
                                      .event_pt_recv = 101};
     struct media_quality q;
     int16_t pcm[CODEC_FRAME_MAX];
     char digit;
     args.recv[0].codec = args.codec;
     args.recv[0].pt = 8;
-    args.recv[1].codec = codec_find(STR("opus")) ? codec_find(STR("opus")) : codec_find(STR("PCMU"));
+    args.recv[1].codec =
+        codec_find(STR("opus")) ? codec_find(STR("opus")) : codec_find(STR("PCMU"));
     args.recv[1].pt = 96;
     rand_fixed_init(&rnd, 1);
     struct media_stream *m = media_stream_new(&args, 8000, &rnd, 0);

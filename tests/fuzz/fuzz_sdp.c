@@ -1,5 +1,5 @@
-/* Any bytes as a description: whatever is parsed is asked everything, an edit that changes nothing gives the same bytes back, and
- * what an edit or an answer writes can be read again. */
+/* Any bytes as a description: whatever is parsed is asked everything, an edit that changes nothing
+ * gives the same bytes back, and what an edit or an answer writes can be read again. */
 #include "sdp/answer.h"
 #include "sdp/values.h"
 #include <stdlib.h>
@@ -38,7 +38,8 @@ static void ask_values(const struct sdp *s, int section)
 
 static void ask(const struct sdp *s)
 {
-    static const struct sdp_codec codecs[] = {{{"PCMU", 4}, 8000, 1, 0, {0}}, {{"opus", 4}, 48000, 2, 96, {0}}};
+    static const struct sdp_codec codecs[] = {{{"PCMU", 4}, 8000, 1, 0, {0}},
+                                              {{"opus", 4}, 48000, 2, 96, {0}}};
     struct sdp_agreed agreed[4];
     struct sdp_target t;
     struct sdp_rtpmap r;

@@ -21,14 +21,16 @@ static void g711(void **state)
     assert_int_equal(g711_ulaw_decode(0xff), 0);
     assert_int_equal(g711_ulaw_encode(0), 0xff);
     assert_int_equal(g711_alaw_encode(0), 0xd5);
-    for (unsigned c = 0; c < 256; c++) { /* every code is the nearest to itself; mu-law has two zeros */
+    for (unsigned c = 0; c < 256;
+         c++) { /* every code is the nearest to itself; mu-law has two zeros */
         assert_int_equal(g711_alaw_encode(g711_alaw_decode((uint8_t)c)), c);
         if (c != 0x7f)
             assert_int_equal(g711_ulaw_encode(g711_ulaw_decode((uint8_t)c)), c);
     }
     int worst_a = 0, worst_u = 0;
     for (int s = -32768; s < 32768; s++) {
-        int a = abs(g711_alaw_decode(g711_alaw_encode((int16_t)s)) - s), u = abs(g711_ulaw_decode(g711_ulaw_encode((int16_t)s)) - s);
+        int a = abs(g711_alaw_decode(g711_alaw_encode((int16_t)s)) - s),
+            u = abs(g711_ulaw_decode(g711_ulaw_encode((int16_t)s)) - s);
         worst_a = a > worst_a ? a : worst_a;
         worst_u = u > worst_u ? u : worst_u;
         assert_true(a <= 8 + abs(s) / 16 && u <= 4 + abs(s) / 16); /* half a step of 16 a segment */
@@ -67,13 +69,16 @@ static void wav(void **state)
     check_err(wav_parse(s, &w, &why), ERR_UNSUPPORTED);
     file[0] = 'r';
     check_err(wav_parse(s, &w, &why), ERR_SYNTAX);
-    static const char with_list[] = "RIFF....WAVELIST\3\0\0\0abc\0fmt \20\0\0\0\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\20\0data\2\0\0\0\7\0";
+    static const char with_list[] =
+        "RIFF....WAVELIST\3\0\0\0abc\0fmt "
+        "\20\0\0\0\1\0\1\0\x80\x3e\0\0\0\x7d\0\0\2\0\20\0data\2\0\0\0\7\0";
     assert_int_equal(wav_parse(str_make(with_list, sizeof(with_list) - 1), &w, &why), 0);
     assert_int_equal(w.rate, 16000);
     assert_int_equal(w.n, 1);
 }
 
-static bool heard(unsigned hz, unsigned meter_hz, unsigned rate, unsigned blocks, int16_t amplitude, unsigned noise)
+static bool heard(unsigned hz, unsigned meter_hz, unsigned rate, unsigned blocks, int16_t amplitude,
+                  unsigned noise)
 {
     struct tone t;
     struct tone_meter m;
@@ -152,7 +157,7 @@ static void codecs(void **state)
 
 int main(void)
 {
-    const struct CMUnitTest tests[] = {cmocka_unit_test(g711), cmocka_unit_test(wav), cmocka_unit_test(tones),
-                                       cmocka_unit_test(codecs)};
+    const struct CMUnitTest tests[] = {cmocka_unit_test(g711), cmocka_unit_test(wav),
+                                       cmocka_unit_test(tones), cmocka_unit_test(codecs)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -175,9 +175,9 @@ static void digits(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(order, setup),   cmocka_unit_test_setup(first_out_of_order, setup),
-        cmocka_unit_test_setup(alone, setup),   cmocka_unit_test_setup(jump, setup),
-        cmocka_unit_test_setup(shrinks, setup), cmocka_unit_test_setup(grows, setup),
+        cmocka_unit_test_setup(order, setup),    cmocka_unit_test_setup(first_out_of_order, setup),
+        cmocka_unit_test_setup(alone, setup),    cmocka_unit_test_setup(jump, setup),
+        cmocka_unit_test_setup(shrinks, setup),  cmocka_unit_test_setup(grows, setup),
         cmocka_unit_test_setup(too_long, setup), cmocka_unit_test(digits),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

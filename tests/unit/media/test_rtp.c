@@ -7,10 +7,11 @@
 static void rtp_read(void **state)
 {
     (void)state;
-    static const uint8_t whole[] = {0xb2, 0x88, 0x12, 0x34, 0, 0, 0, 1, 0xde, 0xad, 0xbe, 0xef,  /* P, X, 2 CSRCs, marker, PCMA */
-                                    0, 0, 0, 5, 0, 0, 0, 6,                                      /* CSRCs */
-                                    0xbe, 0xde, 0, 1, 1, 2, 3, 4,                                /* extension */
-                                    'a', 'b', 'c', 0, 0, 3};
+    static const uint8_t whole[] = {0xb2, 0x88, 0x12, 0x34, 0, 0, 0, 1,
+                                    0xde, 0xad, 0xbe, 0xef, /* P, X, 2 CSRCs, marker, PCMA */
+                                    0,    0,    0,    5,    0, 0, 0, 6, /* CSRCs */
+                                    0xbe, 0xde, 0,    1,    1, 2, 3, 4, /* extension */
+                                    'a',  'b',  'c',  0,    0, 3};
     struct rtp_packet p;
     assert_int_equal(rtp_parse(whole, sizeof(whole), &p), 0);
     assert_true(p.marker);
@@ -26,7 +27,8 @@ static void rtp_read(void **state)
     assert_int_equal(p.n_padding, 3);
     assert_memory_equal(p.payload, "abc", 3);
     assert_int_equal(p.n_header, 28);
-    for (size_t n = 0; n < 29; n++) /* cut anywhere in the header, and with padding that covers more than the payload */
+    for (size_t n = 0; n < 29;
+         n++) /* cut anywhere in the header, and with padding that covers more than the payload */
         check_err(rtp_parse(whole, n, &p), ERR_SYNTAX);
     assert_int_equal(rtp_parse_header(whole, 28, &p), 0); /* SRTP looks no further */
     uint8_t copy[sizeof(whole)];
@@ -44,9 +46,19 @@ static void rtp_write(void **state)
     (void)state;
     uint8_t out[64];
     static const uint8_t csrc[4] = {0, 0, 0, 9}, ext[4] = {1, 2, 3, 4};
-    struct rtp_packet p = {.marker = true, .pt = 101, .seq = 65535, .ts = 0x80000000, .ssrc = 7, .n_csrc = 1, .csrc = csrc,
-                           .has_extension = true, .ext_profile = 0x1000, .ext = ext, .n_ext = 4,
-                           .payload = (const uint8_t *)"xyz", .n_payload = 3};
+    struct rtp_packet p = {.marker = true,
+                           .pt = 101,
+                           .seq = 65535,
+                           .ts = 0x80000000,
+                           .ssrc = 7,
+                           .n_csrc = 1,
+                           .csrc = csrc,
+                           .has_extension = true,
+                           .ext_profile = 0x1000,
+                           .ext = ext,
+                           .n_ext = 4,
+                           .payload = (const uint8_t *)"xyz",
+                           .n_payload = 3};
     struct rtp_packet back;
     size_t n;
     assert_int_equal(rtp_build(out, sizeof(out), &p, &n), 0);
@@ -71,10 +83,14 @@ static void demux(void **state)
         uint8_t bytes[2];
         enum rtp_demux kind;
     } cases[] = {
-        {{0, 1}, RTP_DEMUX_STUN},     {{3, 0}, RTP_DEMUX_STUN},    {{4, 0}, RTP_DEMUX_OTHER},   {{16, 0}, RTP_DEMUX_ZRTP},
-        {{20, 0}, RTP_DEMUX_DTLS},    {{22, 254}, RTP_DEMUX_DTLS}, {{63, 0}, RTP_DEMUX_DTLS},   {{64, 0}, RTP_DEMUX_TURN},
-        {{80, 0}, RTP_DEMUX_OTHER},   {{128, 0}, RTP_DEMUX_RTP},   {{0x80, 200}, RTP_DEMUX_RTCP}, {{0x80, 0x80 | 8}, RTP_DEMUX_RTP},
-        {{0x80, 223}, RTP_DEMUX_RTCP}, {{0x80, 224}, RTP_DEMUX_RTP}, {{192, 0}, RTP_DEMUX_OTHER},
+        {{0, 1}, RTP_DEMUX_STUN},      {{3, 0}, RTP_DEMUX_STUN},
+        {{4, 0}, RTP_DEMUX_OTHER},     {{16, 0}, RTP_DEMUX_ZRTP},
+        {{20, 0}, RTP_DEMUX_DTLS},     {{22, 254}, RTP_DEMUX_DTLS},
+        {{63, 0}, RTP_DEMUX_DTLS},     {{64, 0}, RTP_DEMUX_TURN},
+        {{80, 0}, RTP_DEMUX_OTHER},    {{128, 0}, RTP_DEMUX_RTP},
+        {{0x80, 200}, RTP_DEMUX_RTCP}, {{0x80, 0x80 | 8}, RTP_DEMUX_RTP},
+        {{0x80, 223}, RTP_DEMUX_RTCP}, {{0x80, 224}, RTP_DEMUX_RTP},
+        {{192, 0}, RTP_DEMUX_OTHER},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++)
         assert_int_equal(rtp_demux(cases[i].bytes, 2), cases[i].kind);
@@ -86,8 +102,19 @@ static void rtcp_both_ways(void **state)
     (void)state;
     uint8_t out[256];
     struct rtcp_builder b = {.p = out, .cap = sizeof(out)};
-    struct rtcp_sender sr = {.ssrc = 1, .ntp = 0x0102030405060708, .rtp_ts = 9, .packets = 10, .octets = 11}, sr2;
-    struct rtcp_report rep[2] = {{.ssrc = 2, .fraction = 128, .lost = -5, .highest = 0x10001, .jitter = 7, .lsr = 8, .dlsr = 9},
+    struct rtcp_sender sr = {.ssrc = 1,
+                             .ntp = 0x0102030405060708,
+                             .rtp_ts = 9,
+                             .packets = 10,
+                             .octets = 11},
+                       sr2;
+    struct rtcp_report rep[2] = {{.ssrc = 2,
+                                  .fraction = 128,
+                                  .lost = -5,
+                                  .highest = 0x10001,
+                                  .jitter = 7,
+                                  .lsr = 8,
+                                  .dlsr = 9},
                                  {.ssrc = 3, .lost = 0x7fffffff}};
     rtcp_put_report(&b, 1, &sr, rep, 2);
     rtcp_put_cname(&b, 1, STR("abc"));
@@ -143,7 +170,8 @@ static void rtcp_odd(void **state)
     assert_int_equal(p.n, 4);
     static const uint8_t overpadded[] = {0xa0, 201, 0, 1, 0, 0, 0, 8};
     check_err(rtcp_start(&r, overpadded, 8, false), ERR_SYNTAX);
-    static const uint8_t padded_first[] = {0xa0, 201, 0, 2, 0, 0, 0, 1, 0, 0, 0, 4, 0x80, 201, 0, 1, 0, 0, 0, 1};
+    static const uint8_t padded_first[] = {0xa0, 201, 0,    2,   0, 0, 0, 1, 0, 0,
+                                           0,    4,   0x80, 201, 0, 1, 0, 0, 0, 1};
     check_err(rtcp_start(&r, padded_first, 20, false), ERR_SYNTAX);
     static const uint8_t liar[] = {0x9f, 201, 0, 1, 0, 0, 0, 1}; /* 31 reports in 8 bytes */
     assert_int_equal(rtcp_start(&r, liar, 8, false), 0);
@@ -171,7 +199,8 @@ static void source_counts(void **state)
     rtp_source_report(&s, 0, &r);
     assert_int_equal(r.fraction, 0);
     assert_true(r.jitter > 0);
-    assert_false(rtp_source_update(&s, 40000, 0, 0)); /* a jump is believed only when the next one follows */
+    assert_false(
+        rtp_source_update(&s, 40000, 0, 0)); /* a jump is believed only when the next one follows */
     assert_true(rtp_source_update(&s, 40001, 0, 0));
     assert_int_equal(rtp_source_lost(&s), 0);
 }
@@ -198,8 +227,9 @@ static void source_jitter(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rtp_read),      cmocka_unit_test(rtp_write),     cmocka_unit_test(demux),
-        cmocka_unit_test(rtcp_both_ways), cmocka_unit_test(rtcp_odd),      cmocka_unit_test(source_counts),
+        cmocka_unit_test(rtp_read),      cmocka_unit_test(rtp_write),
+        cmocka_unit_test(demux),         cmocka_unit_test(rtcp_both_ways),
+        cmocka_unit_test(rtcp_odd),      cmocka_unit_test(source_counts),
         cmocka_unit_test(source_jitter),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -1,4 +1,5 @@
-/* Two streams talk to each other over a line that loses, doubles and swaps packets; strangers do not get in between. */
+/* Two streams talk to each other over a line that loses, doubles and swaps packets; strangers do
+ * not get in between. */
 #include "check.h"
 
 #include "media/rtcp.h"
@@ -12,8 +13,12 @@ static struct media_stream_args args_of(const char *codec, int pt)
 {
     const struct codec_info *info = codec_find(str_z(codec));
     assert_non_null(info);
-    return (struct media_stream_args){.codec = info, .pt = (uint8_t)pt, .recv = {{info, (uint8_t)pt}}, .n_recv = 1,
-                                      .event_pt_send = 101, .event_pt_recv = 101};
+    return (struct media_stream_args){.codec = info,
+                                      .pt = (uint8_t)pt,
+                                      .recv = {{info, (uint8_t)pt}},
+                                      .n_recv = 1,
+                                      .event_pt_send = 101,
+                                      .event_pt_recv = 101};
 }
 
 static int setup(void **state)
@@ -134,7 +139,8 @@ static void reports(void **state)
     assert_int_equal(media_stream_rtcp_build(l.a, l.now_us, ntp, false, p, sizeof(p), &len), 0);
     assert_int_equal(media_stream_rtcp_receive(l.b, p, len, l.now_us + 30000, ntp + 30000), 0);
     /* b says it 100 ms later, and a hears it after 50 more */
-    assert_int_equal(media_stream_rtcp_build(l.b, l.now_us + 130000, ntp + 130000, true, p, sizeof(p), &len), 0);
+    assert_int_equal(
+        media_stream_rtcp_build(l.b, l.now_us + 130000, ntp + 130000, true, p, sizeof(p), &len), 0);
     assert_int_equal(media_stream_rtcp_receive(l.a, p, len, l.now_us + 180000, ntp + 180000), 0);
     media_stream_quality(l.a, &q);
     assert_true(q.has_remote);
@@ -177,12 +183,14 @@ static enum media_stream_rx inject(struct line *l, uint8_t pt, uint16_t seq, uin
 {
     uint8_t p[200];
     size_t len;
-    struct rtp_packet packet = {.pt = pt, .seq = seq, .ts = seq * 160u, .ssrc = ssrc, .payload = p + 12, .n_payload = 160};
+    struct rtp_packet packet = {
+        .pt = pt, .seq = seq, .ts = seq * 160u, .ssrc = ssrc, .payload = p + 12, .n_payload = 160};
     assert_int_equal(rtp_build(p, sizeof(p), &packet, &len), 0);
     return media_stream_receive(l->b, p, len, l->now_us);
 }
 
-/* A stranger with another SSRC is not heard while the first speaks; a source that changes its SSRC is, a little later. */
+/* A stranger with another SSRC is not heard while the first speaks; a source that changes its SSRC
+ * is, a little later. */
 static void strangers(void **state)
 {
     (void)state;
@@ -222,7 +230,8 @@ static void silence(void **state)
     assert_true(packet.marker);
     seq = packet.seq;
     ts = packet.ts;
-    check_err(media_stream_frame(l.a, NULL, p, sizeof(p), &len), ERR_AGAIN); /* hold: time goes on, numbers do not */
+    check_err(media_stream_frame(l.a, NULL, p, sizeof(p), &len),
+              ERR_AGAIN); /* hold: time goes on, numbers do not */
     check_err(media_stream_frame(l.a, pcm, p, sizeof(p), &len), 0);
     assert_int_equal(rtp_parse(p, len, &packet), 0);
     assert_true(packet.marker);
@@ -248,8 +257,9 @@ static void oom(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup(clean, setup),     cmocka_unit_test_setup(lossy, setup),   cmocka_unit_test_setup(reports, setup),
-        cmocka_unit_test_setup(digits, setup),    cmocka_unit_test_setup(strangers, setup), cmocka_unit_test_setup(silence, setup),
+        cmocka_unit_test_setup(clean, setup),     cmocka_unit_test_setup(lossy, setup),
+        cmocka_unit_test_setup(reports, setup),   cmocka_unit_test_setup(digits, setup),
+        cmocka_unit_test_setup(strangers, setup), cmocka_unit_test_setup(silence, setup),
         cmocka_unit_test_setup(oom, setup),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -23,7 +23,8 @@ static void on_registered(void *arg, uint32_t expires_s)
     note("registered %u;", expires_s);
 }
 
-static void on_unregistered(void *arg, unsigned status, const struct reason *why, bool final, uint64_t again_ms)
+static void on_unregistered(void *arg, unsigned status, const struct reason *why, bool final,
+                            uint64_t again_ms)
 {
     (void)arg;
     note("unregistered %u %s%s;", status, why->code, final ? " final" : "");
@@ -121,11 +122,21 @@ static void on_sent(void *arg, unsigned status, const struct reason *why)
     note("sent %u%s%s;", status, why ? " " : "", why ? why->code : "");
 }
 
-static const struct phone_user user = {
-    .on_registered = on_registered, .on_unregistered = on_unregistered, .on_left = on_left, .on_incoming = on_incoming,
-    .on_ringing = on_ringing, .on_call_up = on_call_up, .on_call_end = on_call_end, .on_held = on_held,
-    .on_referred = on_referred, .on_refer_done = on_refer_done, .on_changed = on_changed, .on_digit = on_digit,
-    .on_media = on_media, .on_text = on_text, .on_sent = on_sent};
+static const struct phone_user user = {.on_registered = on_registered,
+                                       .on_unregistered = on_unregistered,
+                                       .on_left = on_left,
+                                       .on_incoming = on_incoming,
+                                       .on_ringing = on_ringing,
+                                       .on_call_up = on_call_up,
+                                       .on_call_end = on_call_end,
+                                       .on_held = on_held,
+                                       .on_referred = on_referred,
+                                       .on_refer_done = on_refer_done,
+                                       .on_changed = on_changed,
+                                       .on_digit = on_digit,
+                                       .on_media = on_media,
+                                       .on_text = on_text,
+                                       .on_sent = on_sent};
 
 /* ---- media ---- */
 
@@ -135,8 +146,9 @@ struct phone_media {
 
 static const struct sdp_codec pcma = {{"PCMA", 4}, 8000, 1, 8, {NULL, 0}};
 
-static int media_open(void *arg, const struct addr *local, struct rand_source *rand, const struct phone_media_user *u,
-                      struct phone_media **ret, struct reason *why)
+static int media_open(void *arg, const struct addr *local, struct rand_source *rand,
+                      const struct phone_media_user *u, struct phone_media **ret,
+                      struct reason *why)
 {
     (void)arg;
     (void)local;
@@ -162,12 +174,16 @@ static int media_offer(struct phone_media *m, struct arena *a, struct sdp_new_me
 {
     (void)m;
     (void)a;
-    *ret = (struct sdp_new_media){.kind = STR("audio"), .proto = STR("RTP/AVP"), .port = 7000, .codecs = &pcma, .n_codecs = 1};
+    *ret = (struct sdp_new_media){.kind = STR("audio"),
+                                  .proto = STR("RTP/AVP"),
+                                  .port = 7000,
+                                  .codecs = &pcma,
+                                  .n_codecs = 1};
     return 0;
 }
 
-static int media_answer(struct phone_media *m, struct arena *a, const struct sdp *offer, int media, struct sdp_new_media *ret,
-                        struct reason *why)
+static int media_answer(struct phone_media *m, struct arena *a, const struct sdp *offer, int media,
+                        struct sdp_new_media *ret, struct reason *why)
 {
     (void)m;
     (void)a;
@@ -181,8 +197,8 @@ static int media_answer(struct phone_media *m, struct arena *a, const struct sdp
     return 0;
 }
 
-static int media_agreed(struct phone_media *m, const struct sdp *remote, int media, bool we_offered, enum sdp_dir dir,
-                        struct reason *why)
+static int media_agreed(struct phone_media *m, const struct sdp *remote, int media, bool we_offered,
+                        enum sdp_dir dir, struct reason *why)
 {
     (void)m;
     (void)media;
@@ -221,9 +237,15 @@ static void media_security(struct phone_media *m, struct phone_media_security *r
     *ret = (struct phone_media_security){.method = "none"};
 }
 
-static const struct phone_media_ops media_ops = {
-    .open = media_open, .close = media_close, .offer = media_offer, .answer = media_answer, .agreed = media_agreed,
-    .dial = media_dial, .is_dialling = media_is_dialling, .figures = media_figures, .security = media_security};
+static const struct phone_media_ops media_ops = {.open = media_open,
+                                                 .close = media_close,
+                                                 .offer = media_offer,
+                                                 .answer = media_answer,
+                                                 .agreed = media_agreed,
+                                                 .dial = media_dial,
+                                                 .is_dialling = media_is_dialling,
+                                                 .figures = media_figures,
+                                                 .security = media_security};
 
 /* ---- life ---- */
 
@@ -250,8 +272,13 @@ int bed_setup(void **state)
     party_add("datagram", TRANSPORT_UDP, "192.0.2.1:5060");
     bed.server = &bed.sim.party[0];
     bed.arena = arena_new(65536, 16 << 20);
-    bed.cfg = (struct phone_config){.user = STR("alice"), .domain = STR("example.com"), .server = STR("192.0.2.1"),
-                                    .has_transport = true, .transport = TRANSPORT_TCP, .media = &media_ops, .n_logins = 1};
+    bed.cfg = (struct phone_config){.user = STR("alice"),
+                                    .domain = STR("example.com"),
+                                    .server = STR("192.0.2.1"),
+                                    .has_transport = true,
+                                    .transport = TRANSPORT_TCP,
+                                    .media = &media_ops,
+                                    .n_logins = 1};
     bed.cfg.logins[0].realm = STR("example.com");
     bed.cfg.logins[0].user = STR("alice");
     bed.cfg.local = bed.sim.listener_addr[0];
@@ -362,18 +389,23 @@ static size_t crlf_len(const char *body)
 static void put_body(char *dst, size_t cap, const char *extra, const char *body)
 {
     snprintf(dst, cap, "%s%sContent-Length: %zu\n\n%s", extra ? extra : "",
-             body && (extra == NULL || strstr(extra, "Content-Type") == NULL) ? "Content-Type: application/sdp\n" : "",
+             body && (extra == NULL || strstr(extra, "Content-Type") == NULL)
+                 ? "Content-Type: application/sdp\n"
+                 : "",
              crlf_len(body), body ? body : "");
 }
 
-void bed_reply_tag(const struct sip_msg *m, unsigned status, const char *tag, const char *extra, const char *body)
+void bed_reply_tag(const struct sip_msg *m, unsigned status, const char *tag, const char *extra,
+                   const char *body)
 {
     char text[12288], tail[8192], to[512];
     put_body(tail, sizeof(tail), extra, body);
-    snprintf(to, sizeof(to), "%s%s%s", bed_header(m, "To"), m->to_tag.n || status == 100 ? "" : ";tag=",
-             m->to_tag.n || status == 100 ? "" : tag);
-    snprintf(text, sizeof(text), "SIP/2.0 %u X\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: %s\n%s", status,
-             bed_header(m, "Via"), bed_header(m, "From"), to, bed_header(m, "Call-ID"), bed_header(m, "CSeq"), tail);
+    snprintf(to, sizeof(to), "%s%s%s", bed_header(m, "To"),
+             m->to_tag.n || status == 100 ? "" : ";tag=", m->to_tag.n || status == 100 ? "" : tag);
+    snprintf(text, sizeof(text),
+             "SIP/2.0 %u X\nVia: %s\nFrom: %s\nTo: %s\nCall-ID: %s\nCSeq: %s\n%s", status,
+             bed_header(m, "Via"), bed_header(m, "From"), to, bed_header(m, "Call-ID"),
+             bed_header(m, "CSeq"), tail);
     bed_deliver(text);
 }
 
@@ -382,30 +414,33 @@ void bed_reply(const struct sip_msg *m, unsigned status, const char *extra, cons
     bed_reply_tag(m, status, "srv", extra, body);
 }
 
-void bed_request(const char *method, unsigned cseq, const char *branch, const char *to_tag, const char *extra,
-                 const char *body)
+void bed_request(const char *method, unsigned cseq, const char *branch, const char *to_tag,
+                 const char *extra, const char *body)
 {
     char text[12288], tail[8192];
     put_body(tail, sizeof(tail), extra, body);
-    snprintf(text, sizeof(text),
-             "%s sip:%.*s@192.0.2.50:5062 SIP/2.0\nVia: SIP/2.0/TCP 192.0.2.1:5060;branch=z9hG4bK%s\n"
-             "Max-Forwards: 70\nFrom: <sip:bob@example.com>;tag=bob\nTo: <sip:alice@example.com>%s%s\n"
-             "Call-ID: in1\nCSeq: %u %s\nContact: <sip:bob@192.0.2.9>\n%s",
-             method, STR_FMT(bed.phone->contact_user), branch, to_tag ? ";tag=" : "", to_tag ? to_tag : "", cseq, method, tail);
+    snprintf(
+        text, sizeof(text),
+        "%s sip:%.*s@192.0.2.50:5062 SIP/2.0\nVia: SIP/2.0/TCP 192.0.2.1:5060;branch=z9hG4bK%s\n"
+        "Max-Forwards: 70\nFrom: <sip:bob@example.com>;tag=bob\nTo: <sip:alice@example.com>%s%s\n"
+        "Call-ID: in1\nCSeq: %u %s\nContact: <sip:bob@192.0.2.9>\n%s",
+        method, STR_FMT(bed.phone->contact_user), branch, to_tag ? ";tag=" : "",
+        to_tag ? to_tag : "", cseq, method, tail);
     bed_deliver(text);
 }
 
-void bed_in_dialog(const struct sip_msg *invite, const char *method, unsigned cseq, const char *branch, const char *extra,
-                   const char *body)
+void bed_in_dialog(const struct sip_msg *invite, const char *method, unsigned cseq,
+                   const char *branch, const char *extra, const char *body)
 {
     char text[12288], tail[8192];
     put_body(tail, sizeof(tail), extra, body);
-    snprintf(text, sizeof(text),
-             "%s sip:%.*s@192.0.2.50:5062 SIP/2.0\nVia: SIP/2.0/TCP 192.0.2.1:5060;branch=z9hG4bK%s\n"
-             "Max-Forwards: 70\nFrom: <sip:bob@example.com>;tag=srv\nTo: %s\nCall-ID: %s\nCSeq: %u %s\n"
-             "Contact: <sip:bob@192.0.2.9>\n%s",
-             method, STR_FMT(bed.phone->contact_user), branch, bed_header(invite, "From"), bed_header(invite, "Call-ID"), cseq,
-             method, tail);
+    snprintf(
+        text, sizeof(text),
+        "%s sip:%.*s@192.0.2.50:5062 SIP/2.0\nVia: SIP/2.0/TCP 192.0.2.1:5060;branch=z9hG4bK%s\n"
+        "Max-Forwards: 70\nFrom: <sip:bob@example.com>;tag=srv\nTo: %s\nCall-ID: %s\nCSeq: %u %s\n"
+        "Contact: <sip:bob@192.0.2.9>\n%s",
+        method, STR_FMT(bed.phone->contact_user), branch, bed_header(invite, "From"),
+        bed_header(invite, "Call-ID"), cseq, method, tail);
     bed_deliver(text);
 }
 
@@ -451,11 +486,15 @@ static int null_send(struct net *n, const struct path *to, struct buf *msg)
     return 0;
 }
 
-static int null_connect(struct net *n, const struct net_connect_args *args, flow_id *ret_flow, struct path *ret_path)
+static int null_connect(struct net *n, const struct net_connect_args *args, flow_id *ret_flow,
+                        struct path *ret_path)
 {
     (void)n;
     *ret_flow = 7;
-    *ret_path = (struct path){.transport = args->transport, .flow = 7, .local = bed.sim.listener_addr[0], .remote = args->remote};
+    *ret_path = (struct path){.transport = args->transport,
+                              .flow = 7,
+                              .local = bed.sim.listener_addr[0],
+                              .remote = args->remote};
     return 0;
 }
 
@@ -484,8 +523,11 @@ static int null_post(struct net *n, unsigned worker, void (*fn)(void *, void *),
 
 void bed_net_null(struct net *ret)
 {
-    static const struct net_ops ops = {.send = null_send, .connect = null_connect, .close = null_close,
-                                       .set_idle = null_set_idle, .post = null_post};
+    static const struct net_ops ops = {.send = null_send,
+                                       .connect = null_connect,
+                                       .close = null_close,
+                                       .set_idle = null_set_idle,
+                                       .post = null_post};
     *ret = bed.sim.net;
     ret->ops = &ops;
 }

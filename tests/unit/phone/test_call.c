@@ -1,10 +1,13 @@
-/* RFC 3261 9, 12, 13, 15; RFC 3262; RFC 3264; RFC 4028 7: calls from INVITE to BYE, both ways, and what goes wrong. */
+/* RFC 3261 9, 12, 13, 15; RFC 3262; RFC 3264; RFC 4028 7: calls from INVITE to BYE, both ways, and
+ * what goes wrong. */
 #include "bed.h"
 #include "oom.h"
 #include <stdio.h>
 #include <stdlib.h>
 
-#define PROXY_CHALLENGE "Proxy-Authenticate: Digest realm=\"example.com\", nonce=\"p1\", algorithm=SHA-256, qop=\"auth\"\n"
+#define PROXY_CHALLENGE                                                                            \
+    "Proxy-Authenticate: Digest realm=\"example.com\", nonce=\"p1\", algorithm=SHA-256, "          \
+    "qop=\"auth\"\n"
 #define CONTACT "Contact: <sip:bob@192.0.2.9:5070>\n"
 #define ROUTES "Record-Route: <sip:p2.example.com;lr>\nRecord-Route: <sip:192.0.2.1:5060;lr>\n"
 
@@ -41,15 +44,18 @@ static void out(void **state)
     struct sip_msg *ack = bed_take("ACK");
     assert_int_equal(ack->cseq, m->cseq);
     check_str(ack->ruri, "sip:bob@192.0.2.9:5070");
-    assert_string_equal(bed_header(ack, "Route"), "<sip:192.0.2.1:5060;lr>, <sip:p2.example.com;lr>"); /* 12.1.2: reversed */
-    assert_string_equal(bed_header(ack, "Proxy-Authorization"), bed_header(m, "Proxy-Authorization")); /* 13.2.2.4 */
-    bed_reply(m, 200, CONTACT ROUTES, SDP); /* the ACK was lost */
+    assert_string_equal(bed_header(ack, "Route"),
+                        "<sip:192.0.2.1:5060;lr>, <sip:p2.example.com;lr>"); /* 12.1.2: reversed */
+    assert_string_equal(bed_header(ack, "Proxy-Authorization"),
+                        bed_header(m, "Proxy-Authorization")); /* 13.2.2.4 */
+    bed_reply(m, 200, CONTACT ROUTES, SDP);                    /* the ACK was lost */
     check_str(bed_take("ACK")->via.branch, arena_str(bed.arena, ack->via.branch).p);
     phone_hang_up(bed.phone, id);
     struct sip_msg *bye = bed_take("BYE");
     assert_int_equal(bye->cseq, m->cseq + 1);
     check_str(bye->to_tag, "srv");
-    assert_true(bed_knows(bye, "Proxy-Authorization", "secret")); /* at once, with the nonce that is known */
+    assert_true(bed_knows(bye, "Proxy-Authorization",
+                          "secret")); /* at once, with the nonce that is known */
     assert_non_null(strstr(bed_header(bye, "Proxy-Authorization"), "nc=00000002"));
     bed_reply(bye, 200, NULL, NULL);
     bed_told("end 0;");
@@ -119,7 +125,9 @@ static void forked(void **state)
     bed_reply_tag(m, 183, "f1", CONTACT, SDP);
     assert_int_equal(bed.n_agreed, 1);
     bed_reply_tag(m, 180, "f2", CONTACT, NULL);
-    bed_reply_tag(m, 200, "f2", CONTACT, "v=0\no=- 2 2 IN IP4 192.0.2.8\ns=-\nc=IN IP4 192.0.2.8\nt=0 0\nm=audio 5 RTP/AVP 8\n");
+    bed_reply_tag(
+        m, 200, "f2", CONTACT,
+        "v=0\no=- 2 2 IN IP4 192.0.2.8\ns=-\nc=IN IP4 192.0.2.8\nt=0 0\nm=audio 5 RTP/AVP 8\n");
     assert_int_equal(bed.n_agreed, 2); /* that one's description counts */
     assert_non_null(strstr(bed.remote, "192.0.2.8"));
     check_str(bed_take("ACK")->to_tag, "f2");
@@ -162,13 +170,16 @@ static void reliable(void **state)
 static void bad_answers(void **state)
 {
     (void)state;
-    static const char *const bodies[] = {
-        NULL,                                                                                     /* none at all */
-        "what\n",                                                                                 /* no description */
-        "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 5 RTP/SAVP 8\n",                  /* another profile */
-        "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 0 RTP/AVP 8\n",                   /* refused */
-        "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 5 RTP/AVP 8\nm=audio 6 RTP/AVP 8\n", /* one too many */
-    };
+    static const char *const bodies[] =
+        {
+            NULL,     /* none at all */
+            "what\n", /* no description */
+            "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 5 RTP/SAVP 8\n", /* another
+                                                                                        profile */
+            "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 0 RTP/AVP 8\n",  /* refused */
+            "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 5 RTP/AVP 8\nm=audio 6 RTP/AVP "
+            "8\n", /* one too many */
+        };
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
         struct sip_msg *m = invite();
         bed_reply(m, 200, CONTACT, bodies[i]);
@@ -305,8 +316,10 @@ static void in_busy(void **state)
     (void)ring(NULL, SDP);
     bed_request("INVITE", 5, "i2", NULL, NULL, SDP); /* the same by another way */
     (void)bed_take("482");
-    bed_deliver("INVITE sip:alice@example.com SIP/2.0\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bKx\nFrom: <sip:c@d>;tag=c\n"
-                "To: <sip:alice@example.com>\nCall-ID: other\nCSeq: 1 INVITE\nContact: <sip:c@d>\nContent-Length: 0\n\n");
+    bed_deliver("INVITE sip:alice@example.com SIP/2.0\nVia: SIP/2.0/TCP "
+                "192.0.2.1;branch=z9hG4bKx\nFrom: <sip:c@d>;tag=c\n"
+                "To: <sip:alice@example.com>\nCall-ID: other\nCSeq: 1 INVITE\nContact: "
+                "<sip:c@d>\nContent-Length: 0\n\n");
     (void)bed_take("486");
     phone_hang_up(bed.phone, bed.call);
     (void)bed_take("603");
@@ -332,8 +345,10 @@ static void in_wrong(void **state)
     (void)bed_take("603");
     bed_request("SUBSCRIBE", 1, "w8", NULL, "Event: presence\n", NULL);
     (void)bed_take("489");
-    bed_deliver("MESSAGE sip:mallory@192.0.2.50 SIP/2.0\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bKy\nFrom: <sip:c@d>;tag=c\n"
-                "To: <sip:alice@example.com>\nCall-ID: other\nCSeq: 1 MESSAGE\nContent-Length: 0\n\n");
+    bed_deliver(
+        "MESSAGE sip:mallory@192.0.2.50 SIP/2.0\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bKy\nFrom: "
+        "<sip:c@d>;tag=c\n"
+        "To: <sip:alice@example.com>\nCall-ID: other\nCSeq: 1 MESSAGE\nContent-Length: 0\n\n");
     (void)bed_take("404");
     bed_told("");
     bed.open_error = ERR_IO;
@@ -419,12 +434,14 @@ static void table(void **state)
     (void)state;
     static const char next[CALL_STATES][CALL_EVENTS + 1] = {
         /* 1XX 2XX REFUSED ANSWER FAILED ACK NO_ACK CANCEL BYE HANG_UP BYE_DONE */
-        [CALL_CALLING] = "EUX......S.", [CALL_EARLY] = "EUX......S.", [CALL_STOPPING] = "SLX........",
-        [CALL_RINGING] = "...A...XXX.", [CALL_ANSWERED] = "....XUL.XA.", [CALL_UP] = ".....UL.XL.",
-        [CALL_LEAVING] = "........X.X", [CALL_ENDED] = "...........",
+        [CALL_CALLING] = "EUX......S.",  [CALL_EARLY] = "EUX......S.",
+        [CALL_STOPPING] = "SLX........", [CALL_RINGING] = "...A...XXX.",
+        [CALL_ANSWERED] = "....XUL.XA.", [CALL_UP] = ".....UL.XL.",
+        [CALL_LEAVING] = "........X.X",  [CALL_ENDED] = "...........",
     };
-    static const char letters[] = {[CALL_CALLING] = 'C', [CALL_EARLY] = 'E', [CALL_STOPPING] = 'S', [CALL_RINGING] = 'R',
-                                   [CALL_ANSWERED] = 'A', [CALL_UP] = 'U', [CALL_LEAVING] = 'L', [CALL_ENDED] = 'X'};
+    static const char letters[] = {
+        [CALL_CALLING] = 'C',  [CALL_EARLY] = 'E', [CALL_STOPPING] = 'S', [CALL_RINGING] = 'R',
+        [CALL_ANSWERED] = 'A', [CALL_UP] = 'U',    [CALL_LEAVING] = 'L',  [CALL_ENDED] = 'X'};
     for (int s = 0; s < CALL_STATES; s++) {
         for (int e = 0; e < CALL_EVENTS; e++) {
             const struct call_cell *c = &call_table[s][e];
@@ -451,7 +468,7 @@ static void oom(void **state)
             phone_hang_up(p, call);
         (void)!phone_send_text(p, STR("bob"), STR("hi"));
         LIST_EACH(c, &p->calls, struct call, node)
-            call_free(c);
+        call_free(c);
     });
     phone_free(p);
 }
@@ -461,9 +478,11 @@ static void oom(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(out), T(they_hang_up), T(refused), T(cancelled), T(cancelled_too_late), T(forked), T(reliable), T(bad_answers),
-        T(lost), T(interval_too_small), T(in), T(in_hang_up), T(in_no_ack), T(in_cancelled), T(in_refused), T(in_busy),
-        T(in_wrong), T(in_late_offer), T(in_reliable), T(answers_timer), T(table), T(oom),
+        T(out),     T(they_hang_up), T(refused),       T(cancelled),    T(cancelled_too_late),
+        T(forked),  T(reliable),     T(bad_answers),   T(lost),         T(interval_too_small),
+        T(in),      T(in_hang_up),   T(in_no_ack),     T(in_cancelled), T(in_refused),
+        T(in_busy), T(in_wrong),     T(in_late_offer), T(in_reliable),  T(answers_timer),
+        T(table),   T(oom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

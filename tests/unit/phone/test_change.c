@@ -4,9 +4,14 @@
 #include <stdlib.h>
 
 #define CONTACT "Contact: <sip:bob@192.0.2.9:5070>\n"
-#define HOLD "v=0\no=- 1 2 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 8\na=sendonly\n"
-#define RESUME "v=0\no=- 1 3 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 8\n"
-#define HELD "v=0\no=- 1 2 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 8\na=recvonly\n"
+#define HOLD                                                                                       \
+    "v=0\no=- 1 2 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP "         \
+    "8\na=sendonly\n"
+#define RESUME                                                                                     \
+    "v=0\no=- 1 3 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 8\n"
+#define HELD                                                                                       \
+    "v=0\no=- 1 2 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP "         \
+    "8\na=recvonly\n"
 
 static phone_call_id id;
 static struct sip_msg *invite;
@@ -73,7 +78,8 @@ static void they_hold(void **state)
     bed_nothing();
     /* inactive: now nobody hears anything */
     bed_in_dialog(invite, "UPDATE", 11, "h3", NULL,
-                  "v=0\no=- 1 4 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 8\na=inactive\n");
+                  "v=0\no=- 1 4 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 "
+                  "RTP/AVP 8\na=inactive\n");
     ok = bed_take("200");
     assert_non_null(strstr(ok->body.p, "a=inactive"));
     assert_int_equal(bed.dir, SDP_INACTIVE);
@@ -82,8 +88,9 @@ static void they_hold(void **state)
     assert_int_equal(bed_take("200")->body.n, 0);
     bed_in_dialog(invite, "UPDATE", 11, "h5", NULL, NULL); /* 12.2.2: older than what was seen */
     (void)bed_take("500");
-    bed_in_dialog(invite, "UPDATE", 13, "h6", NULL,
-                  "v=0\no=- 1 5 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 8\n");
+    bed_in_dialog(
+        invite, "UPDATE", 13, "h6", NULL,
+        "v=0\no=- 1 5 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 8\n");
     (void)bed_take("200");
     bed_told("resumed;");
     assert_int_equal(bed.dir, SDP_SENDRECV);
@@ -97,10 +104,14 @@ static void bad_offers(void **state)
         const char *body, *status;
     } cases[] = {
         {"what\n", "400"},
-        {"v=0\no=- 2 1 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 8\n", "488"}, /* another session */
-        {"v=0\no=- 1 2 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\n", "488"},                       /* audio gone */
-        {"v=0\no=- 1 2 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=video 4000 RTP/AVP 31\n", "488"},
-        {"v=0\no=- 1 2 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 8\nY=new\n", "488"},
+        {"v=0\no=- 2 1 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP 8\n",
+         "488"}, /* another session */
+        {"v=0\no=- 1 2 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\n", "488"}, /* audio gone */
+        {"v=0\no=- 1 2 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=video 4000 RTP/AVP 31\n",
+         "488"},
+        {"v=0\no=- 1 2 IN IP4 192.0.2.9\ns=-\nc=IN IP4 192.0.2.9\nt=0 0\nm=audio 4000 RTP/AVP "
+         "8\nY=new\n",
+         "488"},
     };
     up("");
     unsigned agreed = bed.n_agreed;
@@ -116,18 +127,22 @@ static void bad_offers(void **state)
     bed_told("");
 }
 
-/* An offer with further sections: each is answered, only audio accepted, and our own later offers keep them. */
+/* An offer with further sections: each is answered, only audio accepted, and our own later offers
+ * keep them. */
 static void more_sections(void **state)
 {
     (void)state;
     up("");
-    bed_in_dialog(invite, "UPDATE", 10, "v1", NULL, RESUME "a=mid:x\nm=video 9 RTP/AVP 31\nm=application 7 UDP/DTLS/SCTP webrtc\n");
+    bed_in_dialog(invite, "UPDATE", 10, "v1", NULL,
+                  RESUME "a=mid:x\nm=video 9 RTP/AVP 31\nm=application 7 UDP/DTLS/SCTP webrtc\n");
     struct sip_msg *ok = bed_take("200");
     assert_non_null(strstr(ok->body.p, "m=audio 7000 RTP/AVP 8\r\na=mid:x"));
-    assert_non_null(strstr(ok->body.p, "m=video 0 RTP/AVP 31\r\nm=application 0 UDP/DTLS/SCTP webrtc\r\n"));
+    assert_non_null(
+        strstr(ok->body.p, "m=video 0 RTP/AVP 31\r\nm=application 0 UDP/DTLS/SCTP webrtc\r\n"));
     assert_int_equal(phone_hold(bed.phone, id, true), 0);
     struct sip_msg *m = bed_take("INVITE");
-    assert_non_null(strstr(m->body.p, "m=video 0 RTP/AVP 31\r\nm=application 0 UDP/DTLS/SCTP webrtc\r\n"));
+    assert_non_null(
+        strstr(m->body.p, "m=video 0 RTP/AVP 31\r\nm=application 0 UDP/DTLS/SCTP webrtc\r\n"));
     assert_non_null(strstr(m->body.p, "a=mid:x\r\n"));
 }
 
@@ -216,7 +231,8 @@ static void they_refresh(void **state)
     (void)state;
     up("Session-Expires: 300;refresher=uas\n");
     bed_wait(250000);
-    bed_in_dialog(invite, "UPDATE", 10, "r1", "Supported: timer\nSession-Expires: 300;refresher=uac\n", NULL);
+    bed_in_dialog(invite, "UPDATE", 10, "r1",
+                  "Supported: timer\nSession-Expires: 300;refresher=uac\n", NULL);
     assert_string_equal(bed_header(bed_take("200"), "Session-Expires"), "300;refresher=uac");
     bed_wait(267000);
     bed_nothing();
@@ -240,9 +256,11 @@ static void refer_followed(void **state)
     (void)state;
     bed.cfg.follow_refer = true;
     up("");
-    bed_in_dialog(invite, "REFER", 10, "f0", "Refer-To: <sip:carol@example.com?Replaces=x>\n", NULL);
+    bed_in_dialog(invite, "REFER", 10, "f0", "Refer-To: <sip:carol@example.com?Replaces=x>\n",
+                  NULL);
     (void)bed_take("400"); /* headers in a URI are not taken over */
-    bed_in_dialog(invite, "REFER", 11, "f1", "Refer-To: <sip:carol@example.com>\nReferred-By: <sip:bob@example.com>\n", NULL);
+    bed_in_dialog(invite, "REFER", 11, "f1",
+                  "Refer-To: <sip:carol@example.com>\nReferred-By: <sip:bob@example.com>\n", NULL);
     struct sip_msg *next = bed_take("INVITE");
     check_str(next->ruri, "sip:carol@example.com");
     assert_string_equal(bed_header(next, "Referred-By"), "<sip:bob@example.com>");
@@ -276,13 +294,16 @@ static void refer_by_us(void **state)
     bed_reply(m, 202, CONTACT, NULL);
     bed_told("");
 #define FRAG "Event: refer\nContent-Type: message/sipfrag\n"
-    bed_in_dialog(invite, "NOTIFY", 10, "n1", FRAG "Subscription-State: active\n", "SIP/2.0 100 Trying\n");
+    bed_in_dialog(invite, "NOTIFY", 10, "n1", FRAG "Subscription-State: active\n",
+                  "SIP/2.0 100 Trying\n");
     (void)bed_take("200");
     bed_told("");
-    bed_in_dialog(invite, "NOTIFY", 11, "n2", FRAG "Subscription-State: terminated\n", "SIP/2.0 486 Busy\n");
+    bed_in_dialog(invite, "NOTIFY", 11, "n2", FRAG "Subscription-State: terminated\n",
+                  "SIP/2.0 486 Busy\n");
     (void)bed_take("200");
     bed_told("refer 486;");
-    bed_in_dialog(invite, "NOTIFY", 12, "n3", FRAG "Subscription-State: terminated\n", "SIP/2.0 200 OK\n");
+    bed_in_dialog(invite, "NOTIFY", 12, "n3", FRAG "Subscription-State: terminated\n",
+                  "SIP/2.0 200 OK\n");
     (void)bed_take("481");
     assert_int_equal(phone_refer(bed.phone, id, STR("carol")), 0);
     bed_reply(bed_take("REFER"), 603, NULL, NULL);
@@ -322,7 +343,10 @@ static void texts(void **state)
     assert_int_equal(phone_send_text(bed.phone, STR("bob"), STR("hello")), 0);
     struct sip_msg *m = bed_take("MESSAGE");
     check_str(m->body, "hello");
-    bed_reply(m, 407, "Proxy-Authenticate: Digest realm=\"example.com\", nonce=\"p\", algorithm=SHA-256, qop=\"auth\"\n", NULL);
+    bed_reply(m, 407,
+              "Proxy-Authenticate: Digest realm=\"example.com\", nonce=\"p\", algorithm=SHA-256, "
+              "qop=\"auth\"\n",
+              NULL);
     m = bed_take("MESSAGE");
     assert_true(bed_knows(m, "Proxy-Authorization", "secret"));
     bed_reply(m, 202, NULL, NULL);
@@ -340,9 +364,11 @@ static void texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(we_hold), T(they_hold), T(bad_offers), T(more_sections), T(glare), T(offer_refused), T(offer_unanswered),
-        T(we_refresh), T(we_refresh_by_invite), T(they_refresh), T(refer_declined), T(refer_followed), T(refer_by_us),
-        T(small_things), T(texts),
+        T(we_hold),          T(they_hold),      T(bad_offers),
+        T(more_sections),    T(glare),          T(offer_refused),
+        T(offer_unanswered), T(we_refresh),     T(we_refresh_by_invite),
+        T(they_refresh),     T(refer_declined), T(refer_followed),
+        T(refer_by_us),      T(small_things),   T(texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

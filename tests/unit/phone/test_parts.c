@@ -1,4 +1,5 @@
-/* What the phone tells, what it plays and records, strict routes, and clear RTP between two media on loopback. */
+/* What the phone tells, what it plays and records, strict routes, and clear RTP between two media
+ * on loopback. */
 #include "bed.h"
 
 #include "media/tone.h"
@@ -14,14 +15,20 @@ static void events(void **state)
     char *text = NULL;
     size_t n = 0;
     struct phone_out o = {.file = open_memstream(&text, &n), .json = true};
-    const struct log_field f[] = {LS("from", STR("a\"\n\x01\xff")), LI("x", -5), LU("y", 7), LB("yes", true), LB("no", false),
+    const struct log_field f[] = {LS("from", STR("a\"\n\x01\xff")),
+                                  LI("x", -5),
+                                  LU("y", 7),
+                                  LB("yes", true),
+                                  LB("no", false),
                                   LZ("none", NULL)};
     PHONE_SAY(&o, "test", f, "words %s", "x");
-    assert_string_equal(text, "{\"event\":\"test\",\"ms\":0,\"from\":\"a\\\"\\n\\u0001\xef\xbf\xbd\",\"x\":-5,\"y\":7,\"yes\":true,"
+    assert_string_equal(text, "{\"event\":\"test\",\"ms\":0,\"from\":"
+                              "\"a\\\"\\n\\u0001\xef\xbf\xbd\",\"x\":-5,\"y\":7,\"yes\":true,"
                               "\"no\":false,\"none\":null}\n");
     rewind(o.file);
     o.json = false;
-    PHONE_SAY(&o, "test", f, "words %s", "\x1b[2Jx\n"); /* nothing of the network controls a terminal */
+    PHONE_SAY(&o, "test", f, "words %s",
+              "\x1b[2Jx\n"); /* nothing of the network controls a terminal */
     text[n] = '\0';
     assert_non_null(strstr(text, "words \\x1b[2Jx\\x0a\n"));
     fclose(o.file);
@@ -34,8 +41,10 @@ static void trace(void **state)
     char *text = NULL;
     size_t n = 0;
     struct phone_out o = {.trace = open_memstream(&text, &n)};
-    phone_out_message(&o, true, STR("REGISTER sip:x SIP/2.0\r\nauthorization: Digest response=\"secret1\"\r\n"
-                                    "Proxy-Authorization: secret2\r\nX: y\r\n\r\na=crypto:1 A inline:secret3\r\n"));
+    phone_out_message(
+        &o, true,
+        STR("REGISTER sip:x SIP/2.0\r\nauthorization: Digest response=\"secret1\"\r\n"
+            "Proxy-Authorization: secret2\r\nX: y\r\n\r\na=crypto:1 A inline:secret3\r\n"));
     fclose(o.trace);
     assert_null(strstr(text, "secret"));
     assert_non_null(strstr(text, "X: y\n"));
@@ -49,9 +58,11 @@ static void strict_route(void **state)
     struct sip_msg *m;
     struct dialog d;
     struct str ruri, route;
-    const char *text = "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP a;branch=z9hG4bK1\r\nFrom: \"A\" <sip:a@b>;tag=1;x=y\r\n"
-                       "To: sip:b@c;tag=2;z\r\nCall-ID: i\r\nCSeq: 7 INVITE\r\nContact: <sip:t@h>\r\n"
-                       "Record-Route: <sip:p1;lr>, <sip:p2>\r\nContent-Length: 0\r\n\r\n";
+    const char *text =
+        "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP a;branch=z9hG4bK1\r\nFrom: \"A\" "
+        "<sip:a@b>;tag=1;x=y\r\n"
+        "To: sip:b@c;tag=2;z\r\nCall-ID: i\r\nCSeq: 7 INVITE\r\nContact: <sip:t@h>\r\n"
+        "Record-Route: <sip:p1;lr>, <sip:p2>\r\nContent-Length: 0\r\n\r\n";
     struct arena *a = arena_new(8192, 1 << 20);
     assert_int_equal(sip_msg_parse(a, str_z(text), &m, NULL), 0);
     assert_int_equal(dialog_from_response(&d, m, 7), 0);
@@ -89,7 +100,8 @@ static void sounds(void **state)
     assert_int_equal(w.n, 1600);
 
     cfg = (struct sound_config){.wav = str_make(bytes, (size_t)n)};
-    assert_int_equal(sound_new(&cfg, 16000, &s, &why), 0); /* 8 kHz in a stream of 16: each twice, then silence */
+    assert_int_equal(sound_new(&cfg, 16000, &s, &why),
+                     0); /* 8 kHz in a stream of 16: each twice, then silence */
     sound_fill(s, pcm, 160);
     assert_int_equal(pcm[20], wav_sample(&w, 10));
     assert_int_equal(pcm[21], wav_sample(&w, 10));
@@ -139,7 +151,8 @@ static void side_open(struct side *s, const char *host, const char *codecs)
     struct addr a;
     struct rand_source rnd;
     struct reason why = {0};
-    const struct phone_media_user u = {.arg = s, .call = 1, .on_first = on_first, .on_digit = on_digit};
+    const struct phone_media_user u = {
+        .arg = s, .call = 1, .on_first = on_first, .on_digit = on_digit};
     s->cfg = (struct phone_media_rtp){.sound = &s->sound, .codecs = str_z(codecs)};
     rand_fixed_init(&rnd, 1);
     assert_int_equal(addr_parse(&a, str_z(host), 0), 0);
@@ -160,7 +173,8 @@ static void side_describe(struct side *s, const char *host, enum sdp_dir dir)
 }
 
 /* Offer and answer between the two. */
-static void exchange(struct side *a, struct side *b, const char *host_a, const char *host_b, enum sdp_dir dir)
+static void exchange(struct side *a, struct side *b, const char *host_a, const char *host_b,
+                     enum sdp_dir dir)
 {
     struct reason why = {0};
     assert_int_equal(ops->offer(a->m, bed.arena, &a->section), 0);
@@ -169,14 +183,16 @@ static void exchange(struct side *a, struct side *b, const char *host_a, const c
     assert_int_equal(ops->answer(b->m, bed.arena, a->sdp, 0, &b->section, &why), 0);
     side_describe(b, host_b, sdp_answer_direction(dir, SDP_SENDRECV));
     assert_int_equal(sdp_answer_check(a->sdp, b->sdp, &why), 0);
-    assert_int_equal(ops->agreed(b->m, a->sdp, 0, false, sdp_answer_direction(dir, SDP_SENDRECV), &why), 0);
+    assert_int_equal(
+        ops->agreed(b->m, a->sdp, 0, false, sdp_answer_direction(dir, SDP_SENDRECV), &why), 0);
     assert_int_equal(ops->agreed(a->m, b->sdp, 0, true, dir, &why), 0);
 }
 
 static void audio(void **state)
 {
     (void)state;
-    struct side a = {.sound = {.tone_hz = 440, .expect_hz = 880}}, b = {.sound = {.tone_hz = 880, .expect_hz = 440}};
+    struct side a = {.sound = {.tone_hz = 440, .expect_hz = 880}},
+                b = {.sound = {.tone_hz = 880, .expect_hz = 440}};
     struct phone_media_figures fa, fb;
     struct phone_media_security sec;
     side_open(&a, "127.0.0.1", "");
@@ -227,25 +243,32 @@ static void audio(void **state)
 static void refusals(void **state)
 {
     (void)state;
-    static const char *const offers[] = {"m=video 5 RTP/AVP 31\n", "m=audio 5 RTP/SAVP 0\n", "m=audio 5 UDP/TLS/RTP/SAVPF 0\n",
-                                         "m=audio 5 RTP/AVP 18\n", "m=audio 5 RTP/AVP 96\na=rtpmap:96 PCMU/16000\n"};
+    static const char *const offers[] = {
+        "m=video 5 RTP/AVP 31\n", "m=audio 5 RTP/SAVP 0\n", "m=audio 5 UDP/TLS/RTP/SAVPF 0\n",
+        "m=audio 5 RTP/AVP 18\n", "m=audio 5 RTP/AVP 96\na=rtpmap:96 PCMU/16000\n"};
     struct side a = {0};
     struct reason why = {0};
     struct sdp *s;
     char text[512];
     side_open(&a, "127.0.0.1", "PCMU,PCMA");
     for (size_t i = 0; i < ARRAY_LEN(offers); i++) {
-        snprintf(text, sizeof(text), "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\n%s", offers[i]);
+        snprintf(text, sizeof(text), "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\n%s",
+                 offers[i]);
         assert_int_equal(sdp_parse(bed.arena, arena_str(bed.arena, str_z(text)), &s, NULL), 0);
         sdp_answer_media(s, 0, &a.section);
         check_err(ops->answer(a.m, bed.arena, s, 0, &a.section, &why), ERR_UNSUPPORTED);
     }
     /* an answer whose address cannot be used */
-    assert_int_equal(sdp_parse(bed.arena, STR("v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 host.example\nm=audio 5 RTP/AVP 0\n"), &s,
-                               NULL),
-                     0);
+    assert_int_equal(
+        sdp_parse(bed.arena,
+                  STR("v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 host.example\nm=audio 5 RTP/AVP 0\n"),
+                  &s, NULL),
+        0);
     check_err(ops->agreed(a.m, s, 0, true, SDP_SENDRECV, &why), ERR_UNSUPPORTED);
-    assert_int_equal(sdp_parse(bed.arena, STR("v=0\no=- 1 1 IN IP6 ::1\nc=IN IP6 ::1\nm=audio 5 RTP/AVP 0\n"), &s, NULL), 0);
+    assert_int_equal(sdp_parse(bed.arena,
+                               STR("v=0\no=- 1 1 IN IP6 ::1\nc=IN IP6 ::1\nm=audio 5 RTP/AVP 0\n"),
+                               &s, NULL),
+                     0);
     check_err(ops->agreed(a.m, s, 0, true, SDP_SENDRECV, &why), ERR_UNSUPPORTED);
     check_err(ops->dial(a.m, STR("1")), ERR_UNSUPPORTED);
     ops->close(a.m);

@@ -1,4 +1,5 @@
-/* RFC 3261 10.2, 22; RFC 5626 4.2, 4.4, 4.5; RFC 7616; RFC 8760: registration, its refresh, its loss, and whom the phone tells what. */
+/* RFC 3261 10.2, 22; RFC 5626 4.2, 4.4, 4.5; RFC 7616; RFC 8760: registration, its refresh, its
+ * loss, and whom the phone tells what. */
 #include "bed.h"
 #include "oom.h"
 #include <stdio.h>
@@ -45,7 +46,9 @@ static void refresh(void **state)
     struct sip_msg *m = bed_take("REGISTER");
     assert_non_null(strstr(bed_header(m, "Authorization"), "nc=00000002"));
     assert_true(bed_knows(m, "Authorization", "secret"));
-    bed_reply(m, 401, "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"n2\", algorithm=SHA-256, qop=\"auth\", stale=true\n",
+    bed_reply(m, 401,
+              "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"n2\", algorithm=SHA-256, "
+              "qop=\"auth\", stale=true\n",
               NULL);
     m = bed_take("REGISTER");
     assert_non_null(strstr(bed_header(m, "Authorization"), "nonce=\"n2\""));
@@ -73,23 +76,32 @@ static void challenges(void **state)
         bool md5;
         const char *algorithm; /* NULL: not answered */
     } cases[] = {
-        {"WWW-Authenticate: Digest realm=\"evil.example\", nonce=\"x\", algorithm=SHA-256, qop=\"auth\"\n",
+        {"WWW-Authenticate: Digest realm=\"evil.example\", nonce=\"x\", algorithm=SHA-256, "
+         "qop=\"auth\"\n",
          "unregistered 401 digest-realm final;", false, NULL},
-        {"WWW-Authenticate: Digest realm=\"Example.com\", nonce=\"x\", algorithm=SHA-256, qop=\"auth\"\n",
+        {"WWW-Authenticate: Digest realm=\"Example.com\", nonce=\"x\", algorithm=SHA-256, "
+         "qop=\"auth\"\n",
          "unregistered 401 digest-realm final;", false, NULL},
         {"WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", qop=\"auth\"\n",
          "unregistered 401 digest-algorithm final;", false, NULL},
-        {"WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", algorithm=SHA-1, qop=\"auth\"\n",
+        {"WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", algorithm=SHA-1, "
+         "qop=\"auth\"\n",
          "unregistered 401 digest-algorithm final;", false, NULL},
-        {"WWW-Authenticate: Basic realm=\"example.com\"\n", "unregistered 401 digest-algorithm final;", true, NULL},
+        {"WWW-Authenticate: Basic realm=\"example.com\"\n",
+         "unregistered 401 digest-algorithm final;", true, NULL},
         {"", "unregistered 401 digest-missing final;", true, NULL},
-        {"WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", qop=\"auth\"\n", "", true, "algorithm=MD5"},
+        {"WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", qop=\"auth\"\n", "", true,
+         "algorithm=MD5"},
         /* the first one that we can do (RFC 8760 2.4) */
-        {"WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", algorithm=SHA-512-256, qop=\"auth\"\n"
-         "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", algorithm=SHA-256, qop=\"auth\"\n",
+        {"WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", algorithm=SHA-512-256, "
+         "qop=\"auth\"\n"
+         "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", algorithm=SHA-256, "
+         "qop=\"auth\"\n",
          "", false, "algorithm=SHA-512-256"},
-        {"WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", algorithm=MD5, qop=\"auth\"\n"
-         "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", algorithm=SHA-256, qop=\"auth\"\n",
+        {"WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", algorithm=MD5, "
+         "qop=\"auth\"\n"
+         "WWW-Authenticate: Digest realm=\"example.com\", nonce=\"x\", algorithm=SHA-256, "
+         "qop=\"auth\"\n",
          "", false, "algorithm=SHA-256"},
     };
     for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
@@ -116,7 +128,9 @@ static void two_realms(void **state)
     bed.cfg.n_logins = 2;
     bed_start();
     bed_reply(bed_take("REGISTER"), 407,
-              "Proxy-Authenticate: Digest realm=\"gateway\", nonce=\"g\", algorithm=SHA-256, qop=\"auth\"\n" BED_CHALLENGE, NULL);
+              "Proxy-Authenticate: Digest realm=\"gateway\", nonce=\"g\", algorithm=SHA-256, "
+              "qop=\"auth\"\n" BED_CHALLENGE,
+              NULL);
     struct sip_msg *m = bed_take("REGISTER");
     assert_true(bed_knows(m, "Proxy-Authorization", "other"));
     assert_true(bed_knows(m, "Authorization", "secret"));
@@ -131,10 +145,13 @@ static void proof(void **state)
     char hex[2 * DIGEST_BYTES_MAX + 1], more[256];
     struct digest_credentials c;
     struct digest_ha1 ha1;
-    assert_int_equal(digest_credentials_parse(bed.arena, str_z(bed_header(m, "Authorization")), &c, NULL), 0);
-    assert_int_equal(digest_ha1_make(DIGEST_SHA256, STR("alice"), STR("example.com"), STR("secret"), &ha1), 0);
+    assert_int_equal(
+        digest_credentials_parse(bed.arena, str_z(bed_header(m, "Authorization")), &c, NULL), 0);
+    assert_int_equal(
+        digest_ha1_make(DIGEST_SHA256, STR("alice"), STR("example.com"), STR("secret"), &ha1), 0);
     assert_int_equal(digest_rspauth(&c, &ha1, STR(""), hex), 0);
-    snprintf(more, sizeof(more), "Authentication-Info: rspauth=\"%s\", qop=auth, cnonce=\"%.*s\", nc=%.*s\n", hex,
+    snprintf(more, sizeof(more),
+             "Authentication-Info: rspauth=\"%s\", qop=auth, cnonce=\"%.*s\", nc=%.*s\n", hex,
              STR_FMT(c.cnonce), STR_FMT(c.nc_text));
     ok_with(m, more);
     bed_told("registered 3600;");
@@ -143,9 +160,11 @@ static void proof(void **state)
     bed_start();
     bed_reply(bed_take("REGISTER"), 401, BED_CHALLENGE, NULL);
     m = bed_take("REGISTER");
-    assert_int_equal(digest_credentials_parse(bed.arena, str_z(bed_header(m, "Authorization")), &c, NULL), 0);
+    assert_int_equal(
+        digest_credentials_parse(bed.arena, str_z(bed_header(m, "Authorization")), &c, NULL), 0);
     hex[0] = hex[0] == '0' ? '1' : '0';
-    snprintf(more, sizeof(more), "Authentication-Info: rspauth=\"%s\", qop=auth, cnonce=\"%.*s\", nc=%.*s\n", hex,
+    snprintf(more, sizeof(more),
+             "Authentication-Info: rspauth=\"%s\", qop=auth, cnonce=\"%.*s\", nc=%.*s\n", hex,
              STR_FMT(c.cnonce), STR_FMT(c.nc_text));
     ok_with(m, more);
     assert_false(phone_is_registered(bed.phone));
@@ -338,12 +357,15 @@ static void table(void **state)
 {
     (void)state;
     static const char next[REG_STATES][REG_EVENTS + 1] = {
-        /* START LOCATED NOWHERE OK REFUSED FAILED LOST TIMER LEAVE GONE: the first letter of where it goes */
-        [REG_IDLE] = "L.......E.",     [REG_LOCATING] = ".TW.....E.", [REG_TRYING] = "..WUETT.E.", [REG_UP] = "...UEWWUV.",
-        [REG_WAITING] = ".......LE.", [REG_LEAVING] = "...EEEEE.E", [REG_ENDED] = "........E.",
+        /* START LOCATED NOWHERE OK REFUSED FAILED LOST TIMER LEAVE GONE: the first letter of where
+           it goes */
+        [REG_IDLE] = "L.......E.",  [REG_LOCATING] = ".TW.....E.", [REG_TRYING] = "..WUETT.E.",
+        [REG_UP] = "...UEWWUV.",    [REG_WAITING] = ".......LE.",  [REG_LEAVING] = "...EEEEE.E",
+        [REG_ENDED] = "........E.",
     };
-    static const char letters[] = {[REG_IDLE] = 'I', [REG_LOCATING] = 'L', [REG_TRYING] = 'T', [REG_UP] = 'U',
-                                   [REG_WAITING] = 'W', [REG_LEAVING] = 'V', [REG_ENDED] = 'E'};
+    static const char letters[] = {
+        [REG_IDLE] = 'I',    [REG_LOCATING] = 'L', [REG_TRYING] = 'T', [REG_UP] = 'U',
+        [REG_WAITING] = 'W', [REG_LEAVING] = 'V',  [REG_ENDED] = 'E'};
     for (int s = 0; s < REG_STATES; s++) {
         for (int e = 0; e < REG_EVENTS; e++) {
             const struct reg_cell *c = &reg_table[s][e];
@@ -375,9 +397,13 @@ static void oom(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(first), T(refresh), T(wrong_password), T(challenges), T(two_realms), T(proof), T(too_brief), T(no_contact), T(loss),
-        T(keepalive), T(leaving), T(leaving_without_answer), T(timeouts), T(located), T(only_connected), T(datagrams),
-        T(strangers), T(table), T(oom),
+        T(first),      T(refresh),    T(wrong_password),
+        T(challenges), T(two_realms), T(proof),
+        T(too_brief),  T(no_contact), T(loss),
+        T(keepalive),  T(leaving),    T(leaving_without_answer),
+        T(timeouts),   T(located),    T(only_connected),
+        T(datagrams),  T(strangers),  T(table),
+        T(oom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

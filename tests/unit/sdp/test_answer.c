@@ -45,17 +45,36 @@ static void offer(void **state)
     assert_int_equal(addr_parse(&v6, STR("2001:db8::1"), 0), 0);
     struct sdp_new_attr key = {STR("crypto"), STR("1 AES_CM_128_HMAC_SHA1_80 inline:x")};
     struct sdp_new_media m[] = {
-        {.kind = STR("audio"), .proto = STR("RTP/SAVP"), .port = 4000, .codecs = codecs, .n_codecs = 3, .has_dir = true,
-         .dir = SDP_SENDRECV, .ptime_ms = 20, .rtcp_mux = true, .mid = STR("a"), .attrs = &key, .n_attrs = 1},
-        {.kind = STR("image"), .proto = STR("udptl"), .fmts = STR("t38"), .host = &v6, .rtcp_port = 7},
+        {.kind = STR("audio"),
+         .proto = STR("RTP/SAVP"),
+         .port = 4000,
+         .codecs = codecs,
+         .n_codecs = 3,
+         .has_dir = true,
+         .dir = SDP_SENDRECV,
+         .ptime_ms = 20,
+         .rtcp_mux = true,
+         .mid = STR("a"),
+         .attrs = &key,
+         .n_attrs = 1},
+        {.kind = STR("image"),
+         .proto = STR("udptl"),
+         .fmts = STR("t38"),
+         .host = &v6,
+         .rtcp_port = 7},
     };
-    struct sdp_new n = {.sess_id = 5, .sess_version = 6, .host = &a, .bundle = STR("a"), .media = m, .n_media = 2};
+    struct sdp_new n = {
+        .sess_id = 5, .sess_version = 6, .host = &a, .bundle = STR("a"), .media = m, .n_media = 2};
     check_err(sdp_build(&b, &n), 0);
-    check_str(sbuf_get(&b), "v=0\r\no=- 5 6 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\na=group:BUNDLE a\r\n"
-                            "m=audio 4000 RTP/SAVP 8 96 101\r\na=mid:a\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:96 opus/48000/2\r\n"
-                            "a=fmtp:96 useinbandfec=1\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
-                            "a=ptime:20\r\na=sendrecv\r\na=rtcp-mux\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n"
-                            "m=image 0 udptl t38\r\nc=IN IP6 2001:db8::1\r\na=rtcp:7\r\n");
+    check_str(
+        sbuf_get(&b),
+        "v=0\r\no=- 5 6 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\na=group:BUNDLE "
+        "a\r\n"
+        "m=audio 4000 RTP/SAVP 8 96 101\r\na=mid:a\r\na=rtpmap:8 PCMA/8000\r\na=rtpmap:96 "
+        "opus/48000/2\r\n"
+        "a=fmtp:96 useinbandfec=1\r\na=rtpmap:101 telephone-event/8000\r\na=fmtp:101 0-15\r\n"
+        "a=ptime:20\r\na=sendrecv\r\na=rtcp-mux\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:x\r\n"
+        "m=image 0 udptl t38\r\nc=IN IP6 2001:db8::1\r\na=rtcp:7\r\n");
     struct sdp *s = parse(sbuf_get(&b));
     assert_int_equal(s->n_media, 2);
     key.value = STR("1\r\nm=audio");
@@ -70,8 +89,10 @@ static void match(void **state)
 {
     (void)state;
     struct sdp_agreed got[8];
-    struct sdp *s = parse(STR(PLAIN "m=audio 1 RTP/AVP 0 100 8 97 98 99\na=rtpmap:97 OPUS/48000/2\na=rtpmap:98 opus/48000\n"
-                                    "a=rtpmap:99 telephone-event/8000\na=fmtp:99 0-11\n"));
+    struct sdp *s = parse(
+        STR(PLAIN
+            "m=audio 1 RTP/AVP 0 100 8 97 98 99\na=rtpmap:97 OPUS/48000/2\na=rtpmap:98 opus/48000\n"
+            "a=rtpmap:99 telephone-event/8000\na=fmtp:99 0-11\n"));
     assert_int_equal(sdp_codecs_match(s, 0, codecs, 3, got, 8), 3);
     check_str(got[0].codec->name, "PCMA");
     assert_int_equal(got[0].pt, 8);
@@ -111,7 +132,9 @@ static void answer(void **state)
     assert_int_equal(sdp_answer_direction(SDP_INACTIVE, SDP_SENDRECV), SDP_INACTIVE);
 }
 
-#define OFFER PLAIN "a=group:BUNDLE a b\nm=audio 1 RTP/SAVP 0 8\na=mid:a\nm=image 2 udptl t38\nm=audio 3 RTP/AVP 0\na=mid:b\na=sendonly\na=rtcp-mux\n"
+#define OFFER                                                                                      \
+    PLAIN "a=group:BUNDLE a b\nm=audio 1 RTP/SAVP 0 8\na=mid:a\nm=image 2 udptl t38\nm=audio 3 "   \
+          "RTP/AVP 0\na=mid:b\na=sendonly\na=rtcp-mux\n"
 #define REST "m=image 2 udptl t38\nm=audio 3 RTP/AVP 0\na=mid:b\na=recvonly\n"
 
 static void checked(void **state)
@@ -124,14 +147,17 @@ static void checked(void **state)
         {PLAIN "a=group:BUNDLE a b\nm=audio 1 RTP/SAVP 8\na=mid:a\n" REST "a=rtcp-mux\n", 0},
         {PLAIN "m=audio 1 rtp/savp 8\n" REST, 0},
         {PLAIN "m=audio 0 RTP/AVP 8\nm=image 0 x y\nm=audio 0 RTP/AVP 0\n", 0}, /* all refused */
-        {PLAIN "m=audio 1 RTP/SAVP 8\n", ERR_REFUSED},                           /* too few */
-        {PLAIN "m=video 1 RTP/SAVP 8\n" REST, ERR_REFUSED},                      /* another medium */
-        {PLAIN "m=audio 1 RTP/AVP 8\n" REST, ERR_REFUSED},                       /* bid down */
+        {PLAIN "m=audio 1 RTP/SAVP 8\n", ERR_REFUSED},                          /* too few */
+        {PLAIN "m=video 1 RTP/SAVP 8\n" REST, ERR_REFUSED},                     /* another medium */
+        {PLAIN "m=audio 1 RTP/AVP 8\n" REST, ERR_REFUSED},                      /* bid down */
         {PLAIN "m=audio 1 UDP/TLS/RTP/SAVP 8\n" REST, ERR_REFUSED},
-        {PLAIN "m=audio 1 RTP/SAVP 8\na=rtcp-mux\n" REST, ERR_REFUSED},          /* mux was not offered there */
+        {PLAIN "m=audio 1 RTP/SAVP 8\na=rtcp-mux\n" REST,
+         ERR_REFUSED}, /* mux was not offered there */
         {PLAIN "m=audio 1 RTP/SAVP 8\nm=image 2 udptl t39\nm=audio 0 RTP/AVP 0\n", ERR_REFUSED},
-        {PLAIN "m=audio 1 RTP/SAVP 8\nm=image 2 udptl t38\nm=audio 3 RTP/AVP 0\na=sendrecv\n", ERR_REFUSED},
-        {PLAIN "a=group:BUNDLE a i\nm=audio 1 RTP/SAVP 8\na=mid:a\nm=image 2 udptl t38\na=mid:i\nm=audio 0 RTP/AVP 0\n",
+        {PLAIN "m=audio 1 RTP/SAVP 8\nm=image 2 udptl t38\nm=audio 3 RTP/AVP 0\na=sendrecv\n",
+         ERR_REFUSED},
+        {PLAIN "a=group:BUNDLE a i\nm=audio 1 RTP/SAVP 8\na=mid:a\nm=image 2 udptl "
+               "t38\na=mid:i\nm=audio 0 RTP/AVP 0\n",
          ERR_REFUSED},
     };
     struct sdp *o = parse(STR(OFFER));
@@ -143,7 +169,8 @@ static void checked(void **state)
         assert_true(!err || (why.clause != NULL && why.sip_status == 488));
     }
     struct sdp *refused = parse(STR(PLAIN "m=audio 0 RTP/AVP 0\n"));
-    check_err(sdp_answer_check(refused, parse(STR(PLAIN "m=audio 9 RTP/AVP 0\n")), NULL), ERR_REFUSED);
+    check_err(sdp_answer_check(refused, parse(STR(PLAIN "m=audio 9 RTP/AVP 0\n")), NULL),
+              ERR_REFUSED);
 }
 
 static void next(void **state)
@@ -154,20 +181,28 @@ static void next(void **state)
     bool same;
     check_err(sdp_next_check(was, parse(STR(O("4") "m=audio 1 RTP/AVP 0\n")), &same, NULL), 0);
     assert_true(same);
-    check_err(sdp_next_check(was, parse(STR(O("5") "m=audio 1 RTP/AVP 8\nm=video 1 RTP/AVP 31\n")), &same, NULL), 0);
+    check_err(sdp_next_check(was, parse(STR(O("5") "m=audio 1 RTP/AVP 8\nm=video 1 RTP/AVP 31\n")),
+                             &same, NULL),
+              0);
     assert_false(same);
-    check_err(sdp_next_check(was, parse(STR(O("3") "m=audio 1 RTP/AVP 0\n")), &same, NULL), ERR_REFUSED);
-    check_err(sdp_next_check(was, parse(STR(O("x") "m=audio 1 RTP/AVP 0\n")), &same, NULL), ERR_REFUSED);
+    check_err(sdp_next_check(was, parse(STR(O("3") "m=audio 1 RTP/AVP 0\n")), &same, NULL),
+              ERR_REFUSED);
+    check_err(sdp_next_check(was, parse(STR(O("x") "m=audio 1 RTP/AVP 0\n")), &same, NULL),
+              ERR_REFUSED);
     check_err(sdp_next_check(was, parse(STR(O("5"))), &same, NULL), ERR_REFUSED);
-    check_err(sdp_next_check(was, parse(STR(O("5") "m=video 1 RTP/AVP 31\n")), &same, NULL), ERR_REFUSED);
-    check_err(sdp_next_check(was, parse(STR(PLAIN "m=audio 1 RTP/AVP 0\n")), &same, NULL), ERR_REFUSED);
+    check_err(sdp_next_check(was, parse(STR(O("5") "m=video 1 RTP/AVP 31\n")), &same, NULL),
+              ERR_REFUSED);
+    check_err(sdp_next_check(was, parse(STR(PLAIN "m=audio 1 RTP/AVP 0\n")), &same, NULL),
+              ERR_REFUSED);
 }
 
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test_setup_teardown(offer, setup, teardown),   cmocka_unit_test_setup_teardown(match, setup, teardown),
-        cmocka_unit_test_setup_teardown(answer, setup, teardown),  cmocka_unit_test_setup_teardown(checked, setup, teardown),
+        cmocka_unit_test_setup_teardown(offer, setup, teardown),
+        cmocka_unit_test_setup_teardown(match, setup, teardown),
+        cmocka_unit_test_setup_teardown(answer, setup, teardown),
+        cmocka_unit_test_setup_teardown(checked, setup, teardown),
         cmocka_unit_test_setup_teardown(next, setup, teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -47,7 +47,8 @@ static struct addr host(const char *text)
 static void nothing(void **state)
 {
     (void)state;
-    static const char *const texts[] = {KEYED, BROWSER, PLAIN "\r\n\r\n", "v=0\no=- 1 1 IN IP4 a\nm=audio 1 RTP/AVP   0 \ny=1",
+    static const char *const texts[] = {KEYED, BROWSER, PLAIN "\r\n\r\n",
+                                        "v=0\no=- 1 1 IN IP4 a\nm=audio 1 RTP/AVP   0 \ny=1",
                                         "v=0\r\no=-  1 1 IN IP4 a\ns=mixed ends\r\na=x: \n"};
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         expect(edit(texts[i]), texts[i]);
@@ -57,9 +58,10 @@ static void nothing(void **state)
 static void relay(void **state)
 {
     (void)state;
-    struct sdp_edit *e = edit("v=0\no=a 1 7 IN IP4 10.0.0.1\ns=x\nc=IN IP4 10.0.0.1\nt=0 0\na=q\n"
-                              "m=audio 40000/2 RTP/AVP 0 8\nc=IN IP4 10.0.0.2/5\nc=IN IP4 10.0.0.3\na=rtcp:5\na=y:1\n"
-                              "m=video 4 RTP/AVP 31\ni=v\nb=AS:1");
+    struct sdp_edit *e = edit(
+        "v=0\no=a 1 7 IN IP4 10.0.0.1\ns=x\nc=IN IP4 10.0.0.1\nt=0 0\na=q\n"
+        "m=audio 40000/2 RTP/AVP 0 8\nc=IN IP4 10.0.0.2/5\nc=IN IP4 10.0.0.3\na=rtcp:5\na=y:1\n"
+        "m=video 4 RTP/AVP 31\ni=v\nb=AS:1");
     struct addr a = host("192.0.2.1"), b = host("2001:db8::9");
     sdp_edit_origin(e, &a, STR("8"));
     sdp_edit_conn(e, SDP_SESSION, &a);
@@ -73,14 +75,17 @@ static void relay(void **state)
     sdp_edit_attr_add(e, 0, STR("crypto"), STR("1 A inline:x"));
     sdp_edit_attr_add(e, 1, STR("rtcp-mux"), STR_NULL);
     expect(e, "v=0\no=a 1 8 IN IP4 192.0.2.1\ns=x\nc=IN IP4 192.0.2.1\nt=0 0\na=q\n"
-              "m=audio 30000 RTP/SAVP 0 8\nc=IN IP4 192.0.2.1\na=rtcp:30001\na=y:1\na=crypto:1 A inline:x\n"
+              "m=audio 30000 RTP/SAVP 0 8\nc=IN IP4 192.0.2.1\na=rtcp:30001\na=y:1\na=crypto:1 A "
+              "inline:x\n"
               "m=video 4 RTP/AVP 31 96\ni=v\nc=IN IP6 2001:db8::9\nb=AS:1\na=rtcp-mux\n");
 }
 
 static void attributes(void **state)
 {
     (void)state;
-    struct sdp_edit *e = edit(PLAIN "a=k:1\r\nm=audio 1/3 RTP/AVP 0\r\na=k:2\r\na=l\r\na=k:3\r\na=sendonly\r\na=inactive\r\n");
+    struct sdp_edit *e = edit(
+        PLAIN
+        "a=k:1\r\nm=audio 1/3 RTP/AVP 0\r\na=k:2\r\na=l\r\na=k:3\r\na=sendonly\r\na=inactive\r\n");
     sdp_edit_attr_remove(e, SDP_SESSION, STR("k"));
     sdp_edit_line_replace(e, sdp_attr_named(sdp, 0, STR("k"), 1), STR("33"));
     sdp_edit_line_remove(e, sdp_attr_named(sdp, 0, STR("l"), 0));

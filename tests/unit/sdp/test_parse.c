@@ -1,4 +1,5 @@
-/* RFC 8866 5, 9; RFC 3264 6.1, 8.4; RFC 3605; RFC 8843: what a description says, and what is none. */
+/* RFC 8866 5, 9; RFC 3264 6.1, 8.4; RFC 3605; RFC 8843: what a description says, and what is none.
+ */
 #include "check.h"
 
 #include "base/limits.h"
@@ -166,7 +167,8 @@ static void browser(void **state)
 static void directions(void **state)
 {
     (void)state;
-    struct sdp *s = parse(PLAIN "a=inactive\nm=audio 1 RTP/AVP 0\nm=audio 2 RTP/AVP 0\na=recvonly\na=sendonly\n");
+    struct sdp *s = parse(
+        PLAIN "a=inactive\nm=audio 1 RTP/AVP 0\nm=audio 2 RTP/AVP 0\na=recvonly\na=sendonly\n");
     assert_int_equal(sdp_direction(s, 0), SDP_INACTIVE);
     assert_int_equal(sdp_direction(s, 1), SDP_RECVONLY);
     assert_int_equal(sdp_dir_reverse(SDP_RECVONLY), SDP_SENDONLY);
@@ -176,7 +178,8 @@ static void directions(void **state)
 static void lenient(void **state)
 {
     (void)state;
-    struct sdp *s = parse("v=0\no=- 1 1 IN IP4 1.2.3.4\nm=audio 1 RTP/AVP 0"); /* LF, no s=, no t=, no end */
+    struct sdp *s =
+        parse("v=0\no=- 1 1 IN IP4 1.2.3.4\nm=audio 1 RTP/AVP 0"); /* LF, no s=, no t=, no end */
     assert_false(s->has_crlf);
     assert_int_equal(s->n_media, 1);
     s = parse(PLAIN "\r\n\r\n");
@@ -196,16 +199,42 @@ static void wrong(void **state)
 {
     (void)state;
     static const char *const texts[] = {
-        "", "\r\n", "v=1\no=- 1 1 IN IP4 1.2.3.4\n", "o=- 1 1 IN IP4 1.2.3.4\nv=0\n", "v=0\ns=-\n",
-        "v=0\no=- 1 1 IN IP4 1.2.3.4\nv=0\n", "v=0\no=- 1 1 IN IP4 1.2.3.4\no=- 1 1 IN IP4 1.2.3.4\n",
-        "v=0\no=- 1 1 IN IP4\n", "v=0\no=- 1 1 IN IP4 1.2.3.4 5\n", "v=0\no=- 1 1 IN IP4 1.2.3.4/5\n",
-        "v=0\no=- 1 1 IN IP6 1.2.3.4\n", "v=0\no=- 1 1 IN IP6 [::1]\n", PLAIN "c=IN IP4 1.2.3.4/256\n",
-        PLAIN "c=IN IP6 ff02::1/2/3\n", PLAIN "c=IN\n", PLAIN "xx\n", PLAIN "\n=x\n", PLAIN "a\n", PLAIN "a=\n", PLAIN "a=:x\n",
-        PLAIN "a=b c\n", PLAIN "m=audio\n", PLAIN "m=audio x RTP/AVP 0\n", PLAIN "m=audio 65536 RTP/AVP 0\n",
-        PLAIN "m=audio 1 RTP/AVP\n", PLAIN "m=audio 1 RTP/AVP 128\n", PLAIN "m=audio 1 RTP/AVP x\n",
-        PLAIN "m=audio 1/0 RTP/AVP 0\n", PLAIN "m=audio 1 RTP//AVP 0\n", PLAIN "m=audio 1 RTP/ 0\n",
-        PLAIN "m=audio 1 RTP/AVP 0\ns=late\n", PLAIN "m=audio 1 RTP/AVP 0\nt=0 0\n", PLAIN "a=x\ry\n", PLAIN "a=x\r",
-        "v=0 \no=- 1 1 IN IP4 1.2.3.4\n", PLAIN "\n\nm=audio 1 RTP/AVP 0\n",
+        "",
+        "\r\n",
+        "v=1\no=- 1 1 IN IP4 1.2.3.4\n",
+        "o=- 1 1 IN IP4 1.2.3.4\nv=0\n",
+        "v=0\ns=-\n",
+        "v=0\no=- 1 1 IN IP4 1.2.3.4\nv=0\n",
+        "v=0\no=- 1 1 IN IP4 1.2.3.4\no=- 1 1 IN IP4 1.2.3.4\n",
+        "v=0\no=- 1 1 IN IP4\n",
+        "v=0\no=- 1 1 IN IP4 1.2.3.4 5\n",
+        "v=0\no=- 1 1 IN IP4 1.2.3.4/5\n",
+        "v=0\no=- 1 1 IN IP6 1.2.3.4\n",
+        "v=0\no=- 1 1 IN IP6 [::1]\n",
+        PLAIN "c=IN IP4 1.2.3.4/256\n",
+        PLAIN "c=IN IP6 ff02::1/2/3\n",
+        PLAIN "c=IN\n",
+        PLAIN "xx\n",
+        PLAIN "\n=x\n",
+        PLAIN "a\n",
+        PLAIN "a=\n",
+        PLAIN "a=:x\n",
+        PLAIN "a=b c\n",
+        PLAIN "m=audio\n",
+        PLAIN "m=audio x RTP/AVP 0\n",
+        PLAIN "m=audio 65536 RTP/AVP 0\n",
+        PLAIN "m=audio 1 RTP/AVP\n",
+        PLAIN "m=audio 1 RTP/AVP 128\n",
+        PLAIN "m=audio 1 RTP/AVP x\n",
+        PLAIN "m=audio 1/0 RTP/AVP 0\n",
+        PLAIN "m=audio 1 RTP//AVP 0\n",
+        PLAIN "m=audio 1 RTP/ 0\n",
+        PLAIN "m=audio 1 RTP/AVP 0\ns=late\n",
+        PLAIN "m=audio 1 RTP/AVP 0\nt=0 0\n",
+        PLAIN "a=x\ry\n",
+        PLAIN "a=x\r",
+        "v=0 \no=- 1 1 IN IP4 1.2.3.4\n",
+        PLAIN "\n\nm=audio 1 RTP/AVP 0\n",
     };
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         refused(texts[i], ERR_SYNTAX);
@@ -214,7 +243,8 @@ static void wrong(void **state)
     check_err(sdp_parse(arena, STR(nul), &s, NULL), ERR_SYNTAX);
 }
 
-static void repeat(char *dst, size_t cap, const char *head, const char *line, unsigned n, const char *tail)
+static void repeat(char *dst, size_t cap, const char *head, const char *line, unsigned n,
+                   const char *tail)
 {
     size_t at = (size_t)snprintf(dst, cap, "%s", head);
     for (unsigned i = 0; i < n; i++)

@@ -10,10 +10,11 @@ static void crypto(void **state)
     struct sdp_crypto c;
     struct str method, info, name, value;
     /* RFC 4568 9.2's shape: two keys, session parameters */
-    assert_int_equal(sdp_crypto_parse(STR("1 AES_CM_128_HMAC_SHA1_80  inline:QUFB|2^20|1:4;inline:QkJC|2^20|2:4 "
-                                          "FEC_ORDER=FEC_SRTP KDR=3"),
-                                      &c),
-                     0);
+    assert_int_equal(
+        sdp_crypto_parse(STR("1 AES_CM_128_HMAC_SHA1_80  inline:QUFB|2^20|1:4;inline:QkJC|2^20|2:4 "
+                             "FEC_ORDER=FEC_SRTP KDR=3"),
+                         &c),
+        0);
     assert_int_equal(c.tag, 1);
     check_str(c.suite, "AES_CM_128_HMAC_SHA1_80");
     assert_true(sdp_crypto_key_next(&c.keys, &method, &info));
@@ -29,8 +30,17 @@ static void crypto(void **state)
     assert_true(sdp_crypto_param_next(&c.params, &name, &value));
     check_str(value, "3");
     assert_false(sdp_crypto_param_next(&c.params, &name, &value));
-    static const char *const bad[] = {"", "1", "1 A", "1234567890 A inline:x", "x A inline:x", "1 A-B inline:x", "1 A inline",
-                                      "1 A inline:", "1 A inline:x;", "1 A :x", "1 A ;inline:x"};
+    static const char *const bad[] = {"",
+                                      "1",
+                                      "1 A",
+                                      "1234567890 A inline:x",
+                                      "x A inline:x",
+                                      "1 A-B inline:x",
+                                      "1 A inline",
+                                      "1 A inline:",
+                                      "1 A inline:x;",
+                                      "1 A :x",
+                                      "1 A ;inline:x"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         check_err(sdp_crypto_parse(str_z(bad[i]), &c), ERR_SYNTAX);
 }
@@ -51,8 +61,19 @@ static void inline_key(void **state)
     assert_int_equal(k.mki_len, 128);
     assert_int_equal(sdp_inline_key_parse(STR("QUFB|12345"), &k), 0);
     assert_int_equal(k.lifetime, 12345);
-    static const char *const bad[] = {"", "|2^20", "QUFB|", "QUFB|2^64", "QUFB|0", "QUFB|1:0", "QUFB|1:129", "QUFB|x:1",
-                                      "QUFB|:4", "QUFB|1:4|2^20", "QUFB|2^3|2^3", "QUFB|1:4|1:4", "QUFB|2^20|1:4|5"};
+    static const char *const bad[] = {"",
+                                      "|2^20",
+                                      "QUFB|",
+                                      "QUFB|2^64",
+                                      "QUFB|0",
+                                      "QUFB|1:0",
+                                      "QUFB|1:129",
+                                      "QUFB|x:1",
+                                      "QUFB|:4",
+                                      "QUFB|1:4|2^20",
+                                      "QUFB|2^3|2^3",
+                                      "QUFB|1:4|1:4",
+                                      "QUFB|2^20|1:4|5"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         check_err(sdp_inline_key_parse(str_z(bad[i]), &k), ERR_SYNTAX);
 }
@@ -63,7 +84,8 @@ static void fingerprint(void **state)
     struct sdp_fingerprint f;
     char text[256];
     struct sbuf b = sbuf_make(text, sizeof(text));
-    const char *v = "sha-1 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB"; /* RFC 8122 5 */
+    const char *v =
+        "sha-1 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB"; /* RFC 8122 5 */
     assert_int_equal(sdp_fingerprint_parse(str_z(v), &f), 0);
     check_str(f.hash, "sha-1");
     assert_int_equal(f.n, 20);
@@ -71,7 +93,8 @@ static void fingerprint(void **state)
     sdp_fingerprint_build(&b, &f);
     check_str(sbuf_get(&b), v);
     assert_int_equal(sdp_fingerprint_parse(STR("SHA-256 ab:cd"), &f), 0); /* lower case is met */
-    static const char *const bad[] = {"", "sha-1", "sha-1 4", "sha-1 4A:", "sha-1 :4A", "sha-1 4A4A", "sha-1 GG", "sha-1 4A 4A"};
+    static const char *const bad[] = {
+        "", "sha-1", "sha-1 4", "sha-1 4A:", "sha-1 :4A", "sha-1 4A4A", "sha-1 GG", "sha-1 4A 4A"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         check_err(sdp_fingerprint_parse(str_z(bad[i]), &f), ERR_SYNTAX);
 }
@@ -102,10 +125,13 @@ static void setups(void **state)
     (void)state;
     struct arena *a = arena_new(8192, 1 << 20);
     struct sdp *s;
-    assert_int_equal(sdp_parse(a, STR(PLAIN "a=setup:actpass\nm=audio 1 RTP/AVP 0\na=setup:Active\nm=audio 1 RTP/AVP 0\n"
-                                            "m=audio 1 RTP/AVP 0\na=setup:what\n"),
-                               &s, NULL),
-                     0);
+    assert_int_equal(
+        sdp_parse(a,
+                  STR(PLAIN
+                      "a=setup:actpass\nm=audio 1 RTP/AVP 0\na=setup:Active\nm=audio 1 RTP/AVP 0\n"
+                      "m=audio 1 RTP/AVP 0\na=setup:what\n"),
+                  &s, NULL),
+        0);
     assert_int_equal(sdp_setup(s, 0), SDP_SETUP_ACTIVE);
     assert_int_equal(sdp_setup(s, 1), SDP_SETUP_ACTPASS);
     assert_int_equal(sdp_setup(s, 2), SDP_SETUP_NONE);
@@ -138,11 +164,17 @@ static void candidates(void **state)
     assert_int_equal(addr_port(&c.addr), 45664);
     assert_int_equal(sdp_candidate_parse(str_z(good[2]), &c), 0);
     assert_false(addr_is_set(&c.addr));
-    static const char *const bad[] = {"", "1 0 udp 1 10.0.0.1 9 typ host", "1 257 udp 1 10.0.0.1 9 typ host",
-                                      "1 1 udp 1 10.0.0.1 9 host", "1 1 udp 4294967296 10.0.0.1 9 typ host",
-                                      "1 1 udp 1 10.0.0.1 65536 typ host", "- 1 udp 1 10.0.0.1 9 typ host",
-                                      "1 1 udp 1 10.0.0.1 9 typ host x", "1 1 udp 1 10.0.0.1 9 typ host raddr 1.2.3.4 rport x",
-                                      "123456789012345678901234567890123 1 udp 1 10.0.0.1 9 typ host"};
+    static const char *const bad[] = {
+        "",
+        "1 0 udp 1 10.0.0.1 9 typ host",
+        "1 257 udp 1 10.0.0.1 9 typ host",
+        "1 1 udp 1 10.0.0.1 9 host",
+        "1 1 udp 4294967296 10.0.0.1 9 typ host",
+        "1 1 udp 1 10.0.0.1 65536 typ host",
+        "- 1 udp 1 10.0.0.1 9 typ host",
+        "1 1 udp 1 10.0.0.1 9 typ host x",
+        "1 1 udp 1 10.0.0.1 9 typ host raddr 1.2.3.4 rport x",
+        "123456789012345678901234567890123 1 udp 1 10.0.0.1 9 typ host"};
     for (size_t i = 0; i < ARRAY_LEN(bad); i++)
         check_err(sdp_candidate_parse(str_z(bad[i]), &c), ERR_SYNTAX);
 }
