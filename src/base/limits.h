@@ -50,6 +50,12 @@
 #define LIMIT_SRTP_KEYS 4u        /* master keys of one direction at a time, told apart by their MKI */
 #define LIMIT_SRTP_SSRCS 64u      /* sources in one direction of one RTP session, under one run of keys */
 #define LIMIT_SRTP_SSRCS_TOLD 8u  /* those whose rollover counter key management tells */
+#define LIMIT_KEYING_SECTIONS 32u     /* m= lines of a leg that may have keys */
+#define LIMIT_DTLS_HELLO_BYTES 8192u /* a ClientHello; today's have up to 1.8 KiB */
+#define LIMIT_DTLS_HELLOS 4u         /* ClientHellos in pieces, in one medium */
+#define LIMIT_DTLS_CANDIDATES 4u     /* handshakes of different sources at a time, on one path of a medium */
+#define LIMIT_DTLS_ATTEMPTS 32u      /* handshakes on one path between two descriptions */
+#define LIMIT_DTLS_QUEUE 64u         /* datagrams of one medium that wait to be sent */
 #define LIMIT_SRTP_PROBES 1000u   /* packets tried with another rollover counter after keys are installed */
 
 /* Signed identity (RFC 8224) */

@@ -56,6 +56,7 @@ const struct keying_method *keying_method_get(enum keying_method_id id)
     case KEYING_SDES:
         return &keying_sdes;
     case KEYING_DTLS:
+        return &keying_dtls;
     case KEYING_MIKEY:
     case KEYING_ZRTP:
     case KEYING_CLEAR:

@@ -83,6 +83,7 @@ struct keying_heard {
     const struct sdp *sdp;
     int section;
     bool is_hop_private; /* it came encrypted and authenticated: RFC 4568 8.3 */
+    bool is_moved; /* the peer's address or port differs from its last description's (RFC 8842 4) */
 };
 
 #define KEYING_ATTRS_MAX 24
@@ -110,10 +111,11 @@ struct keying_wish {
     bool
         is_hop_private; /* it goes encrypted and authenticated: else no keys in it (RFC 4568 8.3) */
     bool rekey;         /* new keys, please, even if the old ones would do */
-    bool is_moved; /* our address or port differs from the last description's (RFC 4568 7.1.4, RFC
-                      8842 3.2) */
-    uint8_t paths; /* bits of the paths that this medium has, as far as is known */
-    uint32_t ssrc; /* of what we send, 0 if not known: MIKEY, ZRTP */
+    bool is_moved;   /* our address or port differs from the last description's (RFC 4568 7.1.4, RFC
+                        8842 3.2) */
+    uint8_t paths;   /* bits of the paths that this medium has, as far as is known */
+    uint8_t without; /* bits of methods (1 << id) not to be used this time: refused before */
+    uint32_t ssrc;   /* of what we send, 0 if not known: MIKEY, ZRTP */
     struct str key_mgmt; /* the list of key-mgmt protocols offered, "mikey;...": RFC 4567 4.1.4 */
 };
 
@@ -199,6 +201,8 @@ struct keying_method {
 
     MUST_USE int (*new)(struct keying_medium **ret, struct keying_leg *leg, int section);
     void (*free)(struct keying_medium *m);
+    void (*free_shared)(void *shared); /* what keying_leg_shared points to; NULL if the method keeps
+                                          nothing there */
     /* Another answer to the same offer came (8842 8, 4568 7.3): a twin that has offered the same
      * and has no answer yet. */
     MUST_USE int (*fork)(struct keying_medium *m, struct keying_leg *leg,
@@ -230,8 +234,13 @@ struct keying_method {
     const struct keying_facts *(*facts)(const struct keying_medium *m);
 };
 
+/* A place at the leg for what its media have in common, one for each method. NULL: there is no leg
+ * (tests). */
+void **keying_leg_shared(struct keying_leg *leg, enum keying_method_id id);
+
 /* Those that are built in; NULL for the others. */
 const struct keying_method *keying_method_get(enum keying_method_id id);
 extern const struct keying_method keying_sdes;
+extern const struct keying_method keying_dtls;
 
 #endif

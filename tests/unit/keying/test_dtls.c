@@ -1,0 +1,748 @@
+/* DTLS-SRTP between two of ours: descriptions, roles, fingerprints, paths, resumption,
+ * re-association; over networks good and bad. RFC 5763, RFC 5764, RFC 8122, RFC 8842,
+ * TR/100 8.2.2.1. */
+#include "dtls_net.h"
+
+static struct rand_source *test_rand(void)
+{
+    static struct rand_source rand;
+
+    if (!rand.fill)
+        rand_system_init(&rand);
+    return &rand;
+}
+
+static struct keying_dtls_identity *alice, *bob;
+
+static int setup(void **state)
+{
+    (void)state;
+    return keying_dtls_identity_new(&alice, 1700000000, test_rand()) == 0 &&
+                   keying_dtls_identity_new(&bob, 1700000000, test_rand()) == 0
+               ? 0
+               : -1;
+}
+
+static int teardown(void **state)
+{
+    (void)state;
+    keying_dtls_identity_unref(alice);
+    keying_dtls_identity_unref(bob);
+    return 0;
+}
+
+static void test_identity(void **state)
+{
+    struct str print = keying_dtls_identity_fingerprint(alice);
+    struct keying_dtls_identity *again;
+
+    (void)state;
+    assert_true(str_starts_nocase(print, STR("sha-256 ")));
+    assert_int_equal(print.n, 8 + 32 * 3 - 1);
+    assert_false(str_eq(print, keying_dtls_identity_fingerprint(bob)));
+    assert_false(keying_dtls_identity_is_due(alice, 1700000000 + KEYING_DTLS_ROTATE_S - 1));
+    assert_true(keying_dtls_identity_is_due(alice, 1700000000 + KEYING_DTLS_ROTATE_S));
+    again = keying_dtls_identity_ref(alice);
+    keying_dtls_identity_unref(again);
+}
+
+static void check_plain(struct net *net)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct keying_facts *f = keying_dtls.facts(net->end[i].m);
+
+        assert_int_equal(net->end[i].n_send, 1);
+        assert_int_equal(net->end[i].n_receive, 1);
+        assert_int_equal(net->end[i].send_paths, 3); /* one association for RTP and RTCP */
+        assert_int_equal(f->method, KEYING_DTLS);
+        assert_int_equal(f->known_to, KEYING_KNOWN_ENDS);
+        assert_int_equal(f->middle, KEYING_MIDDLE_IF_SDP_OK);
+        assert_int_equal(f->proof, KEYING_PROOF_HANDSHAKE);
+        assert_true(f->forward_secret && f->excludes_passive && f->peer_had_certificate);
+        assert_string_equal(f->fingerprint_hash, "sha-256");
+        assert_int_equal(f->attacks, 0);
+        assert_int_equal(f->handshake_failures, 0);
+    }
+    check_keys_fit(net, KEYING_RTP);
+}
+
+static void test_simple(void **state)
+{
+    struct net net;
+    struct said offer, answer;
+    struct reason why = {0};
+
+    (void)state;
+    net_init(&net, alice, bob);
+    check_err(net_offer(&net, &offer), 0);
+    assert_non_null(strstr(said_lines(&offer), "a=setup:actpass\r\n"));
+    assert_non_null(strstr(said_lines(&offer), "a=fingerprint:sha-256 "));
+    assert_non_null(strstr(said_lines(&offer), "a=tls-id:"));
+    check_err(net_answer(&net, said_lines(&offer), &answer, &why), 0);
+    assert_non_null(
+        strstr(said_lines(&answer), "a=setup:active\r\n")); /* RFC 5763 5: recommended */
+    assert_non_null(strstr(said_lines(&answer), "a=tls-id:"));
+    check_err(net_accept(&net, said_lines(&answer), &why), 0);
+    assert_true(net_run(&net, 3000));
+    check_plain(&net);
+    assert_int_equal(net.end[0].send[0].suite->id, KEYING_AES_256_GCM);
+    /* the hellos, the cookie, two flights: no packet too many */
+    assert_int_equal(net.end[0].n_datagrams + net.end[1].n_datagrams, 6);
+    net_done(&net);
+}
+
+/* The answerer waits for the offerer. */
+static void test_passive(void **state)
+{
+    struct net net;
+
+    (void)state;
+    net_init(&net, alice, bob);
+    net.end[1].policy.dtls_passive = true;
+    net_signal(&net);
+    assert_true(net_run(&net, 3000));
+    check_plain(&net);
+    net_done(&net);
+}
+
+/* ICE has shown that the source is where it is: no cookie, one round trip less. */
+static void test_validated(void **state)
+{
+    struct net net;
+
+    (void)state;
+    net_init(&net, alice, bob);
+    net.says_from = false;
+    net_signal(&net);
+    assert_true(net_run(&net, 3000));
+    check_plain(&net);
+    assert_int_equal(net.end[0].n_datagrams + net.end[1].n_datagrams, 4);
+    net_done(&net);
+}
+
+/* The client's packets come before the answer: it may shake hands, but no key is installed before
+ * the fingerprint is known. */
+static void test_before_answer(void **state)
+{
+    struct net net;
+    struct said offer, answer;
+    struct reason why = {0};
+
+    (void)state;
+    net_init(&net, alice, bob);
+    check_err(net_offer(&net, &offer), 0);
+    check_err(net_answer(&net, said_lines(&offer), &answer, &why), 0);
+    net_spend(&net, 40);
+    assert_int_equal(net.end[1].n_send, 1); /* it knows the offerer's fingerprint */
+    assert_int_equal(net.end[0].n_send + net.end[0].n_receive, 0);
+    assert_int_equal(keying_dtls.facts(net.end[0].m)->proof, KEYING_PROOF_NONE);
+    check_err(net_accept(&net, said_lines(&answer), &why), 0);
+    assert_true(net_run(&net, 3000));
+    check_plain(&net);
+    net_done(&net);
+}
+
+/* Each profile, and the preference of who is asked. */
+static void test_profiles(void **state)
+{
+    static const enum keying_suite_id suites[] = {KEYING_AES_128_GCM, KEYING_AES_256_GCM,
+                                                  KEYING_AES_128_CM_80, KEYING_AES_128_CM_32};
+    struct net net;
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(suites); i++) {
+        net_init(&net, alice, bob);
+        net.end[i % 2].policy.n_suites = 1;
+        net.end[i % 2].policy.suites[0] = (uint8_t)suites[i];
+        net.end[1 - i % 2].policy.suites[net.end[1 - i % 2].policy.n_suites++] =
+            KEYING_AES_128_CM_32;
+        net_signal(&net);
+        assert_true(net_run(&net, 3000));
+        check_plain(&net);
+        assert_int_equal(net.end[0].send[0].suite->id, suites[i]);
+        net_done(&net);
+    }
+    /* nothing in common: no keys, and a reason */
+    net_init(&net, alice, bob);
+    net.end[0].policy.n_suites = net.end[1].policy.n_suites = 1;
+    net.end[0].policy.suites[0] = KEYING_AES_128_CM_80;
+    net.end[1].policy.suites[0] = KEYING_AES_128_GCM;
+    net.end[0].policy.handshake_ms = net.end[1].policy.handshake_ms = 400;
+    net_signal(&net);
+    assert_false(net_run(&net, 3000));
+    assert_int_equal(net.end[0].n_send + net.end[1].n_send, 0);
+    assert_true(net.end[0].n_failed + net.end[1].n_failed > 0);
+    net_done(&net);
+}
+
+/* Losses, doubles, reordering: forty networks of each kind. */
+static void test_bad_networks(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 40; i++) {
+        struct net net;
+
+        net_init(&net, alice, bob);
+        net.dice = i + 1;
+        net.lose = i % 4 == 0 ? 0 : 10 * (i % 4);
+        net.twice = i % 3 == 0 ? 30 : 0;
+        net.shuffle = i % 2 ? 50 : 0;
+        net.says_from = i % 5 != 0;
+        net.end[1].policy.dtls_passive = i & 1;
+        net.end[0].policy.handshake_ms = net.end[1].policy.handshake_ms = 20000;
+        net_signal(&net);
+        if (!net_run(&net, 15000))
+            fail_msg("network %u: no keys (%s, %s)", i, net.end[0].failure.detail,
+                     net.end[1].failure.detail);
+        check_keys_fit(&net, KEYING_RTP);
+        net_done(&net);
+    }
+}
+
+/* Each datagram of the handshake lost once, the last flight as well. */
+static void test_each_loss(void **state)
+{
+    (void)state;
+    for (unsigned i = 0; i < 6; i++) {
+        for (int passive = 0; passive < 2; passive++) {
+            struct net net;
+
+            net_init(&net, alice, bob);
+            net.lost_bits = 1ull << i;
+            net.end[1].policy.dtls_passive = passive;
+            net_signal(&net);
+            if (!net_run(&net, 4000))
+                fail_msg("without datagram %u: no keys", i);
+            check_plain(&net);
+            net_done(&net);
+        }
+    }
+}
+
+/* ---- certificates that are not the announced one, or missing ---- */
+
+static char other_print[160];
+
+/* The lines with another fingerprint. */
+static const char *with_fingerprint(const struct said *said, const char *print)
+{
+    static char lines[4096];
+    size_t n = 0;
+
+    for (size_t i = 0; i < said->s.n; i++) {
+        bool is_print = str_eq(said->s.attr[i].name, STR("fingerprint"));
+
+        n += (size_t)snprintf(lines + n, sizeof(lines) - n, "a=%.*s:%.*s\r\n",
+                              STR_FMT(said->s.attr[i].name),
+                              is_print ? (int)strlen(print) : (int)said->s.attr[i].value.n,
+                              is_print ? print : said->s.attr[i].value.p);
+    }
+    return lines;
+}
+
+static void make_other_print(void)
+{
+    struct str print = keying_dtls_identity_fingerprint(alice);
+
+    (void)snprintf(other_print, sizeof(other_print), "%.*s", STR_FMT(print));
+    other_print[8] = other_print[8] == '0' ? '1' : '0';
+}
+
+/* Somebody has changed the fingerprint in the offer, or in the answer: who sees the wrong one gets
+ * no keys. */
+static void test_wrong_fingerprint(void **state)
+{
+    (void)state;
+    make_other_print();
+    for (int in_answer = 0; in_answer < 2; in_answer++) {
+        for (int passive = 0; passive < 2; passive++) {
+            struct net net;
+            struct said offer, answer;
+            struct reason why = {0};
+            struct end *fooled;
+            const char *lines;
+            char kept[4096];
+
+            net_init(&net, alice, bob);
+            fooled = &net.end[in_answer ? 0 : 1];
+            fooled->policy.handshake_ms = 500;
+            net.end[1].policy.dtls_passive = passive;
+            check_err(net_offer(&net, &offer), 0);
+            lines = in_answer ? said_lines(&offer) : with_fingerprint(&offer, other_print);
+            check_err(net_answer(&net, lines, &answer, &why), 0);
+            lines = in_answer ? with_fingerprint(&answer, other_print) : said_lines(&answer);
+            (void)snprintf(kept, sizeof(kept), "%s", lines);
+            check_err(net_accept(&net, kept, &why), 0);
+            keying_dtls.tell(net.end[0].m, &(struct keying_at){.now_ms = net_clock()},
+                             &(struct keying_tell){.kind = KEYING_TELL_NO_BRANCHES});
+            assert_false(net_run(&net, 2000));
+            assert_int_equal(fooled->n_send + fooled->n_receive, 0);
+            assert_int_equal(fooled->n_failed, 1);
+            check_reason(fooled->failure, "dtls-fingerprint");
+            assert_true(keying_dtls.facts(fooled->m)->attacks & KEYING_ATTACK_FINGERPRINT);
+            assert_true(keying_dtls.facts(fooled->m)->handshake_failures > 0);
+            assert_int_equal(keying_dtls.facts(fooled->m)->proof, KEYING_PROOF_NEGOTIATED);
+            net_done(&net);
+        }
+    }
+}
+
+static void test_fingerprints_heard(void **state)
+{
+    static const struct {
+        const char *lines, *code;
+    } refused[] = {
+        {"a=setup:actpass\r\n", "dtls-no-fingerprint"},
+        {"a=setup:actpass\r\na=fingerprint:md5 00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F\r\n",
+         "dtls-fingerprint-hash"},
+        {"a=setup:actpass\r\na=fingerprint:sha-1 "
+         "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13\r\n",
+         "dtls-fingerprint-hash"},
+        {"a=setup:actpass\r\na=fingerprint:sha-256 00:01:02\r\n", "dtls-fingerprint-length"},
+        {"a=setup:actpass\r\na=fingerprint:sha-256 zz\r\n", "dtls-fingerprint-hash"},
+        {"a=setup:holdconn\r\na=fingerprint:sha-256 "
+         "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13:14:15:16:17:18:19:1A:1B:1C:"
+         "1D:1E:1F\r\n",
+         "dtls-setup"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(refused); i++) {
+        struct net net;
+        struct said answer;
+        struct reason why = {0};
+
+        net_init(&net, alice, bob);
+        check_err(net_answer(&net, refused[i].lines, &answer, &why), ERR_REFUSED);
+        check_reason(why, refused[i].code);
+        net_collect(&net, 1);
+        assert_int_equal(net.end[1].n_datagrams, 0);
+        net_done(&net);
+    }
+}
+
+/* Several fingerprints: one of the best hash must fit (RFC 8122 5). SHA-1 only where policy says
+ * so. */
+static void test_many_fingerprints(void **state)
+{
+    struct net net;
+    struct said offer, answer;
+    struct reason why = {0};
+    char lines[4096];
+    struct str print = keying_dtls_identity_fingerprint(alice);
+
+    (void)state;
+    make_other_print();
+    net_init(&net, alice, bob);
+    check_err(net_offer(&net, &offer), 0);
+    (void)snprintf(
+        lines, sizeof(lines),
+        "a=setup:actpass\r\na=fingerprint:%s\r\na=fingerprint:SHA-1 "
+        "00:01:02:03:04:05:06:07:08:09:0A:0B:0C:0D:0E:0F:10:11:12:13\r\na=fingerprint:%.*s\r\n",
+        other_print, STR_FMT(print));
+    check_err(net_answer(&net, lines, &answer, &why), 0);
+    assert_null(
+        strstr(said_lines(&answer), "tls-id")); /* none offered, none answered: RFC 8842 5.3 */
+    check_err(net_accept(&net, said_lines(&answer), &why), 0);
+    assert_true(net_run(&net, 3000));
+    check_plain(&net);
+    net_done(&net);
+}
+
+/* An answer without what it needs. */
+static void test_bad_answers(void **state)
+{
+    struct net net;
+    struct said offer;
+    struct reason why = {0};
+
+    (void)state;
+    net_init(&net, alice, bob);
+    check_err(net_accept(&net, "", &why), ERR_INVALID);
+    check_err(net_offer(&net, &offer), 0);
+    check_err(net_accept(&net, "a=setup:active\r\n", &why), ERR_REFUSED);
+    check_reason(why, "dtls-no-fingerprint");
+    assert_int_equal(keying_dtls.facts(net.end[0].m)->attacks, KEYING_ATTACK_STRIPPED);
+    check_err(net_accept(&net, said_lines(&offer), &why), ERR_REFUSED); /* actpass in an answer */
+    check_reason(why, "dtls-setup");
+    net_done(&net);
+    net_init(&net, NULL, bob);
+    check_err(net_offer(&net, &offer), ERR_REFUSED);
+    net_done(&net);
+}
+
+/* ---- paths ---- */
+
+/* RTP and RTCP apart: two associations, the second resumes the first (TR/100 8.2.2.1). */
+static void test_two_paths(void **state)
+{
+    (void)state;
+    for (int passive = 0; passive < 2; passive++) {
+        struct net net;
+
+        net_init(&net, alice, bob);
+        net.end[0].wish.paths = net.end[1].wish.paths = 3;
+        net.end[1].policy.dtls_passive = passive;
+        net_signal(&net);
+        assert_true(net_run(&net, 3000));
+        for (int i = 0; i < 2; i++) {
+            assert_int_equal(net.end[i].n_send, 2);
+            assert_int_equal(net.end[i].n_receive, 2);
+            assert_true(keying_dtls.facts(net.end[i].m)->is_resumed);
+        }
+        check_keys_fit(&net, KEYING_RTP);
+        check_keys_fit(&net, KEYING_RTCP);
+        assert_memory_not_equal(net.end[0].send[0].key[0].key, net.end[0].send[1].key[0].key, 32);
+        net_done(&net);
+    }
+}
+
+/* RTP that is not symmetric has up to four. */
+static void test_four_paths(void **state)
+{
+    struct net net;
+
+    (void)state;
+    net_init(&net, alice, bob);
+    net.end[0].wish.paths = net.end[1].wish.paths = 15;
+    net.lose = 10;
+    net_signal(&net);
+    assert_true(net_run(&net, 5000));
+    for (enum keying_path path = 0; path < KEYING_PATHS; path++)
+        check_keys_fit(&net, path);
+    net_done(&net);
+}
+
+/* ---- sessions that are changed ---- */
+
+static void rerun(struct net *net)
+{
+    for (int i = 0; i < 2; i++)
+        net->end[i].n_send = net->end[i].n_receive = net->end[i].n_datagrams = 0;
+    net_signal(net);
+    (void)net_run(net, 300);
+}
+
+/* RFC 8842 3.1: the same tls-id, roles and fingerprints: the association goes on; a re-key or a
+ * move makes a new one. */
+static void test_reoffer(void **state)
+{
+    struct net net;
+    struct keying_keys before;
+
+    (void)state;
+    net_init(&net, alice, bob);
+    net_signal(&net);
+    assert_true(net_run(&net, 3000));
+    before = net.end[0].send[0];
+    rerun(&net);
+    assert_int_equal(net.end[0].n_datagrams + net.end[1].n_datagrams, 0);
+    assert_int_equal(net.end[0].n_send + net.end[1].n_send, 0);
+    net.end[0].wish.rekey = true;
+    rerun(&net);
+    assert_int_equal(net.end[0].n_send, 1);
+    assert_int_equal(net.end[1].n_send, 1);
+    check_keys_fit(&net, KEYING_RTP);
+    assert_memory_not_equal(before.key[0].key, net.end[0].send[0].key[0].key, 32);
+    net.end[0].wish.rekey = false;
+    net.end[1].wish.is_moved = true; /* the answerer wants another one: 8842 5.3 */
+    rerun(&net);
+    assert_int_equal(net.end[0].n_send, 1);
+    check_keys_fit(&net, KEYING_RTP);
+    net_done(&net);
+}
+
+static void test_rollback(void **state)
+{
+    struct net net;
+    struct said offer, answer;
+    struct reason why = {0};
+
+    (void)state;
+    net_init(&net, alice, bob);
+    net_signal(&net);
+    assert_true(net_run(&net, 3000));
+    net.end[0].wish.rekey = true;
+    check_err(net_offer(&net, &offer), 0);
+    keying_dtls.rollback(net.end[0].m); /* refused */
+    check_err(net_offer(&net, &offer), 0);
+    check_err(net_answer(&net, said_lines(&offer), &answer, &why), 0);
+    keying_dtls.rollback(net.end[1].m); /* never sent */
+    keying_dtls.rollback(net.end[0].m);
+    net_flush(&net);
+    net.end[0].wish.rekey = false;
+    rerun(&net);
+    assert_int_equal(net.end[0].n_send + net.end[1].n_send,
+                     0); /* the first association is still the one */
+    net_done(&net);
+}
+
+/* ---- others ---- */
+
+/* Somebody who is not the peer gets in first, with a certificate of his own: the peer still gets
+ * through. */
+static void test_race(void **state)
+{
+    struct net net, evil;
+    struct said offer, answer, unused;
+    struct reason why = {0};
+    struct keying_dtls_identity *mallory;
+
+    (void)state;
+    check_err(keying_dtls_identity_new(&mallory, 1700000000, test_rand()), 0);
+    net_init(&net, alice, bob);
+    check_err(net_offer(&net, &offer), 0);
+    /* mallory's end 1 talks to alice's medium */
+    net_init(&evil, alice, mallory);
+    keying_dtls.free(evil.end[0].m);
+    evil.end[0].m = net.end[0].m;
+    check_err(addr_parse(&evil.end[1].addr, STR("198.51.100.66"), 666), 0);
+    check_err(net_answer(&evil, said_lines(&offer), &unused, &why), 0);
+    net_spend(&evil, 40);
+    assert_int_equal(evil.end[1].n_send, 1); /* he has shaken hands */
+    assert_int_equal(evil.end[0].n_send, 0);
+    check_err(net_answer(&net, said_lines(&offer), &answer, &why), 0);
+    check_err(net_accept(&net, said_lines(&answer), &why), 0);
+    assert_true(net_run(&net, 3000));
+    check_keys_fit(&net, KEYING_RTP);
+    assert_int_equal(net.end[0].n_send, 1);
+    keying_dtls.tell(net.end[0].m, &(struct keying_at){.now_ms = net_clock()},
+                     &(struct keying_tell){.kind = KEYING_TELL_NO_BRANCHES});
+    net_collect(&net, 0);
+    assert_true(keying_dtls.facts(net.end[0].m)->handshake_failures > 0);
+    evil.end[0].m = NULL;
+    for (unsigned i = 0; i < evil.n; i++)
+        free(evil.queue[i]);
+    keying_dtls.free(evil.end[1].m);
+    net_done(&net);
+    keying_dtls_identity_unref(mallory);
+}
+
+/* Alerts and nonsense that anybody can send, at any time, to both. */
+static void spoil(struct net *net, int to)
+{
+    static const uint8_t alert[] = {21, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 99, 0, 2, 2, 40};
+    static const uint8_t short_hello[] = {22, 0xfe, 0xff, 0, 0, 0, 0, 0, 0, 0, 1, 0, 14, 1,
+                                          0,  0,    2,    0, 0, 0, 0, 0, 0, 0, 2, 1, 1};
+    struct end *e = &net->end[to];
+    struct keying_at at = end_at(e);
+    const struct addr *from = &net->end[1 - to].addr; /* with the peer's address */
+
+    keying_dtls.packet(e->m, &at, KEYING_RTP, from, alert, sizeof(alert));
+    keying_dtls.packet(e->m, &at, KEYING_RTP, from, short_hello, sizeof(short_hello));
+    keying_dtls.packet(e->m, &at, KEYING_RTP, from, (const uint8_t *)"\x17\xfe\xfd", 3);
+}
+
+static void spoil_tap(struct net *net, struct packet *packet)
+{
+    spoil(net, packet->to);
+}
+
+/* A forged ServerHello ends the client's attempt, for nobody can tell; the next one comes through.
+ */
+static void forge_tap(struct net *net, struct packet *packet)
+{
+    static const uint8_t forged[] = {22, 0xfe, 0xfd, 0, 0, 0, 0, 0, 0, 0, 98, 0, 13,
+                                     2,  0,    0,    1, 0, 0, 0, 0, 0, 0, 0,  1, 7};
+    struct end *e = &net->end[packet->to];
+    struct keying_at at = end_at(e);
+
+    if (net->n_sent > 4)
+        return;
+    for (size_t n = 0; n <= sizeof(forged); n++)
+        keying_dtls.packet(e->m, &at, KEYING_RTP, &net->end[1 - packet->to].addr, forged, n);
+}
+
+static void test_forged_hello(void **state)
+{
+    struct net net;
+
+    (void)state;
+    net_init(&net, alice, bob);
+    net.tap = forge_tap;
+    net_signal(&net);
+    assert_true(net_run(&net, 4000));
+    check_keys_fit(&net, KEYING_RTP);
+    assert_true(keying_dtls.facts(net.end[1].m)->handshake_failures > 0);
+    net_done(&net);
+}
+
+static void test_forged_alerts(void **state)
+{
+    (void)state;
+    for (int passive = 0; passive < 2; passive++) {
+        struct net net;
+
+        net_init(&net, alice, bob);
+        net.tap = spoil_tap;
+        net.end[1].policy.dtls_passive = passive;
+        net_signal(&net);
+        assert_true(net_run(&net, 3000));
+        check_keys_fit(&net, KEYING_RTP);
+        spoil(&net, 0);
+        spoil(&net, 1);
+        net_flush(&net);
+        assert_int_equal(net.end[0].n_failed + net.end[1].n_failed, 0);
+        net_done(&net);
+    }
+}
+
+/* A ClientHello with a source that is not reached (spoofed): an answer smaller than a hello, and no
+ * state. */
+static void test_spoofed(void **state)
+{
+    struct net net;
+    struct said offer, answer;
+    struct reason why = {0};
+    struct keying_event ev;
+    uint8_t hello[2048];
+    size_t n = 0;
+
+    (void)state;
+    net_init(&net, alice, bob);
+    check_err(net_offer(&net, &offer), 0);
+    check_err(net_answer(&net, said_lines(&offer), &answer, &why), 0);
+    {
+        struct keying_at at = end_at(&net.end[1]);
+
+        at.now_ms += 5;
+        keying_dtls.tick(net.end[1].m, &at);
+    }
+    while (keying_dtls.next(net.end[1].m, &ev)) {
+        if (ev.kind == KEYING_EVENT_SEND)
+            memcpy(hello, ev.bytes, n = ev.n);
+    }
+    assert_true(n > 100);
+    for (unsigned i = 0; i < 500; i++) {
+        struct keying_at at = end_at(&net.end[0]);
+        struct addr from;
+        char host[32];
+
+        (void)snprintf(host, sizeof(host), "10.0.%u.%u", i / 250, i % 250);
+        check_err(addr_parse(&from, str_z(host), (uint16_t)(1000 + i)), 0);
+        hello[30] ^= (uint8_t)i;
+        keying_dtls.packet(net.end[0].m, &at, KEYING_RTP, &from, hello, n);
+        assert_true(keying_dtls.next(net.end[0].m, &ev));
+        assert_int_equal(ev.kind, KEYING_EVENT_SEND);
+        assert_true(addr_eq(&ev.to, &from));
+        assert_true(ev.n < n);
+        assert_false(keying_dtls.next(net.end[0].m, &ev));
+        assert_int_equal(keying_dtls.timer(net.end[0].m), UINT64_MAX); /* nothing waits */
+    }
+    net_done(&net);
+}
+
+/* The peer's last word is lost, and it asks again after we have the keys; then media, and the
+ * object goes. */
+static void test_last_flight(void **state)
+{
+    struct net net;
+    uint64_t timer;
+
+    (void)state;
+    net_init(&net, alice, bob);
+    net.lost_bits = 1ull << 5; /* the server's last flight */
+    net_signal(&net);
+    assert_true(net_run(&net, 3000));
+    check_plain(&net);
+    keying_dtls.tell(net.end[0].m, &(struct keying_at){.now_ms = net_clock()},
+                     &(struct keying_tell){.kind = KEYING_TELL_NO_BRANCHES});
+    /* 0 is the server: it waits for the peer's timers to run out, or for media */
+    timer = keying_dtls.timer(net.end[0].m);
+    assert_true(timer != UINT64_MAX && timer > net_clock() + 5000);
+    keying_dtls.tell(net.end[0].m, &(struct keying_at){.now_ms = net_clock()},
+                     &(struct keying_tell){.kind = KEYING_TELL_MEDIA, .path = KEYING_RTP});
+    assert_int_equal(keying_dtls.timer(net.end[0].m), UINT64_MAX);
+    assert_int_equal(keying_dtls.timer(net.end[1].m), UINT64_MAX);
+    assert_int_equal(keying_dtls.facts(net.end[0].m)->proof, KEYING_PROOF_MEDIA);
+    net_done(&net);
+}
+
+/* Nobody comes. */
+static void test_timeout(void **state)
+{
+    struct net net;
+
+    (void)state;
+    for (int passive = 0; passive < 2; passive++) {
+        net_init(&net, alice, bob);
+        net.lose = 100;
+        net.end[0].policy.handshake_ms = net.end[1].policy.handshake_ms = 300;
+        net.end[1].policy.dtls_passive = passive;
+        net_signal(&net);
+        assert_false(net_run(&net, 2000));
+        assert_true(net.end[0].n_failed + net.end[1].n_failed > 0);
+        check_reason(net.end[net.end[0].n_failed ? 0 : 1].failure, "dtls-timeout");
+        net_done(&net);
+    }
+}
+
+/* Two answers to one offer: each finds its own association in the hall (RFC 8842 8). */
+static void test_fork(void **state)
+{
+    struct net net, other;
+    struct said offer, answer, second;
+    struct reason why = {0};
+    struct keying_dtls_identity *carol;
+    char first_answer[4096];
+
+    (void)state;
+    check_err(keying_dtls_identity_new(&carol, 1700000000, test_rand()), 0);
+    net_init(&net, alice, bob);
+    net_init(&other, alice, carol);
+    check_err(addr_parse(&other.end[1].addr, STR("192.0.2.3"), 5000), 0);
+    keying_dtls.free(other.end[0].m);
+    check_err(net_offer(&net, &offer), 0);
+    check_err(net_answer(&net, said_lines(&offer), &answer, &why), 0);
+    (void)snprintf(first_answer, sizeof(first_answer), "%s", said_lines(&answer));
+    check_err(net_answer(&other, said_lines(&offer), &second, &why), 0);
+    /* both begin before any answer is there; all packets come to the one port */
+    other.end[0].m = net.end[0].m;
+    net_spend(&net, 40);
+    net_spend(&other, 40);
+    assert_int_equal(net.end[1].n_send + other.end[1].n_send, 2);
+    check_err(keying_dtls.fork(net.end[0].m, NULL, &other.end[0].m), 0);
+    check_err(net_accept(&other, said_lines(&second), &why), 0);
+    check_err(net_accept(&net, first_answer, &why), 0);
+    assert_true(net_run(&net, 2000));
+    assert_true(net_run(&other, 2000));
+    check_keys_fit(&net, KEYING_RTP);
+    check_keys_fit(&other, KEYING_RTP);
+    assert_memory_not_equal(net.end[0].send[0].key[0].key, other.end[0].send[0].key[0].key, 32);
+    assert_int_equal(keying_dtls.facts(net.end[0].m)->attacks, 0);
+    assert_int_equal(keying_dtls.facts(other.end[0].m)->attacks, 0);
+    net_done(&net);
+    net_done(&other);
+    keying_dtls_identity_unref(carol);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_identity),
+        cmocka_unit_test(test_simple),
+        cmocka_unit_test(test_passive),
+        cmocka_unit_test(test_validated),
+        cmocka_unit_test(test_before_answer),
+        cmocka_unit_test(test_profiles),
+        cmocka_unit_test(test_bad_networks),
+        cmocka_unit_test(test_each_loss),
+        cmocka_unit_test(test_wrong_fingerprint),
+        cmocka_unit_test(test_fingerprints_heard),
+        cmocka_unit_test(test_many_fingerprints),
+        cmocka_unit_test(test_bad_answers),
+        cmocka_unit_test(test_two_paths),
+        cmocka_unit_test(test_four_paths),
+        cmocka_unit_test(test_reoffer),
+        cmocka_unit_test(test_rollback),
+        cmocka_unit_test(test_race),
+        cmocka_unit_test(test_forged_hello),
+        cmocka_unit_test(test_forged_alerts),
+        cmocka_unit_test(test_spoofed),
+        cmocka_unit_test(test_last_flight),
+        cmocka_unit_test(test_timeout),
+        cmocka_unit_test(test_fork),
+    };
+
+    return cmocka_run_group_tests(tests, setup, teardown);
+}
