@@ -56,6 +56,10 @@
 #define LIMIT_DTLS_CANDIDATES 4u     /* handshakes of different sources at a time, on one path of a medium */
 #define LIMIT_DTLS_ATTEMPTS 32u      /* handshakes on one path between two descriptions */
 #define LIMIT_DTLS_QUEUE 64u         /* datagrams of one medium that wait to be sent */
+#define LIMIT_RELAY_CALLS 100000u    /* calls with media through us */
+#define LIMIT_RELAY_ENDS 256u        /* ends of one call: media times legs and branches */
+#define LIMIT_RELAY_KEYS_QUEUE 64u   /* packets of key management of one leg that wait for the pool */
+#define LIMIT_RELAY_PACKET 2048u     /* a longer datagram on a media port is dropped */
 #define LIMIT_SRTP_PROBES 1000u   /* packets tried with another rollover counter after keys are installed */
 
 /* Signed identity (RFC 8224) */
