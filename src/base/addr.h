@@ -45,4 +45,11 @@ struct addr_net {
 MUST_USE int addr_net_parse(struct addr_net *ret, struct str text);
 bool addr_net_has(const struct addr_net *net, const struct addr *a);
 
+/* What kind of special-purpose address it is ("loopback", "private use"; RFC 6890), with what translators and tunnels carry inside
+ * looked at; NULL for one that is a place on the Internet. */
+const char *addr_special(const struct addr *a);
+/* May something be fetched from there, though a stranger named the place? Not from special-purpose addresses, unless a network of
+ * the list has them. To be asked about the address that a connection goes to, not about what a name once resolved to. */
+bool addr_may_fetch(const struct addr *a, const struct addr_net *allowed, size_t n);
+
 #endif

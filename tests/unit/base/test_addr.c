@@ -199,11 +199,47 @@ static void test_net(void **state)
         check_err(addr_net_parse(&net, str_z(bad[i])), ERR_SYNTAX);
 }
 
+/* RFC 6890: the first and last of blocks, their neighbours, and IPv4 in the clothes of IPv6. */
+static void test_special(void **state)
+{
+    (void)state;
+    static const char *const special[] = {
+        "0.0.0.0", "10.0.0.1", "100.64.0.1", "100.127.255.255", "127.0.0.1", "127.255.255.255", "169.254.169.254", "172.16.0.0",
+        "172.31.255.255", "192.0.0.8", "192.0.2.1", "192.88.99.1", "192.168.1.1", "198.18.0.1", "198.19.255.255", "198.51.100.7",
+        "203.0.113.9", "224.0.0.1", "239.255.255.255", "240.0.0.1", "255.255.255.255", "::", "::1", "::7f00:1", "::ffff:127.0.0.1",
+        "::ffff:10.1.2.3", "64:ff9b::7f00:1", "64:ff9b::a9fe:a9fe", "64:ff9b:1::1", "100::1", "2001::1", "2001:db8::1", "2002:7f00:1::",
+        "2002:a00:1::1", "3fff::1", "5f00::1", "fc00::1", "fdff::1", "fe80::1", "febf::1%3", "fec0::1", "ff02::1"};
+    static const char *const places[] = {"1.1.1.1", "9.255.255.255", "11.0.0.0", "100.63.255.255", "100.128.0.0", "126.255.255.255",
+                                         "128.0.0.1", "172.15.255.255", "172.32.0.0", "192.0.1.1", "192.167.255.255", "198.17.255.255",
+                                         "198.20.0.0", "223.255.255.255", "::ffff:8.8.8.8", "64:ff9b::808:808", "2001:200::1",
+                                         "2002:808:808::1", "2606:4700::1111", "2a00::1"};
+    struct addr_net net;
+    struct addr a = {0};
+    assert_non_null(addr_special(&a));
+    assert_false(addr_may_fetch(&a, NULL, 0));
+    for (size_t i = 0; i < ARRAY_LEN(special); i++) {
+        check_err(addr_parse(&a, str_z(special[i]), 80), 0);
+        if (!addr_special(&a) || addr_may_fetch(&a, NULL, 0))
+            fail_msg("%s is taken for a place", special[i]);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(places); i++) {
+        check_err(addr_parse(&a, str_z(places[i]), 80), 0);
+        if (addr_special(&a) || !addr_may_fetch(&a, NULL, 0))
+            fail_msg("%s: %s", places[i], addr_special(&a));
+    }
+    check_err(addr_net_parse(&net, STR("10.1.0.0/16")), 0);
+    check_err(addr_parse(&a, STR("10.1.9.9"), 80), 0);
+    assert_true(addr_may_fetch(&a, &net, 1));
+    check_err(addr_parse(&a, STR("10.2.9.9"), 80), 0);
+    assert_false(addr_may_fetch(&a, &net, 1));
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_text),  cmocka_unit_test(test_bad), cmocka_unit_test(test_compare),
         cmocka_unit_test(test_kinds), cmocka_unit_test(test_net),
+        cmocka_unit_test(test_special),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
