@@ -159,7 +159,8 @@ static void from_codec(struct media_stream *m, const int16_t *pcm, size_t n, uns
             to[i] = pcm[i];
         } else if (rate < m->rate) {
             int16_t now = pcm[i / 2];
-            to[i] = i % 2 ? now : (int16_t)((m->up_prev + now) / 2);
+            int between = (m->up_prev + now) / 2;
+            to[i] = i % 2 ? now : (int16_t)between;
             if (i % 2)
                 m->up_prev = now;
         } else {

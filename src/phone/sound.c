@@ -81,7 +81,9 @@ static int16_t wav_at(const struct sound *s, size_t i)
         return i < w->n ? wav_sample(w, i) : 0;
     if (w->rate < s->rate)
         return i / 2 < w->n ? wav_sample(w, i / 2) : 0;
-    return 2 * i + 1 < w->n ? (int16_t)((wav_sample(w, 2 * i) + wav_sample(w, 2 * i + 1)) / 2) : 0;
+    if (2 * i + 1 >= w->n)
+        return 0;
+    return (int16_t)((wav_sample(w, 2 * i) + wav_sample(w, 2 * i + 1)) / 2);
 }
 
 void sound_fill(struct sound *s, int16_t *pcm, size_t n)

@@ -88,7 +88,8 @@ static void send_request(struct sim_party *p, const char *method, const char *ur
         fail("message too long");
     if (strcmp(method, "ACK") != 0) {
         snprintf(d->last_request, sizeof d->last_request, "%s", msg);
-        snprintf(d->last_method, sizeof d->last_method, "%s", method);
+        if (str_copy_z(d->last_method, sizeof d->last_method, str_z(method)) != 0)
+            fail("method too long");
     }
     if (strcmp(method, "INVITE") == 0) {
         snprintf(d->invite, sizeof d->invite, "%s", msg);

@@ -145,7 +145,7 @@ static size_t frame(char *dst, unsigned first, const char *p, size_t n, uint32_t
             d[at++] = (unsigned char)(mask >> (24 - 8 * i));
     }
     for (size_t i = 0; i < n; i++)
-        d[at++] = (unsigned char)p[i] ^ (mask ? (unsigned char)(mask >> (24 - 8 * (i & 3))) : 0);
+        d[at++] = (unsigned char)((unsigned char)p[i] ^ (mask ? mask >> (24 - 8 * (i & 3)) : 0));
     return at;
 }
 
