@@ -110,6 +110,8 @@ static void worker_input(struct edge_worker *w, const struct rx *rx)
         sip_txl_arena_done(w->txl, a);
         return;
     }
+    if (UNLIKELY(m->defect.sip_status == 513))
+        edge_count(w, EC_TOO_LARGE);
     if (!m->is_request) {
         edge_count(w, EC_RESPONSES);
         owner = sip_branch_worker(m->via.branch);
@@ -164,19 +166,24 @@ static void on_unreachable(void *arg, const struct path *path)
     sip_txl_path_failed(w->txl, path);
 }
 
-/* RFC 3261 18.3: a stream that cannot be framed gets one 400, if its head can be read, and is closed by net. */
+/* RFC 3261 18.3, 21.4.11, 21.5.7: a stream that cannot be framed, or brings more than is taken, gets one answer, if its head (or what
+ * is there of it) can be read, and is closed by net. */
 static void on_garbage(void *arg, const struct rx *rx, const struct reason *reason)
 {
     struct edge_worker *w = arg;
     struct arena *a;
     struct sip_msg *m;
     struct reason why = {0};
-    struct sip_response resp = {.status = 400, .phrase = STR("Bad Content-Length"),
-                                .to_tag = STR("sallyport-framing"), .via_received = &rx->path.remote};
+    struct sip_response resp = {.status = reason->sip_status ? reason->sip_status : 400, .to_tag = STR("sallyport-framing"),
+                                .via_received = &rx->path.remote};
     struct buf *out;
-    char text[ADDR_TEXT_MAX];
+    char text[ADDR_TEXT_MAX], warning[96];
+    struct sbuf b = sbuf_make(warning, sizeof warning);
 
-    edge_count(w, EC_GARBAGE);
+    edge_count(w, resp.status == 413 || resp.status == 513 ? EC_TOO_LARGE : EC_GARBAGE);
+    edge_warning(&b, 399, reason->code, reason->clause);
+    resp.extra[resp.n_extra].name = STR("Warning");
+    resp.extra[resp.n_extra++].value = sbuf_get(&b);
     LOG(LOG_INFO, "garbage", LS("remote", addr_text(&rx->path.remote, text)),
         LS("transport", transport_text(rx->path.transport)), LZ("reason", reason->code),
         LZ("detail", reason->detail));
@@ -187,7 +194,7 @@ static void on_garbage(void *arg, const struct rx *rx, const struct reason *reas
         sip_response_build(m, &resp, &out) == 0) {
         tap_message(w, true, &rx->path, buf_str(out));
         if (net_send(w->net, &rx->path, out) == 0)
-            w->responses_by_class[4]++;
+            w->responses_by_class[resp.status / 100]++;
         buf_unref(out);
     }
     arena_free(a);

@@ -106,8 +106,8 @@ static void put_edge(struct sbuf *b, const struct edge_numbers *n)
     one(b, COUNTER, "forwarded_total", "Requests sent on.", c[EC_FORWARDED]);
     MANY(b, COUNTER, "dropped_total", "What was received and not acted upon, by reason.", "reason",
          {"not_parsed", c[EC_PARSE_DROPPED]}, {"malformed", c[EC_BAD_REQUESTS]}, {"loop", c[EC_LOOPS]},
-         {"stray_response", c[EC_STRAYS]}, {"garbled_stream", c[EC_GARBAGE]}, {"forged_token", c[EC_TOKENS_FORGED]},
-         {"overload", c[EC_OVERLOAD_503]});
+         {"stray_response", c[EC_STRAYS]}, {"garbled_stream", c[EC_GARBAGE]}, {"too_large", c[EC_TOO_LARGE]},
+         {"forged_token", c[EC_TOKENS_FORGED]}, {"overload", c[EC_OVERLOAD_503]});
     MANY(b, COUNTER, "authentications_total", "Digest authentication, by result.", "result", {"ok", c[EC_AUTH_OK]},
          {"challenged", c[EC_CHALLENGES]}, {"failed", c[EC_AUTH_FAILED]}, {"stale", c[EC_AUTH_STALE]},
          {"replayed", c[EC_AUTH_REPLAY]}, {"slowed", c[EC_GUESSES_SLOWED]});

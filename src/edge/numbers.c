@@ -30,6 +30,7 @@ const char *const edge_counter_names[EC_N] = {
     [EC_STRAYS] = "responses_stray",
     [EC_HANDOVERS] = "responses_handed_over",
     [EC_GARBAGE] = "streams_garbled",
+    [EC_TOO_LARGE] = "messages_too_large",
     [EC_TAP_SENT] = "mirrored",
     [EC_TAP_DROPPED] = "mirror_dropped",
 };

@@ -88,7 +88,7 @@ static enum framing_kind finish_head(struct framing *f, size_t n, size_t *ret_n,
         return bad(reason, head, ret_n, "framing-length-syntax", "RFC 3261 20.14", 400,
                    "Content-Length is not a number");
     case BAD_LENGTH_LARGE:
-        return bad(reason, head, ret_n, "framing-too-large", "RFC 3261 21.5.14", 513,
+        return bad(reason, head, ret_n, "framing-too-large", "RFC 3261 21.4.11", 413,
                    "Content-Length above what is taken");
     default:
         break;
@@ -98,8 +98,8 @@ static enum framing_kind finish_head(struct framing *f, size_t n, size_t *ret_n,
                    "no Content-Length on a stream");
     size_t total = head + f->length;
     if (total > LIMIT_MSG_BYTES)
-        return bad(reason, head, ret_n, "framing-too-large", "RFC 3261 21.5.14", 513,
-                   "message above what is taken");
+        return bad(reason, head, ret_n, "framing-too-large", "RFC 3261 21.4.11", 413,
+                   "body above what is taken");
     if (n < total)
         return more(total, ret_n);
     *f = (struct framing){0};
@@ -114,7 +114,8 @@ static enum framing_kind next_message(struct framing *f, const char *p, size_t n
         const char *lf = f->scanned < n ? memchr(p + f->scanned, '\n', n - f->scanned) : NULL;
         size_t end = lf ? (size_t)(lf - p) : n;
         if (end > LIMIT_MSG_HEADER_BYTES)
-            return bad(reason, n, ret_n, "framing-header-too-large", "RFC 3261 21.5.14", 513,
+            return bad(reason, LIMIT_MSG_HEADER_BYTES, ret_n, "framing-header-too-large",
+                       "RFC 3261 21.5.7", 513,
                        "header above what is taken");
         if (!lf) {
             f->scanned = (uint32_t)n;

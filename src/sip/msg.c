@@ -152,8 +152,6 @@ static struct str scan_value(struct scan *s, const char *p)
 static int hdrs_grow(struct scan *s)
 {
     struct sip_msg *m = s->m;
-    if (s->cap == LIMIT_MSG_HEADERS)
-        return ERR_LIMIT;
     struct sip_hdr *more = arena_alloc(m->arena, LIMIT_MSG_HEADERS * sizeof(*more));
     if (more == NULL)
         return ERR_NOMEM;
@@ -174,6 +172,12 @@ static int scan_header(struct scan *s)
         l.p++; /* HCOLON allows white space in front, but no fold */
     if (name.n == 0 || !lex_take(&l, ':')) {
         defect(m, "msg-header", "RFC 3261 25.1", 400, line, "not a header line");
+        scan_value(s, l.p);
+        return 0;
+    }
+    if (UNLIKELY(m->n_hdrs == LIMIT_MSG_HEADERS)) {
+        /* what to answer by is most often in front (7.3.1), so there is no need to be silent */
+        defect(m, "msg-header-large", "RFC 3261 21.5.7", 513, line, "too many header lines");
         scan_value(s, l.p);
         return 0;
     }
@@ -398,13 +402,12 @@ int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struc
     if (err)
         return err;
     err = scan_headers(&s);
-    if (!err && (size_t)(s.p - s.base) > LIMIT_MSG_HEADER_BYTES)
-        err = ERR_LIMIT;
     if (err) {
-        reason_set(why, err == ERR_NOMEM ? "no-memory" : "msg-header-large", NULL,
-                   err == ERR_NOMEM ? 0 : 513, NULL);
+        reason_set(why, "no-memory", NULL, 0, NULL);
         return err;
     }
+    if ((size_t)(s.p - s.base) > LIMIT_MSG_HEADER_BYTES)
+        defect(m, "msg-header-large", "RFC 3261 21.5.7", 513, s.p, "header above what is taken");
     m->head = (struct str){bytes.p, (size_t)(s.p - s.base)};
     link_headers(m);
     take_body(m, s.p, s.end);
