@@ -78,6 +78,8 @@ struct config_peer { /* peer "carrier" { ... } */
     bool allow_relay;            /* may send requests for any destination through us, not only for our domains */
     struct str trunk_user;       /* reserved for subscription trunks */
     unsigned max_calls;          /* 0: no limit */
+    bool allow_asserted_identity; /* what it asserts is believed (RFC 3325) */
+    bool assert_identity;        /* it is told whom we have authenticated, and keeps it private as we do */
 };
 
 struct config_emergency { /* emergency { ... } */

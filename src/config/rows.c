@@ -166,6 +166,12 @@ static const struct row peer_rows[] = {
       "A sips request may leave to it in clear, as RFC 3261 once let the last hop do."}},
     {ROW_BOOL, PEER(allow_relay), NULL,
      {"peer", "allow-relay", "yes/no", "no", NULL, 0, 0, YES, "TR/100 6.3", "It may reach other domains through us."}},
+    {ROW_BOOL, PEER(allow_asserted_identity), NULL,
+     {"peer", "allow-asserted-identity", "yes/no", "no", NULL, 0, 0, YES, "RFC 3325 5",
+      "Its P-Asserted-Identity is believed and passed on to phones; from anybody else it is taken off."}},
+    {ROW_BOOL, PEER(assert_identity), NULL,
+     {"peer", "assert-identity", "yes/no", "no", NULL, 0, 0, YES, "RFC 3325 5",
+      "It belongs to our trust domain: it gets a P-Asserted-Identity with the authenticated user, of hidden callers too."}},
     {ROW_U32, PEER(max_calls), NULL,
      {"peer", "max-calls", "number", "0", NULL, 0, 1000000, YES, "TR/100 6.2", "Calls under way with it at once, per worker; 0: no limit."}},
 };

@@ -1,5 +1,6 @@
 /* The choice among final responses (RFC 3261 16.7 steps 3, 4, 6 and 7). Worker thread. */
 #include "base/log.h"
+#include "edge/asserted.h"
 #include "edge/proxy_priv.h"
 
 unsigned best_rank(unsigned status)
@@ -67,7 +68,7 @@ static bool has_second_via(const struct sip_msg *m)
     return sip_values_next(&it) && sip_values_next(&it);
 }
 
-static struct buf *response_build(const struct sip_msg *m, uint64_t taken)
+static struct buf *response_build(const struct branch *b, const struct sip_msg *m, uint64_t taken)
 {
     struct sip_edit *e = has_second_via(m) ? sip_edit_new(m->arena, m) : NULL;
     struct buf *out;
@@ -77,19 +78,21 @@ static struct buf *response_build(const struct sip_msg *m, uint64_t taken)
         return NULL;
     sip_edit_remove_value(e, SIP_H_VIA, 0);
     sip_edit_remove(e, SIP_H_X_SALLYPORT_STATUS);
+    asserted_edit_response(e, m, b->believed, b->p->tells_sender, b->p->sender_is_phone);
     for (i = 0; taken; i++, taken >>= 1)
         if (taken & 1)
             sip_edit_remove_value(e, SIP_H_CONTACT, i);
     return sip_edit_build(e, &out) == 0 ? out : NULL;
 }
 
-struct buf *best_response_build(const struct sip_msg *m)
+struct buf *best_response_build(const struct branch *b, const struct sip_msg *m)
 {
-    return response_build(m, 0);
+    return response_build(b, m, 0);
 }
 
-void best_keep(struct proxy *p, const struct sip_msg *m, uint64_t taken)
+void best_keep(const struct branch *b, const struct sip_msg *m, uint64_t taken)
 {
+    struct proxy *p = b->p;
     struct buf *out;
 
     if (is_challenge(m->status) && p->best && is_challenge(p->best_status)) {
@@ -102,7 +105,7 @@ void best_keep(struct proxy *p, const struct sip_msg *m, uint64_t taken)
     }
     if (p->best && best_rank(m->status) >= best_rank(p->best_status))
         return;
-    out = response_build(m, taken);
+    out = response_build(b, m, taken);
     if (!out)
         return; /* its status is still known to the branch */
     buf_unref(p->best);

@@ -1,6 +1,7 @@
 /* The making of a forwarded request: RFC 3261 16.6 steps 1 to 10, RFC 5658 double Record-Route, RFC 5626 5.3 flow tokens,
  * RFC 5630 5.3 schemes, RFC 5393 5.3.3 Max-Breadth. What none of these touches leaves byte for byte as it came.
  * Memory: the arena of the request. Worker thread. */
+#include "edge/asserted.h"
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
 
@@ -282,6 +283,7 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
     if (m->method == SIP_REGISTER && (err = add_path(e, r)) != 0)
         return err;
     remove_own_credentials(e, r);
+    asserted_edit_request(e, r, f->t);
     sip_edit_remove(e, SIP_H_X_SALLYPORT_STATUS); /* only we may say this (TR/100 10: a status from outside is worth nothing) */
     sip_edit_via_received(e, m, &r->rx.path.remote);
     if ((err = add_via(e, r, f->out, f->branch)) != 0)

@@ -229,7 +229,7 @@ static void start_timer_c(struct branch *b)
 static void on_final_2xx(struct branch *b, const struct sip_msg *m)
 {
     struct proxy *p = b->p;
-    struct buf *out = best_response_build(m);
+    struct buf *out = best_response_build(b, m);
     uint32_t session_s;
 
     if (sip_msg_seconds(m, SIP_H_SESSION_EXPIRES, &session_s) != 0)
@@ -279,7 +279,7 @@ static void branch_response(struct branch *b, const struct sip_msg *m)
         b->state = BRANCH_PROCEEDING;
         if (m->status > 100) {
             start_timer_c(b);
-            if (!p->final_sent && (out = best_response_build(m)) != NULL) {
+            if (!p->final_sent && (out = best_response_build(b, m)) != NULL) {
                 calls_event(p->w, p->call_slot, p->call_gen, m->status, p->method, 0);
                 proxy_send(p, m->status, out, 0);
                 buf_unref(out);
@@ -294,12 +294,12 @@ static void branch_response(struct branch *b, const struct sip_msg *m)
     branch_done(b, m->status);
     if (p->final_sent)
         return;
-    if (m->status < 400 && redirect_follow(p, m)) {
+    if (m->status < 400 && redirect_follow(b, m)) {
         b->status = 0; /* what came of it counts */
         proxy_conclude(p);
         return;
     }
-    best_keep(p, m, 0);
+    best_keep(b, m, 0);
     if (m->status == 503 && branch_next_server(b))
         return;
     if (m->status >= 600)
@@ -638,7 +638,7 @@ static unsigned max_breadth(const struct sip_msg *m)
 
 static void branch_init(struct branch *b, struct proxy *p, const struct edge_target *t)
 {
-    *b = (struct branch){.p = p, .t = t};
+    *b = (struct branch){.p = p, .t = t, .believed = t->peer && t->peer->allow_asserted_identity};
     wheel_timer_init(&b->timer_c, on_timer_c);
 }
 
@@ -677,6 +677,8 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     p->r = r;
     p->stx = r->tx;
     p->method = r->m->method;
+    p->tells_sender = r->who.peer && r->who.peer->assert_identity;
+    p->sender_is_phone = r->who.kind == PRINCIPAL_USER;
     for (; p->n < targets->n; p->n++)
         branch_init(&p->first[p->n], p, targets->v[p->n]);
     p->n_first = p->n;

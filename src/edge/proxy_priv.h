@@ -27,6 +27,7 @@ struct branch {
     struct wheel_timer timer_c; /* 16.6 step 11 */
     enum branch_state state;
     bool started, canceled;
+    bool believed; /* what it asserts (asserted.h) */
     const struct path *oversize; /* 18.1.1: the datagram path that the request is too large for; NULL: none */
     unsigned status;             /* final, when DONE */
     const char *code, *clause;   /* why, where it is our own finding */
@@ -40,6 +41,7 @@ struct proxy {
     struct sip_stx *stx; /* NULL: gone */
     struct edge_req *r;  /* NULL: a final response was sent, the request is gone */
     enum sip_method method;
+    bool tells_sender, sender_is_phone; /* asserted.h */
     bool final_sent, canceled, running; /* running: inside start_group, do not conclude yet */
     unsigned depth;                     /* calls into it under way */
     unsigned n, n_first;                /* branches; those of the request's own targets */
@@ -61,13 +63,13 @@ static inline struct branch *branch_at(struct proxy *p, unsigned i)
 /* Lower is better: 6xx ends it, then the lowest class; within 4xx those that let the caller mend its request. */
 unsigned best_rank(unsigned status);
 /* The response as it goes back: without our Via (16.7 step 3). NULL: it has no other Via, is malformed, or there is no memory. */
-MUST_USE struct buf *best_response_build(const struct sip_msg *m);
+MUST_USE struct buf *best_response_build(const struct branch *b, const struct sip_msg *m);
 /* Keeps a final response if it is better than what there is (16.7 step 6); challenges come together (step 7). Of a redirection, the
  * contacts in `taken` have been tried and do not go back (step 4). */
-void best_keep(struct proxy *p, const struct sip_msg *m, uint64_t taken);
+void best_keep(const struct branch *b, const struct sip_msg *m, uint64_t taken);
 
 /* redirect.c: adds the contacts of a 3xx as branches, if it may; the others are kept for the caller. False: none added. */
-bool redirect_follow(struct proxy *p, const struct sip_msg *m);
+bool redirect_follow(const struct branch *b, const struct sip_msg *m);
 /* Adds an unstarted branch; NULL: no room (any more). */
 struct branch *proxy_branch_add(struct proxy *p, const struct edge_target *t);
 

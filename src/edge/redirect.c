@@ -43,8 +43,9 @@ static unsigned contact_q(struct str contact)
     return q;
 }
 
-bool redirect_follow(struct proxy *p, const struct sip_msg *m)
+bool redirect_follow(const struct branch *b, const struct sip_msg *m)
 {
+    struct proxy *p = b->p;
     struct sip_values it = sip_values_start(m, SIP_H_CONTACT);
     bool has_added = false, has_rest = false;
     uint64_t taken = 0;
@@ -70,6 +71,6 @@ bool redirect_follow(struct proxy *p, const struct sip_msg *m)
         taken |= (uint64_t)1 << i;
     }
     if (has_added && has_rest)
-        best_keep(p, m, taken);
+        best_keep(b, m, taken);
     return has_added;
 }

@@ -2,6 +2,7 @@
  * who sent it (gate.c), and then to the registrar, to ourselves, or on to the proxy.
  * Everything made here lives in the message's arena. Worker thread. */
 #include "base/log.h"
+#include "edge/asserted.h"
 #include "edge/edge_priv.h"
 #include "edge/request_priv.h"
 
@@ -494,7 +495,7 @@ static void request_route(struct edge_req *r)
         edge_reply(r, 500);
         return;
     }
-    if (route_targets(r, targets, &why) != 0 || calls_admit(r, targets, &why) != 0) {
+    if (route_targets(r, targets, &why) != 0 || asserted_check_privacy(r, targets, &why) != 0 || calls_admit(r, targets, &why) != 0) {
         edge_refuse(r, &why);
         return;
     }

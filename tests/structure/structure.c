@@ -28,16 +28,17 @@ static const struct room {
     {"identity", "base pki"},
     {"keying", "base pki sdp"},
     {"media", "base sdp keying"},
-    {"policy", "base"},
+    {"relay", "base net sdp keying media"},
+    {"policy", "base net sip sdp identity keying media"},
     {"evidence", "base"},
     {"store", "base"},
-    {"config", "base pki net sip sdp identity keying media policy evidence store"},
-    {"edge", "base pki net sip sdp identity keying media policy evidence store config"},
-    {"phone", "base pki net sip sdp identity keying media policy evidence store config edge"},
+    {"config", "base pki net sip sdp identity keying media relay policy evidence store"},
+    {"edge", "base pki net sip sdp identity keying media relay policy evidence store config"},
+    {"phone", "base pki net sip sdp identity keying media relay policy evidence store config edge"},
     {"console",
-     "base pki net sip sdp identity keying media policy evidence store config edge phone"},
+     "base pki net sip sdp identity keying media relay policy evidence store config edge phone"},
     {"cli",
-     "base pki net sip sdp identity keying media policy evidence store config edge phone console"},
+     "base pki net sip sdp identity keying media relay policy evidence store config edge phone console"},
 };
 #define N_ROOMS ARRAY_LEN(rooms)
 
