@@ -1,9 +1,10 @@
 /* The replay cache of SIP Identity (replay.h): RFC 8224 6.1.1, 6.2.3, 12.1. One array of entries,
- * chained in a hash table and in the order they came. One owner thread. */
+ * chained in a hash table and in the order they came. Any thread: a lock, held for one look. */
 #include "identity/replay.h"
 #include "base/limits.h"
 #include "base/mac.h"
 #include "base/mem.h"
+#include <pthread.h>
 
 #define NONE UINT32_MAX
 
@@ -26,6 +27,7 @@ struct entry {
 
 struct identity_replay {
     uint8_t key[16];
+    pthread_mutex_t lock; /* of what follows */
     struct entry *entries;
     uint32_t *slots; /* index + 1 */
     uint32_t n_slots, n, max;
@@ -43,6 +45,7 @@ struct identity_replay *identity_replay_new(size_t max, const uint8_t key[16])
     if (!r)
         return NULL;
     memcpy(r->key, key, sizeof(r->key));
+    (void)pthread_mutex_init(&r->lock, NULL); /* a plain one: never fails */
     r->max = (uint32_t)(max < 1 ? 1 : max > 1u << 24 ? 1u << 24 : max);
     for (r->n_slots = 1; r->n_slots < r->max;)
         r->n_slots *= 2;
@@ -60,14 +63,18 @@ void identity_replay_free(struct identity_replay *r)
 {
     if (!r)
         return;
+    (void)pthread_mutex_destroy(&r->lock);
     mem_free(r->entries);
     mem_free(r->slots);
     mem_free(r);
 }
 
-size_t identity_replay_count(const struct identity_replay *r)
+size_t identity_replay_count(struct identity_replay *r)
 {
-    return r->n;
+    (void)pthread_mutex_lock(&r->lock);
+    size_t n = r->n;
+    (void)pthread_mutex_unlock(&r->lock);
+    return n;
 }
 
 struct identity_tag identity_replay_tag(const struct identity_replay *r, struct str input,
@@ -100,11 +107,6 @@ static uint64_t tag_word(const struct identity_tag *tag, size_t i)
 
     memcpy(&w, tag->bytes + 8 * i, sizeof(w));
     return w;
-}
-
-size_t identity_replay_owner(const struct identity_tag *tag, size_t n)
-{
-    return n ? (size_t)(tag_word(tag, 1) % n) : 0;
 }
 
 /* --- the table --- */
@@ -211,41 +213,55 @@ static int request_add(struct entry *e, uint32_t cseq)
     return 0;
 }
 
-int identity_replay_check(struct identity_replay *r, const struct identity_tag *tag,
-                          const struct identity_use *use, uint64_t issued_s, uint64_t until_s,
-                          uint64_t now_s)
+static int replay_check(struct identity_replay *r, const struct identity_tag *tag,
+                        const uint8_t dialog[16], uint32_t cseq, uint64_t issued_s,
+                        uint64_t until_s, uint64_t now_s)
 {
     struct entry *e = entry_find(r, tag);
     struct request *q;
-    uint8_t dialog[16];
 
-    dialog_make(r, use, dialog);
     if (e) {
-        if (memcmp(dialog, e->dialog, sizeof(dialog)) != 0)
+        if (memcmp(dialog, e->dialog, sizeof(e->dialog)) != 0)
             return ERR_CONFLICT;
-        q = request_find(e, use->cseq);
-        return q ? request_again(q) : request_add(e, use->cseq);
+        q = request_find(e, cseq);
+        return q ? request_again(q) : request_add(e, cseq);
     }
     make_room(r, now_s);
     if (r->has_forgotten && issued_s <= r->forgotten_s)
         return ERR_TIMEOUT;
     e = entry_take(r, tag);
-    memcpy(e->dialog, dialog, sizeof(dialog));
+    memcpy(e->dialog, dialog, sizeof(e->dialog));
     e->issued_s = issued_s;
     e->until_s = until_s;
-    return request_add(e, use->cseq);
+    return request_add(e, cseq);
+}
+
+int identity_replay_check(struct identity_replay *r, const struct identity_tag *tag,
+                          const struct identity_use *use, uint64_t issued_s, uint64_t until_s,
+                          uint64_t now_s)
+{
+    uint8_t dialog[16];
+    int err;
+
+    dialog_make(r, use, dialog);
+    (void)pthread_mutex_lock(&r->lock);
+    err = replay_check(r, tag, dialog, use->cseq, issued_s, until_s, now_s);
+    (void)pthread_mutex_unlock(&r->lock);
+    return err;
 }
 
 void identity_replay_answered(struct identity_replay *r, const struct identity_tag *tag,
                               const struct identity_use *use, bool repairable)
 {
-    struct entry *e = entry_find(r, tag);
-    struct request *q = e ? request_find(e, use->cseq) : NULL;
+    struct entry *e;
+    struct request *q;
     uint8_t dialog[16];
 
-    if (!q)
-        return;
     dialog_make(r, use, dialog);
-    if (memcmp(dialog, e->dialog, sizeof(dialog)) == 0)
+    (void)pthread_mutex_lock(&r->lock);
+    e = entry_find(r, tag);
+    q = e ? request_find(e, use->cseq) : NULL;
+    if (q && memcmp(dialog, e->dialog, sizeof(dialog)) == 0)
         q->state = repairable ? REPAIRABLE : ANSWERED;
+    (void)pthread_mutex_unlock(&r->lock);
 }

@@ -21,8 +21,7 @@
  *
  * Asked last, for signatures that hold, so that only those who can sign fill it. Bounded: at the
  * maximum the oldest is forgotten, and what is as old as the forgotten is never taken for new. One
- * owner thread; with several workers a signature's owner is the one that identity_replay_owner
- * names. */
+ * table serves all workers: inside is a lock, held for one look. */
 #ifndef IDENTITY_REPLAY_H
 #define IDENTITY_REPLAY_H
 
@@ -41,14 +40,12 @@ struct identity_use {
     uint32_t cseq;
 };
 
-/* `key`: random; tags and tables cannot be aimed at without it. All workers share one. */
+/* `key`: random; tags and tables cannot be aimed at without it. */
 MUST_USE struct identity_replay *identity_replay_new(size_t max, const uint8_t key[16]);
 void identity_replay_free(struct identity_replay *r);
 /* `fixed`: the part of the signature that only the signer determines. */
 struct identity_tag identity_replay_tag(const struct identity_replay *r, struct str input,
                                         struct str fixed);
-/* Which of n workers keeps a tag. */
-size_t identity_replay_owner(const struct identity_tag *tag, size_t n);
 
 /* `issued_s`: the signed time; `until_s`: when it is stale anyway. 0: first use. ERR_EXISTS: the
  * same request again, as it may come. ERR_CONFLICT: a replay. ERR_TIMEOUT: as old as what was
@@ -60,6 +57,6 @@ MUST_USE int identity_replay_check(struct identity_replay *r, const struct ident
  * more (428, 436, 437, 438, and 403 for a stale date). */
 void identity_replay_answered(struct identity_replay *r, const struct identity_tag *tag,
                               const struct identity_use *use, bool repairable);
-size_t identity_replay_count(const struct identity_replay *r);
+size_t identity_replay_count(struct identity_replay *r);
 
 #endif
