@@ -16,6 +16,7 @@
 #include "base/log.h"
 #include "base/path.h"
 #include "base/reason.h"
+#include "identity/canon.h"
 
 /* A list of strings. */
 struct config_strs {
@@ -53,9 +54,11 @@ struct config_domain { /* domain "example.com" { ... } */
     unsigned max_contacts;
     unsigned flow_timer_s;    /* Flow-Timer given to outbound clients (RFC 5626 4.4); 0: none */
     bool service_route;       /* phones are told to send their requests through us (RFC 3608) */
+    struct canon_dial dial;   /* how numbers are dialled here: what is signed and compared is a number of E.164 */
     bool sips_only;           /* users of the domain are reached by secure hops only (refuses clear bindings for calls) */
 };
 
+enum config_verify { CONFIG_VERIFY_PREFER, CONFIG_VERIFY_REQUIRE, CONFIG_VERIFY_TOLERATE, CONFIG_VERIFY_STRIP };
 enum config_peer_kind { CONFIG_PEERING, CONFIG_SUBSCRIPTION, CONFIG_GATEWAY, CONFIG_SITE, CONFIG_SERVER };
 
 struct config_peer { /* peer "carrier" { ... } */
@@ -78,6 +81,8 @@ struct config_peer { /* peer "carrier" { ... } */
     bool allow_relay;            /* may send requests for any destination through us, not only for our domains */
     struct str trunk_user;       /* reserved for subscription trunks */
     unsigned max_calls;          /* 0: no limit */
+    enum config_verify verify_identity; /* what is done with Identity headers of its requests (RFC 8224 6.2) */
+    bool allow_provider_identity; /* a service provider's code is authority enough for a number (RFC 8226 9) */
     bool allow_asserted_identity; /* what it asserts is believed (RFC 3325) */
     bool assert_identity;        /* it is told whom we have authenticated, and keeps it private as we do */
 };
@@ -115,6 +120,8 @@ struct config {
     struct str server_header;   /* Server / User-Agent text; empty: none */
     struct addr metrics;        /* Prometheus listener; unset: none */
     bool has_metrics;
+    struct str identity_ca;     /* anchors for the certificates of signed identities; empty: none can be verified */
+    uint32_t identity_freshness_s;
     struct str dns_server;      /* "127.0.0.1@5353"; empty: the system's */
     unsigned expiry_warn_days;
     /* overload: new requests are answered with 503 and Retry-After above these (0: built-in limit) */

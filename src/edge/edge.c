@@ -6,6 +6,7 @@
 #include "base/secret.h"
 #include "edge/tap.h"
 #include "edge/edge_worker.h"
+#include "identity/replay.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -229,6 +230,8 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
     }
     if ((err = keys_load(cfg, &e->keys, why)) != 0)
         return err;
+    if (!(e->identity_seen = identity_replay_new(LIMIT_IDENTITY_SEEN, (const uint8_t *)e->keys.hash)))
+        return ERR_NOMEM;
     str_hash_set_key(e->keys.hash[0], e->keys.hash[1]); /* tokens name principals by this hash: the same after a restart */
     if ((err = store_open(cfg->store_file.p, false, &e->store, why)) != 0)
         return err;
@@ -240,6 +243,7 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
 void edge_done(struct edge *e)
 {
     edge_tap_free(e->tap);
+    identity_replay_free(e->identity_seen);
     location_free(e->loc);
     if (e->store)
         store_close(e->store);

@@ -40,6 +40,8 @@ struct edge {
     struct net_group *group; /* NULL under the scenario player */
     unsigned n_workers;
     struct edge_worker *workers[EDGE_WORKERS_MAX];
+    struct edge_credentials *credentials;  /* identity_service.h; NULL: no anchors for signed identities */
+    struct identity_replay *identity_seen; /* all workers' */
     struct edge_tap *tap; /* HEP mirror (tap.c); NULL: none */
     struct edge_cert certs[EDGE_LISTENERS_MAX]; /* by listener of cfg */
     uint64_t started_s;
@@ -94,7 +96,9 @@ enum edge_counter {
     EC_REQUESTS, EC_RESPONSES, EC_PARSE_DROPPED, EC_BAD_REQUESTS, EC_CHALLENGES, EC_AUTH_OK, EC_AUTH_FAILED, EC_AUTH_STALE,
     EC_AUTH_REPLAY, EC_GUESSES_SLOWED, EC_REGISTERS_OK, EC_REGISTERS_REFUSED, EC_CALLS_STARTED, EC_CALLS_ANSWERED,
     EC_CALLS_ENDED, EC_CALLS_FAILED, EC_FORWARDED, EC_LOOPS, EC_TOKENS_FORGED, EC_OVERLOAD_503, EC_EMERGENCY, EC_STRAYS,
-    EC_HANDOVERS, EC_GARBAGE, EC_TOO_LARGE, EC_TAP_SENT, EC_TAP_DROPPED, EC_N
+    EC_HANDOVERS, EC_GARBAGE, EC_TOO_LARGE, EC_TAP_SENT, EC_TAP_DROPPED,
+    EC_IDENTITY_VALID, EC_IDENTITY_ABSENT, EC_IDENTITY_UNVERIFIABLE, EC_IDENTITY_STALE, EC_IDENTITY_BROKEN,
+    EC_IDENTITY_CONTRADICTED, EC_N
 };
 
 /* What a flow's connection is known for: net's flow_user. Freed in on_flow_closed. */
@@ -171,6 +175,8 @@ struct edge_req {
     bool to_psap;        /* for the emergency service: routed by configuration */
     bool emergency;      /* ... and stopped by nothing */
     bool for_us;         /* ends at this server: as registrar or UAS */
+    struct identity_vouch *vouch; /* what its signatures say (identity_service.h); NULL: there are none, or nobody asked */
+    struct identity_verification *verification; /* under way */
     unsigned retry_after_s; /* for edge_refuse; 0: what the configuration says */
     unsigned max_breadth; /* RFC 5393 5.3.3, as received or the default */
     uint64_t loop_hash;  /* RFC 5393 4.2.1, of the request as received */

@@ -284,6 +284,10 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         return err;
     remove_own_credentials(e, r);
     asserted_edit_request(e, r, f->t);
+    if (r->who.peer && r->who.peer->verify_identity == CONFIG_VERIFY_STRIP) {
+        sip_edit_remove(e, SIP_H_IDENTITY);
+        sip_edit_remove(e, SIP_H_IDENTITY_INFO);
+    }
     sip_edit_remove(e, SIP_H_X_SALLYPORT_STATUS); /* only we may say this (TR/100 10: a status from outside is worth nothing) */
     sip_edit_via_received(e, m, &r->rx.path.remote);
     if ((err = add_via(e, r, f->out, f->branch)) != 0)

@@ -31,6 +31,12 @@ const char *const edge_counter_names[EC_N] = {
     [EC_HANDOVERS] = "responses_handed_over",
     [EC_GARBAGE] = "streams_garbled",
     [EC_TOO_LARGE] = "messages_too_large",
+    [EC_IDENTITY_VALID] = "identity_valid",
+    [EC_IDENTITY_ABSENT] = "identity_absent",
+    [EC_IDENTITY_UNVERIFIABLE] = "identity_unverifiable",
+    [EC_IDENTITY_STALE] = "identity_stale",
+    [EC_IDENTITY_BROKEN] = "identity_broken",
+    [EC_IDENTITY_CONTRADICTED] = "identity_contradicted",
     [EC_TAP_SENT] = "mirrored",
     [EC_TAP_DROPPED] = "mirror_dropped",
 };

@@ -11,6 +11,7 @@
  * whoever is further up the stack still finds the context. */
 #include "base/log.h"
 #include "base/mem.h"
+#include "edge/identity_service.h"
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
 
@@ -26,6 +27,8 @@ static void proxy_free(struct proxy *p)
         if (p->r)
             hop_cancel(branch_at(p, i)->hop);
     }
+    if (p->r)
+        identity_verify_cancel(p->r);
     list_remove(&p->node);
     buf_unref(p->best);
     snapshot_unref(p->snap);
@@ -86,6 +89,8 @@ static void proxy_forget_request(struct proxy *p)
     unsigned i;
 
     p->final_sent = true;
+    p->is_verifying = false;
+    identity_verify_cancel(p->r);
     for (i = 0; i < p->n; i++) {
         hop_cancel(branch_at(p, i)->hop);
         branch_at(p, i)->hop = NULL;
@@ -129,7 +134,10 @@ static void proxy_send(struct proxy *p, unsigned status, struct buf *msg, uint32
         return;
     if (status >= 200) {
         calls_event(p->w, p->call_slot, p->call_gen, status, p->method, session_s);
-        proxy_forget_request(p);
+        if (!p->final_sent) {
+            identity_verify_answered(p->r, status);
+            proxy_forget_request(p);
+        }
     }
     p->w->responses_by_class[status / 100]++;
     if (sip_stx_respond(p->stx, status, msg) != 0 && status >= 200 && !sip_stx_is_final(p->stx))
@@ -137,7 +145,7 @@ static void proxy_send(struct proxy *p, unsigned status, struct buf *msg, uint32
 }
 
 /* A final answer of our own making, with the reason. */
-static void proxy_reply(struct proxy *p, unsigned status, const char *code, const char *clause)
+static void proxy_reply_with(struct proxy *p, unsigned status, const char *code, const char *clause, struct str reason_value)
 {
     struct sip_response resp = {.status = status};
     struct sip_stx *tx = p->stx;
@@ -154,11 +162,21 @@ static void proxy_reply(struct proxy *p, unsigned status, const char *code, cons
         resp.extra[0].value = sbuf_get(&b);
         resp.n_extra = 1;
     }
+    if (reason_value.n) {
+        resp.extra[resp.n_extra].name = STR("Reason");
+        resp.extra[resp.n_extra++].value = reason_value;
+    }
     calls_event(p->w, p->call_slot, p->call_gen, status, p->method, 0);
+    identity_verify_answered(p->r, status);
     proxy_forget_request(p);
     p->w->responses_by_class[status / 100]++;
     if (sip_stx_reply(tx, &resp) != 0 && !sip_stx_is_final(tx))
         proxy_drop(p);
+}
+
+static void proxy_reply(struct proxy *p, unsigned status, const char *code, const char *clause)
+{
+    proxy_reply_with(p, status, code, clause, STR_NULL);
 }
 
 /* ---- answers ---- */
@@ -616,7 +634,7 @@ static void proxy_answer(struct proxy *p)
 /* When nothing is under way any more: the next group, or the best response (16.7 steps 5 to 9). */
 static void proxy_conclude(struct proxy *p)
 {
-    if (p->running || p->final_sent || !p->stx)
+    if (p->running || p->final_sent || !p->stx || (p->is_verifying && !p->canceled))
         return;
     while (!is_under_way(p) && !p->canceled && (!p->best || p->best_status < 600) && start_group(p))
         ;
@@ -655,6 +673,43 @@ struct branch *proxy_branch_add(struct proxy *p, const struct edge_target *t)
     return b;
 }
 
+/* RFC 8224 6.2.2: the status says which step failed; Reason says so to those that look there (RFC 9410). */
+static void proxy_refuse(struct proxy *p, const struct reason *why)
+{
+    struct str value = identity_reason_value(p->r->m->arena, why->sip_status);
+
+    LOG(LOG_NOTICE, "refused", LU("status", why->sip_status), LZ("reason", why->code), LZ("clause", why->clause),
+        LZ("detail", why->detail), LS("method", p->r->m->method_text), LS("call", p->r->m->call_id));
+    proxy_reply_with(p, why->sip_status ? why->sip_status : 500, why->code, why->clause, value);
+}
+
+static void on_verified(void *arg, const struct reason *refuse)
+{
+    struct proxy *p = arg;
+
+    proxy_enter(p);
+    p->is_verifying = false;
+    if (refuse)
+        proxy_refuse(p, refuse);
+    else
+        proxy_conclude(p);
+    proxy_leave(p);
+}
+
+/* Who calls is settled before anybody is called. */
+static void proxy_start(struct proxy *p)
+{
+    struct reason why = {0};
+    int err = identity_verify(p->r, on_verified, p, &why);
+
+    if (err == ERR_AGAIN)
+        p->is_verifying = true;
+    else if (err != 0)
+        proxy_refuse(p, &why);
+    else
+        proxy_conclude(p); /* starts the first group */
+}
+
 void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
 {
     struct proxy *p;
@@ -690,7 +745,7 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
         p->call_gen = r->token.call_gen;
     }
     proxy_enter(p);
-    proxy_conclude(p); /* starts the first group */
+    proxy_start(p);
     proxy_leave(p);
 }
 

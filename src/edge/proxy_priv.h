@@ -43,6 +43,7 @@ struct proxy {
     enum sip_method method;
     bool tells_sender, sender_is_phone; /* asserted.h */
     bool final_sent, canceled, running; /* running: inside start_group, do not conclude yet */
+    bool is_verifying;                  /* nothing goes out before the caller's signatures are judged */
     unsigned depth;                     /* calls into it under way */
     unsigned n, n_first;                /* branches; those of the request's own targets */
     unsigned breadth;

@@ -258,9 +258,11 @@ static void stop(void)
 
     if (P.started) {
         edge_worker_stop(P.w);
+        identity_none_left();
         sim_done(&P.sim);
         edge_done(&P.edge);
     }
+    identity_stop();
     snprintf(cmd, sizeof cmd, "rm -rf %s", P.dir);
     if (system(cmd) != 0)
         fprintf(stderr, "cannot remove %s\n", P.dir);
@@ -358,7 +360,7 @@ static void step_counter(char **word, unsigned n)
         {"auth-ok", EC_AUTH_OK}, {"auth-failed", EC_AUTH_FAILED}, {"stale", EC_AUTH_STALE}, {"replay", EC_AUTH_REPLAY},
         {"slowed", EC_GUESSES_SLOWED}, {"registers", EC_REGISTERS_OK}, {"started", EC_CALLS_STARTED},
         {"answered", EC_CALLS_ANSWERED}, {"ended", EC_CALLS_ENDED}, {"failed", EC_CALLS_FAILED}, {"forged", EC_TOKENS_FORGED},
-        {"loops", EC_LOOPS}, {"emergency", EC_EMERGENCY}, {"strays", EC_STRAYS}, {"forwarded", EC_FORWARDED}};
+        {"loops", EC_LOOPS}, {"emergency", EC_EMERGENCY}, {"strays", EC_STRAYS}, {"identity-valid", EC_IDENTITY_VALID}, {"forwarded", EC_FORWARDED}};
     size_t i;
 
     if (n < 3)
@@ -449,6 +451,10 @@ static void step(char *line)
             ;
     } else if (strcmp(word[0], "counter") == 0)
         step_counter(word, n);
+    else if (strcmp(word[0], "credential") == 0)
+        step_credential(word, n);
+    else if (strcmp(word[0], "passport") == 0)
+        step_passport(word, n);
     else if (strcmp(word[0], "set") == 0 && n >= 3)
         var_set(word[1], str_z(word[2]));
     else if (n >= 2)
@@ -479,7 +485,7 @@ static void play_from(unsigned at)
 
 static bool is_preparation(const char *l)
 {
-    static const char *const verbs[] = {"config", "user ", "party ", "dns ", "set "};
+    static const char *const verbs[] = {"config", "user ", "party ", "dns ", "set ", "credential "};
     size_t i;
 
     for (i = 0; i < ARRAY_LEN(verbs); i++)
@@ -515,6 +521,7 @@ static void settle(unsigned n)
     for (i = 0; i < P.sim.n_parties; i++)
         while (take(&P.sim.party[i], text, sizeof text))
             ;
+    identity_none_left();
     sip_txl_stats(P.w->txl, &st);
     if (st.stx_now || st.ctx_now || !list_is_empty(&P.w->proxies) || !list_is_empty(&P.w->acks)) {
         fprintf(stderr, "%s: with allocation %u failing, %llu and %llu transactions%s%s are left\n", P.file, n,

@@ -63,6 +63,12 @@ struct sim_party *party(const char *name);
 void block(char *dst, size_t cap);                            /* the lines up to a single dot */
 void extra_lines(char *words_end, char *dst, size_t cap);     /* ... if the step's line ends with ':' */
 
+/* player_identity.c */
+void step_credential(char **word, unsigned n);
+void step_passport(char **word, unsigned n);
+void identity_none_left(void); /* nothing of them is held any more */
+void identity_stop(void);
+
 /* player_party.c */
 unsigned party_index(const struct sim_party *p);
 bool take(struct sim_party *p, char *dst, size_t cap); /* the next message that waits for it; false: none does */

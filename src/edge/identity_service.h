@@ -1,0 +1,43 @@
+/* SIP Identity at the edge (RFC 8224): the verification service of what comes in and the
+ * authentication service of what leaves for other domains. The arithmetic is identity's; here it is
+ * joined to requests, configuration, and to whoever has certificates and keys. Worker thread. */
+#ifndef EDGE_IDENTITY_SERVICE_H
+#define EDGE_IDENTITY_SERVICE_H
+
+#include "edge/edge_priv.h"
+#include "edge/identity_show.h"
+
+/* Whoever has the certificates that signatures name. One for the process, or a simulated one. */
+struct edge_credentials {
+    /* 0: *ret is there, and stays until put. ERR_AGAIN: `fn` is told later, on this worker's
+     * thread, unless it is cancelled; *ret_id names the wait. ERR_LIMIT, ERR_NOMEM: not to be had
+     * now. */
+    int (*get)(struct edge_credentials *self, struct edge_worker *w, struct str url,
+               void (*fn)(void *arg, const struct identity_credential *cred), void *arg,
+               const struct identity_credential **ret, uint64_t *ret_id);
+    void (*put)(struct edge_credentials *self, const struct identity_credential *cred);
+    void (*cancel)(struct edge_credentials *self, struct edge_worker *w, uint64_t id);
+};
+
+/* What the signatures of a request say; in its arena. */
+struct identity_vouch {
+    struct identity_result result; /* verdict and facts */
+    struct identity_shown shown;
+    bool is_looked_at; /* false: policy says not to */
+};
+
+/* Starts to verify. 0: r->vouch says how it stands (NULL: nothing was asked), go on. ERR_AGAIN:
+ * `fn` is called later, once, unless it is cancelled; *why then has what to refuse with, if it must
+ * be. ERR_REFUSED: `why` says with what. */
+typedef void identity_verified_fn(void *arg, const struct reason *refuse);
+MUST_USE int identity_verify(struct edge_req *r, identity_verified_fn *fn, void *arg,
+                             struct reason *why);
+void identity_verify_cancel(struct edge_req *r); /* harmless if nothing is under way */
+/* The final response to a request: its signatures have done their work, or may be mended once (RFC
+ * 8224 6.1.1). */
+void identity_verify_answered(const struct edge_req *r, unsigned status);
+/* Reason of a refusal for those who read RFC 9410: "STIR;cause=436;text=...". In the arena; empty
+ * if the status is none of RFC 8224's. */
+struct str identity_reason_value(struct arena *a, unsigned status);
+
+#endif

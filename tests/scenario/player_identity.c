@@ -1,0 +1,235 @@
+/* Signed identity in scenarios: certificates that are found under addresses, and PASSporTs made
+ * with their keys, right or wrong in whatever way the scenario wants.
+ *
+ *   credential NAME URL [domain D] [tn DIGITS] [user SIP-URI] [late MS] [missing] [refused]
+ *   passport VAR by NAME orig ID dest ID [ppt T] [attest A] [iat SECONDS] [mky HASH=HEX]... [div
+ * ID] passport ... [url URL] [msgi TEXT]
+ *
+ * ID is a URI, or tn:DIGITS. iat counts from now. */
+#include "edge/identity_service.h"
+#include "identity/sign.h"
+#include "player.h"
+#include <openssl/ec.h>
+#include <openssl/evp.h>
+
+#define CREDS_MAX 8
+
+struct cred {
+    char name[32], url[128];
+    struct identity_credential c;
+    struct jws_key *signer;
+    char domain_text[128], user_text[128];
+    struct str domain, user;
+    struct pki_tn_range range;
+    struct pki_tnauth list;
+    const struct pki_tnauth *lists[1];
+    uint64_t late_ms;
+};
+
+struct waiting {
+    struct wheel_timer timer;
+    struct cred *cred;
+    void (*fn)(void *arg, const struct identity_credential *cred);
+    void *arg;
+    uint64_t id;
+};
+
+static struct {
+    struct edge_credentials base;
+    struct cred v[CREDS_MAX];
+    size_t n;
+    struct waiting waiting[16];
+    uint64_t next_id;
+    int held;
+} C;
+
+static void on_late(struct wheel_timer *t)
+{
+    struct waiting *w = CONTAINER_OF(t, struct waiting, timer);
+    w->id = 0;
+    C.held++;
+    w->fn(w->arg, &w->cred->c);
+}
+
+static int get(struct edge_credentials *self, struct edge_worker *worker, struct str url,
+               void (*fn)(void *arg, const struct identity_credential *cred), void *arg,
+               const struct identity_credential **ret, uint64_t *ret_id)
+{
+    (void)self;
+    for (size_t i = 0; i < C.n; i++) {
+        struct cred *c = &C.v[i];
+        if (!str_eq(url, str_z(c->url)))
+            continue;
+        if (!c->late_ms) {
+            C.held++;
+            *ret = &c->c;
+            return 0;
+        }
+        for (size_t k = 0; k < ARRAY_LEN(C.waiting); k++) {
+            struct waiting *w = &C.waiting[k];
+            if (w->id)
+                continue;
+            *w = (struct waiting){.cred = c, .fn = fn, .arg = arg, .id = ++C.next_id};
+            wheel_timer_init(&w->timer, on_late);
+            wheel_start(worker->net->wheel, &w->timer, c->late_ms);
+            *ret_id = w->id;
+            return ERR_AGAIN;
+        }
+        return ERR_LIMIT;
+    }
+    return ERR_NOTFOUND;
+}
+
+static void put(struct edge_credentials *self, const struct identity_credential *cred)
+{
+    (void)self;
+    (void)cred;
+    C.held--;
+}
+
+static void cancel(struct edge_credentials *self, struct edge_worker *worker, uint64_t id)
+{
+    (void)self;
+    for (size_t k = 0; k < ARRAY_LEN(C.waiting); k++)
+        if (C.waiting[k].id == id) {
+            wheel_cancel(worker->net->wheel, &C.waiting[k].timer);
+            C.waiting[k].id = 0;
+        }
+}
+
+void identity_none_left(void)
+{
+    if (C.held)
+        fail("%d credentials are still held", C.held);
+    for (size_t k = 0; k < ARRAY_LEN(C.waiting); k++)
+        if (C.waiting[k].id)
+            fail("somebody still waits for a credential");
+}
+
+void identity_stop(void)
+{
+    for (size_t i = 0; i < C.n; i++) {
+        jws_key_free(C.v[i].c.key);
+        jws_key_free(C.v[i].signer);
+    }
+    C.n = 0;
+}
+
+static void key_make(struct cred *c)
+{
+    EVP_PKEY *pkey = EVP_EC_gen("P-256");
+    struct reason why = {0};
+    if (!pkey || jws_key_new(pkey, true, &c->signer, &why) != 0 ||
+        jws_key_new(pkey, false, &c->c.key, &why) != 0)
+        fail("no key: %s", why.detail);
+    EVP_PKEY_free(pkey);
+}
+
+void step_credential(char **word, unsigned n)
+{
+    struct cred *c = &C.v[C.n++];
+    if (C.n > CREDS_MAX || n < 3)
+        fail("credential NAME URL ...");
+    *c = (struct cred){0};
+    snprintf(c->name, sizeof(c->name), "%s", word[1]);
+    snprintf(c->url, sizeof(c->url), "%s", word[2]);
+    c->c.not_before_s = 1;
+    c->c.not_after_s = UINT64_MAX / 2;
+    key_make(c);
+    for (unsigned i = 3; i < n; i++) {
+        bool has_more = i + 1 < n;
+        if (strcmp(word[i], "domain") == 0 && has_more) {
+            snprintf(c->domain_text, sizeof(c->domain_text), "%s", word[++i]);
+            c->domain = str_z(c->domain_text);
+            c->c.domains = &c->domain;
+            c->c.n_domains = 1;
+        } else if (strcmp(word[i], "user") == 0 && has_more) {
+            snprintf(c->user_text, sizeof(c->user_text), "%s", word[++i]);
+            c->user = str_z(c->user_text);
+            c->c.uris = &c->user;
+            c->c.n_uris = 1;
+        } else if (strcmp(word[i], "tn") == 0 && has_more) {
+            uint64_t number = strtoull(word[++i], NULL, 10);
+            c->range = (struct pki_tn_range){number, number, (uint8_t)strlen(word[i])};
+            c->list = (struct pki_tnauth){.ranges = &c->range, .n_ranges = 1};
+            c->lists[0] = &c->list;
+            c->c.tn = c->lists;
+            c->c.n_tn = 1;
+        } else if (strcmp(word[i], "late") == 0 && has_more) {
+            c->late_ms = strtoul(word[++i], NULL, 10);
+        } else if (strcmp(word[i], "missing") == 0) {
+            c->c.state = IDENTITY_CRED_MISSING;
+            reason_set(&c->c.why, "fetch-failed", "RFC 8224 7.2", 436, "404");
+        } else if (strcmp(word[i], "refused") == 0) {
+            c->c.state = IDENTITY_CRED_REFUSED;
+            reason_set(&c->c.why, "chain-untrusted", "RFC 8224 6.2", 437, "no anchor");
+        } else {
+            fail("credential: what is %s?", word[i]);
+        }
+    }
+    C.base = (struct edge_credentials){.get = get, .put = put, .cancel = cancel};
+    P.edge.credentials = &C.base;
+}
+
+static struct passport_id id_of(const char *text)
+{
+    bool is_tn = strncmp(text, "tn:", 3) == 0;
+    return (struct passport_id){is_tn, str_z(text + (is_tn ? 3 : 0))};
+}
+
+static struct cred *cred_of(const char *name)
+{
+    for (size_t i = 0; i < C.n; i++)
+        if (strcmp(C.v[i].name, name) == 0)
+            return &C.v[i];
+    fail("there is no credential %s", name);
+}
+
+void step_passport(char **word, unsigned n)
+{
+    struct arena *a = scratch_new();
+    struct passport p = {.iat = net_wall_s(&P.sim.net), .alg = JWS_ES256};
+    struct passport_id dest;
+    struct passport_key mky[8];
+    struct cred *by = NULL;
+    struct reason why = {0};
+    char signature[JWS_SIGNATURE_TEXT_MAX];
+    for (unsigned i = 2; i + 1 < n; i += 2) {
+        char *k = word[i], *v = word[i + 1];
+        if (strcmp(k, "by") == 0) {
+            by = cred_of(v);
+        } else if (strcmp(k, "orig") == 0) {
+            p.orig = id_of(v);
+        } else if (strcmp(k, "dest") == 0) {
+            dest = id_of(v);
+            p.dest = &dest;
+            p.n_dest = 1;
+        } else if (strcmp(k, "div") == 0) {
+            p.div = id_of(v);
+        } else if (strcmp(k, "ppt") == 0) {
+            p.type = passport_type_parse(str_z(v));
+        } else if (strcmp(k, "attest") == 0) {
+            p.attest = v[0];
+            p.origid = STR("6ba7b810-9dad-11d1-80b4-00c04fd430c8");
+        } else if (strcmp(k, "iat") == 0) {
+            p.iat = (uint64_t)((int64_t)p.iat + strtoll(v, NULL, 10));
+        } else if (strcmp(k, "url") == 0) {
+            p.x5u = str_z(v);
+        } else if (strcmp(k, "mky") == 0 && strchr(v, '=') && p.n_mky < ARRAY_LEN(mky)) {
+            char *hex = strchr(v, '=');
+            *hex++ = 0;
+            mky[p.n_mky++] = (struct passport_key){str_z(v), str_z(hex)};
+            p.mky = mky;
+        } else {
+            fail("passport: what is %s?", k);
+        }
+    }
+    if (!by)
+        fail("passport VAR by NAME ...");
+    if (!p.x5u.p)
+        p.x5u = str_z(by->url);
+    if (passport_build(a, &p, &why) != 0 || jws_sign(by->signer, p.input, signature) != 0)
+        fail("passport: %s", why.detail);
+    var_set(word[1], identity_hdr_of(a, &p, str_z(signature), false));
+    scratch_free(a);
+}
