@@ -37,7 +37,8 @@ static const struct block blocks[] = {
     {"::", 96, "IPv4 compatible"}, /* unspecified and loopback, too */
 };
 
-/* IPv6 addresses that lead to the IPv4 address inside of them: translators (RFC 6052 2.1), 6to4 (RFC 3056 2). */
+/* IPv6 addresses that lead to the IPv4 address inside of them: translators (RFC 6052 2.1), 6to4
+ * (RFC 3056 2). */
 static bool inner_v4(const struct addr *a, struct addr *ret)
 {
     static const unsigned char nat64[12] = {0, 0x64, 0xff, 0x9b};

@@ -83,6 +83,15 @@
 #define LIMIT_TNAUTH_ENTRIES 4096u
 #define LIMIT_CLAIM_RULES 64u              /* names, and values of each, in a certificate */
 
+/* Revocation (RFC 5280 5, RFC 6960) */
+#define LIMIT_OCSP_BYTES 65536u       /* an answer, stapled or fetched */
+#define LIMIT_OCSP_ANSWERS 64u        /* certificates that one answer is about */
+#define LIMIT_CRL_BYTES (64u << 20)   /* a file of CRLs */
+#define LIMIT_STATUS_ENTRIES 4096u    /* certificates whose status is remembered */
+#define LIMIT_FETCH_WAITING 256u      /* questions to responders that wait, or are under way */
+#define LIMIT_FETCH_AT_ONCE 8u
+#define LIMIT_FETCH_MS 10000u         /* one of them, name lookup and all */
+
 /* Registrar */
 #define LIMIT_CONTACTS_AOR 10u
 #define LIMIT_FLOWS_CONTACT 8u

@@ -38,6 +38,13 @@ struct path {
     struct addr remote; /* the other side */
 };
 
+/* What is known of a peer's certificate being revoked: nobody asked; somebody answered for each certificate of the chain, and it is
+ * not; somebody should have answered and did not. */
+enum cert_standing { CERT_UNCHECKED, CERT_GOOD, CERT_UNKNOWN };
+/* What its extended key usage makes of a certificate that a client showed (RFC 5924 5): made for clients, or for SIP domains, or for
+ * anything; made for servers alone; made for something else. */
+enum cert_client_use { CERT_USE_CLIENT, CERT_USE_SERVER_ONLY, CERT_USE_OTHER };
+
 /* What is known about the hop a flow stands for; owned by the flow, constant once the handshake is done. */
 struct hop_facts {
     bool secure;                /* TLS or WSS */
@@ -48,6 +55,8 @@ struct hop_facts {
     const char *server_name;    /* SNI asked for or sent, lower case; NULL if none */
     bool peer_cert;             /* the peer presented a certificate */
     bool peer_verified;         /* ... its chain holds, it is in force, and, where we connected, its name matches */
+    enum cert_standing standing; /* of its certificate, where it is verified */
+    enum cert_client_use client_use;
     size_t n_peer_names;        /* identities in it, RFC 5922 7.1: URI and DNS names, or the CN if there is neither */
     const struct str *peer_names; /* lower case; SIP URIs as the domain they name */
 };

@@ -2,6 +2,7 @@
  * cause. RFC 7468, RFC 5280 4.1.2.5 and 6, RFC 5922 6. Called where contexts are made, on any one
  * thread; results belong to the caller. */
 #include "base/err.h"
+#include "base/limits.h"
 #include "base/mem.h"
 #include "pki/names.h"
 #include "pki/pki_priv.h"
@@ -9,6 +10,7 @@
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
+#include <sys/stat.h>
 #include <time.h>
 
 #define NAMES_ARENA (PKI_NAMES_MAX * 320u) /* the longest names, aligned, and their slices */
@@ -54,7 +56,7 @@ int asn1_time_s(const ASN1_TIME *t, int64_t *ret)
     return 0;
 }
 
-static void time_text(int64_t t, char dst[32])
+void time_text(int64_t t, char dst[32])
 {
     struct tm tm;
     time_t tt = (time_t)t;
@@ -62,8 +64,7 @@ static void time_text(int64_t t, char dst[32])
         memcpy(dst, "?", 2);
 }
 
-/* Reads up to CHAIN_MAX certificates, at least one. */
-static int read_certs(const char *file, STACK_OF(X509) * ret, size_t max, struct reason *reason)
+int load_certs(const char *file, STACK_OF(X509) * ret, size_t max, struct reason *reason)
 {
     BIO *bio = open_file(file, "certificate", reason);
     if (!bio)
@@ -229,7 +230,7 @@ int load_identity(struct identity *ret, struct str domain, const char *cert_pem,
     }
     if (i.file)
         memcpy(i.file, cert_pem, strlen(cert_pem) + 1);
-    err = read_certs(cert_pem, i.chain, CHAIN_MAX, reason);
+    err = load_certs(cert_pem, i.chain, CHAIN_MAX, reason);
     if (!err)
         err = read_key(key_pem, &i.key, reason);
     if (err)
@@ -238,6 +239,9 @@ int load_identity(struct identity *ret, struct str domain, const char *cert_pem,
     err = check_identity(&i, key_pem, is_server, reason);
     if (!err)
         err = read_names(&i, domain, reason);
+    if (!err && sk_X509_num(i.chain) > 0 &&
+        pki_cert_id_make(i.cert, sk_X509_value(i.chain, 0), &i.id) != 0)
+        err = ERR_CRYPTO;
 out:
     if (err) {
         identity_done(&i);
@@ -259,16 +263,16 @@ void identity_done(struct identity *i)
 }
 
 int load_anchors(X509_STORE *store, const char *file, STACK_OF(X509_NAME) * ret_names,
-                 struct reason *reason)
+                 int64_t *ret_not_after, struct reason *reason)
 {
     STACK_OF(X509) *certs = sk_X509_new_null();
-    int err = certs ? read_certs(file, certs, 10000, reason) : ERR_NOMEM;
+    int err = certs ? load_certs(file, certs, 10000, reason) : ERR_NOMEM;
     size_t n_in_force = 0;
     struct reason why;
+    *ret_not_after = INT64_MAX;
     for (int i = 0; !err && i < sk_X509_num(certs); i++) {
         X509 *c = sk_X509_value(certs, i);
-        int64_t until = INT64_MAX;
-        if (check_in_force(file, c, i + 1, &until, &why) == 0)
+        if (check_in_force(file, c, i + 1, ret_not_after, &why) == 0)
             n_in_force++;
         X509_NAME *name = ret_names ? X509_NAME_dup(X509_get_subject_name(c)) : NULL;
         if (X509_STORE_add_cert(store, c) != 1 ||
@@ -288,45 +292,61 @@ int load_anchors(X509_STORE *store, const char *file, STACK_OF(X509_NAME) * ret_
     return err;
 }
 
-static int check_crl(const char *file, const X509_CRL *crl, int nth, struct reason *reason)
+/* PEM begins with text. A single CRL as CAs publish it (RFC 5280 4.2.1.13) is DER and begins with a SEQUENCE. */
+static bool is_der(BIO *bio)
 {
-    int64_t until, now = (int64_t)time(NULL);
-    char text[32];
+    char first = 0;
+    int n = BIO_read(bio, &first, 1);
+    (void)BIO_reset(bio);
+    return n == 1 && first == 0x30;
+}
+
+static int add_crl(X509_STORE *store, const char *file, X509_CRL *crl, int nth, int64_t *not_after,
+                   struct reason *reason)
+{
+    int64_t until;
     if (asn1_time_s(X509_CRL_get0_nextUpdate(crl), &until) != 0) {
         reason_set(reason, "crl-syntax", "RFC 5280 5.1.2.5", 0, "%s: CRL %d has no nextUpdate",
                    file, nth);
         return ERR_SYNTAX;
     }
-    if (now > until) {
-        time_text(until, text);
-        reason_set(reason, "crl-expired", "RFC 5280 5.1.2.5", 0,
-                   "%s: CRL %d should have been replaced by %s", file, nth, text);
-        return ERR_REFUSED;
-    }
-    return 0;
+    if (until < *not_after)
+        *not_after = until;
+    if (X509_STORE_add_crl(store, crl) == 1)
+        return 0;
+    reason_set(reason, "no-memory", NULL, 0, "%s: out of memory", file);
+    return ERR_NOMEM;
 }
 
-int load_crls(X509_STORE *store, const char *file, struct reason *reason)
+int load_crls(X509_STORE *store, const char *file, int64_t *ret_not_after, struct reason *reason)
 {
     BIO *bio = open_file(file, "CRL", reason);
     if (!bio)
         return ERR_IO;
+    struct stat st;
     int err = 0, n = 0;
-    X509_CRL *crl;
-    while (!err && (crl = PEM_read_bio_X509_CRL(bio, NULL, no_passphrase, NULL))) {
-        err = check_crl(file, crl, ++n, reason);
-        if (!err && X509_STORE_add_crl(store, crl) != 1) {
-            reason_set(reason, "no-memory", NULL, 0, "%s: out of memory", file);
-            err = ERR_NOMEM;
-        }
-        X509_CRL_free(crl);
+    if (stat(file, &st) == 0 && st.st_size > (off_t)LIMIT_CRL_BYTES) {
+        reason_set(reason, "crl-syntax", NULL, 0, "%s: the file is too large", file);
+        BIO_free(bio);
+        return ERR_LIMIT;
     }
-    BIO_free(bio);
-    if (!err && (!is_pem_end() || n == 0)) {
+    bool der = is_der(bio);
+    X509_CRL *crl;
+    *ret_not_after = INT64_MAX;
+    while (!err && (crl = der ? d2i_X509_CRL_bio(bio, NULL)
+                              : PEM_read_bio_X509_CRL(bio, NULL, no_passphrase, NULL))) {
+        err = add_crl(store, file, crl, ++n, ret_not_after, reason);
+        X509_CRL_free(crl);
+        if (der)
+            break;
+    }
+    char more;
+    if (!err && (n == 0 || (der ? BIO_read(bio, &more, 1) > 0 : !is_pem_end()))) {
         reason_set(reason, "crl-syntax", "RFC 5280 5", 0, "%s: %s", file,
-                   n ? "a CRL cannot be decoded" : "no CRL in this file");
+                   n || der ? "a CRL cannot be decoded" : "no CRL in this file");
         err = ERR_SYNTAX;
     }
+    BIO_free(bio);
     ERR_clear_error();
     if (!err)
         X509_STORE_set_flags(store, X509_V_FLAG_CRL_CHECK | X509_V_FLAG_CRL_CHECK_ALL);

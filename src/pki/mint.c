@@ -225,7 +225,7 @@ static bool add_sans(X509 *c, const struct pki_mint_args *args)
 static bool add_uses(X509 *c, unsigned uses)
 {
     static const char *const oids[] = {"serverAuth", "clientAuth", "1.3.6.1.5.5.7.3.20",
-                                       "anyExtendedKeyUsage", "codeSigning"};
+                                       "anyExtendedKeyUsage", "codeSigning", "OCSPSigning"};
     char text[128];
     struct sbuf b = sbuf_make(text, sizeof(text));
     for (size_t i = 0; i < ARRAY_LEN(oids); i++)
@@ -233,6 +233,16 @@ static bool add_uses(X509 *c, unsigned uses)
             sbuf_fmt(&b, "%s%s", b.n ? "," : "", oids[i]);
     sbuf_char(&b, '\0');
     return b.n == 1 || (!b.overflow && add_ext(c, c, NID_ext_key_usage, text));
+}
+
+static bool add_status(X509 *c, const struct pki_mint_args *args)
+{
+    char text[600];
+    struct sbuf b = sbuf_make(text, sizeof(text));
+    sbuf_fmt(&b, "OCSP;URI:%.*s", STR_FMT(args->responder));
+    sbuf_char(&b, '\0');
+    return !b.overflow && (args->responder.n == 0 || add_ext(c, c, NID_info_access, text)) &&
+           (!args->must_staple || add_ext(c, c, NID_tlsfeature, "status_request"));
 }
 
 int pki_mint_cert(const struct pki_mint_ca *ca, const struct pki_mint_args *args,
@@ -246,7 +256,7 @@ int pki_mint_cert(const struct pki_mint_ca *ca, const struct pki_mint_args *args
     int err = 0;
     if (!c || !add_ext(c, c, NID_basic_constraints, "critical,CA:FALSE") ||
         !add_ext(c, c, NID_key_usage, "critical,digitalSignature") || !add_uses(c, args->uses) ||
-        !add_sans(c, args) || X509_sign(c, ca ? ca->key : key, EVP_sha256()) == 0)
+        !add_sans(c, args) || !add_status(c, args) || X509_sign(c, ca ? ca->key : key, EVP_sha256()) == 0)
         err = fail(reason, "making a certificate");
     if (!err)
         err = write_key(args->key_file, key, reason);
@@ -275,15 +285,20 @@ static bool set_above(struct pki_mint_ca *ca, const struct pki_mint_ca *parent)
     return true;
 }
 
-int pki_mint_ca_new(const struct pki_mint_ca_args *args, struct pki_mint_ca **ret,
-                    struct reason *reason)
+static bool add_constraint(X509 *c, struct str permitted_dns)
 {
     char nc[300];
     struct sbuf b = sbuf_make(nc, sizeof(nc));
-    sbuf_fmt(&b, "critical,permitted;DNS:%.*s", STR_FMT(args->permitted_dns));
+    sbuf_fmt(&b, "critical,permitted;DNS:%.*s", STR_FMT(permitted_dns));
     sbuf_char(&b, '\0');
+    return permitted_dns.n == 0 || (!b.overflow && add_ext(c, c, NID_name_constraints, nc));
+}
+
+int pki_mint_ca_new(const struct pki_mint_ca_args *args, struct pki_mint_ca **ret,
+                    struct reason *reason)
+{
     struct pki_mint_ca *ca = mem_zalloc(sizeof(*ca));
-    if (!ca || b.overflow)
+    if (!ca)
         goto failed;
     ca->key = EVP_EC_gen("P-256");
     ca->cert =
@@ -291,7 +306,7 @@ int pki_mint_ca_new(const struct pki_mint_ca_args *args, struct pki_mint_ca **re
     X509 *c = ca->cert;
     if (!c || !add_ext(c, c, NID_basic_constraints, "critical,CA:TRUE") ||
         !add_ext(c, c, NID_key_usage, "critical,keyCertSign,cRLSign") || !add_uses(c, args->uses) ||
-        (args->permitted_dns.n && !add_ext(c, c, NID_name_constraints, nc)) ||
+        !add_constraint(c, args->permitted_dns) ||
         X509_sign(c, args->parent ? args->parent->key : ca->key, EVP_sha256()) == 0 ||
         !set_above(ca, args->parent))
         goto failed;
@@ -300,6 +315,22 @@ int pki_mint_ca_new(const struct pki_mint_ca_args *args, struct pki_mint_ca **re
 failed:
     pki_mint_ca_free(ca);
     return fail(reason, "making a CA");
+}
+
+int pki_mint_cross(const struct pki_mint_ca *by, const struct pki_mint_ca *of, struct str permitted_dns,
+                   unsigned uses, unsigned days, const char *cert_file, struct reason *reason)
+{
+    X509 *c = cert_new(of->key, STR_NULL, 0, days, by);
+    int err = 0;
+    if (!c || X509_set_subject_name(c, X509_get_subject_name(of->cert)) != 1 ||
+        !add_ext(c, c, NID_basic_constraints, "critical,CA:TRUE") ||
+        !add_ext(c, c, NID_key_usage, "critical,keyCertSign,cRLSign") || !add_uses(c, uses) ||
+        !add_constraint(c, permitted_dns) || X509_sign(c, by->key, EVP_sha256()) == 0)
+        err = fail(reason, "making a cross-certificate");
+    if (!err)
+        err = write_certs(cert_file, c, NULL, reason);
+    X509_free(c);
+    return err;
 }
 
 static int no_passphrase(char *buf, int size, int is_write, void *arg)

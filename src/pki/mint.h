@@ -16,6 +16,7 @@ enum {
     PKI_MINT_SIP = 4,    /* id-kp-sipDomain (RFC 5924 4.1) */
     PKI_MINT_ANY = 8,    /* anyExtendedKeyUsage */
     PKI_MINT_OTHER = 16, /* id-kp-codeSigning: of no use for TLS; tests */
+    PKI_MINT_OCSP = 32,  /* id-kp-OCSPSigning (RFC 6960 4.2.2.2) */
 };
 
 /* An alternative name as it shall stand in the certificate; no check is made of its bytes. */
@@ -33,6 +34,8 @@ struct pki_mint_args {
     size_t n_sans;
     struct str cn;         /* empty: the first domain, or no subject at all */
     unsigned uses;         /* PKI_MINT_...; 0: no extended key usage */
+    struct str responder;  /* http: URL for OCSP (RFC 5280 4.2.2.1); empty: none */
+    bool must_staple;      /* RFC 7633 */
     int64_t not_before;    /* seconds since 1970; 0: an hour ago */
     unsigned days;         /* from not_before */
     const char *cert_file; /* written: the certificate, then those of intermediate CAs */
@@ -58,6 +61,10 @@ MUST_USE int pki_mint_ca_load(const char *cert_file, const char *key_file, struc
 MUST_USE int pki_mint_ca_save(const struct pki_mint_ca *ca, const char *cert_file,
                               const char *key_file, struct reason *reason);
 void pki_mint_ca_free(struct pki_mint_ca *ca); /* NULL is fine */
+/* A cross-certificate (TR/100 9): `by` certifies the name and key of `of`, and with permitted_dns only
+ * for names under that domain. */
+MUST_USE int pki_mint_cross(const struct pki_mint_ca *by, const struct pki_mint_ca *of, struct str permitted_dns,
+                            unsigned uses, unsigned days, const char *cert_file, struct reason *reason);
 /* A key and its certificate. ca NULL: signed with its own key. */
 MUST_USE int pki_mint_cert(const struct pki_mint_ca *ca, const struct pki_mint_args *args,
                            struct reason *reason);

@@ -4,6 +4,7 @@
 #include "pki/tls.h"
 #include "base/addr.h"
 #include "base/err.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "pki/names.h"
 #include "pki/pki_priv.h"
@@ -203,6 +204,50 @@ static int load_identities(struct context *c, const struct pki_tls_options *o,
     return 0;
 }
 
+static int note_end(struct context *c, const char *kind, const char *file, int64_t not_after)
+{
+    struct file_end *e = &c->ends[c->n_ends];
+    e->file = mem_alloc(strlen(file) + 1);
+    if (!e->file)
+        return ERR_NOMEM;
+    memcpy(e->file, file, strlen(file) + 1);
+    e->kind = kind;
+    e->not_after = not_after;
+    c->n_ends++;
+    return 0;
+}
+
+static int set_revocation(SSL_CTX *ctx, struct context *c, const struct pki_tls_options *o,
+                          struct reason *reason)
+{
+    int64_t until;
+    c->revocation = o->revocation;
+    c->client_usage = o->client_usage;
+    c->statuses = o->statuses ? pki_statuses_ref(o->statuses) : NULL;
+    if (o->crl_pem && o->revocation != PKI_REVOCATION_OFF) {
+        int err = load_crls(SSL_CTX_get_cert_store(ctx), o->crl_pem, &until, reason);
+        if (!err && (err = note_end(c, "crl", o->crl_pem, until)) != 0)
+            reason_set(reason, "no-memory", NULL, 0, "out of memory");
+        if (err)
+            return err;
+        c->has_crl = true;
+    }
+    if (SSL_CTX_set_tlsext_status_cb(ctx, (c->is_server ? status_to_staple : status_stapled)) != 1)
+        return fail_library(reason, "stapling");
+    return 0;
+}
+
+/* Anchors into the store of the context, and into the list that a server sends (names; may be NULL). */
+static int set_anchors(SSL_CTX *ctx, struct context *c, const char *file,
+                       STACK_OF(X509_NAME) * names, struct reason *reason)
+{
+    int64_t until;
+    int err = load_anchors(SSL_CTX_get_cert_store(ctx), file, names, &until, reason);
+    if (!err && (err = note_end(c, "anchors", file, until)) != 0)
+        reason_set(reason, "no-memory", NULL, 0, "out of memory");
+    return err;
+}
+
 /* What both sides share: context, data behind it, identities. */
 static int context_new(const struct pki_tls_options *o, bool is_server, SSL_CTX **ret,
                        struct context **ret_c, struct reason *reason)
@@ -226,8 +271,8 @@ static int context_new(const struct pki_tls_options *o, bool is_server, SSL_CTX 
         err = load_identities(c, o, reason);
     if (!err)
         err = use_first(ctx, c, reason);
-    if (!err && o->crl_pem)
-        err = load_crls(SSL_CTX_get_cert_store(ctx), o->crl_pem, reason);
+    if (!err)
+        err = set_revocation(ctx, c, o, reason);
     if (err) {
         SSL_CTX_free(ctx); /* and c with it */
         return err;
@@ -249,8 +294,7 @@ static int server_demand(SSL_CTX *ctx, const struct pki_tls_options *o, struct r
         return ERR_INVALID;
     }
     STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
-    int err =
-        names ? load_anchors(SSL_CTX_get_cert_store(ctx), o->ca_pem, names, reason) : ERR_NOMEM;
+    int err = names ? set_anchors(ctx, context_of(ctx), o->ca_pem, names, reason) : ERR_NOMEM;
     if (err) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
         return err;
@@ -317,7 +361,7 @@ int pki_tls_server_new(const struct pki_tls_options *o, struct pki_tls_server **
 static int client_anchors(SSL_CTX *ctx, const struct pki_tls_options *o, struct reason *reason)
 {
     if (o->ca_pem)
-        return load_anchors(SSL_CTX_get_cert_store(ctx), o->ca_pem, NULL, reason);
+        return set_anchors(ctx, context_of(ctx), o->ca_pem, NULL, reason);
     if (SSL_CTX_set_default_verify_paths(ctx) != 1)
         return fail_library(reason, "the system's anchors");
     return 0;
@@ -402,7 +446,10 @@ SSL *pki_tls_client_ssl(struct pki_tls_client *c, struct str server_name)
      * either. */
     bool send_sni =
         bare.n && addr_parse(&a, bare, 0) != 0 && str_copy_z(name, sizeof(name), bare) == 0;
+    const struct context *ctx = context_of(c->ctx);
+    bool ask = ctx->revocation != PKI_REVOCATION_OFF && !ctx->insecure_no_verify;
     if (conn_set_expected(ssl, server_name) != 0 ||
+        (ask && SSL_set_tlsext_status_type(ssl, TLSEXT_STATUSTYPE_ocsp) != 1) ||
         (send_sni && SSL_set_tlsext_host_name(ssl, name) != 1)) {
         SSL_free(ssl);
         return NULL;
@@ -420,6 +467,37 @@ static void expiry(SSL_CTX *ctx, int64_t *ret_not_after, struct str *ret_file)
             *ret_not_after = c->identities[i].not_after;
             *ret_file = str_z(c->identities[i].file);
         }
+    }
+}
+
+static void ends(SSL_CTX *ctx, pki_end_fn *fn, void *arg)
+{
+    const struct context *c = context_of(ctx);
+    for (size_t i = 0; i < c->n_identities; i++)
+        fn(arg, "certificate", str_z(c->identities[i].file), c->identities[i].not_after);
+    for (size_t i = 0; i < c->n_ends; i++)
+        fn(arg, c->ends[i].kind, str_z(c->ends[i].file), c->ends[i].not_after);
+}
+
+void pki_tls_server_ends(const struct pki_tls_server *s, pki_end_fn *fn, void *arg)
+{
+    ends(s->ctx, fn, arg);
+}
+
+void pki_tls_client_ends(const struct pki_tls_client *c, pki_end_fn *fn, void *arg)
+{
+    ends(c->ctx, fn, arg);
+}
+
+void pki_tls_server_staples(const struct pki_tls_server *s, int64_t now)
+{
+    const struct context *c = context_of(s->ctx);
+    for (size_t i = 0; c->statuses && i < c->n_identities; i++) {
+        const struct identity *id = &c->identities[i];
+        if (sk_X509_num(id->chain) > 0 &&
+            pki_statuses_own(c->statuses, id->cert, sk_X509_value(id->chain, 0), str_z(id->file),
+                             now) == ERR_NOMEM)
+            LOG(LOG_WARN, "staple-unavailable", LZ("file", id->file), LZ("cause", "out of memory"));
     }
 }
 

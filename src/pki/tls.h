@@ -17,6 +17,7 @@
 #ifndef PKI_TLS_H
 #define PKI_TLS_H
 
+#include "base/path.h"
 #include "base/reason.h"
 #include "base/str.h"
 
@@ -27,6 +28,18 @@ struct pki_tls_client;
 /* ASK: a client may come without a certificate and is then not authenticated; one that presents a
  * certificate which does not hold is refused with the cause. */
 enum pki_client_cert { PKI_CLIENT_CERT_NONE, PKI_CLIENT_CERT_ASK, PKI_CLIENT_CERT_REQUIRE };
+
+/* Whether a peer's certificate, or one of its chain, is revoked (RFC 5280 6.3, RFC 6960, RFC 6066 8):
+ * OFF nobody looks; SOFT revoked ones are refused, and what is not known is noted (pki_peer_standing);
+ * HARD what is not known is refused as well. SOFT and HARD honour must-staple (RFC 7633). */
+enum pki_revocation { PKI_REVOCATION_OFF, PKI_REVOCATION_SOFT, PKI_REVOCATION_HARD };
+
+/* What the extended key usage of a client's certificate must allow (RFC 5924 5): ANY_TLS one for
+ * servers, too, since a SIP domain is both and public CAs stop issuing clientAuth; REQUIRED clientAuth
+ * or sipDomain (or no restriction); IGNORE it is not looked at. */
+enum pki_client_usage { PKI_USAGE_ANY_TLS, PKI_USAGE_REQUIRED, PKI_USAGE_IGNORE };
+
+struct pki_statuses;
 
 struct pki_tls_identity {
     /* Server: the SNI name it serves, lower case; the first of a server is also the one without SNI
@@ -41,9 +54,11 @@ struct pki_tls_options {
     const struct pki_tls_identity *identities;
     size_t n_identities;
     const char *ca_pem; /* anchors for the peer; NULL: none (server) or the system's (client) */
-    const char
-        *crl_pem; /* CRLs of every CA under the anchors; NULL: revocation is not checked. Else a
-                   * chain without a current CRL for each of its certificates is refused */
+    enum pki_revocation revocation;
+    const char *crl_pem; /* CRLs of the CAs under the anchors; NULL: none. Of no use with OFF */
+    struct pki_statuses *statuses; /* answers of responders, and whom to ask for them; server: what is
+                                    * stapled as well. NULL: none */
+    enum pki_client_usage client_usage; /* server */
     enum pki_client_cert client_cert; /* server; enforced for every SNI domain alike */
     int min_version;                  /* 12 or 13; 0: 12 */
     struct str ciphers12;             /* OpenSSL list for TLS 1.2; empty: ECDHE with AEAD only */
@@ -68,6 +83,14 @@ void pki_tls_client_unref(struct pki_tls_client *c);
  * every peer is refused unless the context does not verify. */
 struct ssl_st *pki_tls_server_ssl(struct pki_tls_server *s);
 struct ssl_st *pki_tls_client_ssl(struct pki_tls_client *c, struct str server_name);
+/* Files that the context was made from and when they end (seconds since 1970): "certificate" the
+ * soonest end in the chain, "anchors" the soonest among those in force, "crl" the soonest nextUpdate.
+ * Ended ones are told, too. */
+typedef void pki_end_fn(void *arg, const char *kind, struct str file, int64_t not_after);
+void pki_tls_server_ends(const struct pki_tls_server *s, pki_end_fn *fn, void *arg);
+void pki_tls_client_ends(const struct pki_tls_client *c, pki_end_fn *fn, void *arg);
+/* Names the certificates of the context that can be stapled (statuses.h, between begin and end). */
+void pki_tls_server_staples(const struct pki_tls_server *s, int64_t now);
 /* The soonest end of validity among the own certificates (seconds since 1970) and the file it is
  * in, which lives as long as the context; INT64_MAX and an empty file if there are none (clients).
  */
@@ -85,5 +108,10 @@ void pki_tls_ssl_reason(const struct ssl_st *ssl, struct reason *ret);
  * where we connected)? True as well for a resumed session, whose certificate was checked when the
  * session was made. */
 bool pki_peer_is_verified(const struct ssl_st *ssl);
+/* Of a verified peer: is its certificate known not to be revoked? CERT_UNKNOWN: `why` (may be NULL)
+ * says what is missing. CERT_UNCHECKED for a resumed session. */
+enum cert_standing pki_peer_standing(const struct ssl_st *ssl, struct reason *why);
+/* Of a peer's certificate, as a client's. */
+enum cert_client_use pki_peer_client_use(const struct ssl_st *ssl);
 
 #endif

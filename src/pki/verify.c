@@ -9,6 +9,7 @@
 #include <openssl/err.h>
 #include <openssl/x509v3.h>
 #include <pthread.h>
+#include <time.h>
 
 #define NAMES_ARENA (PKI_NAMES_MAX * 288u)
 
@@ -25,6 +26,9 @@ static void context_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, l
         return;
     for (size_t i = 0; i < c->n_identities; i++)
         identity_done(&c->identities[i]);
+    for (size_t i = 0; i < c->n_ends; i++)
+        mem_free(c->ends[i].file);
+    pki_statuses_unref(c->statuses);
     mem_free(c->identities);
     mem_free(c);
 }
@@ -37,6 +41,7 @@ static void conn_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, long
         return;
     mem_free(c->expected);
     mem_free(c->refused);
+    mem_free(c->doubt);
     mem_free(c);
 }
 
@@ -44,6 +49,8 @@ static void ex_data_init_once(void)
 {
     context_index = SSL_CTX_get_ex_new_index(0, NULL, NULL, NULL, context_free);
     conn_index = SSL_get_ex_new_index(0, NULL, NULL, NULL, conn_free);
+    if (revoke_init() != 0)
+        conn_index = -1;
 }
 
 int ex_data_init(void)
@@ -172,9 +179,37 @@ static bool is_within_constraints(X509 *ca, const struct str *names, size_t n)
     return ok;
 }
 
+enum cert_client_use cert_client_use_of(X509 *cert)
+{
+    int status;
+    EXTENDED_KEY_USAGE *uses = X509_get_ext_d2i(cert, NID_ext_key_usage, &status, NULL);
+    enum cert_client_use use = !uses && status == -1 ? CERT_USE_CLIENT : CERT_USE_OTHER;
+    for (int i = 0; uses && use != CERT_USE_CLIENT && i < sk_ASN1_OBJECT_num(uses); i++) {
+        const ASN1_OBJECT *o = sk_ASN1_OBJECT_value(uses, i);
+        int nid = OBJ_obj2nid(o);
+        if (nid == NID_client_auth || nid == NID_anyExtendedKeyUsage ||
+            (OBJ_length(o) == sizeof(oid_sip_domain) &&
+             memcmp(OBJ_get0_data(o), oid_sip_domain, sizeof(oid_sip_domain)) == 0))
+            use = CERT_USE_CLIENT;
+        else if (nid == NID_server_auth)
+            use = CERT_USE_SERVER_ONLY;
+    }
+    sk_ASN1_OBJECT_pop_free(uses, ASN1_OBJECT_free);
+    return use;
+}
+
+/* By the rule of the context, for the peer's own certificate; those of its issuers are for TLS in any case. */
+static bool usage_is_allowed(const struct context *c, X509 *cert, bool is_leaf)
+{
+    if (!c->is_server || !is_leaf || c->client_usage == PKI_USAGE_ANY_TLS)
+        return cert_use_is_allowed(cert, c->is_server);
+    return c->client_usage == PKI_USAGE_IGNORE || cert_client_use_of(cert) == CERT_USE_CLIENT;
+}
+
 /* Everything about the chain that X509_verify_cert leaves to the application. Returns an X509_V_
  * code. */
-static int check_chain(X509_STORE_CTX *store, const struct str *names, size_t n, bool from_client)
+static int check_chain(X509_STORE_CTX *store, const struct str *names, size_t n,
+                       const struct context *context)
 {
     const STACK_OF(X509) *chain = X509_STORE_CTX_get0_chain(store);
     int len = sk_X509_num(chain);
@@ -182,8 +217,10 @@ static int check_chain(X509_STORE_CTX *store, const struct str *names, size_t n,
         X509 *c = sk_X509_value(chain, i);
         X509_STORE_CTX_set_error_depth(store, i);
         /* The anchor's own restrictions are the operator's business (RFC 5280 6.2), unless it is
-         * the peer's certificate. */
-        if ((i == 0 || i < len - 1) && !cert_use_is_allowed(c, from_client))
+         * the peer's certificate, or a cross-certificate: what that is restricted to is what another
+         * CA was trusted for (TR/100 9). */
+        bool is_root = i > 0 && i == len - 1 && X509_check_issued(c, c) == X509_V_OK;
+        if (!is_root && !usage_is_allowed(context, c, i == 0))
             return X509_V_ERR_INVALID_PURPOSE;
         if (i == 0 && !cert_can_sign(c))
             return X509_V_ERR_INVALID_PURPOSE;
@@ -253,41 +290,87 @@ static const char *cause_text(int error)
 }
 
 /* One sentence for the log: what was expected, what came, what is wrong with it. */
-static void remember(SSL *ssl, X509_STORE_CTX *store, int error)
+static void tell(struct reason *ret, const char *expected, X509 *cert, const char *code,
+                 const char *clause, const char *cause, bool is_issuer)
+{
+    char list[72];
+    struct sbuf b = sbuf_make(list, sizeof(list));
+    if (cert)
+        pki_cert_describe(cert, &b);
+    reason_set(ret, code, clause, 0, "%s%s%spresented %.*s: %s%s", expected ? "expected " : "",
+               expected ? expected : "", expected ? ", " : "", STR_FMT(sbuf_get(&b)), cause,
+               is_issuer ? " (an issuer)" : "");
+}
+
+/* A certificate on trial: what is asked of it, what came out. */
+struct trial {
+    const struct context *c;
+    const char *expected;
+    bool is_staple_to_come; /* then revocation is judged once it is there */
+    struct chain_facts crl;
+    struct standing standing;
+    struct reason why; /* refused */
+};
+
+/* Is the peer what it has to be? Returns an X509_V_ code; with another than X509_V_OK t->why says more. */
+static int judge(X509_STORE_CTX *store, struct trial *t)
+{
+    struct arena *a = NULL;
+    struct str names[PKI_NAMES_MAX];
+    int n, error, depth;
+    if (revoke_watch(store, &t->crl) != 0)
+        return X509_V_ERR_OUT_OF_MEM;
+    if (X509_verify_cert(store) != 1) {
+        error = X509_STORE_CTX_get_error(store);
+        error = error == X509_V_OK ? X509_V_ERR_UNSPECIFIED : error;
+        goto out;
+    }
+    if (t->c->has_crl && revoke_anchor_is_listed(store)) {
+        error = X509_V_ERR_CERT_REVOKED;
+        goto out;
+    }
+    a = arena_new(NAMES_ARENA, NAMES_ARENA);
+    n = a ? pki_cert_names(X509_STORE_CTX_get0_cert(store), a, names) : ERR_NOMEM;
+    error = n < 0 ? X509_V_ERR_OUT_OF_MEM : check_chain(store, names, (size_t)n, t->c);
+    if (error == X509_V_OK && !t->c->is_server &&
+        pki_names_check(names, (size_t)n, str_z(t->expected), NULL) != 0)
+        error = X509_V_ERR_HOSTNAME_MISMATCH;
+    if (error == X509_V_OK && !t->is_staple_to_come && !t->c->insecure_no_verify &&
+        revoke_judge(t->c, X509_STORE_CTX_get0_chain(store), &t->crl, NULL, &t->standing, &depth,
+                     &t->why) != 0) {
+        struct reason why = t->why;
+        tell(&t->why, t->expected, X509_STORE_CTX_get0_cert(store), why.code, why.clause,
+             why.detail, depth > 0);
+        arena_free(a);
+        return X509_V_ERR_CERT_REVOKED;
+    }
+out:
+    if (error != X509_V_OK)
+        tell(&t->why, t->expected, X509_STORE_CTX_get0_cert(store), cert_code(error),
+             cert_clause(error), cause_text(error), X509_STORE_CTX_get_error_depth(store) > 0);
+    arena_free(a);
+    return error;
+}
+
+static void remember_refusal(SSL *ssl, const struct reason *why)
 {
     struct conn *c = conn_get(ssl);
     if (c && !c->refused)
-        c->refused = mem_zalloc(sizeof(*c->refused));
-    if (!c || !c->refused)
-        return; /* pki_tls_ssl_reason then says it in general words */
-    char list[72];
-    struct sbuf b = sbuf_make(list, sizeof(list));
-    X509 *cert = X509_STORE_CTX_get0_cert(store);
-    if (cert)
-        pki_cert_describe(cert, &b);
-    int depth = X509_STORE_CTX_get_error_depth(store);
-    const char *expected = c->expected;
-    reason_set(c->refused, cert_code(error), cert_clause(error), 0, "%s%s%spresented %.*s: %s%s",
-               expected ? "expected " : "", expected ? expected : "", expected ? ", " : "",
-               STR_FMT(sbuf_get(&b)), cause_text(error), depth > 0 ? " (an issuer)" : "");
+        c->refused = mem_alloc(sizeof(*c->refused));
+    if (c && c->refused) /* else pki_tls_ssl_reason says it in general words */
+        *c->refused = *why;
 }
 
-/* Is the peer what it has to be? Returns an X509_V_ code. */
-static int judge(X509_STORE_CTX *store, const SSL *ssl, const struct context *c)
+static void remember_standing(SSL *ssl, const struct standing *s)
 {
-    if (X509_verify_cert(store) != 1) {
-        int error = X509_STORE_CTX_get_error(store);
-        return error == X509_V_OK ? X509_V_ERR_UNSPECIFIED : error;
-    }
-    struct arena *a = arena_new(NAMES_ARENA, NAMES_ARENA);
-    struct str names[PKI_NAMES_MAX];
-    int n = a ? pki_cert_names(X509_STORE_CTX_get0_cert(store), a, names) : ERR_NOMEM;
-    int error = n < 0 ? X509_V_ERR_OUT_OF_MEM : check_chain(store, names, (size_t)n, c->is_server);
-    if (error == X509_V_OK && !c->is_server &&
-        pki_names_check(names, (size_t)n, str_z(expected_of(ssl)), NULL) != 0)
-        error = X509_V_ERR_HOSTNAME_MISMATCH;
-    arena_free(a);
-    return error;
+    struct conn *c = conn_get(ssl);
+    if (!c)
+        return;
+    c->standing = s->standing;
+    if (s->standing == CERT_UNKNOWN && !c->doubt)
+        c->doubt = mem_alloc(sizeof(*c->doubt));
+    if (s->standing == CERT_UNKNOWN && c->doubt)
+        *c->doubt = s->doubt;
 }
 
 int verify_peer(X509_STORE_CTX *store, void *arg)
@@ -295,14 +378,118 @@ int verify_peer(X509_STORE_CTX *store, void *arg)
     (void)arg;
     SSL *ssl = X509_STORE_CTX_get_ex_data(store, SSL_get_ex_data_X509_STORE_CTX_idx());
     const struct context *c = context_of(SSL_get_SSL_CTX(ssl));
-    int error = judge(store, ssl, c);
+    struct trial t = {
+        .c = c,
+        .expected = expected_of(ssl),
+        .is_staple_to_come = !c->is_server && c->revocation != PKI_REVOCATION_OFF,
+    };
+    int error = judge(store, &t);
+    struct conn *conn = error == X509_V_OK ? conn_get(ssl) : NULL;
+    if (error == X509_V_OK && !conn)
+        error = X509_V_ERR_OUT_OF_MEM;
     /* Without verification the handshake goes on, but what SSL_get_verify_result says afterwards
      * stays true. */
     X509_STORE_CTX_set_error(store, error);
-    if (error == X509_V_OK || c->insecure_no_verify)
+    if (error == X509_V_OK) {
+        conn->crl = t.crl;
+        remember_standing(ssl, &t.standing);
         return 1;
-    remember(ssl, store, error);
+    }
+    if (c->insecure_no_verify)
+        return 1;
+    remember_refusal(ssl, &t.why);
     return 0;
+}
+
+/* Client: the server's flight is complete, with a stapled answer or without. 0 ends the handshake with
+ * bad_certificate_status_response (RFC 6066 8). */
+int status_stapled(SSL *ssl, void *arg)
+{
+    (void)arg;
+    const struct context *c = context_of(SSL_get_SSL_CTX(ssl));
+    const struct conn *conn = SSL_get_ex_data(ssl, conn_index);
+    STACK_OF(X509) *chain = SSL_get0_verified_chain(ssl);
+    struct staple staple = {.is_possible = true};
+    struct standing standing;
+    struct reason why, told;
+    int depth;
+    if (c->insecure_no_verify || c->revocation == PKI_REVOCATION_OFF)
+        return 1;
+    if (!conn || !chain)
+        return 0;
+    unsigned char *p = NULL;
+    long n = SSL_get_tlsext_status_ocsp_resp(ssl, &p);
+    if (n > 0) {
+        staple.p = p;
+        staple.n = (size_t)n;
+    }
+    if (revoke_judge(c, chain, &conn->crl, &staple, &standing, &depth, &why) != 0) {
+        tell(&told, conn->expected, sk_X509_value(chain, 0), why.code, why.clause, why.detail,
+             depth > 0);
+        remember_refusal(ssl, &told);
+        return 0;
+    }
+    remember_standing(ssl, &standing);
+    return 1;
+}
+
+/* Server: a client would like an answer with the certificate that was chosen. */
+int status_to_staple(SSL *ssl, void *arg)
+{
+    (void)arg;
+    const struct context *c = context_of(SSL_get_SSL_CTX(ssl));
+    const X509 *cert = SSL_get_certificate(ssl);
+    for (size_t i = 0; c->statuses && cert && i < c->n_identities; i++) {
+        const struct identity *id = &c->identities[i];
+        size_t n;
+        if (id->cert != cert || sk_X509_num(id->chain) == 0)
+            continue;
+        unsigned char *der = pki_statuses_staple(c->statuses, &id->id, (int64_t)time(NULL), &n);
+        if (!der)
+            break;
+        SSL_set_tlsext_status_ocsp_resp(ssl, der, (long)n);
+        return SSL_TLSEXT_ERR_OK;
+    }
+    return SSL_TLSEXT_ERR_NOACK;
+}
+
+int chain_judge_shown(SSL_CTX *ctx, STACK_OF(X509) * shown, struct str expected,
+                      struct standing *ret, struct reason *why)
+{
+    struct trial t = {.c = context_of(ctx)};
+    char name[256];
+    X509_STORE_CTX *store = X509_STORE_CTX_new();
+    int error = X509_V_ERR_OUT_OF_MEM;
+    if (str_copy_z(name, sizeof(name), expected) != 0)
+        name[0] = '\0';
+    t.expected = name;
+    if (store && X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(ctx), sk_X509_value(shown, 0),
+                                     shown) == 1 &&
+        X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(store), SSL_CTX_get0_param(ctx)) == 1)
+        error = judge(store, &t);
+    else
+        reason_set(&t.why, "no-memory", NULL, 0, "out of memory");
+    X509_STORE_CTX_free(store);
+    ERR_clear_error();
+    *ret = t.standing;
+    if (error == X509_V_OK)
+        return 0;
+    *why = t.why;
+    return ERR_REFUSED;
+}
+
+enum cert_standing pki_peer_standing(const SSL *ssl, struct reason *why)
+{
+    const struct conn *c = SSL_get_ex_data(ssl, conn_index);
+    if (why)
+        *why = c && c->doubt ? *c->doubt : (struct reason){.code = "tls-cert-status-unknown"};
+    return c && pki_peer_is_verified(ssl) ? c->standing : CERT_UNCHECKED;
+}
+
+enum cert_client_use pki_peer_client_use(const SSL *ssl)
+{
+    X509 *cert = SSL_get0_peer_certificate(ssl);
+    return cert ? cert_client_use_of(cert) : CERT_USE_OTHER;
 }
 
 bool pki_peer_is_verified(const SSL *ssl)
