@@ -78,6 +78,12 @@
 #define LIMIT_JSON_NODES 512u
 #define LIMIT_JSON_MEMBERS 64u             /* of one object */
 
+/* Facts of a call's security status */
+#define LIMIT_POLICY_PARTIES 32u           /* caller, callee, recorders, members of a conference */
+#define LIMIT_POLICY_HOPS 8u               /* hops of ours, of one party */
+#define LIMIT_POLICY_MEDIA LIMIT_SDP_MEDIA /* of one party */
+#define LIMIT_POLICY_TEXT 256u             /* bytes that are kept of an address or a name */
+
 /* Certificates that speak for telephone numbers (RFC 8226) */
 #define LIMIT_TNAUTH_BYTES 65536u
 #define LIMIT_TNAUTH_ENTRIES 4096u

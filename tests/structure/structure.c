@@ -29,7 +29,7 @@ static const struct room {
     {"keying", "base pki sdp"},
     {"media", "base sdp keying"},
     {"relay", "base net sdp keying media"},
-    {"policy", "base net sip sdp identity keying media"},
+    {"policy", "base pki sdp identity keying media"},
     {"evidence", "base"},
     {"store", "base"},
     {"config", "base pki net sip sdp identity keying media relay policy evidence store"},
