@@ -139,9 +139,9 @@ phone() {
     PASSWORD=$(password_of "$name") timeout 60 "$sallyport" phone --user "$name@$domain" --password-env PASSWORD \
         --server "tls:127.0.0.1:$(port_of tls)" --ca "$data/pki/ca.crt" --json "$@" >"$data/$name.json" 2>>"$data/phones.log"
 }
-# event NAME EVENT FIELD [FURTHER]: the field's value in the first such event of NAME's phone (that has FURTHER in it)
+# event NAME EVENT FIELD [FURTHER]: the field's value in the last such event of NAME's phone (that has FURTHER in it)
 event() {
-    grep "\"event\":\"$2\"" "$data/$1.json" | grep -m 1 -- "${4:-}" | sed -n "s/.*\"$3\":\"\{0,1\}\([^\",}]*\).*/\1/p"
+    grep "\"event\":\"$2\"" "$data/$1.json" | grep -- "${4:-}" | tail -n 1 | sed -n "s/.*\"$3\":\"\{0,1\}\([^\",}]*\).*/\1/p"
 }
 has_event() { grep -q "\"event\":\"$2\"" "$data/$1.json" 2>/dev/null; }
 
@@ -191,26 +191,43 @@ tell_call() {
     else
         say "  Who called?  The edge knew the caller by: ${2:-nothing}."
     fi
-    say "  Signalling   $(event alice security version signalling), $(event alice security cipher signalling), from each phone to the" \
+    say "  Signalling   $(event alice security version '"leg":"signalling"'), $(event alice security cipher '"leg":"signalling"'), from each phone to the" \
         "edge."
-    if [ "$(event alice security verified signalling)" = true ]; then
-        say "               Alice's phone verified the edge's certificate as $(event alice security name signalling). Who calls whom can be"
+    if [ "$(event alice security verified '"leg":"signalling"')" = true ]; then
+        say "               Alice's phone verified the edge's certificate as $(event alice security name '"leg":"signalling"'). Who calls whom can be"
         say "               read by the edge and by nobody on the way."
     else
         say "               Alice's phone did NOT verify who the edge is."
     fi
-    if [ "$(event alice security encrypted '"leg":"media"')" = true ]; then
-        say "  Sound        encrypted: $(event alice security method '"leg":"media"'), $(event alice security suite '"leg":"media"')."
-    else
-        say "  Sound        NOT encrypted: plain RTP, straight between the phones. Whoever is on its way can listen."
-    fi
+    tell_sound "$(event alice security encrypted '"leg":"media"')" "$(event alice security proof '"leg":"media"')"
     say "  In all       $(level_words "$(event alice security level '"leg":"media"')")"
+}
+
+tell_sound() {
+    if [ "$1" != true ]; then
+        say "  Sound        NOT encrypted: plain RTP, straight between the phones. Whoever is on its way can listen."
+        return
+    fi
+    say "  Sound        $(event alice security method '"leg":"media"') with $(event alice security suite '"leg":"media"')," \
+        "straight between the phones. The key is known to"
+    say "               $(event alice security exposed '"leg":"media"'); $(forward_words "$(event alice security forward_secret '"leg":"media"')")"
+    if [ "$2" = media ]; then
+        say "               Proven, not only agreed: each phone heard only what was made with these keys."
+    else
+        say "               Agreed, but NOT proven by what was heard."
+    fi
+    say "               Against somebody in between: $(event alice security middle '"leg":"media"')."
+}
+
+forward_words() {
+    [ "$1" = true ] && echo "who records the call cannot open it later." || echo "who records the call and gets the key can open it later."
 }
 
 level_words() {
     case $1 in
     open) echo "open: a part of it that we can see is not protected." ;;
-    protected) echo "protected: all that we can see is encrypted and authenticated hop by hop, but not from end to end." ;;
+    protected) echo "protected: all of it that can be seen is encrypted and authenticated; who is at the other end is the edge's word." ;;
+    attacked) echo "ATTACKED: something that was signed or announced does not fit." ;;
     secure) echo "secure from domain to domain." ;;
     "end to end") echo "secure from end to end." ;;
     *) echo "${1:-not known}" ;;

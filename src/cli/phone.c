@@ -10,6 +10,7 @@
 
 #define WAV_BYTES_MAX (64u << 20)
 #define SECONDS_MAX 86400u
+#define HANDSHAKE_MS 10000u /* people hang up after less */
 
 enum option_id {
     O_USER = 256,
@@ -50,6 +51,9 @@ enum option_id {
     O_FOLLOW_REFER,
     O_EXPECT_STATUS,
     O_MEDIA,
+    O_SUITES,
+    O_BEST_EFFORT,
+    O_ALLOW_CLEAR_MEDIA,
     O_CODEC,
     O_PLAY,
     O_RECORD,
@@ -117,7 +121,15 @@ static const struct row {
     {"follow-refer", NULL, O_FOLLOW_REFER,
      "let the other side transfer us; otherwise it is declined"},
     {"expect-status", "STATUS", O_EXPECT_STATUS, "the call is to be refused with this status"},
-    {"media", "rtp|none", O_MEDIA, "none: the call has no sound"},
+    {"media", "METHOD[,METHOD]|none", O_MEDIA,
+     "how keys for the sound are agreed, the preferred first: dtls, sdes, clear; default dtls,sdes; "
+     "none: the call has no sound"},
+    {"suites", "NAME[,NAME]", O_SUITES,
+     "SRTP suites as in SDP (AEAD_AES_256_GCM, AES_CM_128_HMAC_SHA1_80, ...), the preferred first"},
+    {"best-effort", NULL, O_BEST_EFFORT,
+     "offer keys, and take clear sound from those who have none (OSRTP, RFC 8643)"},
+    {"allow-clear-media", NULL, O_ALLOW_CLEAR_MEDIA,
+     "calls without any keys, where there is no other way; anybody on their way can listen"},
     {"codec", "NAME[,NAME]", O_CODEC,
      "codecs in the order to offer them: PCMA, PCMU, opus where built in"},
     {"play", "tone:HZ|FILE", O_PLAY,
@@ -145,7 +157,7 @@ struct input {
     char *wav; /* bytes that slices point into */
     const char *auth_user, *realm;
     struct secret password;
-    bool has_password, has_answer;
+    bool has_password, has_answer, allows_clear;
     unsigned calls;
     char login_text[PHONE_LOGINS_MAX][512];
 };
@@ -328,13 +340,51 @@ static int set_play(struct input *in, const char *value)
     return CLI_OK;
 }
 
+/* A list of methods, or none. Clear ones need --allow-clear-media: complete() looks. */
 static int set_media(struct input *in, const char *value)
 {
-    if (strcmp(value, "none") == 0)
+    static const struct {
+        const char *name;
+        enum keying_method_id id;
+    } methods[] = {{"dtls", KEYING_DTLS}, {"sdes", KEYING_SDES}, {"clear", KEYING_CLEAR}};
+    struct keying_policy *policy = &in->run.keying;
+    struct str rest = str_z(value), name;
+
+    if (strcmp(value, "none") == 0) {
         in->run.phone.no_media = true;
-    else if (strcmp(value, "rtp") != 0)
-        return wrong("media", value, "rtp or none");
-    return CLI_OK;
+        return CLI_OK;
+    }
+    policy->n_methods = 0;
+    while (rest.n) {
+        size_t before = policy->n_methods;
+
+        rest = str_cut(rest, ',', &name);
+        for (size_t i = 0; i < ARRAY_LEN(methods) && before < ARRAY_LEN(methods); i++) {
+            if (str_eq(name, str_z(methods[i].name)))
+                policy->methods[policy->n_methods++] = (uint8_t)methods[i].id;
+        }
+        if (policy->n_methods == before)
+            return wrong("media", value, "not a list of dtls, sdes and clear, and not none");
+    }
+    return policy->n_methods ? CLI_OK : wrong("media", value, "an empty list");
+}
+
+static int set_suites(struct input *in, const char *value)
+{
+    struct keying_policy *policy = &in->run.keying;
+    struct str rest = str_z(value), name;
+
+    policy->n_suites = 0;
+    while (rest.n) {
+        const struct keying_suite *suite;
+
+        rest = str_cut(rest, ',', &name);
+        suite = keying_suite_find(name);
+        if (suite == NULL || suite->cipher == KEYING_NULL || policy->n_suites == KEYING_SUITES)
+            return wrong("suites", value, "not a list of SRTP suites that encrypt");
+        policy->suites[policy->n_suites++] = (uint8_t)suite->id;
+    }
+    return policy->n_suites ? CLI_OK : wrong("suites", value, "an empty list");
 }
 
 static int set_tls_min(struct input *in, const char *value)
@@ -521,6 +571,12 @@ static int set_flag(struct input *in, const struct row *r)
     case O_NO_TIMER:
         to = &cfg->no_timer;
         break;
+    case O_BEST_EFFORT:
+        to = &in->run.keying.best_effort;
+        break;
+    case O_ALLOW_CLEAR_MEDIA:
+        to = &in->allows_clear;
+        break;
     case O_JSON:
         to = &in->run.json;
         break;
@@ -558,6 +614,8 @@ static int set_other(struct input *in, const struct row *r, const char *v)
         return set_tls_min(in, v);
     case O_MEDIA:
         return set_media(in, v);
+    case O_SUITES:
+        return set_suites(in, v);
     case O_PLAY:
         return set_play(in, v);
     default:
@@ -615,6 +673,15 @@ static int parse(int argc, char **argv, struct input *in, bool *ret_help)
     return CLI_OK;
 }
 
+static bool has_method(const struct keying_policy *policy, enum keying_method_id id)
+{
+    for (size_t i = 0; i < policy->n_methods; i++) {
+        if (policy->methods[i] == id)
+            return true;
+    }
+    return false;
+}
+
 static int refuse(const char *what)
 {
     cli_error("phone: %s", what);
@@ -646,6 +713,10 @@ static int complete(struct input *in)
         sc->register_only = true;
     if (in->calls && !in->has_answer)
         return refuse("--calls goes with --answer");
+    if (has_method(&in->run.keying, KEYING_CLEAR) && !in->allows_clear)
+        return refuse("--media clear needs --allow-clear-media");
+    if (in->allows_clear && !has_method(&in->run.keying, KEYING_CLEAR))
+        in->run.keying.methods[in->run.keying.n_methods++] = KEYING_CLEAR;
     sc->answer = in->has_answer ? (in->calls ? in->calls : 1) : 0;
     if (sc->call.n && !sc->ring_ms)
         sc->ring_ms = 60000;
@@ -670,6 +741,8 @@ int cli_phone(int argc, char **argv)
         cli_error("phone: out of memory");
         return CLI_FAILED;
     }
+    keying_policy_init(&in->run.keying);
+    in->run.keying.handshake_ms = HANDSHAKE_MS;
     status = parse(argc, argv, in, &help);
     if (status == CLI_OK && help)
         status = usage();

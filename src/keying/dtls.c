@@ -240,11 +240,22 @@ static SSL_SESSION *leg_session(const struct dtls *d)
     return shared != NULL ? *shared : NULL;
 }
 
+/* Where the peer says that it is; nothing where that is no address. */
+static void where(const struct keying_heard *heard, uint8_t paths, struct addr at[KEYING_PATHS])
+{
+    struct sdp_target target;
+
+    if (sdp_media_target(heard->sdp, heard->section, !(paths & (1u << KEYING_RTCP)), &target) != 0)
+        return;
+    at[KEYING_RTP] = target.rtp;
+    at[KEYING_RTCP] = target.rtcp;
+}
+
 /* A round by these terms, begun. The one before stays until it is there. */
 static int round_begin(struct dtls *d, const struct keying_at *at, const struct keying_wish *wish,
                        struct keying_dtls_identity *identity, const char *tls_id,
-                       const struct terms *terms, bool is_client, struct dtls_hall *hall,
-                       bool may_fork)
+                       const struct terms *terms, const struct keying_heard *heard, bool is_client,
+                       struct dtls_hall *hall, bool may_fork)
 {
     struct dtls_round *r;
     int err = dtls_round_new(&r, wish->policy, identity, &d->facts);
@@ -255,6 +266,8 @@ static int round_begin(struct dtls *d, const struct keying_at *at, const struct 
     r->peer_tls_id = terms->tls_id;
     r->peer = terms->peer;
     r->may_fork = may_fork && !is_client;
+    if (r->may_fork)
+        where(heard, paths_wished(wish), r->at);
     err = dtls_round_start(r, at->now_ms, is_client, paths_wished(wish), hall, leg_session(d));
     if (err != 0) {
         dtls_round_free(r);
@@ -302,8 +315,8 @@ static int dtls_answer(struct keying_medium *m, const struct keying_at *at,
     err = say(said, is_new ? wish->policy->identity : d->now->identity,
               is_client ? SDP_SETUP_ACTIVE : SDP_SETUP_PASSIVE, says_tls_id ? tls_id : NULL);
     if (err == 0 && is_new)
-        err = round_begin(d, at, wish, wish->policy->identity, tls_id, &terms, is_client, NULL,
-                          false);
+        err = round_begin(d, at, wish, wish->policy->identity, tls_id, &terms, offer, is_client,
+                          NULL, false);
     if (err != 0)
         return err;
     drop_offer(d);
@@ -337,11 +350,11 @@ static int dtls_accept(struct keying_medium *m, const struct keying_at *at,
         return refuse_setup(why, "an answer cannot leave the roles open");
     is_client = terms.setup != SDP_SETUP_ACTIVE; /* nothing said is passive (RFC 4145 4) */
     if (d->offered == OFFER_NEW)
-        err = round_begin(d, at, wish, d->hall->identity, d->tls_id, &terms, is_client,
+        err = round_begin(d, at, wish, d->hall->identity, d->tls_id, &terms, answer, is_client,
                           is_client ? NULL : d->hall, true);
     else if (wants_another(d->now, &terms, answer, is_client))
-        err = round_begin(d, at, wish, d->now->identity, d->now->tls_id, &terms, is_client, NULL,
-                          false);
+        err = round_begin(d, at, wish, d->now->identity, d->now->tls_id, &terms, answer, is_client,
+                          NULL, false);
     if (err != 0)
         return err;
     drop_offer(d);

@@ -223,22 +223,35 @@ uint64_t dtls_hall_wait_ms(const struct dtls_hall *hall, uint64_t now_ms)
     return wait;
 }
 
-struct dtls_assoc *dtls_hall_claim(struct dtls_hall *hall, enum keying_path path,
-                                   const struct dtls_peer *peer)
+/* Does he come from there? Where nobody says where somebody comes from, there is but one. */
+static bool comes_from(const struct dtls_guest *g, const struct addr *at)
 {
+    const struct addr *from = dtls_assoc_remote(g->assoc);
+
+    return !addr_is_set(at) || !addr_is_set(from) || addr_eq(from, at);
+}
+
+struct dtls_assoc *dtls_hall_claim(struct dtls_hall *hall, enum keying_path path,
+                                   const struct dtls_peer *peer, const struct addr *at, bool must)
+{
+    struct dtls_guest *best = NULL;
+    struct dtls_assoc *found;
+
     for (size_t i = 0; i < LIMIT_DTLS_CANDIDATES; i++) {
         struct dtls_guest *g = &hall->guest[path][i];
-        struct dtls_assoc *found = g->assoc;
 
-        if (found == NULL || dtls_assoc_state(found) != DTLS_DONE)
+        if (g->assoc == NULL || dtls_assoc_state(g->assoc) != DTLS_DONE)
             continue;
-        if (dtls_peer_is(peer, found)) {
-            *g = (struct dtls_guest){.assoc = NULL};
-            return found;
-        }
-        g->is_stranger = true;
+        if (!dtls_peer_is(peer, g->assoc))
+            g->is_stranger = true;
+        else if (comes_from(g, at) ? best == NULL || !comes_from(best, at) : best == NULL && !must)
+            best = g;
     }
-    return NULL;
+    if (best == NULL)
+        return NULL;
+    found = best->assoc;
+    *best = (struct dtls_guest){.assoc = NULL};
+    return found;
 }
 
 unsigned dtls_hall_strangers(struct dtls_hall *hall, bool dismiss)

@@ -81,10 +81,11 @@ void dtls_hall_alert(struct dtls_hall *hall, uint64_t now_ms, enum keying_path p
 bool dtls_hall_knows(struct dtls_hall *hall, enum keying_path path, const struct addr *from);
 void dtls_hall_tick(struct dtls_hall *hall, uint64_t now_ms);
 uint64_t dtls_hall_wait_ms(const struct dtls_hall *hall, uint64_t now_ms);
-/* Takes out the one that `peer` announces: it is done and its certificate fits. NULL: not there
- * (yet). */
+/* Takes out the one that `peer` announces: it is done and its certificate fits. Several may have
+ * the same certificate, if one system answers an offer twice: so the one who comes from `at` is
+ * preferred, and with `must` no other is taken (at not set: anywhere). NULL: not there (yet). */
 struct dtls_assoc *dtls_hall_claim(struct dtls_hall *hall, enum keying_path path,
-                                   const struct dtls_peer *peer);
+                                   const struct dtls_peer *peer, const struct addr *at, bool must);
 /* How many have shown another certificate; they are sent away if `dismiss`. */
 unsigned dtls_hall_strangers(struct dtls_hall *hall, bool dismiss);
 

@@ -11,6 +11,7 @@
 #include "base/secret.h"
 #include "keying/dtls_hello.h"
 
+#define SOURCE_MS 300       /* the peer may have another address than it says (NAT) after so long */
 #define RETRY_MS 500        /* after an attempt that failed */
 #define FOLLOW_MS 1500      /* further paths wait so long for the first one's session to resume */
 #define LAST_FLIGHT_MS 8000 /* the peer's timers of 1, 2 and 4 seconds have run by then */
@@ -84,6 +85,7 @@ int dtls_round_start(struct dtls_round *r, uint64_t now_ms, bool is_client, uint
     r->is_client = is_client;
     r->paths = paths;
     r->deadline_ms = now_ms + r->policy->handshake_ms;
+    r->anywhere_ms = now_ms + SOURCE_MS;
     (void)set_session(&r->session, session);
     if (is_client) {
         bool first = true;
@@ -235,7 +237,8 @@ static void server_look(struct dtls_round *r, uint64_t now_ms)
         struct dtls_assoc *found = NULL;
 
         if ((r->paths & bit(path)) && !(r->established & bit(path)))
-            found = dtls_hall_claim(r->hall, path, &r->peer);
+            found = dtls_hall_claim(r->hall, path, &r->peer, &r->at[path],
+                                    r->may_fork && now_ms < r->anywhere_ms);
         if (found != NULL)
             establish(r, now_ms, path, found);
     }
@@ -422,6 +425,8 @@ uint64_t dtls_round_wait_ms(const struct dtls_round *r, uint64_t now_ms)
     }
     if (r->hall != NULL)
         wait = least(wait, dtls_hall_wait_ms(r->hall, now_ms));
+    if (r->hall != NULL && !dtls_round_is_complete(r) && r->may_fork && now_ms < r->anywhere_ms)
+        wait = least(wait, until(r->anywhere_ms, now_ms));
     if ((!dtls_round_is_complete(r) || r->may_fork) && r->deadline_ms != UINT64_MAX)
         wait = least(wait, until(r->deadline_ms, now_ms));
     return wait;

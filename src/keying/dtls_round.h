@@ -36,7 +36,10 @@ struct dtls_round {
     uint8_t paths;          /* bits of those that need an association */
     uint8_t established;    /* bits of those that have one */
     bool may_fork;          /* our offer may have other answers yet: strangers may be theirs */
-    bool is_over;           /* failed, and said so */
+    struct addr at[KEYING_PATHS]; /* where the answer says that its sender is */
+    uint64_t anywhere_ms; /* server, may_fork: until then he must come from there, for another
+                             answer may announce the same certificate */
+    bool is_over;         /* failed, and said so */
     uint64_t deadline_ms;
     int alert;         /* what the peer, or somebody, says is wrong; -1: nothing */
     unsigned n_alerts; /* client: attempts that ended with one */

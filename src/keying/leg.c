@@ -157,12 +157,16 @@ static enum sdp_proto proto_of(enum profile profile, bool has_feedback)
 }
 
 static bool may_offer(const struct section *s, const struct keying_wish *wish,
-                      const struct keying_method *method)
+                      const struct keying_method *method, struct reason *why)
 {
     if (method == NULL || (wish->without & (1u << method->id)) ||
         (s->is_settled && s->method != method->id))
         return false;
-    return !method->keys_in_sdp || wish->is_hop_private;
+    if (!method->keys_in_sdp || wish->is_hop_private)
+        return true;
+    reason_set(why, "keying-clear-hop", "RFC 4568 8.3", 0,
+               "keys in SDP need a hop that is encrypted and authenticated");
+    return false;
 }
 
 /* Asks each method that may take part, in the order of preference. The first one that can settles
@@ -181,7 +185,7 @@ static int offer_methods(struct keying_leg *leg, struct section *s, int section,
         const struct keying_method *method = method_at(policy, i);
         int err;
 
-        if (!may_offer(s, wish, method) ||
+        if (!may_offer(s, wish, method, why) ||
             (*ret_n > 0 && !best_effort && profile_of(method) != *ret))
             continue;
         err = medium_get(leg, s, section, method);
@@ -260,13 +264,11 @@ static void settle(struct section *s, enum keying_method_id method)
 /* ---- answering ---- */
 
 /* Does the method go with the profile of the offer? Some put fingerprints into RTP/SAVP, and OSRTP
- * puts everything into RTP/AVP. */
-static bool fits(const struct keying_method *method, enum sdp_proto proto,
-                 const struct keying_policy *policy)
+ * puts everything into RTP/AVP: to answer that with keys weakens nothing, so it needs no policy of
+ * best effort (RFC 8643 3.2). */
+static bool fits(const struct keying_method *method, enum sdp_proto proto)
 {
-    if (sdp_proto_is_dtls(proto))
-        return method->id == KEYING_DTLS;
-    return sdp_proto_is_secure(proto) || policy->best_effort;
+    return !sdp_proto_is_dtls(proto) || method->id == KEYING_DTLS;
 }
 
 static int answer_clear(struct section *s, const struct keying_policy *policy, enum sdp_proto proto,
@@ -300,8 +302,8 @@ int keying_leg_answer(struct keying_leg *leg, int section, const struct keying_a
         const struct keying_method *method = method_at(own.policy, i);
         struct reason one = {.code = NULL};
 
-        if (method == NULL || (own.without & (1u << method->id)) ||
-            !fits(method, proto, own.policy) || !method->is_heard(offer))
+        if (method == NULL || (own.without & (1u << method->id)) || !fits(method, proto) ||
+            !method->is_heard(offer))
             continue;
         err = medium_get(leg, s, section, method);
         if (err == 0)

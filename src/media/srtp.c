@@ -508,6 +508,15 @@ void media_srtp_drop_old(struct media_srtp *s)
     count_ssrcs(s);
 }
 
+bool media_srtp_is_used(const struct media_srtp *s)
+{
+    for (unsigned i = 0; i < s->n_now; i++) {
+        if (s->keys[i]->n_rtp + s->keys[i]->n_rtcp > 0)
+            return true;
+    }
+    return false;
+}
+
 void media_srtp_set_rtcp_tag(struct media_srtp *s, unsigned len)
 {
     for (unsigned i = 0; s->dir == MEDIA_SRTP_SEND && i < s->n_now; i++) {

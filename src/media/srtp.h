@@ -68,6 +68,8 @@ void media_srtp_free(struct media_srtp *s); /* NULL is fine; wipes */
 MUST_USE int media_srtp_install(struct media_srtp *s, const struct keying_keys *keys);
 /* Receiving: ends the time in which the old keys are good as well. */
 void media_srtp_drop_old(struct media_srtp *s);
+/* Receiving: has a packet under the keys installed last been authentic? Then the peer has them. */
+bool media_srtp_is_used(const struct media_srtp *s);
 /* Sending: the length of SRTCP's tag from now on, 10 or 4 (as rtcp_tag_seen of the other direction
  * shows), if the suite's RTP tag has 4 bytes; else nothing happens. */
 void media_srtp_set_rtcp_tag(struct media_srtp *s, unsigned len);

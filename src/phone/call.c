@@ -135,6 +135,16 @@ static void ended(struct call *c)
     wheel_start(p->net->wheel, &c->gone, 0);
 }
 
+/* Without keys there is no call: it ends, and says why. */
+static bool media_has_failed(struct call *c)
+{
+    struct reason why;
+    if (!c->p->cfg->media->failure(c->session.media, &why))
+        return false;
+    call_because(c, why.sip_status ? why.sip_status : 488, &why);
+    return true;
+}
+
 void call_up(struct call *c)
 {
     struct phone *p = c->p;
@@ -145,8 +155,31 @@ void call_up(struct call *c)
         call_refer_progress(c, 200, true);
     if (p->user.on_call_up)
         p->user.on_call_up(p->user.arg, c->id);
-    if (c->hang_up_wanted)
+    if (c->hang_up_wanted || media_has_failed(c)) {
         call_event(c, CALL_E_HANG_UP, NULL);
+        return;
+    }
+    if (c->rekey_wanted)
+        call_rekey(c);
+}
+
+void call_media_news(struct call *c, enum phone_media_news what)
+{
+    struct phone *p = c->p;
+    switch (what) {
+    case PHONE_MEDIA_SECURITY:
+        if (p->user.on_security)
+            p->user.on_security(p->user.arg, c->id);
+        break;
+    case PHONE_MEDIA_REKEY:
+        call_rekey(c);
+        break;
+    case PHONE_MEDIA_FAILED:
+        /* Before the answer it may be that of an early dialog, and the call's own still comes. */
+        if ((c->state == CALL_UP || c->state == CALL_ANSWERED) && media_has_failed(c))
+            call_event(c, CALL_E_HANG_UP, NULL);
+        break;
+    }
 }
 
 void call_held(struct call *c, bool was_held)

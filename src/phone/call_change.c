@@ -2,6 +2,8 @@
  * 3311, RFC 3264 8.4). Owner and thread: the phone's. */
 #include "phone/phone_priv.h"
 
+#define REKEY_RETRY_MS 500u
+
 /* ---- theirs ---- */
 
 static void reply_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, struct str sdp)
@@ -45,13 +47,13 @@ static void take_offer(struct call *c, struct sip_stx *tx, struct sip_msg *m, co
     if (!err) {
         err = session_answer(&c->session, text, &sdp, &why);
     } else if (is_invite) {
-        err = session_offer(&c->session, &sdp);
+        err = session_offer(&c->session, &sdp, &why);
         c->offer_in_ack = !err;
     } else {
         err = 0; /* an UPDATE without an offer refreshes */
     }
     if (err) {
-        phone_reply(c->p, tx, status_of(err)); /* the session stays as it was */
+        phone_reply_why(c->p, tx, status_of(err), &why); /* the session stays as it was */
         return;
     }
     dialog_refresh(&c->dlg, m);
@@ -251,12 +253,13 @@ static int send_change(struct call *c, enum sip_method method, struct str sdp)
 int call_offer(struct call *c, bool hold)
 {
     struct str sdp;
+    struct reason why = {0};
     enum sdp_dir before = c->session.want;
     if (c->change_pending || c->ok.buf)
         return ERR_AGAIN;
     c->change_hold = hold;
     c->session.want = hold ? SDP_SENDONLY : SDP_SENDRECV;
-    int err = session_offer(&c->session, &sdp);
+    int err = session_offer(&c->session, &sdp, &why);
     if (!err) {
         err = send_change(c, SIP_INVITE, sdp);
         if (err)
@@ -265,6 +268,20 @@ int call_offer(struct call *c, bool hold)
     if (err)
         c->session.want = before;
     return err;
+}
+
+void call_rekey(struct call *c)
+{
+    if (c->state != CALL_UP) {
+        c->rekey_wanted = true;
+        return;
+    }
+    bool hold = c->session.want == SDP_SENDONLY;
+    c->rekey_wanted = call_offer(c, hold) == ERR_AGAIN;
+    if (c->rekey_wanted && !wheel_is_running(&c->retry)) {
+        c->change_hold = hold;
+        wheel_start(c->p->net->wheel, &c->retry, REKEY_RETRY_MS);
+    }
 }
 
 void call_refresh(struct call *c)

@@ -60,6 +60,12 @@ static int keep(struct call *c, struct sip_stx *tx, struct sip_msg *m, const str
     return session_init(&c->session, c->p, c->id, &c->end_why) == 0 ? 0 : 500;
 }
 
+/* Of a description that cannot be answered. */
+static unsigned status_of(int err)
+{
+    return err == ERR_UNSUPPORTED || err == ERR_REFUSED ? 488 : err == ERR_SYNTAX ? 400 : 500;
+}
+
 void call_in(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struct rx *rx)
 {
     if (is_merged(p, m)) {
@@ -78,7 +84,10 @@ void call_in(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struc
     }
     c->state = CALL_RINGING;
     int status = call_timer_refuses(c, tx, m) ? -1 : keep(c, tx, m, rx);
-    if (status == 0 && ring(c, tx, m) != 0)
+    /* What could not be answered does not ring. */
+    struct reason why = {0};
+    int err = status == 0 && c->offer.p != NULL ? session_check(&c->session, c->offer, &why) : 0;
+    if (status == 0 && err == 0 && ring(c, tx, m) != 0)
         status = 500;
     if (status) {
         if (status > 0)
@@ -90,6 +99,10 @@ void call_in(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struc
     sip_stx_set_upper(tx, c);
     if (p->user.on_incoming)
         p->user.on_incoming(p->user.arg, c->id, m->from.uri, m->ruri);
+    if (err) {
+        call_because(c, status_of(err), &why);
+        call_event(c, CALL_E_HANG_UP, NULL);
+    }
 }
 
 int call_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct path *path,
@@ -127,7 +140,7 @@ void call_act_answer(struct call *c, struct sip_msg *unused)
     int err = ERR_CLOSED;
     if (m != NULL) {
         c->offer_in_ack = c->offer.p == NULL;
-        err = c->offer_in_ack ? session_offer(&c->session, &sdp)
+        err = c->offer_in_ack ? session_offer(&c->session, &sdp, &why)
                               : session_answer(&c->session, c->offer, &sdp, &why);
     }
     if (!err) {
@@ -137,11 +150,9 @@ void call_act_answer(struct call *c, struct sip_msg *unused)
         if (!err)
             return;
     }
-    unsigned status = err == ERR_UNSUPPORTED || err == ERR_REFUSED ? 488
-                      : err == ERR_SYNTAX                          ? 400
-                                                                   : 500;
+    unsigned status = status_of(err);
     if (tx && !sip_stx_is_final(tx))
-        phone_reply(c->p, tx, status);
+        phone_reply_why(c->p, tx, status, &why);
     call_because(c, status, &why);
     call_event(c, CALL_E_FAILED, NULL);
 }
@@ -151,7 +162,7 @@ static void reject(struct call *c, unsigned status)
     if (c->stx == NULL)
         return;
     sip_stx_set_upper(c->stx, NULL);
-    phone_reply(c->p, c->stx, status);
+    phone_reply_why(c->p, c->stx, status, &c->end_why);
     c->stx = NULL;
 }
 

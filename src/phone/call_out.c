@@ -77,6 +77,7 @@ int call_out(struct phone *p, struct str uri, phone_call_id referred_by, struct 
     if (p->n_calls >= PHONE_CALLS_LIMIT)
         return ERR_LIMIT;
     struct call *c = call_new(p);
+    struct reason why = {0};
     *ret = NULL;
     if (c == NULL)
         return ERR_NOMEM;
@@ -85,12 +86,13 @@ int call_out(struct phone *p, struct str uri, phone_call_id referred_by, struct 
     if (!err && referrer.n && (c->referrer = arena_str(c->arena, referrer)).p == NULL)
         err = ERR_NOMEM;
     if (!err)
-        err = session_init(&c->session, p, c->id, &c->end_why);
+        err = session_init(&c->session, p, c->id, &why);
     if (!err)
-        err = session_offer(&c->session, &text);
+        err = session_offer(&c->session, &text, &why);
     if (!err)
         err = send_invite(c);
     if (err) {
+        p->call_why = why;
         call_free(c);
         return err;
     }
@@ -100,18 +102,36 @@ int call_out(struct phone *p, struct str uri, phone_call_id referred_by, struct 
 
 /* ---- responses ---- */
 
+/* A response without a description: the one of its dialog has come before (RFC 6337 3.1.1), but
+ * another dialog's may have come since. */
+static int answered_before(struct call *c, const struct sip_msg *m, struct reason *why)
+{
+    if (session_is_offering(&c->session))
+        return ERR_NOTFOUND;
+    if (m->status < 200 || str_eq(str_z(c->answer_tag), m->to_tag))
+        return 0;
+    int err = session_branch(&c->session, m->to_tag, why);
+    if (!err && c->answers[c->session.branch].p == NULL)
+        err = ERR_NOTFOUND;
+    return err ? err : session_answered(&c->session, c->answers[c->session.branch], why);
+}
+
 static int answer_take(struct call *c, const struct sip_msg *m, struct reason *why)
 {
     struct str text;
     int err = session_text(m, &text);
     if (err == ERR_NOTFOUND)
-        return session_is_offering(&c->session) ? err : 0;
+        return answered_before(c, m, why);
     if (err)
         return err;
     /* The same answer is repeated in later responses of a dialog; another dialog has its own. */
     if (!session_is_offering(&c->session) && str_eq(str_z(c->answer_tag), m->to_tag))
         return 0;
-    err = session_answered(&c->session, text, why);
+    err = session_branch(&c->session, m->to_tag, why);
+    if (!err)
+        err = session_answered(&c->session, text, why);
+    if (!err) /* without memory for it, it is as if it had to be repeated */
+        c->answers[c->session.branch] = arena_str(c->arena, text);
     if (!err)
         err = str_copy_z(c->answer_tag, sizeof(c->answer_tag), m->to_tag);
     return err;
@@ -219,6 +239,7 @@ void call_act_confirm(struct call *c, struct sip_msg *m)
         call_event(c, CALL_E_HANG_UP, NULL);
         return;
     }
+    session_settled(&c->session);
     call_timer_agreed(c, m);
     call_up(c);
 }
@@ -278,6 +299,28 @@ static void further_ok(struct call *c, struct sip_msg *m)
     dialog_done(&d);
 }
 
+/* What was offered is not for them: another method of key management may be (RFC 3264 6, RFC 4568
+ * 7.1). The INVITE goes again with the next offer; the first one's dialogs are over. */
+static bool offer_again(struct call *c, const struct sip_msg *m)
+{
+    struct phone *p = c->p;
+    struct reason why = {0};
+    struct str text;
+    if ((m->status != 488 && m->status != 606 && m->status != 415) || c->state == CALL_STOPPING ||
+        !session_is_offering(&c->session) || !p->cfg->media->next_way(c->session.media))
+        return false;
+    session_rollback(&c->session);
+    if (session_offer(&c->session, &text, &why) != 0)
+        return false;
+    for (unsigned i = 0; i < c->n_early; i++)
+        dialog_done(&c->early[i]);
+    c->n_early = 0;
+    c->rseq = 0;
+    c->session.n_tags = 0;
+    memset(c->answers, 0, sizeof(c->answers));
+    return send_invite(c) == 0;
+}
+
 static void refused(struct call *c, struct request *r, struct sip_msg *m)
 {
     struct reason why = r->why;
@@ -288,6 +331,8 @@ static void refused(struct call *c, struct request *r, struct sip_msg *m)
         if (send_invite(c) == 0)
             return;
     }
+    if (why.code == NULL && offer_again(c, m))
+        return;
     if (why.code == NULL) {
         const struct sip_hdr *warning = sip_msg_hdr(m, SIP_H_WARNING, 0);
         reason_set(&why, "refused", NULL, (unsigned)m->status, "%u %.*s%s%.*s", m->status,

@@ -1,14 +1,20 @@
-/* A call's audio as clear RTP (RFC 3550, 3551, 4733; profile RTP/AVP): two sockets and a thread
- * that sends a frame every 20 ms, receives, and plays. Packets are taken from the host that the
- * other side's description names, and, once one was valid, from that port alone.
+/* A call's audio as RTP (RFC 3550, 3551, 4733): two sockets and a thread that sends a frame every
+ * 20 ms, receives, and plays. What protects it is media_keys.c's: every packet goes through
+ * media_keys_protect or media_keys_open, every description through media_keys_offer, _answer or
+ * _accept. Protected packets are taken from wherever they come, since they prove whose they are;
+ * clear ones from the host that the other side's description names, and, once one was valid, from
+ * that port alone.
  *
- * Where protection comes in: send_packet and receive_packet are the only places that touch the
- * wire; offer, answer and agreed the only ones that touch descriptions.
+ * Packets of key management come before anybody has answered (RFC 8842 5.2), so the thread runs
+ * from our offer on.
  *
  * Owner: the call. The thread holds the lock while it works on a packet or frame, the phone's
  * thread while it changes or reads something; neither waits for anything inside. */
 #include "base/mem.h"
+#include "media/srtp.h"
 #include "phone/media.h"
+#include "phone/media_codecs.h"
+#include "phone/media_keys.h"
 #include "phone/sound.h"
 #include <errno.h>
 #include <poll.h>
@@ -22,10 +28,15 @@
 #define PORT_TRIES 64u
 #define BURST 64u /* packets read at once before the next frame is due */
 #define CATCH_UP 5u
-#define CODECS_MAX 8u
-#define PT_EVENT_8K 101u
-#define PT_EVENT_48K 102u
-#define PT_DYNAMIC 96u
+#define ROOM (RTP_PACKET_MAX + MEDIA_SRTP_GROWTH)
+
+/* One answer to our offer, or the call itself. */
+struct branch {
+    struct media_keys *keys; /* NULL: not in use */
+    bool is_offering;        /* our offer is out, this one has not answered it */
+    bool mux;
+    struct sdp_target target;
+};
 
 struct phone_media {
     struct phone_media_user user;
@@ -34,21 +45,29 @@ struct phone_media {
     int rtp_fd, rtcp_fd, wake_fd, timer_fd;
     pthread_t thread;
     bool has_thread;
-    /* what our descriptions offer */
-    struct sdp_codec codecs[CODECS_MAX];
-    size_t n_codecs;
+    struct media_codecs codecs;
     pthread_mutex_t lock; /* of what follows */
     struct rand_source rand;
+    struct branch branch[PHONE_MEDIA_BRANCHES];
+    unsigned now;         /* the one that counts */
+    enum sdp_proto proto; /* of our last offer */
+    uint8_t without;      /* methods that were refused: keying_wish.without */
+    bool wants_rekey;
+    bool is_answering; /* our answer is not out yet: nothing of key management goes before it */
     struct media_stream *stream;
     struct sound *sound;
     unsigned rate;
-    struct sdp_target target;
-    bool mux, sends, receives, has_first, is_stopping;
-    bool has_from; /* a valid packet came from here */
+    bool sends, receives, has_first, is_stopping;
+    bool has_from; /* clear: a valid packet came from here */
     struct addr from;
     uint64_t foreign;
     const struct codec_info *codec;
 };
+
+static struct branch *now_of(struct phone_media *m)
+{
+    return &m->branch[m->now];
+}
 
 /* ---- clocks ---- */
 
@@ -59,20 +78,101 @@ static uint64_t clock_us(clockid_t id)
     return (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
 }
 
+static struct keying_at keying_now(struct phone_media *m)
+{
+    return (struct keying_at){.now_ms = clock_us(CLOCK_MONOTONIC) / 1000,
+                              .wall_ms = clock_us(CLOCK_REALTIME) / 1000,
+                              .rand = &m->rand};
+}
+
 /* ---- the wire ---- */
 
-static void send_packet(const struct phone_media *m, bool is_rtcp, const uint8_t *p, size_t n)
+static void send_raw(int fd, const struct addr *to, const uint8_t *p, size_t n)
 {
-    const struct addr *to = is_rtcp ? &m->target.rtcp : &m->target.rtp;
-    if (addr_is_set(to) && !m->target.is_null)
-        (void)!sendto(is_rtcp && !m->mux ? m->rtcp_fd : m->rtp_fd, p, n,
-                      MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
+    if (addr_is_set(to))
+        (void)!sendto(fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to));
 }
+
+/* Protects and sends; p has ROOM bytes. */
+static void send_packet(struct phone_media *m, bool is_rtcp, uint8_t *p, size_t n)
+{
+    const struct branch *b = now_of(m);
+    if (!b->target.is_null && media_keys_protect(b->keys, is_rtcp, p, &n, ROOM))
+        send_raw(is_rtcp && !b->mux ? m->rtcp_fd : m->rtp_fd,
+                 is_rtcp ? &b->target.rtcp : &b->target.rtp, p, n);
+}
+
+/* ---- key management ---- */
+
+struct to_branch {
+    struct phone_media *m;
+    const struct branch *b;
+};
+
+static void send_keying(void *arg, enum keying_path path, const struct addr *to, const uint8_t *p,
+                        size_t n)
+{
+    const struct to_branch *t = arg;
+    bool is_rtcp = path == KEYING_RTCP || path == KEYING_RTCP_BACK;
+    if (to == NULL)
+        to = is_rtcp ? &t->b->target.rtcp : &t->b->target.rtp;
+    send_raw(is_rtcp ? t->m->rtcp_fd : t->m->rtp_fd, to, p, n);
+}
+
+static void tell_news(struct phone_media *m, unsigned news)
+{
+    if (news & MEDIA_KEYS_CHANGED)
+        m->user.on_news(m->user.arg, m->user.call, PHONE_MEDIA_SECURITY);
+    if (news & MEDIA_KEYS_REKEY) {
+        m->wants_rekey = true;
+        m->user.on_news(m->user.arg, m->user.call, PHONE_MEDIA_REKEY);
+    }
+    if (news & MEDIA_KEYS_FAILED)
+        m->user.on_news(m->user.arg, m->user.call, PHONE_MEDIA_FAILED);
+}
+
+/* What key management wants done, after whatever may have moved it on. */
+static void work(struct phone_media *m, struct branch *b)
+{
+    struct to_branch to = {m, b};
+    if (m->is_answering)
+        return;
+    unsigned news = media_keys_drain(b->keys, send_keying, &to);
+    if (b == now_of(m))
+        tell_news(m, news);
+}
+
+static void tick_all(struct phone_media *m)
+{
+    struct keying_at at = keying_now(m);
+    for (unsigned i = 0; i < PHONE_MEDIA_BRANCHES; i++) {
+        struct branch *b = &m->branch[i];
+        if (b->keys == NULL)
+            continue;
+        media_keys_tick(b->keys, &at);
+        work(m, b);
+    }
+}
+
+/* Whose packet it is: the answer's that names its source, else that of the one that counts. All
+ * have one port of ours. */
+static struct branch *branch_of(struct phone_media *m, const struct addr *from)
+{
+    for (unsigned i = 0; i < PHONE_MEDIA_BRANCHES; i++) {
+        struct branch *b = &m->branch[i];
+        if (b->keys != NULL && (addr_eq(&b->target.rtp, from) || addr_eq(&b->target.rtcp, from)))
+            return b;
+    }
+    return now_of(m);
+}
+
+/* ---- what comes ---- */
 
 static void take_rtp(struct phone_media *m, const struct addr *from, const uint8_t *p, size_t n)
 {
+    bool is_clear = media_keys_is_clear(now_of(m)->keys);
     char digit;
-    if (m->has_from && !addr_eq(&m->from, from)) {
+    if (is_clear && m->has_from && !addr_eq(&m->from, from)) {
         m->foreign++;
         return;
     }
@@ -89,33 +189,76 @@ static void take_rtp(struct phone_media *m, const struct addr *from, const uint8
         m->user.on_digit(m->user.arg, m->user.call, digit);
 }
 
-static void receive_packet(struct phone_media *m, bool is_rtcp_port, const struct addr *from,
-                           const uint8_t *p, size_t n)
+/* May these bytes be looked at? Clear ones from the right host, protected ones if they are
+ * authentic. */
+static bool is_theirs(struct phone_media *m, const struct branch *b, bool is_rtcp,
+                      bool is_rtcp_port, const struct addr *from, uint8_t *p, size_t *n)
 {
-    enum rtp_demux kind = rtp_demux(p, n);
-    if (m->target.is_null || !addr_eq_host(from, is_rtcp_port ? &m->target.rtcp : &m->target.rtp)) {
+    struct keying_at at = keying_now(m);
+    if (media_keys_is_clear(b->keys))
+        return addr_eq_host(from, is_rtcp_port ? &b->target.rtcp : &b->target.rtp);
+    return media_keys_open(b->keys, &at, is_rtcp, is_rtcp_port ? KEYING_RTCP : KEYING_RTP, p, n);
+}
+
+static void receive_media(struct phone_media *m, bool is_rtcp, bool is_rtcp_port,
+                          const struct addr *from, uint8_t *p, size_t n)
+{
+    struct branch *b = now_of(m);
+    if (m->stream == NULL)
+        return;
+    if (b->target.is_null || !is_theirs(m, b, is_rtcp, is_rtcp_port, from, p, &n)) {
         m->foreign++;
         return;
     }
-    if (kind == RTP_DEMUX_RTCP && (is_rtcp_port || m->mux))
+    if (is_rtcp)
         (void)!media_stream_rtcp_receive(m->stream, p, n, clock_us(CLOCK_MONOTONIC),
                                          clock_us(CLOCK_REALTIME));
-    else if (kind == RTP_DEMUX_RTP && !is_rtcp_port && m->receives)
+    else if (m->receives)
         take_rtp(m, from, p, n);
+    work(m, b);
+}
+
+/* Which protocol it is, RFC 7983. */
+static void receive_packet(struct phone_media *m, bool is_rtcp_port, const struct addr *from,
+                           uint8_t *p, size_t n)
+{
+    struct keying_at at;
+    struct branch *b;
+    switch (rtp_demux(p, n)) {
+    case RTP_DEMUX_DTLS:
+        at = keying_now(m);
+        b = branch_of(m, from);
+        media_keys_packet(b->keys, &at, is_rtcp_port ? KEYING_RTCP : KEYING_RTP, from, p, n);
+        work(m, b);
+        break;
+    case RTP_DEMUX_RTCP:
+        if (is_rtcp_port || now_of(m)->mux)
+            receive_media(m, true, is_rtcp_port, from, p, n);
+        break;
+    case RTP_DEMUX_RTP:
+        if (!is_rtcp_port)
+            receive_media(m, false, false, from, p, n);
+        break;
+    case RTP_DEMUX_OTHER: /* none of ours: no ICE, no ZRTP, no TURN */
+    case RTP_DEMUX_STUN:
+    case RTP_DEMUX_ZRTP:
+    case RTP_DEMUX_TURN:
+        break;
+    }
 }
 
 /* ---- the thread ---- */
 
 static void receive_all(struct phone_media *m, int fd, bool is_rtcp_port)
 {
-    uint8_t p[RTP_PACKET_MAX + 1];
+    uint8_t p[2048]; /* DTLS may be longer than RTP */
     for (unsigned i = 0; i < BURST; i++) {
         struct addr from;
         socklen_t len = sizeof(from);
-        ssize_t n = recvfrom(fd, p, sizeof(p), MSG_DONTWAIT, &from.sa, &len);
+        ssize_t n = recvfrom(fd, p, sizeof(p), MSG_DONTWAIT | MSG_TRUNC, &from.sa, &len);
         if (n < 0 && errno == EAGAIN)
             return;
-        if (n > 0 && (size_t)n <= RTP_PACKET_MAX) /* errors are ICMP's of packets gone before */
+        if (n > 0 && (size_t)n <= sizeof(p)) /* errors are ICMP's of packets gone before */
             receive_packet(m, is_rtcp_port, &from, p, (size_t)n);
     }
 }
@@ -123,18 +266,19 @@ static void receive_all(struct phone_media *m, int fd, bool is_rtcp_port)
 static void frame(struct phone_media *m)
 {
     int16_t pcm[CODEC_FRAME_MAX];
-    uint8_t p[RTP_PACKET_MAX];
+    uint8_t p[ROOM];
     size_t n = m->rate / 1000 * CODEC_FRAME_MS, len;
     uint64_t now = clock_us(CLOCK_MONOTONIC);
-    if (m->sends)
+    bool is_ready = media_keys_is_ready(now_of(m)->keys), sends = m->sends && is_ready;
+    if (sends)
         sound_fill(m->sound, pcm, n);
-    if (media_stream_frame(m->stream, m->sends ? pcm : NULL, p, sizeof(p), &len) == 0 && m->sends)
+    if (media_stream_frame(m->stream, sends ? pcm : NULL, p, RTP_PACKET_MAX, &len) == 0 && sends)
         send_packet(m, false, p, len);
     bool is_heard = media_stream_play(m->stream, pcm);
     if (m->receives && (is_heard || m->has_first))
         sound_hear(m->sound, pcm, n);
-    if (now >= media_stream_rtcp_due_us(m->stream) &&
-        media_stream_rtcp_build(m->stream, now, clock_us(CLOCK_REALTIME), false, p, sizeof(p),
+    if (is_ready && now >= media_stream_rtcp_due_us(m->stream) &&
+        media_stream_rtcp_build(m->stream, now, clock_us(CLOCK_REALTIME), false, p, RTP_PACKET_MAX,
                                 &len) == 0)
         send_packet(m, true, p, len);
 }
@@ -144,7 +288,8 @@ static void frames_due(struct phone_media *m)
     uint64_t n = 0;
     if (read(m->timer_fd, &n, sizeof(n)) != (ssize_t)sizeof(n))
         return;
-    for (uint64_t i = 0; i < n && i < CATCH_UP; i++)
+    tick_all(m);
+    for (uint64_t i = 0; i < n && i < CATCH_UP && m->stream != NULL; i++)
         frame(m);
 }
 
@@ -169,10 +314,11 @@ static void *thread_main(void *arg)
         is_stopping = m->is_stopping;
         pthread_mutex_unlock(&m->lock);
     }
-    uint8_t p[512];
+    uint8_t p[ROOM];
     size_t len;
-    if (media_stream_rtcp_build(m->stream, clock_us(CLOCK_MONOTONIC), clock_us(CLOCK_REALTIME),
-                                true, p, sizeof(p), &len) == 0)
+    if (m->stream != NULL &&
+        media_stream_rtcp_build(m->stream, clock_us(CLOCK_MONOTONIC), clock_us(CLOCK_REALTIME),
+                                true, p, RTP_PACKET_MAX, &len) == 0)
         send_packet(m, true, p, len);
     return NULL;
 }
@@ -181,6 +327,8 @@ static int thread_start(struct phone_media *m, struct reason *why)
 {
     const struct itimerspec every = {.it_interval = {.tv_nsec = CODEC_FRAME_MS * 1000000},
                                      .it_value = {.tv_nsec = CODEC_FRAME_MS * 1000000}};
+    if (m->has_thread)
+        return 0;
     m->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
     m->timer_fd = timerfd_create(CLOCK_MONOTONIC, TFD_CLOEXEC | TFD_NONBLOCK);
     if (m->wake_fd < 0 || m->timer_fd < 0 || timerfd_settime(m->timer_fd, 0, &every, NULL) != 0 ||
@@ -235,66 +383,6 @@ static void fd_close(int fd)
         close(fd);
 }
 
-/* ---- what we offer ---- */
-
-static void codec_add(struct phone_media *m, const struct sdp_codec *c)
-{
-    for (size_t i = 0; i < m->n_codecs; i++) {
-        if (m->codecs[i].pt == c->pt)
-            return;
-    }
-    if (m->n_codecs < CODECS_MAX)
-        m->codecs[m->n_codecs++] = *c;
-}
-
-static void codec_offer(struct phone_media *m, const struct codec_info *info)
-{
-    struct sdp_codec c = {.name = str_z(info->name),
-                          .rate = info->clock,
-                          .channels = (uint8_t)info->channels,
-                          .pt = info->pt < 0 ? PT_DYNAMIC : (uint8_t)info->pt,
-                          .fmtp = str_z(info->fmtp)};
-    codec_add(m, &c);
-}
-
-/* The codecs asked for, in their order, and digits for each clock that they use (RFC 4733 7.1). */
-static int codecs_make(struct phone_media *m, struct reason *why)
-{
-    struct str rest = m->cfg->codecs, name;
-    const struct codec_info *info;
-    bool has_8k = false, has_48k = false;
-    for (size_t i = 0; rest.n == 0 && (info = codec_at(i)) != NULL; i++)
-        codec_offer(m, info);
-    while (rest.n) {
-        rest = str_cut(rest, ',', &name);
-        info = codec_find(str_trim(name));
-        if (info == NULL) {
-            reason_set(why, "codec", NULL, 0, "there is no codec \"%.*s\"", STR_FMT(name));
-            return ERR_UNSUPPORTED;
-        }
-        codec_offer(m, info);
-    }
-    for (size_t i = 0; i < m->n_codecs; i++) {
-        has_8k |= m->codecs[i].rate == 8000;
-        has_48k |= m->codecs[i].rate == 48000;
-    }
-    struct sdp_codec event = {.name = STR("telephone-event"), .channels = 1, .fmtp = STR("0-15")};
-    event.rate = 8000;
-    event.pt = PT_EVENT_8K;
-    if (has_8k)
-        codec_add(m, &event);
-    event.rate = 48000;
-    event.pt = PT_EVENT_48K;
-    if (has_48k)
-        codec_add(m, &event);
-    return 0;
-}
-
-static bool is_event(const struct sdp_codec *c)
-{
-    return str_eq(c->name, STR("telephone-event"));
-}
-
 /* ---- phone_media_ops ---- */
 
 static void op_close(struct phone_media *m)
@@ -311,6 +399,8 @@ static void op_close(struct phone_media *m)
     fd_close(m->rtcp_fd);
     fd_close(m->wake_fd);
     fd_close(m->timer_fd);
+    for (unsigned i = 0; i < PHONE_MEDIA_BRANCHES; i++)
+        media_keys_free(m->branch[i].keys);
     media_stream_free(m->stream);
     sound_free(m->sound);
     pthread_mutex_destroy(&m->lock);
@@ -332,7 +422,9 @@ static int op_open(void *arg, const struct addr *local, struct rand_source *rand
     m->rtp_fd = m->rtcp_fd = m->wake_fd = m->timer_fd = -1;
     pthread_mutex_init(&m->lock, NULL);
     rand_system_init(&m->rand);
-    int err = codecs_make(m, why);
+    int err = media_keys_new(&m->branch[0].keys, m->cfg->keying);
+    if (!err)
+        err = media_codecs_make(&m->codecs, m->cfg->codecs, why);
     if (!err && sockets_open(m) != 0) {
         reason_set(why, "media-socket", NULL, 500, "%s", strerror(errno));
         err = ERR_IO;
@@ -344,99 +436,110 @@ static int op_open(void *arg, const struct addr *local, struct rand_source *rand
     return err;
 }
 
-static int op_offer(struct phone_media *m, struct arena *a, struct sdp_new_media *ret)
+static uint8_t paths_of(bool mux)
 {
-    (void)a;
-    *ret = (struct sdp_new_media){.kind = STR("audio"),
-                                  .proto = STR("RTP/AVP"),
-                                  .port = addr_port(&m->local),
-                                  .codecs = m->codecs,
-                                  .n_codecs = m->n_codecs,
-                                  .ptime_ms = CODEC_FRAME_MS,
-                                  .rtcp_mux = true};
-    return 0;
+    return mux ? 1u << KEYING_RTP : 1u << KEYING_RTP | 1u << KEYING_RTCP;
 }
 
-/* The codec that both speak, first in the other side's order, and digits with its clock; -1 where
- * there is none. */
-static void choose(const struct sdp_agreed *agreed, size_t n, int *ret_audio, int *ret_event)
+static int op_offer(struct phone_media *m, struct arena *a, bool is_hop_private,
+                    struct sdp_new_media *ret, struct reason *why)
 {
-    *ret_audio = *ret_event = -1;
-    for (size_t i = 0; i < n && *ret_audio < 0; i++) {
-        if (!is_event(agreed[i].codec))
-            *ret_audio = (int)i;
+    struct branch *b = now_of(m);
+    *ret = (struct sdp_new_media){.kind = STR("audio"),
+                                  .port = addr_port(&m->local),
+                                  .codecs = m->codecs.codec,
+                                  .n_codecs = m->codecs.n,
+                                  .ptime_ms = CODEC_FRAME_MS,
+                                  .rtcp_mux = true};
+    pthread_mutex_lock(&m->lock);
+    struct keying_at at = keying_now(m);
+    const struct keying_wish wish = {.is_hop_private = is_hop_private,
+                                     .rekey = m->wants_rekey,
+                                     .paths = paths_of(true),
+                                     .without = m->without};
+    int err = media_keys_offer(b->keys, &at, &wish, a, ret, why);
+    b->is_offering = !err;
+    m->proto = sdp_proto_parse(ret->proto);
+    pthread_mutex_unlock(&m->lock);
+    return err ? err : thread_start(m, why);
+}
+
+/* Where the other side is, and that we can get there. */
+static int target_get(const struct phone_media *m, const struct sdp *remote, int media, bool mux,
+                      struct sdp_target *ret, struct reason *why)
+{
+    int err = sdp_media_target(remote, media, mux, ret);
+    if (err) {
+        reason_set(why, "media-address", "RFC 8866 5.7", 488,
+                   "the other side's address cannot be used");
+    } else if (addr_is_v6(&ret->rtp) != addr_is_v6(&m->local)) {
+        reason_set(why, "media-address", "RFC 6157 5", 488,
+                   "the other side's address is of another family than ours");
+        err = ERR_UNSUPPORTED;
     }
-    for (size_t i = 0; i < n && *ret_audio >= 0 && *ret_event < 0; i++) {
-        if (is_event(agreed[i].codec) && agreed[i].codec->rate == agreed[*ret_audio].codec->rate)
-            *ret_event = (int)i;
+    return err;
+}
+
+static bool has_moved(const struct branch *b, const struct sdp_target *target)
+{
+    return addr_is_set(&b->target.rtp) && !addr_eq(&b->target.rtp, &target->rtp);
+}
+
+/* Our answer to an offer, by these keys: the call's own, or others that are only tried. */
+static int answer_with(struct phone_media *m, struct media_keys *keys, struct arena *a,
+                       const struct sdp *offer, int media, bool is_hop_private,
+                       struct sdp_new_media *ret, struct reason *why)
+{
+    bool mux = sdp_has(offer, media, SDP_A_RTCP_MUX);
+    struct sdp_target target;
+    if (offer->media[media].kind != SDP_AUDIO || !sdp_proto_is_rtp(offer->media[media].proto)) {
+        reason_set(why, "media-kind", "RFC 3264 6", 488, "%.*s %.*s is not audio by RTP",
+                   STR_FMT(offer->media[media].kind_text), STR_FMT(offer->media[media].proto_text));
+        return ERR_UNSUPPORTED;
     }
+    int err = media_codecs_answer(&m->codecs, a, offer, media, ret, why);
+    if (!err)
+        err = target_get(m, offer, media, mux, &target, why);
+    if (err)
+        return err;
+    struct keying_at at = keying_now(m);
+    const struct keying_wish wish = {.is_hop_private = is_hop_private, .paths = paths_of(mux)};
+    const struct keying_heard heard = {.sdp = offer,
+                                       .section = media,
+                                       .is_hop_private = is_hop_private,
+                                       .is_moved = has_moved(now_of(m), &target)};
+    err = media_keys_answer(keys, &at, &wish, &heard, a, ret, why);
+    ret->port = addr_port(&m->local);
+    ret->ptime_ms = CODEC_FRAME_MS;
+    ret->rtcp_mux = mux;
+    return err == ERR_REFUSED ? ERR_UNSUPPORTED : err;
 }
 
 static int op_answer(struct phone_media *m, struct arena *a, const struct sdp *offer, int media,
-                     struct sdp_new_media *ret, struct reason *why)
+                     bool is_hop_private, struct sdp_new_media *ret, struct reason *why)
 {
-    const struct sdp_media *o = &offer->media[media];
-    struct sdp_agreed agreed[CODECS_MAX];
-    int audio, event;
-    if (o->kind != SDP_AUDIO)
-        return ERR_UNSUPPORTED;
-    if (o->proto != SDP_RTP_AVP && o->proto != SDP_RTP_AVPF) {
-        reason_set(why, "media-profile", "RFC 3264 6", 488,
-                   "%.*s is offered; this phone speaks RTP/AVP", STR_FMT(o->proto_text));
-        return ERR_UNSUPPORTED;
-    }
-    choose(agreed, sdp_codecs_match(offer, media, m->codecs, m->n_codecs, agreed, CODECS_MAX),
-           &audio, &event);
-    if (audio < 0) {
-        reason_set(why, "media-codec", "RFC 3264 6.1", 488, "no codec in common");
-        return ERR_UNSUPPORTED;
-    }
-    struct sdp_codec *codecs = arena_alloc(a, 2 * sizeof(*codecs));
-    if (codecs == NULL)
-        return ERR_NOMEM;
-    codecs[0] = *agreed[audio].codec;
-    codecs[0].pt = agreed[audio].pt; /* the offer's numbers (6.1) */
-    if (event >= 0) {
-        codecs[1] = *agreed[event].codec;
-        codecs[1].pt = agreed[event].pt;
-    }
-    ret->port = addr_port(&m->local);
-    ret->fmts = STR_NULL;
-    ret->codecs = codecs;
-    ret->n_codecs = event >= 0 ? 2 : 1;
-    ret->ptime_ms = CODEC_FRAME_MS;
-    ret->rtcp_mux = sdp_has(offer, media, SDP_A_RTCP_MUX);
-    return 0;
+    pthread_mutex_lock(&m->lock);
+    int err = answer_with(m, now_of(m)->keys, a, offer, media, is_hop_private, ret, why);
+    m->is_answering = !err;
+    pthread_mutex_unlock(&m->lock);
+    return err;
 }
 
-static int stream_args(struct phone_media *m, const struct sdp *remote, int media, bool we_offered,
-                       struct media_stream_args *ret, struct reason *why)
+static int op_check(struct phone_media *m, const struct sdp *offer, int media, bool is_hop_private,
+                    struct reason *why)
 {
-    struct sdp_agreed agreed[CODECS_MAX];
-    int audio, event;
-    size_t n = sdp_codecs_match(remote, media, m->codecs, m->n_codecs, agreed, CODECS_MAX);
-    choose(agreed, n, &audio, &event);
-    if (audio < 0) {
-        reason_set(why, "media-codec", "RFC 3264 6.1", 488, "no codec in common");
-        return ERR_UNSUPPORTED;
+    struct arena *a = arena_new(1024, 64u << 10);
+    struct media_keys *keys = NULL;
+    struct sdp_new_media ignored = {0};
+    int err = a == NULL ? ERR_NOMEM : media_keys_new(&keys, m->cfg->keying);
+    if (!err) {
+        pthread_mutex_lock(&m->lock);
+        err = answer_with(m, keys, a, offer, media, is_hop_private, &ignored, why);
+        pthread_mutex_unlock(&m->lock);
+        media_keys_free(keys);
     }
-    *ret = (struct media_stream_args){.codec = codec_find(agreed[audio].codec->name),
-                                      .pt = agreed[audio].pt,
-                                      .event_pt_send = -1,
-                                      .event_pt_recv = -1};
-    /* What comes has the numbers of the offer if it was ours, else those of theirs, which our
-     * answer has too. */
-    for (size_t i = 0; i < n && ret->n_recv < MEDIA_STREAM_CODECS; i++) {
-        if (is_event(agreed[i].codec) || (!we_offered && (int)i != audio))
-            continue;
-        ret->recv[ret->n_recv].codec = codec_find(agreed[i].codec->name);
-        ret->recv[ret->n_recv++].pt = we_offered ? agreed[i].codec->pt : agreed[i].pt;
-    }
-    if (event >= 0) {
-        ret->event_pt_send = agreed[event].pt;
-        ret->event_pt_recv = we_offered ? agreed[event].codec->pt : agreed[event].pt;
-    }
-    return 0;
+    arena_free(a);
+    return err;
 }
 
 static int stream_make(struct phone_media *m, const struct media_stream_args *args,
@@ -452,36 +555,124 @@ static int stream_make(struct phone_media *m, const struct media_stream_args *ar
     return m->stream ? 0 : ERR_NOMEM;
 }
 
-static int op_agreed(struct phone_media *m, const struct sdp *remote, int media, bool we_offered,
-                     enum sdp_dir dir, struct reason *why)
+/* The answer came: its keys, those of a twin of the first if another has answered before. */
+static int accept_answer(struct phone_media *m, struct branch *b,
+                         const struct phone_media_exchange *x, const struct sdp_target *target,
+                         bool mux, struct reason *why)
+{
+    int err = 0;
+    if (b->keys == NULL) {
+        err = media_keys_fork(now_of(m)->keys, &b->keys);
+        b->is_offering = !err;
+    }
+    if (err || !b->is_offering) /* the same answer once more */
+        return err;
+    struct keying_at at = keying_now(m);
+    const struct keying_wish wish = {.is_hop_private = x->is_hop_private, .paths = paths_of(mux)};
+    const struct keying_heard heard = {.sdp = x->remote,
+                                       .section = x->media,
+                                       .is_hop_private = x->is_hop_private,
+                                       .is_moved = has_moved(b, target)};
+    err = media_keys_accept(b->keys, &at, &wish, &heard, why);
+    if (!err) {
+        b->is_offering = false;
+        m->wants_rekey = false;
+    }
+    return err;
+}
+
+/* This answer, or this exchange, counts from now on. */
+static void take(struct phone_media *m, struct branch *b, const struct phone_media_exchange *x,
+                 const struct sdp_target *target, bool mux)
+{
+    if (b != now_of(m) || !addr_eq(&b->target.rtp, &target->rtp))
+        m->has_from = false;
+    b->target = *target;
+    b->mux = mux;
+    m->now = (unsigned)(b - m->branch);
+    m->is_answering = false;
+    m->sends = ((unsigned)x->dir & SDP_SENDONLY) != 0;
+    m->receives = ((unsigned)x->dir & SDP_RECVONLY) != 0;
+}
+
+static int op_agreed(struct phone_media *m, const struct phone_media_exchange *x,
+                     struct reason *why)
 {
     struct media_stream_args args;
     struct sdp_target target;
-    bool mux = sdp_has(remote, media, SDP_A_RTCP_MUX); /* we always have it, or answer it */
-    int err = stream_args(m, remote, media, we_offered, &args, why);
-    if (!err && (err = sdp_media_target(remote, media, mux, &target)) != 0)
-        reason_set(why, "media-address", "RFC 8866 5.7", 488,
-                   "the other side's address cannot be used");
-    if (!err && addr_is_v6(&target.rtp) != addr_is_v6(&m->local)) {
-        reason_set(why, "media-address", "RFC 6157 5", 488,
-                   "the other side's address is of another family than ours");
-        err = ERR_UNSUPPORTED;
-    }
-    if (err)
-        return err;
+    bool mux = sdp_has(x->remote, x->media, SDP_A_RTCP_MUX); /* we always have it, or answer it */
+    int err = media_codecs_agreed(&m->codecs, x->remote, x->media, x->we_offered, &args, why);
+    if (!err)
+        err = target_get(m, x->remote, x->media, mux, &target, why);
+    if (err || x->branch >= PHONE_MEDIA_BRANCHES)
+        return err ? err : ERR_LIMIT;
     pthread_mutex_lock(&m->lock);
-    err = stream_make(m, &args, why);
+    struct branch *b = x->we_offered ? &m->branch[x->branch] : now_of(m);
+    if (x->we_offered)
+        err = accept_answer(m, b, x, &target, mux, why);
+    if (!err)
+        err = stream_make(m, &args, why);
     if (!err) {
-        if (!addr_eq(&m->target.rtp, &target.rtp))
-            m->has_from = false;
-        m->target = target;
-        m->mux = mux;
-        m->sends = ((unsigned)dir & SDP_SENDONLY) != 0;
-        m->receives = ((unsigned)dir & SDP_RECVONLY) != 0;
         m->codec = args.codec;
+        take(m, b, x, &target, mux);
+        work(m, b);
+        if (media_keys_failure(b->keys) != NULL)
+            tell_news(m, MEDIA_KEYS_FAILED);
     }
     pthread_mutex_unlock(&m->lock);
-    return err || m->has_thread ? err : thread_start(m, why);
+    return err ? err : thread_start(m, why);
+}
+
+static void branches_drop(struct phone_media *m)
+{
+    for (unsigned i = 0; i < PHONE_MEDIA_BRANCHES; i++) {
+        if (i == m->now)
+            continue;
+        media_keys_free(m->branch[i].keys);
+        m->branch[i] = (struct branch){.keys = NULL};
+    }
+}
+
+static void op_rollback(struct phone_media *m)
+{
+    pthread_mutex_lock(&m->lock);
+    media_keys_rollback(now_of(m)->keys);
+    now_of(m)->is_offering = false;
+    m->is_answering = false;
+    pthread_mutex_unlock(&m->lock);
+}
+
+static void op_settled(struct phone_media *m)
+{
+    pthread_mutex_lock(&m->lock);
+    struct keying_at at = keying_now(m);
+    unsigned others = 0;
+    for (unsigned i = 0; i < PHONE_MEDIA_BRANCHES; i++)
+        others += i != m->now && m->branch[i].keys != NULL;
+    branches_drop(m);
+    /* Where others have answered, a handshake of theirs may still be under way, which is no attack:
+     * then time tells (keying_policy.handshake_ms). */
+    if (others == 0)
+        media_keys_settled(now_of(m)->keys, &at);
+    work(m, now_of(m));
+    pthread_mutex_unlock(&m->lock);
+}
+
+static bool op_next_way(struct phone_media *m)
+{
+    const struct keying_policy *policy = m->cfg->keying;
+    bool is_left = false;
+    pthread_mutex_lock(&m->lock);
+    if (sdp_proto_is_dtls(m->proto))
+        m->without |= 1u << KEYING_DTLS;
+    else if (sdp_proto_is_secure(m->proto))
+        m->without |= 1u << KEYING_SDES;
+    for (size_t i = 0; i < policy->n_methods && sdp_proto_is_secure(m->proto); i++)
+        is_left |= !(m->without & (1u << policy->methods[i]));
+    if (is_left)
+        branches_drop(m);
+    pthread_mutex_unlock(&m->lock);
+    return is_left;
 }
 
 static int op_dial(struct phone_media *m, struct str digits)
@@ -507,8 +698,8 @@ static void op_figures(struct phone_media *m, struct phone_media_figures *ret)
     if (m->stream) {
         media_stream_quality(m->stream, &ret->q);
         ret->codec = m->codec->name;
-        if (!m->target.is_null)
-            ret->remote = m->target.rtp;
+        if (!now_of(m)->target.is_null)
+            ret->remote = now_of(m)->target.rtp;
         ret->is_heard = sound_is_heard(m->sound, &ret->tonal_ms, &ret->loud_ms);
         ret->foreign = m->foreign;
     }
@@ -517,8 +708,21 @@ static void op_figures(struct phone_media *m, struct phone_media_figures *ret)
 
 static void op_security(struct phone_media *m, struct phone_media_security *ret)
 {
-    (void)m;
-    *ret = (struct phone_media_security){.method = "none", .exposed = "anybody on its way"};
+    struct keying_facts facts;
+    pthread_mutex_lock(&m->lock);
+    media_keys_facts(now_of(m)->keys, &facts);
+    pthread_mutex_unlock(&m->lock);
+    phone_media_words(&facts, ret);
+}
+
+static bool op_failure(struct phone_media *m, struct reason *ret)
+{
+    pthread_mutex_lock(&m->lock);
+    const struct reason *why = media_keys_failure(now_of(m)->keys);
+    if (why != NULL)
+        *ret = *why;
+    pthread_mutex_unlock(&m->lock);
+    return why != NULL;
 }
 
 const struct phone_media_ops phone_media_rtp_ops = {
@@ -526,9 +730,14 @@ const struct phone_media_ops phone_media_rtp_ops = {
     .close = op_close,
     .offer = op_offer,
     .answer = op_answer,
+    .check = op_check,
     .agreed = op_agreed,
+    .rollback = op_rollback,
+    .settled = op_settled,
+    .next_way = op_next_way,
     .dial = op_dial,
     .is_dialling = op_is_dialling,
     .figures = op_figures,
     .security = op_security,
+    .failure = op_failure,
 };

@@ -135,6 +135,18 @@ const struct hop_facts *phone_hop(const struct phone *p)
     return p->has_path && p->path.flow ? net_facts(p->net, p->path.flow) : NULL;
 }
 
+/* RFC 4568 8.3: keys go in a description only over a hop that hides it and proves who is there. */
+bool phone_hop_is_private(const struct phone *p)
+{
+    const struct hop_facts *h = phone_hop(p);
+    return h != NULL && h->secure && h->peer_verified;
+}
+
+const struct reason *phone_call_why(const struct phone *p)
+{
+    return &p->call_why;
+}
+
 const struct path *phone_path(const struct phone *p)
 {
     return p->has_path ? &p->path : NULL;
@@ -224,6 +236,25 @@ void phone_reply(struct phone *p, struct sip_stx *tx, unsigned status)
         phone_add(&r, STR("Allow"), PHONE_ALLOW);
     if (status == 415)
         phone_add(&r, STR("Accept"), STR("application/sdp, text/plain"));
+    phone_reply_with(p, tx, &r);
+}
+
+void phone_reply_why(struct phone *p, struct sip_stx *tx, unsigned status, const struct reason *why)
+{
+    struct sip_response r = {.status = status};
+    char text[REASON_DETAIL_MAX + 64];
+    struct sbuf b = sbuf_make(text, sizeof(text));
+    if (why->code == NULL || status < 300) {
+        phone_reply(p, tx, status);
+        return;
+    }
+    sbuf_fmt(&b, "399 phone \"%s%s%s", why->code, why->detail[0] ? ": " : "", why->detail);
+    for (size_t i = sizeof("399 phone \"") - 1; i < b.n; i++) {
+        if (b.p[i] == '"' || b.p[i] == '\\')
+            b.p[i] = '\'';
+    }
+    sbuf_char(&b, '"');
+    phone_add(&r, STR("Warning"), sbuf_get(&b));
     phone_reply_with(p, tx, &r);
 }
 
@@ -415,6 +446,7 @@ int phone_call(struct phone *p, struct str uri, phone_call_id *ret)
 {
     struct call *c;
     *ret = 0;
+    p->call_why = (struct reason){0};
     if (!p->has_path)
         return ERR_CLOSED;
     int err = call_out(p, uri, 0, STR_NULL, &c);

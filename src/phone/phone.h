@@ -10,7 +10,8 @@
  *   dialog.c   tags, targets, routes (RFC 3261 12)
  *   call.c     a call from INVITE to BYE: the machine and its table; call_out.c, call_in.c,
  * call_change.c: what it does session.c  offers and answers of a call (RFC 3264) media.h    what a
- * call wants of its media; media_rtp.c is clear RTP, sound.c what is played and recorded out.c
+ * call wants of its media; media_rtp.c is RTP, media_keys.c what protects it, media_codecs.c the
+ * formats, media_words.c what is said of it, sound.c what is played and recorded out.c
  * events, as words or JSON lines
  *
  * A phone hears only what comes along the flow it registered on. It answers challenges for realms
@@ -95,6 +96,7 @@ struct phone_user {
                        unsigned status); /* an offer of ours in the call has its answer */
     void (*on_digit)(void *arg, phone_call_id call, char digit);
     void (*on_media)(void *arg, phone_call_id call); /* the first packet of audio */
+    void (*on_security)(void *arg, phone_call_id call); /* more is known of the media's keys */
     void (*on_text)(void *arg, struct str from, struct str text);
     void (*on_sent)(void *arg, unsigned status,
                     const struct reason *why); /* phone_send_text, phone_ping */
@@ -120,6 +122,11 @@ bool phone_server_proved_itself(const struct phone *p);
 /* A URI without scheme gets "sip:", without host our domain. ERR_SYNTAX, ERR_UNSUPPORTED (its
  * scheme), ERR_LIMIT, ERR_NOMEM, ERR_CLOSED (no flow). */
 MUST_USE int phone_call(struct phone *p, struct str uri, phone_call_id *ret);
+/* Why the last one could not be made, where there is more to say than the code; no code: there is
+ * not. */
+const struct reason *phone_call_why(const struct phone *p);
+/* The server is known by its certificate, and what goes to it is encrypted. */
+bool phone_hop_is_private(const struct phone *p);
 MUST_USE int phone_answer(struct phone *p,
                           phone_call_id call); /* ERR_NOTFOUND; ERR_INVALID: not ringing */
 MUST_USE int phone_refuse(struct phone *p, phone_call_id call, unsigned status); /* the same */

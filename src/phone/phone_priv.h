@@ -215,13 +215,22 @@ struct session {
     struct sdp *local, *remote; /* of the last exchange; NULL: none */
     struct sdp *offered;        /* ours, without an answer */
     bool we_offered;            /* in the last exchange */
+    /* Our INVITE's offer may have several answers: their To tags, and whose is the last. */
+    char tags[PHONE_MEDIA_BRANCHES][64];
+    unsigned n_tags, branch;
     enum sdp_dir dir;           /* agreed: what we do */
     bool is_held;               /* they want to hear nothing of us */
 };
 MUST_USE int session_init(struct session *s, struct phone *p, uint32_t call, struct reason *why);
 void session_done(struct session *s);
-/* The text of an offer; it lives until the next exchange. ERR_AGAIN: one of ours is unanswered. */
-MUST_USE int session_offer(struct session *s, struct str *ret);
+/* The text of an offer; it lives until the next exchange. ERR_AGAIN: one of ours is unanswered.
+ * ERR_REFUSED and the reason: policy has nothing that could be offered. */
+MUST_USE int session_offer(struct session *s, struct str *ret, struct reason *why);
+/* Whose answer comes next, by the To tag of an INVITE's response. ERR_LIMIT. */
+MUST_USE int session_branch(struct session *s, struct str tag, struct reason *why);
+void session_settled(struct session *s); /* no other answers count any more */
+/* Would we answer this first offer of a call? Without any effect. */
+MUST_USE int session_check(struct session *s, struct str offer, struct reason *why);
 /* The answer to our offer; a second one is that of another fork, and counts instead. */
 MUST_USE int session_answered(struct session *s, struct str text, struct reason *why);
 /* The text of our answer to an offer; it lives until the next exchange. */
@@ -292,6 +301,7 @@ struct call {
     struct str from, to, call_id;
     uint32_t cseq;
     char answer_tag[64]; /* of the fork whose answer counts */
+    struct str answers[PHONE_MEDIA_BRANCHES]; /* of each fork, by session.branch */
     struct buf *ack;     /* repeated when the 2xx is */
     uint32_t rseq;       /* last reliable provisional response, 0: none */
     char rseq_tag[64];
@@ -311,6 +321,7 @@ struct call {
     /* changes in the call */
     struct request *change; /* re-INVITE or UPDATE of ours */
     bool change_pending, change_has_offer, change_hold;
+    bool rekey_wanted; /* new keys are due, and could not be offered yet */
     struct buf *change_ack; /* ACK of the last re-INVITE */
     uint32_t change_cseq;
     struct wheel_timer retry; /* after 491 */
@@ -336,6 +347,8 @@ void call_because(struct call *c, unsigned status,
                   const struct reason *why); /* the first cause of its end counts */
 void call_up(struct call *c);
 void call_held(struct call *c, bool was_held); /* tells a change */
+void call_media_news(struct call *c, enum phone_media_news what);
+void call_rekey(struct call *c); /* an offer with new keys, as soon as one can be made */
 void call_bye(struct call *c);
 void repeat_start(struct phone *p, struct repeat *r, struct buf *buf); /* takes its own reference */
 void repeat_stop(struct phone *p, struct repeat *r);
@@ -412,6 +425,7 @@ struct phone {
     phone_call_id next_call;
     uint32_t text_cseq;
     bool is_leaving;
+    struct reason call_why; /* of the last call that could not be made */
 };
 
 /* A flow is there: Via, Contact. And is not any more. */
@@ -423,6 +437,9 @@ MUST_USE int phone_uri(const struct phone *p, struct arena *a, struct str text, 
 /* A response of ours without anything of its own. */
 void phone_reply(struct phone *p, struct sip_stx *tx, unsigned status);
 void phone_reply_with(struct phone *p, struct sip_stx *tx, struct sip_response *r);
+/* With the reason as a Warning (RFC 3261 20.43), where there is one. */
+void phone_reply_why(struct phone *p, struct sip_stx *tx, unsigned status,
+                     const struct reason *why);
 static inline void phone_add(struct sip_response *r, struct str name, struct str value)
 {
     if (r->n_extra < ARRAY_LEN(r->extra)) {

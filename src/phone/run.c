@@ -2,6 +2,7 @@
  * script's end or a signal. The script and the phone live on the worker's thread from worker_start
  * to worker_stop. */
 #include "phone/run.h"
+#include "keying/dtls.h"
 #include "net/worker.h"
 #include "phone/script.h"
 #include "pki/tls.h"
@@ -123,6 +124,23 @@ static int tls_make(struct process *p, struct pki_tls_client **ret)
     return err;
 }
 
+/* The certificate behind the fingerprints of DTLS-SRTP: of this process, and gone with it (RFC 5763
+ * 5, 6.1). */
+static int identity_make(struct process *p)
+{
+    struct rand_source rand;
+    struct timespec t;
+    struct reason why = {0};
+    rand_system_init(&rand);
+    clock_gettime(CLOCK_REALTIME, &t);
+    int err = keying_dtls_identity_new(&p->run->keying.identity, (uint64_t)t.tv_sec, &rand);
+    if (err) {
+        reason_set(&why, "dtls-identity", "RFC 5763 5", 0, "%s", err_text(err));
+        say_error(p, "DTLS", &why);
+    }
+    return err;
+}
+
 /* The worker: with a UDP socket, or as a client that listens nowhere. */
 static int group_make(struct process *p, struct net_group **ret)
 {
@@ -160,6 +178,10 @@ static int run_blocked(struct process *p, int signal_fd)
     struct pki_tls_client *tls;
     if (tls_make(p, &tls) != 0)
         return PHONE_NOT_REGISTERED;
+    if (identity_make(p) != 0) {
+        pki_tls_client_unref(tls);
+        return PHONE_NOT_REGISTERED;
+    }
     p->run->phone.tls = tls;
     int status = PHONE_NOT_REGISTERED;
     if (group_make(p, &g) == 0) {
@@ -170,6 +192,8 @@ static int run_blocked(struct process *p, int signal_fd)
         status = p->status;
     }
     pki_tls_client_unref(tls);
+    keying_dtls_identity_unref(p->run->keying.identity);
+    p->run->keying.identity = NULL;
     return status;
 }
 
@@ -182,7 +206,8 @@ int phone_run(struct phone_run *run)
     p.out.arg = &p;
     p.out.trace = run->trace ? stderr : NULL;
     p.begin_us = now_us(&p);
-    p.media = (struct phone_media_rtp){.sound = &run->sound, .codecs = run->codecs};
+    p.media = (struct phone_media_rtp){
+        .sound = &run->sound, .codecs = run->codecs, .keying = &run->keying};
     run->phone.media = &phone_media_rtp_ops;
     run->phone.media_arg = &p.media;
     if (!run->trace)

@@ -3,6 +3,7 @@
 #ifndef PHONE_RUN_H
 #define PHONE_RUN_H
 
+#include "keying/keying.h"
 #include "phone/out.h"
 #include "phone/phone.h"
 #include "phone/sound.h"
@@ -47,6 +48,7 @@ struct phone_run {
     struct phone_script script;
     struct sound_config sound;
     struct str codecs;
+    struct keying_policy keying; /* its identity is filled in */
     bool json, trace, quiet;
     const char *ca, *cert, *key; /* PEM files; NULL: the system's anchors, no certificate of ours */
     int tls_min;                 /* 12 or 13; 0: 12 */

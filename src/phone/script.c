@@ -25,6 +25,8 @@ struct script {
     phone_call_id old; /* a call that was transferred, until it is hung up */
     bool is_incoming, was_up, is_held, was_cancelled;
     uint64_t up_us;
+    bool has_said; /* what was last said of the media's security */
+    struct phone_media_security said;
     unsigned n_calls; /* that have ended */
     char digits[DIGITS_MAX];
     size_t n_digits;
@@ -92,16 +94,27 @@ static void say_hop(struct script *s)
                   STR_FMT(t), STR_FMT(login), STR_FMT(digest));
 }
 
+static bool is_same(const struct phone_media_security *a, const struct phone_media_security *b)
+{
+    return a->method == b->method && a->suite == b->suite && a->proof == b->proof &&
+           a->attack == b->attack && a->is_encrypted == b->is_encrypted;
+}
+
+/* Once when the call is up, and again whenever more is known. */
 static void say_media(struct script *s)
 {
     struct phone_media *m = phone_call_media(s->phone, s->call);
     struct phone_media_security sec;
-    const struct hop_facts *h = phone_hop(s->phone);
+    bool is_private = phone_hop_is_private(s->phone);
+    char text[512];
     if (m == NULL)
         return;
     s->run->phone.media->security(m, &sec);
-    const char *level =
-        sec.is_encrypted && sec.is_authenticated && h && h->secure ? "protected" : "open";
+    if (s->has_said && is_same(&s->said, &sec))
+        return;
+    s->has_said = true;
+    s->said = sec;
+    phone_media_sentence(&sec, is_private, text, sizeof(text));
     const struct log_field f[] = {LZ("leg", "media"),
                                   LZ("method", sec.method),
                                   LZ("suite", sec.suite),
@@ -109,16 +122,15 @@ static void say_media(struct script *s)
                                   LB("authenticated", sec.is_authenticated),
                                   LB("forward_secret", sec.is_forward_secret),
                                   LB("proven", sec.is_proven),
+                                  LZ("proof", sec.proof),
                                   LZ("exposed", sec.exposed),
+                                  LZ("middle", sec.middle),
+                                  LZ("sas", sec.sas),
+                                  LB("interim", sec.is_interim),
+                                  LZ("attack", sec.attack),
                                   LZ("identity", "claimed"),
-                                  LZ("level", level)};
-    if (sec.is_encrypted)
-        PHONE_SAY(s->out, "security", f, "media: %s, %s; the call is %s", sec.method,
-                  sec.suite ? sec.suite : "no suite", level);
-    else
-        PHONE_SAY(s->out, "security", f,
-                  "media: clear RTP, %s can listen; the call is %s, whatever the signalling",
-                  sec.exposed, level);
+                                  LZ("level", phone_media_level(&sec, is_private))};
+    PHONE_SAY(s->out, "security", f, "media: %s", text);
 }
 
 /* ---- the end of everything ---- */
@@ -238,8 +250,10 @@ static void on_text(void *arg, struct str from, struct str text)
 
 static void call_failed_to_start(struct script *s, int err)
 {
-    const struct log_field f[] = {LU("status", 0), LZ("detail", err_text(err))};
-    PHONE_SAY(s->out, "call-failed", f, "the call cannot be made: %s", err_text(err));
+    const struct reason *why = phone_call_why(s->phone);
+    struct str text = why->code ? why_text(why) : str_z(err_text(err));
+    const struct log_field f[] = {LU("status", 0), LZ("reason", why->code), LS("detail", text)};
+    PHONE_SAY(s->out, "call-failed", f, "the call cannot be made: %.*s", STR_FMT(text));
     fail(s, PHONE_CALL_FAILED);
     leave(s);
 }
@@ -270,7 +284,7 @@ static void on_incoming(void *arg, phone_call_id call, struct str from, struct s
     stop(s, &s->wait);
     s->call = call;
     s->is_incoming = true;
-    s->was_up = s->is_held = s->was_cancelled = false;
+    s->was_up = s->is_held = s->was_cancelled = s->has_said = false;
     s->n_digits = 0;
     if (sc->reject)
         (void)!phone_refuse(s->phone, call, sc->reject);
@@ -335,6 +349,13 @@ static void on_media(void *arg, phone_call_id call)
     PHONE_SAY(s->out, "media", f, "audio arrives%s", s->was_up ? "" : " before the answer");
 }
 
+static void on_security(void *arg, phone_call_id call)
+{
+    struct script *s = arg;
+    if (call == s->call && s->was_up)
+        say_media(s);
+}
+
 static void on_digit(void *arg, phone_call_id call, char digit)
 {
     struct script *s = arg;
@@ -370,7 +391,7 @@ static void on_referred(void *arg, phone_call_id old, phone_call_id call)
     const struct log_field f[] = {LU("call", call)};
     s->old = old;
     s->call = call;
-    s->was_up = s->is_incoming = false;
+    s->was_up = s->is_incoming = s->has_said = false;
     PHONE_SAY(s->out, "referred", f, "transferred: calling the new party (call %u)", call);
 }
 
@@ -648,6 +669,7 @@ int script_new(struct net *net, const struct phone_run *run, struct phone_out *o
                                     .on_changed = on_changed,
                                     .on_digit = on_digit,
                                     .on_media = on_media,
+                                    .on_security = on_security,
                                     .on_text = on_text,
                                     .on_sent = on_sent};
     *ret = NULL;

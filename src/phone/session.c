@@ -8,11 +8,12 @@
 
 static void on_first(void *arg, uint32_t call);
 static void on_digit(void *arg, uint32_t call, char digit);
+static void on_news(void *arg, uint32_t call, enum phone_media_news what);
 
 int session_init(struct session *s, struct phone *p, uint32_t call, struct reason *why)
 {
     const struct phone_media_user user = {
-        .arg = p, .call = call, .on_first = on_first, .on_digit = on_digit};
+        .arg = p, .call = call, .on_first = on_first, .on_digit = on_digit, .on_news = on_news};
     *s = (struct session){
         .p = p, .audio = -1, .want = p->cfg->no_media ? SDP_INACTIVE : SDP_SENDRECV};
     s->id =
@@ -52,6 +53,15 @@ static void tell_digit(void *phone, void *arg)
         p->user.on_digit(p->user.arg, id, (char)(v & 0x7f));
 }
 
+static void tell_news(void *phone, void *arg)
+{
+    struct phone *p = phone;
+    uintptr_t v = (uintptr_t)arg;
+    struct call *c = call_find(p, (phone_call_id)(v >> 8));
+    if (c != NULL)
+        call_media_news(c, (enum phone_media_news)(v & 0xff));
+}
+
 static void on_first(void *arg, uint32_t call)
 {
     struct phone *p = arg;
@@ -63,6 +73,13 @@ static void on_digit(void *arg, uint32_t call, char digit)
     struct phone *p = arg;
     (void)!net_post(p->net, p->net->worker, tell_digit,
                     (void *)((uintptr_t)call << 8 | (uintptr_t)(unsigned char)digit));
+}
+
+static void on_news(void *arg, uint32_t call, enum phone_media_news what)
+{
+    struct phone *p = arg;
+    (void)!net_post(p->net, p->net->worker, tell_news,
+                    (void *)((uintptr_t)call << 8 | (uintptr_t)what));
 }
 
 /* ---- writing ---- */
@@ -84,7 +101,7 @@ static int build(struct session *s, struct arena *a, struct sdp_new_media *media
     return err ? err : sdp_parse(a, sbuf_get(&b), ret, NULL);
 }
 
-int session_offer(struct session *s, struct str *ret)
+int session_offer(struct session *s, struct str *ret, struct reason *why)
 {
     struct sdp_new_media media[LIMIT_SDP_MEDIA];
     size_t n = s->local ? s->local->n_media : 1;
@@ -100,12 +117,15 @@ int session_offer(struct session *s, struct str *ret)
     struct sdp_new_media *m = &media[s->audio];
     struct str mid = s->local ? m->mid : STR_NULL;
     *m = (struct sdp_new_media){0};
-    int err = s->p->cfg->media->offer(s->media, a, m);
+    int err = s->p->cfg->media->offer(s->media, a, phone_hop_is_private(s->p), m, why);
     m->mid = mid;
     m->has_dir = true;
     m->dir = s->want;
-    if (!err)
+    if (!err) {
         err = build(s, a, media, n, &s->offered);
+        if (err)
+            s->p->cfg->media->rollback(s->media);
+    }
     if (err) {
         s->offered = NULL;
         arena_free(a);
@@ -132,7 +152,13 @@ static int agree(struct session *s, struct reason *why)
         reason_set(why, "no-audio", "RFC 3264 6", 488, "audio was refused");
         return ERR_UNSUPPORTED;
     }
-    return s->p->cfg->media->agreed(s->media, s->remote, s->audio, s->we_offered, s->dir, why);
+    const struct phone_media_exchange x = {.remote = s->remote,
+                                           .media = s->audio,
+                                           .we_offered = s->we_offered,
+                                           .is_hop_private = phone_hop_is_private(s->p),
+                                           .branch = s->branch,
+                                           .dir = s->dir};
+    return s->p->cfg->media->agreed(s->media, &x, why);
 }
 
 static void take(struct arena **slot, struct arena *a)
@@ -140,6 +166,28 @@ static void take(struct arena **slot, struct arena *a)
     if (*slot != a)
         arena_free(*slot);
     *slot = a;
+}
+
+int session_branch(struct session *s, struct str tag, struct reason *why)
+{
+    for (unsigned i = 0; i < s->n_tags; i++) {
+        if (str_eq(str_z(s->tags[i]), tag)) {
+            s->branch = i;
+            return 0;
+        }
+    }
+    if (s->n_tags == PHONE_MEDIA_BRANCHES ||
+        str_copy_z(s->tags[s->n_tags], sizeof(s->tags[0]), tag) != 0) {
+        reason_set(why, "answers", "RFC 3261 13.2.2.4", 488, "too many answers to one offer");
+        return ERR_LIMIT;
+    }
+    s->branch = s->n_tags++;
+    return 0;
+}
+
+void session_settled(struct session *s)
+{
+    s->p->cfg->media->settled(s->media);
 }
 
 int session_answered(struct session *s, struct str text, struct reason *why)
@@ -170,6 +218,8 @@ int session_answered(struct session *s, struct str text, struct reason *why)
 
 void session_rollback(struct session *s)
 {
+    if (s->offered)
+        s->p->cfg->media->rollback(s->media);
     arena_free(s->offer_arena);
     s->offer_arena = NULL;
     s->offered = NULL;
@@ -186,7 +236,8 @@ static int answer_sections(struct session *s, struct arena *a, const struct sdp 
         if (sdp_media_is_rejected(offer, i) || (s->audio >= 0 && i != s->audio))
             continue;
         struct sdp_new_media mine = media[i];
-        err = s->p->cfg->media->answer(s->media, a, offer, i, &mine, why);
+        err =
+            s->p->cfg->media->answer(s->media, a, offer, i, phone_hop_is_private(s->p), &mine, why);
         if (err == 0) {
             mine.has_dir = true;
             mine.dir = sdp_answer_direction(sdp_direction(offer, i), s->want);
@@ -223,8 +274,11 @@ int session_answer(struct session *s, struct str text, struct str *ret, struct r
         err = sdp_next_check(s->remote, offer, &is_same, why);
     if (!err)
         err = answer_sections(s, ours, offer, media, why);
-    if (!err)
+    if (!err) {
         err = build(s, ours, media, offer->n_media, &answer);
+        if (err)
+            s->p->cfg->media->rollback(s->media);
+    }
     if (err) {
         arena_free(theirs);
         arena_free(ours);
@@ -237,6 +291,25 @@ int session_answer(struct session *s, struct str text, struct str *ret, struct r
     s->we_offered = false;
     *ret = answer->text;
     return agree(s, why);
+}
+
+int session_check(struct session *s, struct str text, struct reason *why)
+{
+    struct sdp *offer;
+    struct arena *a = arena_new(TEXT_BYTES * 2, SESSION_BYTES);
+    struct str copy = a ? arena_str(a, text) : STR_NULL;
+    int err = copy.p ? sdp_parse(a, copy, &offer, why) : ERR_NOMEM;
+    if (!err) {
+        reason_set(why, "no-audio", "RFC 3264 6", 488,
+                   "nothing in the offer is audio that we speak");
+        err = ERR_UNSUPPORTED;
+        for (int i = 0; i < offer->n_media && err == ERR_UNSUPPORTED; i++) {
+            if (!sdp_media_is_rejected(offer, i))
+                err = s->p->cfg->media->check(s->media, offer, i, phone_hop_is_private(s->p), why);
+        }
+    }
+    arena_free(a);
+    return err;
 }
 
 int session_text(const struct sip_msg *m, struct str *ret)

@@ -23,8 +23,10 @@ check "the call went through" says 'they talked for 4 seconds' first.txt
 check "both heard the other's tone" eval '[ "$(grep -h "\"event\":\"quality\"" demo/alice.json demo/bob.json | grep -c "\"tone_heard\":true")" = 2 ]'
 check "alice was known by digest" says 'proved for this very request' first.txt
 check "the certificate was verified" says "verified the edge's certificate as demo.example" first.txt
-check "it does not call the sound protected" says 'NOT encrypted' first.txt
-check "nor the call" says 'In all       open' first.txt
+check "the sound is DTLS-SRTP" says 'Sound        DTLS-SRTP with AEAD_AES_256_GCM' first.txt
+check "which the phones have proved" says 'Proven, not only agreed' first.txt
+check "the key is the phones' alone" says 'nobody but the two ends; who records the call cannot open it later' first.txt
+check "the call is protected, not more" says 'In all       protected' first.txt
 check "the files are for their owner only" [ "$(stat -c %a demo)" = 700 ]
 check "nothing is weakened" eval '! "$(edge_program)" check -c demo/sallyport.conf | grep -q weakened'
 cp -r demo kept

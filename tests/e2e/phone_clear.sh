@@ -17,6 +17,8 @@ for pair in udp:udp tcp:tcp udp:tcp tls:udp; do
     check "bob heard her" our_end bob 0
 done
 SERVER=udp:$ADDR:5060
+check "the sound has keys all the same, but whoever changes the signalling may have them" our_event bob security '"leg":"media"' \
+    '"method":"DTLS-SRTP"' '"level":"open"'
 check "a clear hop is said to be clear" our_status 0 alice --register-only
 check "and by what it logged in" our_event alice security '"transport":"UDP"' '"version":null' '"digest":"SHA-256"'
 check "the edge stops in order" edge_stop

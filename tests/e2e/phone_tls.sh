@@ -24,7 +24,7 @@ check "alice's recording is bob's 880 Hz" "$(tool tone)" check alice.wav 880 440
 check "bob's recording is alice's 440 Hz" "$(tool tone)" check bob.wav 440 880
 check "alice lost nothing" our_event alice quality '"lost":0' '"tone_heard":true'
 check "both reported by RTCP" our_event bob quality '"remote_lost":0'
-check "the phone says that the media is clear" our_event alice security '"leg":"media"' '"encrypted":false' '"level":"open"'
+check "the phone says that the media is protected" our_event alice security '"leg":"media"' '"method":"DTLS-SRTP"' '"proof":"media"' '"level":"protected"'
 
 need "bob waits again" our_start bob --answer --play tone:880 --duration 2
 check "bob hangs up this time" our_status 0 alice --call bob --expect-tone 880

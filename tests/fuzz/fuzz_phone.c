@@ -47,8 +47,19 @@ static void net_set_idle_(struct net *net, flow_id flow, uint64_t ms)
     (void)ms;
 }
 
-static const struct net_ops ops = {
-    .send = net_send_, .connect = net_connect_, .close = net_close_, .set_idle = net_set_idle_};
+static const struct hop_facts *net_facts_(struct net *net, flow_id flow)
+{
+    static const struct hop_facts facts = {.outgoing = true};
+    (void)net;
+    (void)flow;
+    return &facts;
+}
+
+static const struct net_ops ops = {.send = net_send_,
+                                   .connect = net_connect_,
+                                   .close = net_close_,
+                                   .facts = net_facts_,
+                                   .set_idle = net_set_idle_};
 
 static const struct sdp_codec pcma = {{"PCMA", 4}, 8000, 1, 8, {NULL, 0}};
 
@@ -70,10 +81,13 @@ static void media_close(struct phone_media *m)
     mem_free(m);
 }
 
-static int media_offer(struct phone_media *m, struct arena *a, struct sdp_new_media *ret)
+static int media_offer(struct phone_media *m, struct arena *a, bool is_hop_private,
+                       struct sdp_new_media *ret, struct reason *why)
 {
     (void)m;
     (void)a;
+    (void)is_hop_private;
+    (void)why;
     *ret = (struct sdp_new_media){.kind = STR("audio"),
                                   .proto = STR("RTP/AVP"),
                                   .port = 7000,
@@ -83,10 +97,11 @@ static int media_offer(struct phone_media *m, struct arena *a, struct sdp_new_me
 }
 
 static int media_answer(struct phone_media *m, struct arena *a, const struct sdp *offer, int media,
-                        struct sdp_new_media *ret, struct reason *why)
+                        bool is_hop_private, struct sdp_new_media *ret, struct reason *why)
 {
     (void)m;
     (void)a;
+    (void)is_hop_private;
     (void)why;
     if (offer->media[media].kind != SDP_AUDIO)
         return ERR_UNSUPPORTED;
@@ -97,22 +112,52 @@ static int media_answer(struct phone_media *m, struct arena *a, const struct sdp
     return 0;
 }
 
-static int media_agreed(struct phone_media *m, const struct sdp *remote, int media, bool we_offered,
-                        enum sdp_dir dir, struct reason *why)
+static int media_check(struct phone_media *m, const struct sdp *offer, int media,
+                       bool is_hop_private, struct reason *why)
+{
+    (void)m;
+    (void)is_hop_private;
+    (void)why;
+    return offer->media[media].kind == SDP_AUDIO ? 0 : ERR_UNSUPPORTED;
+}
+
+static int media_agreed(struct phone_media *m, const struct phone_media_exchange *x,
+                        struct reason *why)
 {
     struct sdp_target t;
     (void)m;
-    (void)we_offered;
-    (void)dir;
     (void)why;
-    return sdp_media_target(remote, media, false, &t) == 0 ? 0 : ERR_UNSUPPORTED;
+    return sdp_media_target(x->remote, x->media, false, &t) == 0 ? 0 : ERR_UNSUPPORTED;
+}
+
+static void media_nothing(struct phone_media *m)
+{
+    (void)m;
+}
+
+static bool media_next_way(struct phone_media *m)
+{
+    (void)m;
+    return true;
+}
+
+static bool media_failure(struct phone_media *m, struct reason *ret)
+{
+    (void)m;
+    (void)ret;
+    return false;
 }
 
 static const struct phone_media_ops media_ops = {.open = media_open,
                                                  .close = media_close,
                                                  .offer = media_offer,
                                                  .answer = media_answer,
-                                                 .agreed = media_agreed};
+                                                 .check = media_check,
+                                                 .agreed = media_agreed,
+                                                 .rollback = media_nothing,
+                                                 .settled = media_nothing,
+                                                 .next_way = media_next_way,
+                                                 .failure = media_failure};
 
 static void on_incoming(void *arg, phone_call_id call, struct str from, struct str to)
 {

@@ -267,7 +267,9 @@ static inline int net_accept(struct net *net, const char *lines, struct reason *
 {
     struct end *e = &net->end[0];
     struct keying_at at = end_at(e);
-    struct heard h = heard_make("UDP/TLS/RTP/SAVP", lines);
+    char host[ADDR_TEXT_MAX];
+    struct heard h =
+        heard_make_at(addr_text_host(&net->end[1].addr, host).p, "UDP/TLS/RTP/SAVP", lines);
     int err = keying_dtls.accept(e->m, &at, &e->wish, &h.h, why);
 
     heard_free(&h);

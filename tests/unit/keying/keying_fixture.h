@@ -17,15 +17,15 @@ struct heard {
     struct keying_heard h;
 };
 
-static inline struct heard heard_make(const char *proto, const char *lines)
+static inline struct heard heard_make_at(const char *host, const char *proto, const char *lines)
 {
     static char text[SAID_ROOM + 256];
     struct heard ret = {.arena = arena_new(4096, 1u << 20)};
     struct reason why = {0};
     int n = snprintf(text, sizeof(text),
-                     "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+                     "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\n"
                      "m=audio 5000 %s 0\r\n%s",
-                     proto, lines);
+                     host, proto, lines);
     struct str own;
 
     assert_true(n > 0 && (size_t)n < sizeof(text));
@@ -35,6 +35,11 @@ static inline struct heard heard_make(const char *proto, const char *lines)
         fail_msg("the test's description is refused: %s", why.detail);
     ret.h = (struct keying_heard){.sdp = ret.sdp, .section = 0, .is_hop_private = true};
     return ret;
+}
+
+static inline struct heard heard_make(const char *proto, const char *lines)
+{
+    return heard_make_at("192.0.2.1", proto, lines);
 }
 
 static inline void heard_free(struct heard *h)

@@ -716,6 +716,74 @@ static void test_fork(void **state)
     keying_dtls_identity_unref(carol);
 }
 
+/* One system answers twice, by one certificate (a relay behind a fork): whose association is whose
+ * is told by where it comes from, in whichever order answers and handshakes come. */
+static void test_fork_same_certificate(void **state)
+{
+    (void)state;
+    for (int first = 0; first < 2; first++) {
+        struct net net[2];
+        struct said offer, answer;
+        struct reason why = {0};
+        char answers[2][4096];
+
+        for (int i = 0; i < 2; i++) {
+            net_init(&net[i], alice, bob);
+            check_err(
+                addr_parse(&net[i].end[1].addr, i ? STR("192.0.2.3") : STR("192.0.2.2"), 5000), 0);
+        }
+        keying_dtls.free(net[1].end[0].m);
+        check_err(net_offer(&net[0], &offer), 0);
+        net[1].end[0].m = net[0].end[0].m;
+        for (int i = 0; i < 2; i++) {
+            check_err(net_answer(&net[i], said_lines(&offer), &answer, &why), 0);
+            (void)snprintf(answers[i], sizeof(answers[i]), "%s", said_lines(&answer));
+        }
+        /* both are in the hall before any answer is there */
+        for (int i = 0; i < 2; i++)
+            net_spend(&net[i == 0 ? 1 - first : first], 40);
+        assert_int_equal(net[0].end[1].n_send + net[1].end[1].n_send, 2);
+        check_err(keying_dtls.fork(net[0].end[0].m, NULL, &net[1].end[0].m), 0);
+        for (int i = 0; i < 2; i++) {
+            int which = i == 0 ? first : 1 - first;
+
+            check_err(net_accept(&net[which], answers[which], &why), 0);
+            assert_true(net_run(&net[which], 2000));
+        }
+        for (int i = 0; i < 2; i++) {
+            check_keys_fit(&net[i], KEYING_RTP);
+            assert_int_equal(keying_dtls.facts(net[i].end[0].m)->attacks, 0);
+        }
+        net_done(&net[0]);
+        net_done(&net[1]);
+    }
+}
+
+/* The answer names another address than the client has: it is let in a little later, since nobody
+ * else claims the certificate. */
+static void test_nat(void **state)
+{
+    struct net net;
+    struct said offer, answer;
+    struct reason why = {0};
+    struct addr real;
+    uint64_t begin;
+
+    (void)state;
+    net_init(&net, alice, bob);
+    check_err(net_offer(&net, &offer), 0);
+    check_err(net_answer(&net, said_lines(&offer), &answer, &why), 0);
+    real = net.end[1].addr;
+    check_err(addr_parse(&net.end[1].addr, STR("10.0.0.1"), 5000), 0);
+    begin = net_clock();
+    check_err(net_accept(&net, said_lines(&answer), &why), 0);
+    net.end[1].addr = real;
+    assert_true(net_run(&net, 3000));
+    assert_true(net_clock() - begin >= 250);
+    check_keys_fit(&net, KEYING_RTP);
+    net_done(&net);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -742,6 +810,8 @@ int main(void)
         cmocka_unit_test(test_last_flight),
         cmocka_unit_test(test_timeout),
         cmocka_unit_test(test_fork),
+        cmocka_unit_test(test_fork_same_certificate),
+        cmocka_unit_test(test_nat),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

@@ -110,6 +110,13 @@ static void on_media(void *arg, phone_call_id call)
     note("media;");
 }
 
+static void on_security(void *arg, phone_call_id call)
+{
+    (void)arg;
+    (void)call;
+    note("security;");
+}
+
 static void on_text(void *arg, struct str from, struct str text)
 {
     (void)arg;
@@ -135,6 +142,7 @@ static const struct phone_user user = {.on_registered = on_registered,
                                        .on_changed = on_changed,
                                        .on_digit = on_digit,
                                        .on_media = on_media,
+                                       .on_security = on_security,
                                        .on_text = on_text,
                                        .on_sent = on_sent};
 
@@ -170,10 +178,13 @@ static void media_close(struct phone_media *m)
     mem_free(m);
 }
 
-static int media_offer(struct phone_media *m, struct arena *a, struct sdp_new_media *ret)
+static int media_offer(struct phone_media *m, struct arena *a, bool is_hop_private,
+                       struct sdp_new_media *ret, struct reason *why)
 {
     (void)m;
     (void)a;
+    (void)is_hop_private;
+    (void)why;
     *ret = (struct sdp_new_media){.kind = STR("audio"),
                                   .proto = STR("RTP/AVP"),
                                   .port = 7000,
@@ -183,10 +194,11 @@ static int media_offer(struct phone_media *m, struct arena *a, struct sdp_new_me
 }
 
 static int media_answer(struct phone_media *m, struct arena *a, const struct sdp *offer, int media,
-                        struct sdp_new_media *ret, struct reason *why)
+                        bool is_hop_private, struct sdp_new_media *ret, struct reason *why)
 {
     (void)m;
     (void)a;
+    (void)is_hop_private;
     (void)why;
     if (bed.answer_error || offer->media[media].kind != SDP_AUDIO)
         return ERR_UNSUPPORTED;
@@ -197,20 +209,58 @@ static int media_answer(struct phone_media *m, struct arena *a, const struct sdp
     return 0;
 }
 
-static int media_agreed(struct phone_media *m, const struct sdp *remote, int media, bool we_offered,
-                        enum sdp_dir dir, struct reason *why)
+static int media_check(struct phone_media *m, const struct sdp *offer, int media,
+                       bool is_hop_private, struct reason *why)
 {
     (void)m;
-    (void)media;
-    (void)we_offered;
+    (void)is_hop_private;
+    if (bed.check_error)
+        reason_set(why, "media-test", "RFC 3264 6", 488, "not \"this\" media");
+    return offer->media[media].kind != SDP_AUDIO ? ERR_UNSUPPORTED : bed.check_error;
+}
+
+static int media_agreed(struct phone_media *m, const struct phone_media_exchange *x,
+                        struct reason *why)
+{
+    (void)m;
     if (bed.agree_error) {
         reason_set(why, "media-test", NULL, 488, NULL);
         return bed.agree_error;
     }
     bed.n_agreed++;
-    bed.dir = dir;
-    snprintf(bed.remote, sizeof(bed.remote), "%.*s", STR_FMT(remote->text));
+    bed.dir = x->dir;
+    bed.branch = x->branch;
+    snprintf(bed.remote, sizeof(bed.remote), "%.*s", STR_FMT(x->remote->text));
     return 0;
+}
+
+static void media_rollback(struct phone_media *m)
+{
+    (void)m;
+    bed.n_rollback++;
+}
+
+static void media_settled(struct phone_media *m)
+{
+    (void)m;
+    bed.n_settled++;
+}
+
+static bool media_next_way(struct phone_media *m)
+{
+    (void)m;
+    if (bed.ways_left == 0)
+        return false;
+    bed.ways_left--;
+    return true;
+}
+
+static bool media_failure(struct phone_media *m, struct reason *ret)
+{
+    (void)m;
+    if (bed.has_failed)
+        reason_set(ret, "media-failed", "RFC 5763 5", 488, "no keys");
+    return bed.has_failed;
 }
 
 static int media_dial(struct phone_media *m, struct str digits)
@@ -241,7 +291,12 @@ static const struct phone_media_ops media_ops = {.open = media_open,
                                                  .close = media_close,
                                                  .offer = media_offer,
                                                  .answer = media_answer,
+                                                 .check = media_check,
                                                  .agreed = media_agreed,
+                                                 .rollback = media_rollback,
+                                                 .settled = media_settled,
+                                                 .next_way = media_next_way,
+                                                 .failure = media_failure,
                                                  .dial = media_dial,
                                                  .is_dialling = media_is_dialling,
                                                  .figures = media_figures,
@@ -512,6 +567,14 @@ static void null_set_idle(struct net *n, flow_id flow, uint64_t ms)
     (void)ms;
 }
 
+static const struct hop_facts *null_facts(struct net *n, flow_id flow)
+{
+    static const struct hop_facts facts = {.outgoing = true};
+    (void)n;
+    (void)flow;
+    return &facts;
+}
+
 static int null_post(struct net *n, unsigned worker, void (*fn)(void *, void *), void *arg)
 {
     (void)n;
@@ -526,6 +589,7 @@ void bed_net_null(struct net *ret)
     static const struct net_ops ops = {.send = null_send,
                                        .connect = null_connect,
                                        .close = null_close,
+                                       .facts = null_facts,
                                        .set_idle = null_set_idle,
                                        .post = null_post};
     *ret = bed.sim.net;

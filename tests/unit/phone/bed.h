@@ -23,7 +23,9 @@ struct bed {
     unsigned n_open, n_agreed;
     enum sdp_dir dir;
     char remote[256]; /* the other side's last description, cut */
-    int agree_error, open_error, answer_error;
+    int agree_error, open_error, answer_error, check_error;
+    unsigned branch, n_rollback, n_settled, ways_left;
+    bool has_failed;
     bool is_dialling;
     char dialled[32];
     struct phone_media_user media_user;

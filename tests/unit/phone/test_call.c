@@ -140,6 +140,97 @@ static void forked(void **state)
     assert_int_equal(bed.n_agreed, 2);
 }
 
+/* Two forks answer early, and the first gets the call without repeating its answer: it counts
+ * again. A third that never described anything cannot have it. */
+static void forked_back(void **state)
+{
+    (void)state;
+    for (int third = 0; third < 2; third++) {
+        struct sip_msg *m = invite();
+        bed.n_agreed = bed.n_settled = 0;
+        bed_reply_tag(m, 183, "f1", CONTACT, SDP);
+        assert_int_equal(bed.branch, 0);
+        bed_reply_tag(m, 183, "f2", CONTACT,
+                      "v=0\no=- 2 2 IN IP4 192.0.2.8\ns=-\nc=IN IP4 192.0.2.8\nt=0 0\nm=audio 5 "
+                      "RTP/AVP 8\n");
+        assert_int_equal(bed.branch, 1);
+        assert_int_equal(bed.n_settled, 0);
+        bed_reply_tag(m, 200, third ? "f3" : "f1", CONTACT, NULL);
+        (void)bed_take("ACK");
+        if (third) {
+            bed_reply(bed_take("BYE"), 200, NULL, NULL);
+            assert_true(bed_was_told("end 488 bad-answer;"));
+        } else {
+            assert_int_equal(bed.n_agreed, 3);
+            assert_int_equal(bed.branch, 0);
+            assert_non_null(strstr(bed.remote, "192.0.2.9"));
+            assert_int_equal(bed.n_settled, 1);
+            bed_told("ringing 183;ringing 183;up;");
+        }
+    }
+}
+
+/* What was offered is refused: the media's next way is offered, and the last refusal is the end.
+ */
+static void next_way(void **state)
+{
+    (void)state;
+    struct sip_msg *m = invite();
+    uint32_t first = m->cseq;
+    bed.ways_left = 1;
+    bed_reply(m, 183, CONTACT "Require: 100rel\nRSeq: 7\n", NULL);
+    bed_reply(bed_take("PRACK"), 200, NULL, NULL);
+    bed_reply(m, 488, NULL, NULL);
+    (void)bed_take("ACK");
+    m = bed_take("INVITE");
+    assert_int_equal(m->cseq, first + 1);
+    assert_int_equal(bed.n_rollback, 1);
+    bed_reply(m, 183, CONTACT "Require: 100rel\nRSeq: 4\n", NULL); /* another count (3262 3) */
+    bed_reply(bed_take("PRACK"), 200, NULL, NULL);
+    bed_reply(m, 488, "Warning: 399 x \"no keys\"\n", NULL);
+    (void)bed_take("ACK");
+    bed_told("ringing 183;ringing 183;end 488 refused;");
+    /* a busy phone is not asked again */
+    bed.ways_left = 1;
+    assert_int_equal(phone_call(bed.phone, STR("bob"), &id), 0);
+    bed_reply(bed_take("INVITE"), 486, NULL, NULL);
+    (void)bed_take("ACK");
+    bed_nothing();
+    bed_told("end 486 refused;");
+}
+
+/* The keys never came: the call ends, and says why. */
+static void no_keys(void **state)
+{
+    (void)state;
+    struct sip_msg *m = invite();
+    bed_reply(m, 200, CONTACT, SDP);
+    (void)bed_take("ACK");
+    bed_told("up;");
+    bed.media_user.on_news(bed.media_user.arg, bed.media_user.call, PHONE_MEDIA_SECURITY);
+    sim_settle(&bed.sim);
+    bed_told("security;");
+    bed.media_user.on_news(bed.media_user.arg, bed.media_user.call, PHONE_MEDIA_FAILED);
+    sim_settle(&bed.sim);
+    bed_nothing(); /* it has not failed: the news was of another answer */
+    bed.has_failed = true;
+    bed.media_user.on_news(bed.media_user.arg, bed.media_user.call, PHONE_MEDIA_FAILED);
+    sim_settle(&bed.sim);
+    bed_reply(bed_take("BYE"), 200, NULL, NULL);
+    bed_told("end 488 media-failed;");
+    /* it had failed before the answer: no call comes about */
+    assert_int_equal(phone_call(bed.phone, STR("bob"), &id), 0);
+    m = bed_take("INVITE");
+    bed_reply(m, 183, CONTACT, SDP);
+    bed.media_user.on_news(bed.media_user.arg, bed.media_user.call, PHONE_MEDIA_FAILED);
+    sim_settle(&bed.sim);
+    bed_nothing();
+    bed_reply(m, 200, CONTACT, SDP);
+    (void)bed_take("ACK");
+    bed_reply(bed_take("BYE"), 200, NULL, NULL);
+    assert_true(bed_was_told("end 488 media-failed;"));
+}
+
 /* RFC 3262 4: each reliable response is acknowledged once, in order. */
 static void reliable(void **state)
 {
@@ -170,16 +261,15 @@ static void reliable(void **state)
 static void bad_answers(void **state)
 {
     (void)state;
-    static const char *const bodies[] =
-        {
-            NULL,     /* none at all */
-            "what\n", /* no description */
-            "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 5 RTP/SAVP 8\n", /* another
-                                                                                        profile */
-            "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 0 RTP/AVP 8\n",  /* refused */
-            "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 5 RTP/AVP 8\nm=audio 6 RTP/AVP "
-            "8\n", /* one too many */
-        };
+    static const char *const bodies[] = {
+        NULL,     /* none at all */
+        "what\n", /* no description */
+        "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 5 RTP/SAVP 8\n", /* another
+                                                                                    profile */
+        "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 0 RTP/AVP 8\n",  /* refused */
+        "v=0\no=- 1 1 IN IP4 1.2.3.4\nc=IN IP4 1.2.3.4\nm=audio 5 RTP/AVP 8\nm=audio 6 RTP/AVP "
+        "8\n", /* one too many */
+    };
     for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
         struct sip_msg *m = invite();
         bed_reply(m, 200, CONTACT, bodies[i]);
@@ -253,6 +343,20 @@ static void in(void **state)
     bed_request("BYE", 6, "b1", arena_str(bed.arena, ok->to_tag).p, NULL, NULL);
     (void)bed_take("200");
     bed_told("end 0;");
+}
+
+/* What could not be answered does not ring: 488, and why (RFC 3261 20.43). */
+static void in_unanswerable(void **state)
+{
+    (void)state;
+    bed_register();
+    bed.check_error = ERR_UNSUPPORTED;
+    bed_request("INVITE", 5, "i1", NULL, "Supported: 100rel\n", SDP);
+    struct sip_msg *m = bed_take("488");
+    assert_string_equal(bed_header(m, "Warning"), "399 phone \"media-test: not 'this' media\"");
+    bed_told("incoming sip:bob@example.com;end 488 media-test;");
+    bed_request("ACK", 5, "i1", "x", NULL, NULL);
+    bed_nothing();
 }
 
 static void in_hang_up(void **state)
@@ -478,11 +582,32 @@ static void oom(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(out),     T(they_hang_up), T(refused),       T(cancelled),    T(cancelled_too_late),
-        T(forked),  T(reliable),     T(bad_answers),   T(lost),         T(interval_too_small),
-        T(in),      T(in_hang_up),   T(in_no_ack),     T(in_cancelled), T(in_refused),
-        T(in_busy), T(in_wrong),     T(in_late_offer), T(in_reliable),  T(answers_timer),
-        T(table),   T(oom),
+        T(out),
+        T(they_hang_up),
+        T(refused),
+        T(cancelled),
+        T(cancelled_too_late),
+        T(forked_back),
+        T(next_way),
+        T(no_keys),
+        T(in_unanswerable),
+        T(forked),
+        T(reliable),
+        T(bad_answers),
+        T(lost),
+        T(interval_too_small),
+        T(in),
+        T(in_hang_up),
+        T(in_no_ack),
+        T(in_cancelled),
+        T(in_refused),
+        T(in_busy),
+        T(in_wrong),
+        T(in_late_offer),
+        T(in_reliable),
+        T(answers_timer),
+        T(table),
+        T(oom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -64,6 +64,31 @@ static void we_hold(void **state)
     bed_told("changed 200;");
 }
 
+/* New keys are due: an offer, which keeps the direction; at once, or when the one under way has its
+ * answer. */
+static void rekey(void **state)
+{
+    (void)state;
+    up("");
+    bed.media_user.on_news(bed.media_user.arg, bed.media_user.call, PHONE_MEDIA_REKEY);
+    sim_settle(&bed.sim);
+    struct sip_msg *m = bed_take("INVITE");
+    assert_non_null(strstr(m->body.p, "a=sendrecv"));
+    bed.media_user.on_news(bed.media_user.arg, bed.media_user.call, PHONE_MEDIA_REKEY);
+    sim_settle(&bed.sim);
+    bed_nothing();
+    bed_reply(m, 200, CONTACT, RESUME);
+    (void)bed_take("ACK");
+    bed_told("changed 200;");
+    bed_wait(600);
+    m = bed_take("INVITE");
+    bed_reply(m, 200, CONTACT, RESUME);
+    (void)bed_take("ACK");
+    bed_told("changed 200;");
+    bed_wait(2000);
+    bed_nothing();
+}
+
 static void they_hold(void **state)
 {
     (void)state;
@@ -364,11 +389,14 @@ static void texts(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        T(we_hold),          T(they_hold),      T(bad_offers),
-        T(more_sections),    T(glare),          T(offer_refused),
-        T(offer_unanswered), T(we_refresh),     T(we_refresh_by_invite),
-        T(they_refresh),     T(refer_declined), T(refer_followed),
-        T(refer_by_us),      T(small_things),   T(texts),
+        T(we_hold),        T(rekey),
+        T(they_hold),      T(bad_offers),
+        T(more_sections),  T(glare),
+        T(offer_refused),  T(offer_unanswered),
+        T(we_refresh),     T(we_refresh_by_invite),
+        T(they_refresh),   T(refer_declined),
+        T(refer_followed), T(refer_by_us),
+        T(small_things),   T(texts),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
