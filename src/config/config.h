@@ -59,6 +59,7 @@ struct config_domain { /* domain "example.com" { ... } */
 };
 
 enum config_verify { CONFIG_VERIFY_PREFER, CONFIG_VERIFY_REQUIRE, CONFIG_VERIFY_TOLERATE, CONFIG_VERIFY_STRIP };
+enum config_sign { CONFIG_SIGN_BASE, CONFIG_SIGN_SHAKEN, CONFIG_SIGN_NONE };
 enum config_peer_kind { CONFIG_PEERING, CONFIG_SUBSCRIPTION, CONFIG_GATEWAY, CONFIG_SITE, CONFIG_SERVER };
 
 struct config_peer { /* peer "carrier" { ... } */
@@ -82,6 +83,7 @@ struct config_peer { /* peer "carrier" { ... } */
     struct str trunk_user;       /* reserved for subscription trunks */
     unsigned max_calls;          /* 0: no limit */
     enum config_verify verify_identity; /* what is done with Identity headers of its requests (RFC 8224 6.2) */
+    enum config_sign sign_identity;
     bool allow_provider_identity; /* a service provider's code is authority enough for a number (RFC 8226 9) */
     bool allow_asserted_identity; /* what it asserts is believed (RFC 3325) */
     bool assert_identity;        /* it is told whom we have authenticated, and keeps it private as we do */

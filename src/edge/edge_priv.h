@@ -98,7 +98,7 @@ enum edge_counter {
     EC_CALLS_ENDED, EC_CALLS_FAILED, EC_FORWARDED, EC_LOOPS, EC_TOKENS_FORGED, EC_OVERLOAD_503, EC_EMERGENCY, EC_STRAYS,
     EC_HANDOVERS, EC_GARBAGE, EC_TOO_LARGE, EC_TAP_SENT, EC_TAP_DROPPED,
     EC_IDENTITY_VALID, EC_IDENTITY_ABSENT, EC_IDENTITY_UNVERIFIABLE, EC_IDENTITY_STALE, EC_IDENTITY_BROKEN,
-    EC_IDENTITY_CONTRADICTED, EC_N
+    EC_IDENTITY_CONTRADICTED, EC_IDENTITY_SIGNED, EC_IDENTITY_UNSIGNED, EC_N
 };
 
 /* What a flow's connection is known for: net's flow_user. Freed in on_flow_closed. */
@@ -118,6 +118,8 @@ struct edge_snapshot {
     struct config *cfg;
     struct pki_tls_client *tls_any;   /* domains without a peer stanza: the system's anchors, our first domain's certificate */
     struct pki_tls_client **tls_peer; /* by index in the configuration */
+    const struct identity_own *own;   /* what we sign by (identity_service.h) */
+    size_t n_own;
 };
 MUST_USE int snapshot_new(struct config *cfg, struct edge_snapshot **ret, struct reason *why); /* takes its own reference */
 struct edge_snapshot *snapshot_ref(struct edge_snapshot *s);
@@ -133,6 +135,7 @@ struct edge_worker {
     struct config *cfg;         /* its configuration */
     struct sip_txl *txl;
     struct digest_replay *replay;
+    struct identity_signer *signer; /* who has the keys; NULL: nobody, nothing is signed */
     struct edge_guard *guard;     /* guessers and overload (gate.c) */
     struct edge_calls *calls;     /* calls.c */
     struct list proxies;          /* proxy.c's contexts */

@@ -289,6 +289,10 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         sip_edit_remove(e, SIP_H_IDENTITY_INFO);
     }
     sip_edit_remove(e, SIP_H_X_SALLYPORT_STATUS); /* only we may say this (TR/100 10: a status from outside is worth nothing) */
+    if (f->date.n)
+        sip_edit_set(e, SIP_H_DATE, f->date);
+    if (f->identity.n)
+        sip_edit_add_last(e, SIP_H_IDENTITY, f->identity);
     sip_edit_via_received(e, m, &r->rx.path.remote);
     if ((err = add_via(e, r, f->out, f->branch)) != 0)
         return err;

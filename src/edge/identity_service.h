@@ -40,4 +40,27 @@ void identity_verify_answered(const struct edge_req *r, unsigned status);
  * if the status is none of RFC 8224's. */
 struct str identity_reason_value(struct arena *a, unsigned status);
 
+/* A certificate by which we sign, of the configuration in force; the key is the signer's. */
+struct identity_own {
+    struct str domain; /* it signs for callers of this domain of ours */
+    struct str key;    /* the signer's name of the key */
+    struct str url;    /* "x5u": where others find the certificate */
+    const struct identity_credential *credential;
+};
+
+/* One signature under way, or done, of one branch. In the request's arena. */
+struct identity_signing;
+/* `value`: of the Identity header; `date`: of the Date that is to be added, empty if the request
+ * has one. Empty value: it leaves unsigned, `why` says why. */
+typedef void identity_signed_fn(void *arg, struct str value, struct str date,
+                                const struct reason *why);
+/* What leaves for `t` is signed if it leaves for another domain, is from one of ours, and policy
+ * does not say otherwise (TR/100 recommendation 4). `content_type`, `body`: as it leaves; body.p ==
+ * NULL: as it came. True: `fn` is called later, once, unless *ret is cancelled. False: nothing is
+ * to be signed, or cannot be (which has been logged and counted). */
+bool identity_sign(struct edge_req *r, const struct edge_target *t, struct str content_type,
+                   struct str body, identity_signed_fn *fn, void *arg,
+                   struct identity_signing **ret);
+void identity_signing_cancel(struct identity_signing *s); /* NULL is fine */
+
 #endif

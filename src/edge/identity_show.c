@@ -11,12 +11,13 @@ int identity_show_uri(struct arena *a, struct str uri, const struct canon_dial *
     int err = sip_uri_parse(uri, &u);
     if (err != 0)
         return err;
-    struct canon_uri c = {.scheme = u.scheme_text,
-                          .user = u.user,
-                          .host = u.host,
-                          .host_is_v6 = u.host_is_v6,
-                          .user_is_phone = u.user_is_phone,
-                          .whole = u.whole};
+    struct canon_uri c = {
+        .scheme = u.scheme_text,
+        .user = u.user,
+        .host = u.host,
+        .host_is_v6 = u.host_is_v6,
+        .user_is_phone = u.user_is_phone,
+        .whole = u.scheme == SIP_SCHEME_OTHER || u.scheme == SIP_SCHEME_URN ? u.whole : STR_NULL};
     return canon_identity(a, &c, dial, is_origin, ret);
 }
 

@@ -37,6 +37,8 @@ const char *const edge_counter_names[EC_N] = {
     [EC_IDENTITY_STALE] = "identity_stale",
     [EC_IDENTITY_BROKEN] = "identity_broken",
     [EC_IDENTITY_CONTRADICTED] = "identity_contradicted",
+    [EC_IDENTITY_SIGNED] = "identity_signed",
+    [EC_IDENTITY_UNSIGNED] = "identity_not_signed",
     [EC_TAP_SENT] = "mirrored",
     [EC_TAP_DROPPED] = "mirror_dropped",
 };

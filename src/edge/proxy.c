@@ -24,8 +24,10 @@ static void proxy_free(struct proxy *p)
 
     for (i = 0; i < p->n; i++) {
         wheel_cancel(p->w->net->wheel, &branch_at(p, i)->timer_c);
-        if (p->r)
+        if (p->r) {
             hop_cancel(branch_at(p, i)->hop);
+            identity_signing_cancel(branch_at(p, i)->signing);
+        }
     }
     if (p->r)
         identity_verify_cancel(p->r);
@@ -93,6 +95,8 @@ static void proxy_forget_request(struct proxy *p)
     identity_verify_cancel(p->r);
     for (i = 0; i < p->n; i++) {
         hop_cancel(branch_at(p, i)->hop);
+        identity_signing_cancel(branch_at(p, i)->signing);
+        branch_at(p, i)->signing = NULL;
         branch_at(p, i)->hop = NULL;
         branch_at(p, i)->t = NULL;
         if (branch_at(p, i)->state == BRANCH_LOCATING)
@@ -223,6 +227,8 @@ static void cancel_branches(struct proxy *p, const struct branch *except, struct
         } else {
             if (p->r)
                 hop_cancel(b->hop);
+            identity_signing_cancel(b->signing);
+            b->signing = NULL;
             branch_done(b, 487);
         }
     }
@@ -404,7 +410,7 @@ static int branch_send(struct branch *b, const struct path *path)
     struct proxy *p = b->p;
     struct sip_ctx_user u = callbacks;
     struct forward_args f = {.t = b->t, .out = path, .breadth = p->breadth, .call_slot = p->call_slot,
-                             .call_gen = p->call_gen};
+                             .call_gen = p->call_gen, .identity = b->identity, .date = b->date};
     struct buf *msg;
     int err;
 
@@ -450,6 +456,42 @@ static int branch_send_oversize(struct branch *b, const struct path *udp)
     return branch_send(b, udp);
 }
 
+static void branch_path(struct branch *b, const struct path *path, const struct reason *why);
+
+static void on_signed(void *arg, struct str value, struct str date, const struct reason *why)
+{
+    struct branch *b = arg;
+    struct proxy *p = b->p;
+
+    (void)why; /* said and counted where it was found */
+    proxy_enter(p);
+    b->signing = NULL;
+    b->identity = value;
+    b->date = date;
+    branch_path(b, b->signed_path, NULL);
+    proxy_leave(p);
+}
+
+/* What leaves for another domain is signed as it leaves, so only now (RFC 8224 6.1). True: it goes on in on_signed. */
+static bool branch_sign(struct branch *b, const struct path *path)
+{
+    struct path *copy;
+
+    if (b->is_signed)
+        return false;
+    b->is_signed = true;
+    if (!identity_sign(b->p->r, b->t, STR_NULL, STR_NULL, on_signed, b, &b->signing))
+        return false;
+    if ((copy = arena_alloc(b->p->r->m->arena, sizeof *copy)) == NULL) {
+        identity_signing_cancel(b->signing);
+        b->signing = NULL;
+        return false;
+    }
+    *copy = *path;
+    b->signed_path = copy;
+    return true;
+}
+
 static void branch_path(struct branch *b, const struct path *path, const struct reason *why)
 {
     struct proxy *p = b->p;
@@ -469,6 +511,8 @@ static void branch_path(struct branch *b, const struct path *path, const struct 
         proxy_conclude(p);
         return;
     }
+    if (branch_sign(b, path))
+        return;
     err = branch_send(b, path);
     if (err == ERR_AGAIN)
         err = branch_send_oversize(b, path);

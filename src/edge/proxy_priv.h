@@ -12,6 +12,7 @@ struct forward_args {
     struct str branch;
     unsigned breadth;
     uint32_t call_slot, call_gen;
+    struct str identity, date; /* headers to add; empty: none (identity_service.h) */
 };
 MUST_USE int forward_build(struct edge_req *r, const struct forward_args *f, struct buf **ret);
 /* A branch for what is forwarded without a transaction: the same for retransmissions (16.11). */
@@ -27,6 +28,10 @@ struct branch {
     struct wheel_timer timer_c; /* 16.6 step 11 */
     enum branch_state state;
     bool started, canceled;
+    bool is_signed;                    /* as far as it is to be; asked once, whatever servers are tried */
+    struct identity_signing *signing;  /* under way */
+    const struct path *signed_path;    /* where it goes then */
+    struct str identity, date;
     bool believed; /* what it asserts (asserted.h) */
     const struct path *oversize; /* 18.1.1: the datagram path that the request is too large for; NULL: none */
     unsigned status;             /* final, when DONE */

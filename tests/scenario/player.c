@@ -360,7 +360,8 @@ static void step_counter(char **word, unsigned n)
         {"auth-ok", EC_AUTH_OK}, {"auth-failed", EC_AUTH_FAILED}, {"stale", EC_AUTH_STALE}, {"replay", EC_AUTH_REPLAY},
         {"slowed", EC_GUESSES_SLOWED}, {"registers", EC_REGISTERS_OK}, {"started", EC_CALLS_STARTED},
         {"answered", EC_CALLS_ANSWERED}, {"ended", EC_CALLS_ENDED}, {"failed", EC_CALLS_FAILED}, {"forged", EC_TOKENS_FORGED},
-        {"loops", EC_LOOPS}, {"emergency", EC_EMERGENCY}, {"strays", EC_STRAYS}, {"identity-valid", EC_IDENTITY_VALID}, {"forwarded", EC_FORWARDED}};
+        {"loops", EC_LOOPS}, {"emergency", EC_EMERGENCY}, {"strays", EC_STRAYS}, {"identity-valid", EC_IDENTITY_VALID},
+        {"identity-signed", EC_IDENTITY_SIGNED}, {"identity-unsigned", EC_IDENTITY_UNSIGNED}, {"forwarded", EC_FORWARDED}};
     size_t i;
 
     if (n < 3)
@@ -453,6 +454,10 @@ static void step(char *line)
         step_counter(word, n);
     else if (strcmp(word[0], "credential") == 0)
         step_credential(word, n);
+    else if (strcmp(word[0], "own") == 0)
+        step_own(word, n);
+    else if (strcmp(word[0], "signer") == 0)
+        step_signer(word, n);
     else if (strcmp(word[0], "passport") == 0)
         step_passport(word, n);
     else if (strcmp(word[0], "set") == 0 && n >= 3)
@@ -485,7 +490,7 @@ static void play_from(unsigned at)
 
 static bool is_preparation(const char *l)
 {
-    static const char *const verbs[] = {"config", "user ", "party ", "dns ", "set ", "credential "};
+    static const char *const verbs[] = {"config", "user ", "party ", "dns ", "set ", "credential ", "own "};
     size_t i;
 
     for (i = 0; i < ARRAY_LEN(verbs); i++)

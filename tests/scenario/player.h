@@ -66,6 +66,8 @@ void extra_lines(char *words_end, char *dst, size_t cap);     /* ... if the step
 /* player_identity.c */
 void step_credential(char **word, unsigned n);
 void step_passport(char **word, unsigned n);
+void step_own(char **word, unsigned n);
+void step_signer(char **word, unsigned n);
 void identity_none_left(void); /* nothing of them is held any more */
 void identity_stop(void);
 

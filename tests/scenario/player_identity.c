@@ -5,6 +5,9 @@
  *   passport VAR by NAME orig ID dest ID [ppt T] [attest A] [iat SECONDS] [mky HASH=HEX]... [div
  * ID] passport ... [url URL] [msgi TEXT]
  *
+ *   own NAME DOMAIN      the edge signs for callers of this domain with that one
+ *   signer off | on      whoever has its keys does not answer
+ *
  * ID is a URI, or tn:DIGITS. iat counts from now. */
 #include "edge/identity_service.h"
 #include "identity/sign.h"
@@ -41,6 +44,12 @@ static struct {
     struct waiting waiting[16];
     uint64_t next_id;
     int held;
+    /* what the edge signs by */
+    struct identity_own own[CREDS_MAX];
+    size_t n_own;
+    struct identity_signer signer;
+    struct identity_local_signer local;
+    bool is_signer_dead;
 } C;
 
 static void on_late(struct wheel_timer *t)
@@ -95,6 +104,26 @@ static void cancel(struct edge_credentials *self, struct edge_worker *worker, ui
             wheel_cancel(worker->net->wheel, &C.waiting[k].timer);
             C.waiting[k].id = 0;
         }
+}
+
+static void run_posted(void *worker, void *arg)
+{
+    (void)worker;
+    (void)arg;
+    identity_local_signer_run(&C.local);
+}
+
+static int signer_start(struct identity_signer *self, struct identity_sign_job *job)
+{
+    int err = C.is_signer_dead ? ERR_CLOSED : C.local.base.start(&C.local.base, job);
+    (void)self;
+    return err != 0 ? err : net_post(P.w->net, 0, run_posted, NULL);
+}
+
+static void signer_cancel(struct identity_signer *self, struct identity_sign_job *job)
+{
+    (void)self;
+    C.local.base.cancel(&C.local.base, job);
 }
 
 void identity_none_left(void)
@@ -183,6 +212,30 @@ static struct cred *cred_of(const char *name)
         if (strcmp(C.v[i].name, name) == 0)
             return &C.v[i];
     fail("there is no credential %s", name);
+}
+
+void step_own(char **word, unsigned n)
+{
+    if (n != 3)
+        fail("own NAME DOMAIN");
+    struct cred *c = cred_of(word[1]);
+    struct identity_own *o = &C.own[C.n_own++];
+    if (!c->domain.n)
+        fail("it signs for no domain");
+    *o = (struct identity_own){
+        .domain = c->domain, .key = str_z(c->name), .url = str_z(c->url), .credential = &c->c};
+    if (!str_eq_nocase(c->domain, str_z(word[2])))
+        fail("it signs for another domain");
+    identity_local_signer_init(&C.local, c->signer, 64);
+    C.signer = (struct identity_signer){.start = signer_start, .cancel = signer_cancel};
+    P.w->signer = &C.signer;
+    P.w->snap->own = C.own;
+    P.w->snap->n_own = C.n_own;
+}
+
+void step_signer(char **word, unsigned n)
+{
+    C.is_signer_dead = n == 2 && strcmp(word[1], "off") == 0;
 }
 
 void step_passport(char **word, unsigned n)
