@@ -34,7 +34,9 @@ static const struct block blocks[] = {
     {"fe80::", 10, "link local"},
     {"fec0::", 10, "site local"},
     {"ff00::", 8, "multicast"},
-    {"::", 96, "IPv4 compatible"}, /* unspecified and loopback, too */
+    {"::", 128, "unspecified"},
+    {"::1", 128, "loopback"},
+    {"::", 96, "IPv4 compatible"},
 };
 
 /* IPv6 addresses that lead to the IPv4 address inside of them: translators (RFC 6052 2.1), 6to4

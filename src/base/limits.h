@@ -94,9 +94,9 @@
 #define LIMIT_OCSP_ANSWERS 64u        /* certificates that one answer is about */
 #define LIMIT_CRL_BYTES (64u << 20)   /* a file of CRLs */
 #define LIMIT_STATUS_ENTRIES 4096u    /* certificates whose status is remembered */
-#define LIMIT_FETCH_WAITING 256u      /* questions to responders that wait, or are under way */
-#define LIMIT_FETCH_AT_ONCE 8u
-#define LIMIT_FETCH_MS 10000u         /* one of them, name lookup and all */
+#define LIMIT_OCSP_WAITING 256u       /* questions to responders that wait, or are under way */
+#define LIMIT_OCSP_AT_ONCE 8u
+#define LIMIT_OCSP_MS 10000u          /* one of them, name lookup and all */
 
 /* Registrar */
 #define LIMIT_CONTACTS_AOR 10u
