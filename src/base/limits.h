@@ -60,6 +60,10 @@
 #define LIMIT_RELAY_ENDS 256u        /* ends of one call: media times legs and branches */
 #define LIMIT_RELAY_KEYS_QUEUE 64u   /* packets of key management of one leg that wait for the pool */
 #define LIMIT_RELAY_PACKET 2048u     /* a longer datagram on a media port is dropped */
+#define LIMIT_RELAY_LATCH_MS 5000u   /* after a description: the time in which clear media may show another address */
+#define LIMIT_RELAY_MOVE_MS 2000u    /* silence after which authentic media may come from, and go to, another address */
+#define LIMIT_RELAY_KEYS_RATE 200u   /* packets of key management that one end takes in a second */
+#define LIMIT_RELAY_WAITING 256u     /* keys and packets to be sent, for one call, that wait for its worker */
 #define LIMIT_SRTP_PROBES 1000u   /* packets tried with another rollover counter after keys are installed */
 
 /* Signed identity (RFC 8224) */

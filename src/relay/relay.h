@@ -52,6 +52,9 @@ enum relay_event_kind {
     RELAY_EVENT_SILENT,  /* nothing accepted for config.silent_ms although it should send */
     RELAY_EVENT_CONSENT, /* no authentic STUN check for 30 s: it is sent nothing any more until one
                             comes (RFC 7675 5.1) */
+    RELAY_EVENT_REFUSED, /* keys that relay_end_install took could not be used (err says why: as
+                            media_srtp_install). Receiving, the older keys stay good; sending,
+                            nothing goes out any more */
     RELAY_EVENT_KINDS
 };
 struct relay_event {
@@ -60,6 +63,7 @@ struct relay_event {
     struct addr from;
     const uint8_t *bytes; /* during the call */
     size_t n;
+    int err;
 };
 /* An end to which keys are bound (relay/keys.h) gives KEYS, MEDIA and REKEY to them itself; the
  * others, and all of an end without keys but KEYS, come here. */
@@ -116,8 +120,12 @@ enum relay_protection {
     RELAY_OPAQUE   /* end to end: whatever it is (SRTP, DTLS, STUN) passes untouched between the
                       joined ends; source, size and rate are policed, nothing is verified */
 };
+/* The first seconds (LIMIT_RELAY_LATCH_MS) begin with relay_end_set, each time while nothing has
+ * been accepted from the peer yet, and again when it names another address. */
 enum relay_latch {
-    RELAY_LATCH_AUTHENTIC, /* only an authentic packet may show another address */
+    RELAY_LATCH_AUTHENTIC, /* only an authentic packet may show another address: the first one, or
+                              one that comes when the address in use has been silent for
+                              LIMIT_RELAY_MOVE_MS */
     RELAY_LATCH_HOST, /* clear: within the first seconds another port of the signalled host, too */
     RELAY_LATCH_NAT   /* declared: within the first seconds any address, once */
 };
@@ -133,14 +141,15 @@ struct relay_end_setting {
     uint16_t max_packets_s;
 };
 void relay_end_set(struct relay_end *e, const struct relay_end_setting *s);
-/* Copies the keys at once (the caller wipes his). ERR_INVALID, ERR_NOMEM, ERR_REFUSED: as
- * media_srtp_install. */
+/* Copies the keys at once (the caller wipes his); only RTP and RTCP of install->paths count: what
+ * is sent leaves by the port it is received at (RFC 4961). ERR_INVALID: keying_keys_check, or none
+ * of these paths; ERR_NOMEM. What goes wrong later is told as RELAY_EVENT_REFUSED. */
 MUST_USE int relay_end_install(struct relay_end *e, const struct keying_install *install);
 /* Packets of key management out of this end. `to` not set: where the description says. */
 void relay_end_send(struct relay_end *e, enum keying_path path, const struct addr *to,
                     const uint8_t *bytes, size_t n);
 /* Both directions; each end has at most one partner, who had others is parted from them. NULL:
- * parted. */
+ * parted. Both are of one call. Both or neither are RELAY_OPAQUE: else nothing passes. */
 void relay_join(struct relay_end *e, struct relay_end *with);
 
 /* ---- how it goes ---- */

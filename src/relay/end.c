@@ -1,0 +1,252 @@
+/* An end on its worker's thread: what others want of it is applied, what it has to say is told, and
+ * it is looked after twice a second (silence, changed ports). RFC 3711 8, RFC 5761, RFC 8843 apart.
+ * Who owns it: its call; the worker frees it. */
+#include "base/err.h"
+#include "base/mem.h"
+#include "relay/relay_priv.h"
+#include <unistd.h>
+
+/* ---- telling ---- */
+
+void relay_end_tell(struct relay_end *e, const struct relay_event *event)
+{
+    const struct relay_user *user = &e->call->relay->config.user;
+
+    switch (event->kind) {
+    case RELAY_EVENT_KEYS:
+    case RELAY_EVENT_MEDIA:
+    case RELAY_EVENT_REKEY:
+        if (e->sink.event != NULL) {
+            e->sink.event(e->sink.arg, e->sink.section, event);
+            return;
+        }
+        break;
+    default:
+        break;
+    }
+    if (event->kind != RELAY_EVENT_KEYS && user->on_event != NULL)
+        user->on_event(user->arg, e->cookie, event);
+}
+
+/* ---- keys ---- */
+
+/* The object of one direction of one path; one that is shared with the other path is left to it, if
+ * only this one gets keys (DTLS-SRTP without rtcp-mux: an association each, RFC 5764 4.2). */
+static int srtp_get(struct relay_end *e, enum media_srtp_dir dir, unsigned path, bool is_alone,
+                    struct media_srtp **ret)
+{
+    struct media_srtp **at = &e->srtp[dir][path];
+    int err;
+
+    if (*at == NULL || (is_alone && *at == e->srtp[dir][1 - path])) {
+        err = media_srtp_new(ret, dir);
+        if (err != 0)
+            return err;
+        *at = *ret;
+    }
+    *ret = *at;
+    return 0;
+}
+
+static void srtp_put(struct relay_end *e, enum media_srtp_dir dir, unsigned path,
+                     struct media_srtp *s)
+{
+    if (e->srtp[dir][path] == s)
+        return;
+    if (e->srtp[dir][path] != e->srtp[dir][1 - path])
+        media_srtp_free(e->srtp[dir][path]);
+    e->srtp[dir][path] = s;
+}
+
+static int install_one(struct relay_end *e, const struct relay_step *step, unsigned path,
+                       bool is_alone)
+{
+    enum media_srtp_dir dir = step->is_send ? MEDIA_SRTP_SEND : MEDIA_SRTP_RECEIVE;
+    struct media_srtp *s, *before = e->srtp[dir][path];
+    int err = srtp_get(e, dir, path, is_alone, &s);
+
+    if (err == 0)
+        err = media_srtp_install(s, &step->keys);
+    if (err == 0)
+        return 0;
+    if (e->srtp[dir][path] != before) { /* as it was */
+        media_srtp_free(e->srtp[dir][path]);
+        e->srtp[dir][path] = before;
+    }
+    return err;
+}
+
+static void install(struct relay_end *e, const struct relay_step *step)
+{
+    const uint8_t both = 1u << KEYING_RTP | 1u << KEYING_RTCP;
+    enum media_srtp_dir dir = step->is_send ? MEDIA_SRTP_SEND : MEDIA_SRTP_RECEIVE;
+    int err = 0;
+
+    if (step->paths == both && (e->srtp[dir][1] == NULL || e->srtp[dir][0] == e->srtp[dir][1])) {
+        err = install_one(e, step, KEYING_RTP, false);
+        if (err == 0)
+            srtp_put(e, dir, KEYING_RTCP, e->srtp[dir][KEYING_RTP]);
+    } else {
+        for (unsigned path = 0; path < RELAY_PATHS && err == 0; path++) {
+            if (step->paths & 1u << path)
+                err = install_one(e, step, path, step->paths != both);
+        }
+    }
+    if (err != 0) {
+        e->is_send_refused = e->is_send_refused || step->is_send;
+        relay_end_tell(e, &(struct relay_event){.kind = RELAY_EVENT_REFUSED, .err = err});
+        return;
+    }
+    if (step->is_send) {
+        e->is_send_refused = false;
+    } else {
+        e->media_told &= (uint8_t)~step->paths;
+        e->drop_old = (uint8_t)((e->drop_old & ~step->paths) | (step->drop_old ? step->paths : 0));
+    }
+    e->rekey_told = false;
+}
+
+void relay_end_steps(struct relay_end *e, struct relay_step *steps)
+{
+    while (steps != NULL) {
+        struct relay_step *step = steps;
+
+        steps = step->next;
+        if (step->is_install) {
+            install(e, step);
+            keying_keys_wipe(&step->keys);
+        } else {
+            unsigned path =
+                step->paths == KEYING_RTCP && e->has_rtcp_port ? KEYING_RTCP : KEYING_RTP;
+            const struct addr *to = addr_is_set(&step->to) ? &step->to : &e->way[path].to;
+            if (addr_is_set(to))
+                relay_packet_out(e, path, to, step->bytes, step->n);
+        }
+        mem_free(step);
+    }
+}
+
+/* ---- settings ---- */
+
+static void strs_take(struct str *to, struct str *from)
+{
+    mem_free((void *)(uintptr_t)to->p);
+    *to = *from;
+    *from = STR_NULL;
+}
+
+static void set(struct relay_end *e, struct relay_end_setting *s)
+{
+    uint64_t now_ms = e->worker->now_ms;
+
+    if (e->protection != s->protection || !e->sends)
+        e->since_ms = now_ms;
+    if (s->protection != RELAY_PROTECT)
+        e->media_told = 0;
+    e->protection = s->protection;
+    e->latch = s->latch;
+    e->mux = s->mux;
+    e->sends = s->sends;
+    e->receives = s->receives;
+    e->max_bytes_s = s->max_bytes_s;
+    e->max_packets_s = s->max_packets_s;
+    relay_way_set(&e->way[KEYING_RTP], &s->rtp, now_ms);
+    relay_way_set(&e->way[KEYING_RTCP], &s->rtcp, now_ms);
+    e->told_remote = e->way[KEYING_RTP].to;
+    e->told_latched = !addr_eq(&e->told_remote, &s->rtp);
+    strs_take(&e->peer_ufrag, &s->ice_ufrag);
+    strs_take(&e->peer_pwd, &s->ice_pwd);
+}
+
+void relay_end_change(struct relay_end *e, struct relay_wanted *w)
+{
+    if (w->is_new) {
+        list_append(&e->worker->ends, &e->wnode);
+        w->is_new = false;
+    }
+    if (w->clock_hz != 0 && e->quality != NULL)
+        relay_quality_clock(e->quality, w->clock_hz);
+    w->clock_hz = 0;
+    if (w->has_setting)
+        set(e, &w->setting);
+    w->has_setting = false;
+    e->partner = w->partner;
+}
+
+/* ---- looking after ---- */
+
+void relay_end_tick(struct relay_end *e)
+{
+    unsigned silent_ms = e->call->relay->config.silent_ms;
+    uint64_t last = relay_read(&e->last_in_ms), now = e->worker->now_ms;
+
+    if (last < e->since_ms)
+        last = e->since_ms;
+    if (silent_ms == 0 || !e->sends || !addr_is_set(&e->way[KEYING_RTP].signalled)) {
+        e->silent_told = false;
+        e->since_ms = now;
+    } else if (now < last + silent_ms) {
+        e->silent_told = false;
+    } else if (!e->silent_told) {
+        e->silent_told = true;
+        relay_end_tell(e, &(struct relay_event){.kind = RELAY_EVENT_SILENT});
+    }
+}
+
+/* ---- the end of it ---- */
+
+static void steps_free(struct relay_step *s)
+{
+    while (s != NULL) {
+        struct relay_step *next = s->next;
+
+        if (s->is_install)
+            keying_keys_wipe(&s->keys);
+        mem_free(s);
+        s = next;
+    }
+}
+
+static void str_free(struct str *s)
+{
+    if (s->n > 0)
+        secret_wipe((void *)(uintptr_t)s->p, s->n);
+    mem_free((void *)(uintptr_t)s->p);
+    *s = STR_NULL;
+}
+
+void relay_end_gone(struct relay_end *e)
+{
+    struct relay *r = e->call->relay;
+    struct relay_end *partner = e->partner;
+
+    if (partner != NULL && partner->partner == e)
+        partner->partner = NULL;
+    for (unsigned path = 0; path < RELAY_PATHS; path++) {
+        if (e->port[path].fd >= 0)
+            (void)close(e->port[path].fd);
+    }
+    for (unsigned dir = 0; dir < 2; dir++) {
+        if (e->srtp[dir][0] != e->srtp[dir][1])
+            media_srtp_free(e->srtp[dir][1]);
+        media_srtp_free(e->srtp[dir][0]);
+    }
+    (void)!pthread_mutex_lock(&r->lock);
+    relay_ports_give(&r->ports[e->at], e->local_port);
+    r->n_ends--;
+    (void)!pthread_mutex_unlock(&r->lock);
+    list_remove(&e->wnode);
+    if (e->sink.unref != NULL)
+        e->sink.unref(e->sink.arg);
+    if (e->wanted.has_sink && e->wanted.sink.unref != NULL)
+        e->wanted.sink.unref(e->wanted.sink.arg);
+    steps_free(e->wanted.first);
+    str_free(&e->wanted.setting.ice_ufrag);
+    str_free(&e->wanted.setting.ice_pwd);
+    str_free(&e->ufrag);
+    str_free(&e->pwd);
+    str_free(&e->peer_ufrag);
+    str_free(&e->peer_pwd);
+    mem_free(e->quality);
+    mem_free(e);
+}

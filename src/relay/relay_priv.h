@@ -1,0 +1,275 @@
+/* What the files of the media plane share. A worker's objects (all below but `lock`ed parts) belong
+ * to its thread; whoever asks from another thread leaves what he wants in the call's or end's
+ * `wanted` part, under the call's lock, and queues the call for its worker. */
+#ifndef RELAY_PRIV_H
+#define RELAY_PRIV_H
+
+#include "base/limits.h"
+#include "base/list.h"
+#include "base/mq.h"
+#include "base/rand.h"
+#include "media/source.h"
+#include "media/srtp.h"
+#include "relay/relay.h"
+#include <pthread.h>
+#include <stdatomic.h>
+
+/* ---- the hook for relay/keys.c: who hears KEYS, MEDIA and REKEY instead of the user ---- */
+
+struct relay_sink {
+    void *arg;
+    int section;
+    /* On the worker's thread; must not wait and must not call back into relay.h. */
+    void (*event)(void *arg, int section, const struct relay_event *event);
+    void (*ref)(void *arg);   /* by relay_end_bind, on its caller's thread */
+    void (*unref)(void *arg); /* on the worker's thread, without a lock held, when another sink has
+                                 taken its place or the end is gone: no event comes after it */
+};
+/* NULL: nobody any more. Takes effect as everything else: soon, and in order. */
+void relay_end_bind(struct relay_end *e, const struct relay_sink *sink);
+
+/* ---- counters: written by one thread, read by any ---- */
+
+typedef _Atomic uint64_t relay_count;
+
+static inline void relay_tally(relay_count *c, uint64_t n)
+{
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
+}
+static inline uint64_t relay_read(const relay_count *c)
+{
+    return atomic_load_explicit(c, memory_order_relaxed);
+}
+struct relay_flow {
+    relay_count packets, bytes, dropped;
+};
+
+/* ---- ports.c: local transport addresses ---- */
+
+/* The pairs of ports of one local address, RTP's even and RTCP's behind it. */
+struct relay_ports {
+    uint64_t *taken; /* a bit for each pair */
+    uint32_t n, n_taken;
+    uint16_t first; /* even */
+    struct rand_source rand;
+};
+MUST_USE int relay_ports_init(struct relay_ports *p, uint16_t min, uint16_t max);
+void relay_ports_done(struct relay_ports *p);
+/* Takes a pair that is free, at random, and binds one socket or two (ret_fd[1] is -1 with one; both
+ * are without bind). ERR_LIMIT: none is left; ERR_IO: the system says no (errno). Under the relay's
+ * lock. */
+MUST_USE int relay_ports_take(struct relay_ports *p, const struct addr *local, bool needs_rtcp,
+                              bool dry, int ret_fd[2], uint16_t *ret_port);
+void relay_ports_give(struct relay_ports *p, uint16_t port);
+/* Can the address be used at all? ERR_IO. */
+MUST_USE int relay_ports_probe(const struct addr *local);
+
+/* ---- source.c: from where packets may come, and where to they go ---- */
+
+/* One path (RTP or RTCP) of an end. */
+struct relay_way {
+    struct addr signalled; /* as the description says */
+    struct addr to;        /* in use: as signalled, or what has proven itself */
+    bool is_heard;         /* something was accepted from `to` */
+    bool is_decided;       /* clear: the address is settled until the next description */
+    uint64_t until_ms;     /* clear: how long another address may still show itself */
+    uint64_t heard_ms;     /* when something came from `to` last */
+};
+enum relay_origin {
+    RELAY_ORIGIN_KNOWN,
+    RELAY_ORIGIN_PROVE, /* it must authenticate */
+    RELAY_ORIGIN_LATCH, /* it may become the address in use, if it is a packet at all */
+    RELAY_ORIGIN_FOREIGN
+};
+void relay_way_set(struct relay_way *w, const struct addr *signalled, uint64_t now_ms);
+enum relay_origin relay_way_judge(const struct relay_way *w, const struct addr *from,
+                                  enum relay_protection protection, enum relay_latch latch,
+                                  uint64_t now_ms);
+/* A packet of this origin has been accepted. Does it now go to another address than before? */
+MUST_USE bool relay_way_accept(struct relay_way *w, const struct addr *from,
+                               enum relay_origin origin, uint64_t now_ms);
+
+/* ---- quality.c: RTCP and arrival ---- */
+
+struct relay_quality {
+    struct rtp_source source;
+    bool has_source;
+    uint64_t source_us; /* its last packet */
+    uint32_t clock_hz;
+    /* The last SR that went out by this end (RFC 3550 6.4.1: LSR names it). */
+    uint32_t sr_mid;
+    uint64_t sr_us;
+    /* For other threads. */
+    _Atomic int64_t lost;
+    _Atomic int32_t report_lost;
+    _Atomic uint32_t jitter_us, report_jitter_us, rtt_us, hz;
+    _Atomic uint8_t report_fraction;
+    _Atomic bool has_report;
+};
+void relay_quality_clock(struct relay_quality *q, uint32_t hz);
+void relay_quality_rtp(struct relay_quality *q, const uint8_t *p, uint64_t now_us);
+void relay_quality_rtcp_in(struct relay_quality *q, const uint8_t *p, size_t n, uint64_t now_us);
+void relay_quality_rtcp_out(struct relay_quality *q, const uint8_t *p, size_t n, uint64_t now_us);
+
+/* ---- objects ---- */
+
+#define RELAY_PATHS 2 /* KEYING_RTP, KEYING_RTCP */
+
+struct relay_end;
+struct relay_port { /* one of our sockets */
+    int fd;         /* -1: none */
+    uint8_t path;
+    struct relay_end *end;
+};
+
+/* Allowance of one second, filled as time goes by. */
+struct relay_bucket {
+    uint64_t at_ms;
+    uint64_t bytes_ms, packets_ms; /* allowance, times 1000 */
+};
+
+/* Something for an end that needs memory of its own: keys to install, or a packet to send. */
+struct relay_step {
+    struct relay_step *next;
+    bool is_install;
+    uint8_t paths; /* install: bits; send: the path */
+    bool is_send, drop_old;
+    struct addr to;
+    size_t n;
+    struct keying_keys keys; /* install: wiped with the step */
+    uint8_t bytes[];
+};
+
+/* What other threads want of an end; under the call's lock. */
+struct relay_wanted {
+    bool has_setting, has_partner, has_sink, is_new;
+    struct relay_end_setting setting; /* its strings are copies on the heap */
+    struct relay_end *partner;        /* always true: as they see it */
+    struct relay_sink sink;
+    struct relay_step *first, **last;
+    uint32_t clock_hz; /* 0: nothing */
+};
+
+/* What is gone is freed at the end of a turn: until then events may point to it. */
+struct relay_grave {
+    struct relay_grave *next;
+    void (*bury)(struct relay_grave *g);
+};
+
+struct relay_end {
+    /* what each packet needs */
+    struct relay_call *call;
+    struct relay_worker *worker;
+    struct relay_end *partner;
+    struct media_srtp *srtp[2][RELAY_PATHS]; /* by enum media_srtp_dir; both paths may have one in
+                                                common */
+    enum relay_protection protection;
+    enum relay_latch latch;
+    bool mux, sends, receives, has_rtcp_port;
+    bool is_send_refused; /* keys to send with were refused */
+    uint8_t media_told;   /* bits of paths */
+    uint8_t drop_old;     /* bits of paths: when the newest keys have been used */
+    bool rekey_told, silent_told;
+    uint32_t max_bytes_s;
+    uint16_t max_packets_s;
+    struct relay_port port[RELAY_PATHS];
+    struct relay_way way[RELAY_PATHS];
+    struct relay_bucket bucket, keys_bucket;
+    relay_count last_in_ms;
+    uint64_t since_ms; /* since when it should send */
+    struct relay_flow in, out;
+    relay_count in_rtcp, out_rtcp;
+    relay_count dropped[16]; /* by enum relay_drop */
+    struct relay_quality *quality;
+    /* the rest */
+    relay_count ice_checks, ice_refused;
+    uint64_t cookie;
+    size_t at;
+    uint16_t local_port;
+    struct list node;  /* of call->ends; under the call's lock */
+    struct list wnode; /* of worker->ends */
+    struct relay_sink sink;
+    struct relay_end *next_work; /* while relay_call_run runs */
+    struct relay_step *work_steps;
+    struct relay_sink work_sink;
+    struct str ufrag, pwd, peer_ufrag, peer_pwd; /* ICE; heap */
+    bool is_dirty;                               /* the rest under the call's lock */
+    struct relay_end *next_dirty;
+    struct relay_wanted wanted;
+    struct addr told_remote; /* for relay_end_stats */
+    bool told_latched;
+    struct mq_item free_item;
+    struct relay_grave grave;
+};
+
+struct relay_call {
+    struct relay *relay;
+    struct relay_worker *worker;
+    struct list node; /* of relay->calls; under the relay's lock */
+    pthread_mutex_t lock;
+    struct list ends;
+    size_t n_ends, n_steps;
+    bool is_queued;
+    struct relay_end *dirty;
+    struct mq_item item, free_item;
+    struct relay_grave grave;
+};
+
+struct relay_worker {
+    struct relay *relay;
+    pthread_t thread;
+    bool has_thread;
+    int epoll_fd, wake_fd;
+    struct mq *q;
+    atomic_bool is_stopping;
+    atomic_size_t n_calls;
+    struct list ends;
+    struct relay_grave *graves, **last_grave; /* ends before the calls they were of */
+    uint64_t now_us, now_ms, tick_ms;
+    relay_count in_packets, out_packets, in_bytes, out_bytes, dropped[16], wakeups, batches;
+};
+
+struct relay {
+    struct relay_config config;
+    struct relay_worker *workers;
+    size_t n_running;
+    pthread_mutex_t lock; /* of what follows */
+    struct relay_ports ports[RELAY_ADDRESSES_MAX];
+    struct list calls;
+    size_t n_calls, n_ends;
+    /* dry: where packets go; tests and fuzzing */
+    void (*on_send)(void *arg, struct relay_end *e, unsigned path, const struct addr *to,
+                    const uint8_t *p, size_t n);
+    void *on_send_arg;
+};
+
+/* ---- end.c: on the worker's thread ---- */
+
+void relay_end_change(struct relay_end *e, struct relay_wanted *wanted); /* the call's lock held */
+void relay_end_steps(struct relay_end *e, struct relay_step *steps);     /* ... not held */
+void relay_end_gone(struct relay_end *e); /* frees it; its place in lists, too */
+void relay_end_tell(struct relay_end *e, const struct relay_event *event);
+void relay_end_tick(struct relay_end *e);
+void relay_call_run(struct mq_item *item, void *consumer);
+
+/* ---- packet.c: on the worker's thread ---- */
+
+/* A datagram of n bytes has come by one of its ports from there. There is room for
+ * LIMIT_RELAY_PACKET + MEDIA_SRTP_GROWTH bytes at p; the contents are changed. n may be more than
+ * LIMIT_RELAY_PACKET: then what is at p is not looked at. */
+void relay_packet_in(struct relay_end *e, unsigned path, const struct addr *from, uint8_t *p,
+                     size_t n);
+/* Without a look at it. */
+void relay_packet_out(struct relay_end *e, unsigned path, const struct addr *to, const uint8_t *p,
+                      size_t n);
+
+/* ---- worker.c ---- */
+
+MUST_USE int relay_worker_start(struct relay_worker *w, struct relay *r);
+void relay_worker_stop(struct relay_worker *w);
+MUST_USE int relay_worker_watch(struct relay_worker *w, struct relay_port *port); /* any thread */
+void relay_worker_clock(struct relay_worker *w);
+void relay_worker_bury(struct relay_worker *w);
+
+#endif

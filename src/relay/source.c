@@ -1,0 +1,61 @@
+/* From where packets may come and where to they go: the address that the description names, until
+ * something better has proven itself. RFC 7362, RFC 4961; the attack is "RTP bleed", whose last
+ * form (CVE-2025-53399) came of learning addresses from packets that were never authenticated. So:
+ *
+ *   keys are installed: any address, if the packet authenticates and is no replay. It becomes the
+ *     address in use if nothing was heard of that one, or nothing for a while (the peer has moved).
+ *   clear, opaque: within a short time after a description, what `latch` allows, once. The
+ * signalled address itself ends the search whenever it speaks within that time.
+ *
+ * Pure; on the worker's thread. */
+#include "relay/relay_priv.h"
+
+void relay_way_set(struct relay_way *w, const struct addr *signalled, uint64_t now_ms)
+{
+    if (!addr_eq(&w->signalled, signalled) ||
+        addr_is_set(signalled) != addr_is_set(&w->signalled)) {
+        *w = (struct relay_way){.signalled = *signalled, .to = *signalled};
+    } else if (w->is_heard) {
+        return;
+    }
+    w->until_ms = now_ms + LIMIT_RELAY_LATCH_MS;
+}
+
+static enum relay_origin judge_unproven(const struct relay_way *w, const struct addr *from,
+                                        enum relay_latch latch, uint64_t now_ms)
+{
+    if (!addr_is_set(&w->signalled) || latch == RELAY_LATCH_AUTHENTIC || now_ms >= w->until_ms)
+        return RELAY_ORIGIN_FOREIGN;
+    if (addr_eq(from, &w->signalled)) /* another was first: the one named is the better one */
+        return RELAY_ORIGIN_LATCH;
+    if (w->is_decided || (latch == RELAY_LATCH_HOST && !addr_eq_host(from, &w->signalled)))
+        return RELAY_ORIGIN_FOREIGN;
+    return RELAY_ORIGIN_LATCH;
+}
+
+enum relay_origin relay_way_judge(const struct relay_way *w, const struct addr *from,
+                                  enum relay_protection protection, enum relay_latch latch,
+                                  uint64_t now_ms)
+{
+    if (addr_eq(from, &w->to))
+        return RELAY_ORIGIN_KNOWN;
+    if (protection == RELAY_PROTECT)
+        return RELAY_ORIGIN_PROVE;
+    return judge_unproven(w, from, latch, now_ms);
+}
+
+bool relay_way_accept(struct relay_way *w, const struct addr *from, enum relay_origin origin,
+                      uint64_t now_ms)
+{
+    bool moves = origin == RELAY_ORIGIN_LATCH ||
+                 (origin == RELAY_ORIGIN_PROVE &&
+                  (!w->is_heard || now_ms >= w->heard_ms + LIMIT_RELAY_MOVE_MS));
+
+    if (origin == RELAY_ORIGIN_KNOWN || moves) {
+        w->is_heard = w->is_decided = true;
+        w->heard_ms = now_ms;
+    }
+    if (moves)
+        w->to = *from;
+    return moves;
+}

@@ -1,0 +1,163 @@
+/* A media worker: one thread that waits for datagrams on the ports of its calls and passes them on.
+ * Under load packets are left to gather for a moment (config.wait_us), so that one wake-up does for
+ * many. Commands of other threads are worked off between packets. */
+#include "base/err.h"
+#include "base/mem.h"
+#include "relay/relay_priv.h"
+#include <errno.h>
+#include <signal.h>
+#include <sys/epoll.h>
+#include <sys/eventfd.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define EVENTS 256
+#define TICK_MS 500u
+#define COMMANDS_TURN 256u /* before packets have their turn again */
+#define TRIES 4u           /* reads of one port that may end in somebody else's error */
+#define GATHER_MIN 2u      /* packets in a turn from which on it pays to wait */
+#define TIMER_SLACK_NS 1000ul
+
+void relay_worker_clock(struct relay_worker *w)
+{
+    struct timespec t;
+
+    (void)clock_gettime(CLOCK_MONOTONIC, &t);
+    w->now_us = (uint64_t)t.tv_sec * 1000000 + (uint64_t)t.tv_nsec / 1000;
+    w->now_ms = w->now_us / 1000;
+}
+
+static void wake(void *arg)
+{
+    struct relay_worker *w = arg;
+    uint64_t one = 1;
+
+    (void)!write(w->wake_fd, &one, sizeof(one));
+}
+
+/* One datagram, if there is one: the port is told again while more wait there. */
+static bool read_port(struct relay_port *port)
+{
+    uint8_t p[LIMIT_RELAY_PACKET + MEDIA_SRTP_GROWTH] NO_AUTO_INIT;
+
+    for (unsigned i = 0; i < TRIES; i++) {
+        struct addr from NO_AUTO_INIT;
+        socklen_t len = sizeof(from);
+        ssize_t n =
+            recvfrom(port->fd, p, LIMIT_RELAY_PACKET, MSG_DONTWAIT | MSG_TRUNC, &from.sa, &len);
+
+        if (n >= 0) {
+            relay_packet_in(port->end, port->path, &from, p, (size_t)n);
+            return true;
+        }
+        if (errno == EAGAIN)
+            return false;
+        /* An ICMP error for something sent before: it says nothing about the call. */
+    }
+    return false;
+}
+
+void relay_worker_bury(struct relay_worker *w)
+{
+    while (w->graves != NULL) {
+        struct relay_grave *g = w->graves;
+
+        w->graves = g->next;
+        g->bury(g);
+    }
+    w->last_grave = &w->graves;
+}
+
+static void tick(struct relay_worker *w)
+{
+    if (w->now_ms < w->tick_ms)
+        return;
+    w->tick_ms = w->now_ms + TICK_MS;
+    LIST_EACH(e, &w->ends, struct relay_end, wnode) {
+        relay_end_tick(e);
+    }
+}
+
+static int wait_ms(const struct relay_worker *w)
+{
+    return list_is_empty(&w->ends)  ? -1
+           : w->tick_ms > w->now_ms ? (int)(w->tick_ms - w->now_ms)
+                                    : 0;
+}
+
+static void *worker_main(void *arg)
+{
+    struct relay_worker *w = arg;
+    const unsigned wait_us = w->relay->config.wait_us;
+    struct epoll_event events[EVENTS];
+
+    (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
+    while (!atomic_load(&w->is_stopping)) {
+        unsigned n_packets = 0;
+        int n = epoll_wait(w->epoll_fd, events, EVENTS, wait_ms(w));
+
+        relay_worker_clock(w);
+        relay_tally(&w->wakeups, 1);
+        /* First: who sends after a command was given may expect it to hold. */
+        (void)mq_drain(w->q, w, COMMANDS_TURN);
+        for (int i = 0; i < n; i++) {
+            if (events[i].data.ptr != NULL)
+                n_packets += read_port(events[i].data.ptr);
+        }
+        relay_worker_bury(w);
+        tick(w);
+        if (n_packets >= GATHER_MIN && wait_us > 0)
+            (void)nanosleep(&(struct timespec){.tv_nsec = (long)wait_us * 1000}, NULL);
+    }
+    return NULL;
+}
+
+int relay_worker_watch(struct relay_worker *w, struct relay_port *port)
+{
+    struct epoll_event event = {.events = EPOLLIN, .data.ptr = port};
+
+    return epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, port->fd, &event) == 0 ? 0 : ERR_IO;
+}
+
+int relay_worker_start(struct relay_worker *w, struct relay *r)
+{
+    /* Edge triggered: each write is told once, and the number in it never read. */
+    struct epoll_event event = {.events = EPOLLIN | EPOLLET, .data.ptr = NULL};
+    sigset_t all, before;
+
+    w->relay = r;
+    w->epoll_fd = w->wake_fd = -1;
+    list_init(&w->ends);
+    w->last_grave = &w->graves;
+    relay_worker_clock(w);
+    if (r->config.dry)
+        return 0;
+    w->q = mq_new(SIZE_MAX / 2, wake, w); /* each call and end has one place in it, or two */
+    if (w->q == NULL)
+        return ERR_NOMEM;
+    w->epoll_fd = epoll_create1(EPOLL_CLOEXEC);
+    w->wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (w->epoll_fd < 0 || w->wake_fd < 0 ||
+        epoll_ctl(w->epoll_fd, EPOLL_CTL_ADD, w->wake_fd, &event) != 0)
+        return ERR_IO;
+    (void)sigfillset(&all); /* signals are the main thread's */
+    (void)pthread_sigmask(SIG_SETMASK, &all, &before);
+    w->has_thread = pthread_create(&w->thread, NULL, worker_main, w) == 0;
+    (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return w->has_thread ? 0 : ERR_NOMEM;
+}
+
+void relay_worker_stop(struct relay_worker *w)
+{
+    if (w->has_thread) {
+        atomic_store(&w->is_stopping, true);
+        wake(w);
+        (void)pthread_join(w->thread, NULL);
+    }
+    w->has_thread = false;
+    while (w->q != NULL && mq_drain(w->q, w, COMMANDS_TURN) > 0)
+        continue;
+    relay_worker_bury(w);
+}
