@@ -42,7 +42,8 @@ struct config_listen { /* listen "tls:192.0.2.1:5061" { ... } */
 struct config_domain { /* domain "example.com" { ... } */
     struct str name;          /* lower case; also the digest realm unless `realm` says otherwise */
     struct str realm;
-    struct config_strs aliases; /* other host names and addresses that mean this domain; listener addresses always do */
+    struct config_strs aliases; /* other host names and addresses that mean this domain. Those of listeners mean the
+                               * first domain without being named here: request_domain in edge/request.c */
     struct str certificate, key; /* PEM files */
     struct str unknown_users; /* name of the peer that gets requests for users this domain does not have; empty: 404 */
     bool allow_md5;           /* MD5 users may exist at all */
@@ -153,7 +154,7 @@ MUST_USE int config_parse(struct str text, void (*problem)(void *arg, struct str
 struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* any thread */
 
-const struct config_domain *config_domain_find(const struct config *c, struct str host); /* name or alias; NULL */
+const struct config_domain *config_domain_find(const struct config *c, struct str host); /* by name or alias alone; NULL */
 const struct config_peer *config_peer_find(const struct config *c, struct str name);
 /* What differs between two snapshots but cannot be changed while running (workers, state-dir ...): text for the log; n. */
 size_t config_not_reloadable(const struct config *before, const struct config *after, struct str *ret, size_t cap);

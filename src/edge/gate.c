@@ -120,7 +120,7 @@ static int check_peer_from(struct edge_req *r)
     if (p->identities.n && !list_has(&p->identities, from.host))
         return gate_refuse(r, "from-not-peers", "TR/100 7.5.3", 403, "this peer may not speak for the domain in From");
     if ((p->kind == CONFIG_PEERING || p->kind == CONFIG_SUBSCRIPTION) && !p->identities.n &&
-        config_domain_find(r->cfg, from.host))
+        from.scheme != SIP_SCHEME_TEL && request_domain(r->cfg, &from, &r->rx.path.local))
         return gate_refuse(r, "from-is-ours", "TR/100 7.5.3", 403, "a foreign peer may not speak for our domain");
     return 0;
 }
@@ -148,9 +148,11 @@ static int claimed_aor(struct edge_req *r, struct str *ret, bool *ret_anonymous)
         *ret_anonymous = true;
         return 0;
     }
-    d = config_domain_find(r->cfg, u.host);
-    if (d)
+    d = request_domain(r->cfg, &u, &r->rx.path.local);
+    if (d) {
         u.host = d->name;
+        u.host_is_v6 = false;
+    }
     err = sip_uri_aor(r->m->arena, &u, ret);
     return err == ERR_UNSUPPORTED ? 0 : err; /* a tel URI names no user */
 }

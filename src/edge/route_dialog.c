@@ -27,9 +27,11 @@ static bool find_bindings(struct edge_req *r, const struct token_side *side, str
     const struct config_domain *d;
     struct sip_uri u;
 
-    if (side->kind != PRINCIPAL_USER || sip_uri_parse(r->m->to.uri, &u) != 0 || (d = config_domain_find(r->cfg, u.host)) == NULL)
+    if (side->kind != PRINCIPAL_USER || sip_uri_parse(r->m->to.uri, &u) != 0 ||
+        (d = request_domain(r->cfg, &u, &r->rx.path.local)) == NULL)
         return false;
     u.host = d->name;
+    u.host_is_v6 = false;
     if (sip_uri_aor(r->m->arena, &u, &p.name) != 0 || principal_id(&p) != side->who)
         return false;
     q.aor = p.name;
