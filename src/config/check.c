@@ -58,6 +58,16 @@ static void check_identity(struct load *l, const cfg_t *sec, struct str domain, 
                      why.detail[0] ? why.detail : why.code, STR_FMT(domain));
 }
 
+static bool any_peer_has_ca(const struct config *c)
+{
+    size_t i;
+
+    for (i = 0; i < c->n_peers; i++)
+        if (c->peers[i].ca.n)
+            return true;
+    return false;
+}
+
 static void check_listen(struct load *l, const cfg_t *sec, const struct config_listen *c)
 {
     unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
@@ -78,17 +88,19 @@ static void check_listen(struct load *l, const cfg_t *sec, const struct config_l
         load_problem(l, line, "listen \"%s\" needs a certificate; add certificate and key to a domain", c->title.p);
     if (c->client_ca.n)
         (void)check_file(l, sec, "client-ca", c->client_ca);
-    else if (c->client_cert == PKI_CLIENT_CERT_REQUIRE)
-        load_problem(l, load_line(l, sec, "client-certificate"), "certificates are required but nothing says whose; add client-ca = \"FILE\"");
+    else if (c->client_cert == PKI_CLIENT_CERT_REQUIRE && !(c->transport == TRANSPORT_TLS && any_peer_has_ca(l->c)))
+        load_problem(l, load_line(l, sec, "client-certificate"),
+                     "certificates are required but nothing says whose; add client-ca = \"FILE\", or ca to a peer");
 }
 
-/* A peer that comes to us with a certificate needs a listener that knows its anchors. */
-static bool peers_can_come(const struct config *c)
+/* A peer that comes to us with a certificate needs a listener that knows its anchors: by client-ca, or because it knows those of peers. */
+static bool can_come(const struct config *c, const struct config_peer *p)
 {
     size_t i;
 
     for (i = 0; i < c->n_listens; i++)
-        if (c->listens[i].client_ca.n && c->listens[i].client_cert != PKI_CLIENT_CERT_NONE)
+        if (c->listens[i].client_cert != PKI_CLIENT_CERT_NONE &&
+            (c->listens[i].client_ca.n || (p->ca.n && c->listens[i].transport == TRANSPORT_TLS)))
             return true;
     return false;
 }
@@ -123,9 +135,9 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
     if (p->ca.n)
         (void)check_file(l, sec, "ca", p->ca);
     check_identity(l, sec, STR_NULL, p->certificate, p->key);
-    if (p->certificate_names.n && !peers_can_come(l->c))
+    if (p->certificate_names.n && !can_come(l->c, p))
         load_problem(l, load_line(l, sec, "certificate-names"),
-                     "no listen section has client-ca, so peer \"%s\" cannot prove itself when it connects; add client-ca = \"FILE\"",
+                     "peer \"%s\" cannot prove itself when it connects; add its ca = \"FILE\", or client-ca to a listen section",
                      p->name.p);
     if (!p->allow_clear && p->next_hop.n && !str_starts_nocase(p->next_hop, STR("sips:"))) {
         struct str rest = p->next_hop, head;

@@ -30,7 +30,7 @@ struct config_listen { /* listen "tls:192.0.2.1:5061" { ... } */
     struct str title;
     struct str advertise;     /* host[:port] for Via, Record-Route and Path where it is not addr (behind NAT, a DNS name) */
     int client_cert;          /* enum pki_client_cert: none | ask | require */
-    struct str client_ca;     /* anchors for client certificates */
+    struct str client_ca;     /* anchors of those who may connect with a certificate; empty: the `ca` of all peers (tls: only) */
     int tls_min;              /* 12 or 13 */
     struct str ciphers;       /* TLS 1.2 list; empty: ECDHE with AEAD */
     bool allow_clear;         /* udp, tcp, ws: without it a clear listener is refused by the check */
@@ -73,7 +73,8 @@ struct config_peer { /* peer "carrier" { ... } */
     size_t n_sources;
     struct config_strs certificate_names; /* names of which one must be in the peer's certificate (RFC 5922) */
     struct config_strs identities; /* domains its certificate may speak for in From; empty: its domains */
-    struct str ca;               /* anchors for it; empty: the system's */
+    struct str ca;               /* anchors for it, both ways: no other CA vouches for its names. Empty: where it connects, those of
+                                  * the listener's client_ca; else the system's */
     struct str certificate, key; /* what we show it; empty: our domain's */
     int tls_min;
     struct str ciphers;

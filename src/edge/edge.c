@@ -79,19 +79,37 @@ static int keys_load(const struct config *cfg, struct edge_keys *k, struct reaso
 
 /* ---- listeners ---- */
 
+#define PEER_ANCHORS_MAX 256
+
+/* Who may connect where client-ca does not say: whoever one of the peers' anchors vouches for. The gate then asks for the peer's own.
+ * Browsers are asked for no certificate. */
+static size_t peers_anchors(const struct config *cfg, const struct config_listen *l, const char *ret[PEER_ANCHORS_MAX])
+{
+    size_t i, n = 0;
+
+    for (i = 0; l->transport == TRANSPORT_TLS && !l->client_ca.n && i < cfg->n_peers && n < PEER_ANCHORS_MAX; i++)
+        if (cfg->peers[i].ca.n)
+            ret[n++] = cfg->peers[i].ca.p;
+    return n;
+}
+
 static int listener_tls(const struct config *cfg, const struct config_listen *l, struct pki_tls_server **ret,
                         struct reason *why)
 {
     struct pki_tls_identity ids[64];
+    const char *anchors[PEER_ANCHORS_MAX];
     struct pki_tls_options o = {
         .identities = ids,
         .ca_pem = l->client_ca.n ? l->client_ca.p : NULL,
-        .client_cert = l->client_ca.n ? (enum pki_client_cert)l->client_cert : PKI_CLIENT_CERT_NONE,
+        .more_ca_pem = anchors,
+        .n_more_ca_pem = peers_anchors(cfg, l, anchors),
         .min_version = l->tls_min,
         .ciphers12 = l->ciphers,
     };
     size_t i;
 
+    if (o.ca_pem || o.n_more_ca_pem)
+        o.client_cert = (enum pki_client_cert)l->client_cert;
     for (i = 0; i < cfg->n_domains && o.n_identities < ARRAY_LEN(ids); i++) {
         const struct config_domain *d = &cfg->domains[i];
 

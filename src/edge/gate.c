@@ -41,6 +41,17 @@ static bool list_has(const struct config_strs *l, struct str s)
     return false;
 }
 
+/* The anchors of a listener say who may connect. For a peer's name to count, those of its own stanza must hold as well: one peer's CA
+ * does not vouch for another's names (TR/100 9). Where a stanza has none, the listener's are its own. */
+static bool is_vouched(const struct edge_req *r, const struct config_peer *p)
+{
+    const struct path *path = &r->rx.path;
+
+    if (!p->ca.n && !r->rx.hop->outgoing && path->listener < r->cfg->n_listens && r->cfg->listens[path->listener].client_ca.n)
+        return true;
+    return net_vouched(r->w->net, path->flow, snapshot_tls(r->snap, p), STR_NULL);
+}
+
 /* RFC 5922 7.4: one of the names in its verified certificate is one that the stanza (or its domains) gives. */
 static const struct config_peer *peer_by_certificate(const struct edge_req *r)
 {
@@ -54,7 +65,7 @@ static const struct config_peer *peer_by_certificate(const struct edge_req *r)
         const struct config_strs *names = p->certificate_names.n ? &p->certificate_names : &p->domains;
 
         for (k = 0; k < hop->n_peer_names; k++)
-            if (list_has(names, hop->peer_names[k]))
+            if (list_has(names, hop->peer_names[k]) && is_vouched(r, p))
                 return p;
     }
     return NULL;
@@ -264,7 +275,7 @@ static bool is_domain_side(struct edge_req *r, const struct token_side *side)
     for (i = 0; r->hop_secure && hop->peer_verified && i < hop->n_peer_names; i++) {
         r->who = (struct principal){.kind = PRINCIPAL_DOMAIN, .how = AUTH_CERTIFICATE, .name = hop->peer_names[i]};
         if (principal_id(&r->who) == side->who)
-            return true;
+            return net_vouched(r->w->net, r->rx.path.flow, snapshot_tls(r->snap, NULL), STR_NULL);
     }
     return false;
 }

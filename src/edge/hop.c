@@ -63,17 +63,21 @@ static int path_datagram(struct hop *h, const struct addr *remote, struct path *
 static int path_stream(struct hop *h, enum transport t, const struct addr *remote, struct path *ret)
 {
     struct net_connect_args ca = {.transport = t, .remote = *remote};
-    flow_id flow = net_find(h->w->net, t, remote, t == TRANSPORT_TLS ? h->server_name : STR_NULL);
+    struct pki_tls_client *tls = t == TRANSPORT_TLS ? snapshot_tls(h->snap, h->t->peer) : NULL;
+    flow_id flow = net_find(h->w->net, t, remote, tls ? h->server_name : STR_NULL);
+    bool is_any_fine = !tls || (h->t->peer && h->t->peer->allow_unverified);
     int l;
 
-    if (flow && net_flow_path(h->w->net, flow, ret) == 0)
+    /* One that was accepted, made for another peer or before a reload must be as good as a new one would be (RFC 5923 8.2). */
+    if (flow && (is_any_fine || net_vouched(h->w->net, flow, tls, h->server_name)) &&
+        net_flow_path(h->w->net, flow, ret) == 0)
         return 0;
     l = listener_for_stream(h->w, t, remote);
     if (l < 0)
         return ERR_NOTFOUND;
     ca.listener = (uint16_t)l;
     if (t == TRANSPORT_TLS) {
-        ca.tls = snapshot_tls(h->snap, h->t->peer);
+        ca.tls = tls;
         ca.server_name = h->server_name;
     }
     return net_connect(h->w->net, &ca, &flow, ret);

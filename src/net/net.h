@@ -109,6 +109,7 @@ struct net_ops {
     flow_id (*find)(struct net *n, enum transport t, const struct addr *remote,
                     struct str server_name);
     int (*alias)(struct net *n, flow_id flow, const struct addr *alias);
+    bool (*vouched)(struct net *n, flow_id flow, struct pki_tls_client *by, struct str name);
     int (*locate)(struct net *n, const struct net_locate_args *args, net_locate_fn fn, void *arg,
                   uint64_t *ret_id);
     void (*locate_cancel)(struct net *n, uint64_t id);
@@ -191,6 +192,15 @@ static inline flow_id net_find(struct net *n, enum transport t, const struct add
 MUST_USE static inline int net_alias(struct net *n, flow_id flow, const struct addr *alias)
 {
     return n->ops->alias(n, flow, alias);
+}
+/* Is the peer of this own flow what a connection made with `by` would accept, and, unless that is
+ * empty, one that has this name? A flow that was made with it is; the certificate that any other has
+ * shown is judged by the anchors of `by`, once. A listener's anchors say only who may connect
+ * (TR/100 9: one peer's CA does not vouch for another's names). */
+static inline bool net_vouched(struct net *n, flow_id flow, struct pki_tls_client *by,
+                               struct str name)
+{
+    return n->ops->vouched(n, flow, by, name);
 }
 /* RFC 3263 4 without ever blocking; cached. `fn` is always called later, unless cancelled.
  * ERR_LIMIT. */

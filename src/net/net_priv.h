@@ -201,11 +201,13 @@ struct conn {
     bool is_close_sent : 1; /* TLS: close_notify or a fatal alert is queued */
     bool is_ws_open : 1;    /* upgraded, and no close frame sent */
     bool has_eof : 1;       /* the other side has closed */
+    bool is_vouched : 1;    /* what it said */
     struct addr local, remote;
     const struct hop_facts *hop;
     struct hop_facts *own_hop; /* hop, where it is not a shared constant */
     struct ssl_st *ssl;
     struct pki_tls_client *tls_client;
+    uint64_t vouched_by; /* serial of the context that judged the certificate last; 0: none */
     struct buf *wire; /* TLS records that the socket did not take */
     uint32_t wire_at;
     uint32_t out_at; /* bytes of the first item that are written */
@@ -281,6 +283,7 @@ void tls_step(struct conn *c); /* goes on with the handshake */
 bool tls_encrypt(struct conn *c, const char *p,
                  size_t n);     /* and writes; false: the connection has ended */
 void tls_close(struct conn *c); /* queues close_notify */
+bool tls_vouched(struct conn *c, struct pki_tls_client *by, struct str name);
 void tls_refused(struct conn *c, const struct reason *reason);
 void tls_free(struct conn *c);
 

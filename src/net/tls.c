@@ -189,6 +189,36 @@ static int keep_facts(struct conn *c)
     return 0;
 }
 
+static bool is_named(const struct hop_facts *hop, struct str name)
+{
+    for (size_t i = 0; i < hop->n_peer_names; i++) {
+        if (str_eq_nocase(hop->peer_names[i], name))
+            return true;
+    }
+    return name.n == 0;
+}
+
+bool tls_vouched(struct conn *c, struct pki_tls_client *by, struct str name)
+{
+    uint64_t serial = pki_tls_client_serial(by);
+    struct reason why;
+    if (c->is_outgoing && pki_tls_client_serial(c->tls_client) == serial)
+        return true; /* its handshake has seen to it, or will */
+    if (c->state < CONN_UPGRADE || !is_named(c->hop, name))
+        return false;
+    if (c->vouched_by == serial)
+        return c->is_vouched;
+    int err = pki_tls_client_vouches(by, c->ssl, &why);
+    c->vouched_by = err == ERR_NOMEM ? 0 : serial;
+    c->is_vouched = err == 0;
+    if (err) {
+        char peer[ADDR_TEXT_MAX];
+        const struct log_field fields[] = {LS("peer", addr_text(&c->remote, peer))};
+        log_reason(LOG_NOTICE, "not-vouched-for", &why, fields, ARRAY_LEN(fields));
+    }
+    return err == 0;
+}
+
 /* --- handshake --- */
 
 void tls_refused(struct conn *c, const struct reason *reason)

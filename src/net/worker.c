@@ -332,6 +332,12 @@ static int op_alias(struct net *n, flow_id flow, const struct addr *alias)
     return c ? conn_key_add(c, alias, STR(""), true) : ERR_NOTFOUND;
 }
 
+static bool op_vouched(struct net *n, flow_id flow, struct pki_tls_client *by, struct str name)
+{
+    struct conn *c = conn_find(worker_of(n), flow);
+    return c && c->ssl && tls_vouched(c, by, name);
+}
+
 static int op_locate(struct net *n, const struct net_locate_args *args, net_locate_fn fn, void *arg,
                      uint64_t *ret_id)
 {
@@ -372,6 +378,7 @@ static const struct net_ops worker_ops = {
     .each_flow = conn_each,
     .find = op_find,
     .alias = op_alias,
+    .vouched = op_vouched,
     .locate = op_locate,
     .locate_cancel = op_locate_cancel,
     .post = op_post,

@@ -106,7 +106,7 @@ struct context {
     enum pki_revocation revocation;
     enum pki_client_usage client_usage;
     struct pki_statuses *statuses; /* NULL: nothing is asked or remembered */
-    struct file_end ends[2];
+    struct file_end *ends;
     size_t n_ends;
     struct identity *identities;
     size_t n_identities;
@@ -127,6 +127,8 @@ MUST_USE int chain_judge_shown(SSL_CTX *ctx, STACK_OF(X509) * shown, struct str 
 int status_stapled(SSL *ssl, void *arg);
 int status_to_staple(SSL *ssl, void *arg);
 bool cert_can_sign(X509 *cert); /* key usage: ECDHE and TLS 1.3 always sign */
+/* What the peer of this connection has shown, judged by the anchors of another context. ERR_REFUSED. */
+MUST_USE int chain_judge(SSL_CTX *ctx, const SSL *ssl, struct reason *why);
 /* For SSL_CTX_set_cert_verify_callback. */
 int verify_peer(X509_STORE_CTX *store, void *arg);
 

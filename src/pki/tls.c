@@ -30,6 +30,7 @@ struct pki_tls_server {
 };
 struct pki_tls_client {
     atomic_uint refs;
+    uint64_t serial;
     SSL_CTX *ctx;
 };
 
@@ -206,6 +207,10 @@ static int load_identities(struct context *c, const struct pki_tls_options *o,
 
 static int note_end(struct context *c, const char *kind, const char *file, int64_t not_after)
 {
+    struct file_end *more = mem_realloc(c->ends, (c->n_ends + 1) * sizeof(*more));
+    if (!more)
+        return ERR_NOMEM;
+    c->ends = more;
     struct file_end *e = &c->ends[c->n_ends];
     e->file = mem_alloc(strlen(file) + 1);
     if (!e->file)
@@ -288,13 +293,17 @@ static int server_demand(SSL_CTX *ctx, const struct pki_tls_options *o, struct r
         SSL_CTX_set_verify(ctx, SSL_VERIFY_NONE, NULL);
         return 0;
     }
-    if (!o->ca_pem) {
+    if (!o->ca_pem && !o->n_more_ca_pem) {
         reason_set(reason, "tls-option", "RFC 5922 7.4", 0,
                    "client certificates need a file of anchors");
         return ERR_INVALID;
     }
     STACK_OF(X509_NAME) *names = sk_X509_NAME_new_null();
-    int err = names ? set_anchors(ctx, context_of(ctx), o->ca_pem, names, reason) : ERR_NOMEM;
+    int err = names ? 0 : ERR_NOMEM;
+    if (!err && o->ca_pem)
+        err = set_anchors(ctx, context_of(ctx), o->ca_pem, names, reason);
+    for (size_t i = 0; !err && i < o->n_more_ca_pem; i++)
+        err = set_anchors(ctx, context_of(ctx), o->more_ca_pem[i], names, reason);
     if (err) {
         sk_X509_NAME_pop_free(names, X509_NAME_free);
         return err;
@@ -370,6 +379,7 @@ static int client_anchors(SSL_CTX *ctx, const struct pki_tls_options *o, struct 
 int pki_tls_client_new(const struct pki_tls_options *o, struct pki_tls_client **ret,
                        struct reason *reason)
 {
+    static atomic_ulong serials;
     SSL_CTX *ctx;
     struct context *c;
     int err = context_new(o, false, &ctx, &c, reason);
@@ -386,6 +396,7 @@ int pki_tls_client_new(const struct pki_tls_options *o, struct pki_tls_client **
         return err ? err : ERR_NOMEM;
     }
     atomic_init(&s->refs, 1);
+    s->serial = 1 + atomic_fetch_add_explicit(&serials, 1, memory_order_relaxed);
     s->ctx = ctx;
     *ret = s;
     return 0;
@@ -421,7 +432,17 @@ void pki_tls_client_unref(struct pki_tls_client *c)
     }
 }
 
+uint64_t pki_tls_client_serial(const struct pki_tls_client *c)
+{
+    return c->serial;
+}
+
 /* --- connections --- */
+
+int pki_tls_client_vouches(const struct pki_tls_client *c, const SSL *ssl, struct reason *why)
+{
+    return chain_judge(c->ctx, ssl, why);
+}
 
 SSL *pki_tls_server_ssl(struct pki_tls_server *s)
 {

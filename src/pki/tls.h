@@ -54,6 +54,9 @@ struct pki_tls_options {
     const struct pki_tls_identity *identities;
     size_t n_identities;
     const char *ca_pem; /* anchors for the peer; NULL: none (server) or the system's (client) */
+    const char *const *more_ca_pem; /* server: further files of them; none may stand for the other's
+                                     * names (pki_tls_client_vouches) */
+    size_t n_more_ca_pem;
     enum pki_revocation revocation;
     const char *crl_pem; /* CRLs of the CAs under the anchors; NULL: none. Of no use with OFF */
     struct pki_statuses *statuses; /* answers of responders, and whom to ask for them; server: what is
@@ -77,6 +80,7 @@ struct pki_tls_server *pki_tls_server_ref(struct pki_tls_server *s);
 void pki_tls_server_unref(struct pki_tls_server *s); /* NULL is fine; any thread */
 struct pki_tls_client *pki_tls_client_ref(struct pki_tls_client *c);
 void pki_tls_client_unref(struct pki_tls_client *c);
+uint64_t pki_tls_client_serial(const struct pki_tls_client *c); /* no other one has it, ever */
 /* A new SSL object for one connection, the caller's to free; NULL if out of memory. It is in accept
  * or connect state and needs its BIOs. The client form sets SNI (not for addresses) and the name
  * that the certificate must carry (RFC 5922 7.3: exact match, no wildcards); with an empty name
@@ -113,5 +117,11 @@ bool pki_peer_is_verified(const struct ssl_st *ssl);
 enum cert_standing pki_peer_standing(const struct ssl_st *ssl, struct reason *why);
 /* Of a peer's certificate, as a client's. */
 enum cert_client_use pki_peer_client_use(const struct ssl_st *ssl);
+/* Does the chain that the peer of this connection has shown hold by the anchors (and the CRLs) of `c`,
+ * whatever anchors it was accepted by? The name is not looked at. For a server whose clients belong
+ * to several CAs, each of which may speak for its own domains only (TR/100 9). ERR_REFUSED and why;
+ * ERR_NOMEM. A resumed session has no chain but the certificate itself. */
+MUST_USE int pki_tls_client_vouches(const struct pki_tls_client *c, const struct ssl_st *ssl,
+                                    struct reason *why);
 
 #endif

@@ -28,6 +28,7 @@ static void context_free(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx, l
         identity_done(&c->identities[i]);
     for (size_t i = 0; i < c->n_ends; i++)
         mem_free(c->ends[i].file);
+    mem_free(c->ends);
     pki_statuses_unref(c->statuses);
     mem_free(c->identities);
     mem_free(c);
@@ -306,6 +307,7 @@ static void tell(struct reason *ret, const char *expected, X509 *cert, const cha
 struct trial {
     const struct context *c;
     const char *expected;
+    bool any_name;
     bool is_staple_to_come; /* then revocation is judged once it is there */
     struct chain_facts crl;
     struct standing standing;
@@ -332,7 +334,7 @@ static int judge(X509_STORE_CTX *store, struct trial *t)
     a = arena_new(NAMES_ARENA, NAMES_ARENA);
     n = a ? pki_cert_names(X509_STORE_CTX_get0_cert(store), a, names) : ERR_NOMEM;
     error = n < 0 ? X509_V_ERR_OUT_OF_MEM : check_chain(store, names, (size_t)n, t->c);
-    if (error == X509_V_OK && !t->c->is_server &&
+    if (error == X509_V_OK && !t->c->is_server && !t->any_name &&
         pki_names_check(names, (size_t)n, str_z(t->expected), NULL) != 0)
         error = X509_V_ERR_HOSTNAME_MISMATCH;
     if (error == X509_V_OK && !t->is_staple_to_come && !t->c->insecure_no_verify &&
@@ -476,6 +478,37 @@ int chain_judge_shown(SSL_CTX *ctx, STACK_OF(X509) * shown, struct str expected,
         return 0;
     *why = t.why;
     return ERR_REFUSED;
+}
+
+int chain_judge(SSL_CTX *ctx, const SSL *ssl, struct reason *why)
+{
+    struct context as = *context_of(ctx); /* to look at only */
+    struct trial t = {.c = &as, .any_name = true};
+    X509 *leaf = SSL_get0_peer_certificate(ssl);
+    X509_STORE_CTX *store = X509_STORE_CTX_new();
+    int error = X509_V_ERR_OUT_OF_MEM;
+    as.is_server = SSL_is_server(ssl);
+    as.insecure_no_verify = false;
+    reason_set(&t.why, "no-memory", NULL, 0, "out of memory");
+    if (!leaf) {
+        reason_set(&t.why, "tls-cert-missing", "RFC 5922 7.4", 0, "no certificate was presented");
+        error = X509_V_ERR_UNSPECIFIED;
+    } else if (store &&
+               X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(ctx), leaf,
+                                   SSL_get_peer_cert_chain(ssl)) == 1 &&
+               X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(store),
+                                      SSL_CTX_get0_param(ctx)) == 1) {
+        /* as OpenSSL sets it up for a handshake */
+        X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(store),
+                                         SSL_CTX_get_security_level(ctx));
+        error = judge(store, &t);
+    }
+    X509_STORE_CTX_free(store);
+    ERR_clear_error();
+    if (error == X509_V_OK)
+        return 0;
+    *why = t.why;
+    return error == X509_V_ERR_OUT_OF_MEM ? ERR_NOMEM : ERR_REFUSED;
 }
 
 enum cert_standing pki_peer_standing(const SSL *ssl, struct reason *why)

@@ -29,10 +29,15 @@ make_ca stranger
 make_cert ca second.test DNS:second.test
 make_cert ca phone DNS:phone.test,URI:sip:phone.test
 make_cert stranger foreign DNS:phone.test
+make_cert ca near DNS:near.test
+make_cert stranger far DNS:far.test
+make_cert stranger false DNS:near.test
 openssl x509 -req -in certs/phone.csr -CA certs/ca.crt -CAkey certs/ca.key -CAcreateserial -days -1 \
     -extfile certs/phone.ext -out certs/expired.crt 2>>openssl.log
 edge_conf "domain \"second.test\" { certificate = \"$WORK/certs/second.test.crt\"  key = \"$WORK/certs/second.test.key\" }" \
-    "listen \"tls:$ADDR:$MUTUAL\" { client-certificate = require  client-ca = \"$WORK/certs/ca.crt\" }"
+    "listen \"tls:$ADDR:$MUTUAL\" { client-certificate = require  client-ca = \"$WORK/certs/ca.crt\" }" \
+    "peer \"near\" { domains = { \"near.test\" }  certificate-names = { \"near.test\" }  ca = \"$WORK/certs/ca.crt\" }" \
+    "peer \"far\" { domains = { \"far.test\" }  certificate-names = { \"far.test\" }  ca = \"$WORK/certs/stranger.crt\" }"
 need "the edge starts" edge_start
 need "the listener that demands certificates is up" await 5 tcp_open $MUTUAL
 
@@ -73,5 +78,16 @@ refuse "an expired one is refused" ask $MUTUAL -servername $DOMAIN -cert certs/e
 check "an expired one, by an alert" said 'alert (certificate expired|bad certificate|certificate unknown)|alert number (45|42|46)'
 if edge_is sallyport; then
     check "the log says that it has expired" await 3 log_has edge.log 'tls-cert-expired.*presented DNS:phone\.test'
+fi
+
+# Anchors per peer (TR/100 9): any peer's CA lets its holder connect, and speaks for that peer's names alone.
+check "a peer's certificate, by its own CA: its request is let in" ask 5061 -servername $DOMAIN -cert certs/near.crt -key certs/near.key
+check "as a peer's" grep -aq '^SIP/2.0 200 ' s_client.txt
+check "another peer's, by another CA" ask 5061 -servername $DOMAIN -cert certs/far.crt -key certs/far.key
+check "is let in as well" grep -aq '^SIP/2.0 200 ' s_client.txt
+check "the first one's name by the other's CA connects" ask 5061 -servername $DOMAIN -cert certs/false.crt -key certs/false.key
+refuse "and is nobody" grep -aq '^SIP/2.0 200 ' s_client.txt
+if edge_is sallyport; then
+    check "the log says why" await 3 log_has edge.log 'not-vouched-for.*tls-cert-unknown-issuer.*DNS:near\.test'
 fi
 check "the edge stops in order" edge_stop

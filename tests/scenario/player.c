@@ -325,6 +325,8 @@ static void step_party(char **word, unsigned n)
             p->refuses = p->dialled = true;
         else if (strcmp(word[i], "silent") == 0)
             p->silent = true;
+        else if (strcmp(word[i], "foreign-ca") == 0)
+            p->is_foreign_ca = true;
         else if (strcmp(word[i], "tls12") == 0)
             p->is_tls12 = true;
         else if (strcmp(word[i], "cert") == 0 && i + 1 < n) {

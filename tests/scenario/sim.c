@@ -260,6 +260,15 @@ static int op_alias(struct net *n, flow_id flow, const struct addr *alias)
     return 0;
 }
 
+/* There are no certificates here, only what the scenario says of them. */
+static bool op_vouched(struct net *n, flow_id flow, struct pki_tls_client *by, struct str name)
+{
+    struct sim_party *p = party_of_flow(sim_of(n), flow);
+
+    (void)by;
+    return p && (p->hop.outgoing || (!p->is_foreign_ca && (!name.n || is_named(&p->hop, name))));
+}
+
 static void on_dns_timeout(struct wheel_timer *t)
 {
     struct later *l = CONTAINER_OF(t, struct later, timer);
@@ -337,7 +346,7 @@ static uint64_t op_wall_s(struct net *n)
 
 static const struct net_ops ops = {
     .send = op_send, .connect = op_connect, .close = op_close, .facts = op_facts, .flow_path = op_flow_path,
-    .set_user = op_set_user, .get_user = op_get_user, .set_idle = op_set_idle, .each_flow = op_each_flow, .find = op_find, .alias = op_alias,
+    .set_user = op_set_user, .get_user = op_get_user, .set_idle = op_set_idle, .each_flow = op_each_flow, .find = op_find, .alias = op_alias, .vouched = op_vouched,
     .locate = op_locate, .locate_cancel = op_locate_cancel, .post = op_post, .now_us = op_now_us, .wall_s = op_wall_s,
 };
 

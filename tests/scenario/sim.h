@@ -23,6 +23,7 @@ struct sim_party {
     flow_id flow;       /* 0: none open */
     bool refuses;       /* connections to it fail */
     bool is_tls12;      /* speaks nothing newer */
+    bool is_foreign_ca; /* the CA of its certificate is another peer's: it may connect, and vouches for none of its names */
     bool silent;        /* datagrams to it get an ICMP error */
     struct hop_facts hop;
     struct str cert_names[4];

@@ -105,7 +105,7 @@ static void says_line_and_cure(void **state)
     expect_problem("\ndomain \"x.y\" {\n  key = \"}\" # }\n", "2: what is opened here is never closed");
     expect_problem("state-dir = \"x\n", "never closed");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { client-certificate = require }\n", "2: certificates are required but nothing says whose");
-    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} certificate-names = {\"p.x\"} }\n", "3: no listen section has client-ca");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} certificate-names = {\"p.x\"} }\n", "3: peer \"p\" cannot prove itself");
 }
 
 static void reports_all_problems(void **state)

@@ -274,6 +274,85 @@ static void test_alias(void **state)
     fix_stop(&f);
 }
 
+/* TR/100 9: the listener's anchors let it in; another context's say whether its names count. */
+struct vouch {
+    flow_id flow;
+    struct pki_tls_client *by;
+    const char *name;
+    bool ok;
+};
+
+static void vouch(struct fix_worker *w, void *arg)
+{
+    struct vouch *v = arg;
+    v->ok = net_vouched(w->net, v->flow, v->by, str_z(v->name));
+}
+
+static bool is_vouched(struct fix *f, flow_id flow, struct pki_tls_client *by, const char *name)
+{
+    struct vouch v = {flow, by, name, false};
+    fix_call(f, 0, vouch, &v);
+    return v.ok;
+}
+
+static void test_vouched(void **state)
+{
+    (void)state;
+    struct fix f = {.is_echo = true};
+    struct tls_peer p;
+    struct tls_fix stranger; /* another CA */
+    char msg[600];
+    tls_fix_init(&stranger);
+    start_tls(&f, 1, PKI_CLIENT_CERT_ASK, 0);
+    struct addr to = fix_addr(&f, 0);
+    struct pki_tls_client *own = tls_fix_client(&t, "b", "b.example");
+    struct pki_tls_client *same = tls_fix_client(&t, NULL, "");
+    struct pki_tls_client *other = tls_fix_client(&stranger, NULL, "");
+    tls_peer_open(&p, &t, &to, "a.example", "phone", 0);
+    tls_peer_write(&p, msg, fix_options(msg, sizeof(msg), "c1", 10));
+    struct fix_event *e = fix_wait(&f, FIX_MESSAGE);
+    assert_true(e->hop.peer_verified);
+    log_catch();
+    for (int i = 0; i < 2; i++) { /* once worked out, once remembered, with others in between */
+        assert_true(is_vouched(&f, e->path.flow, same, ""));
+        assert_true(is_vouched(&f, e->path.flow, same, "PHONE.example"));
+        assert_false(is_vouched(&f, e->path.flow, same, "b.example"));
+        assert_false(is_vouched(&f, e->path.flow, other, ""));
+        assert_false(is_vouched(&f, e->path.flow, other, "phone.example"));
+    }
+    log_expect("not-vouched-for", "tls-cert-unknown-issuer");
+    assert_false(is_vouched(&f, e->path.flow ^ 1, same, "")); /* no such flow */
+    log_release();
+    fix_free(e);
+    tls_peer_done(&p);
+    fix_free(fix_wait(&f, FIX_CLOSED));
+
+    tls_peer_open(&p, &t, &to, "a.example", NULL, 0); /* has shown nothing */
+    tls_peer_write(&p, msg, fix_options(msg, sizeof(msg), "c2", 10));
+    e = fix_wait(&f, FIX_MESSAGE);
+    assert_false(is_vouched(&f, e->path.flow, same, ""));
+    fix_free(e);
+    tls_peer_done(&p);
+
+    struct dial d = {
+        .args = {.transport = TRANSPORT_TLS, .tls = own, .server_name = STR("a.example")}};
+    d.args.remote = to;
+    fix_call(&f, 0, dial, &d);
+    check_err(d.err, 0);
+    assert_true(is_vouched(&f, d.flow, own, "a.example")); /* while it is opening, too */
+    e = fix_wait(&f, FIX_MESSAGE);
+    fix_free(e);
+    e = fix_wait(&f, FIX_MESSAGE); /* echoed: it is open at our side as well */
+    assert_true(is_vouched(&f, d.flow, same, "a.example"));
+    assert_false(is_vouched(&f, d.flow, other, "a.example"));
+    fix_free(e);
+    pki_tls_client_unref(own);
+    pki_tls_client_unref(same);
+    pki_tls_client_unref(other);
+    fix_stop(&f);
+    tls_fix_done(&stranger);
+}
+
 /* --- records --- */
 
 /* The client's bytes one at a time, handshake included. */
@@ -541,6 +620,7 @@ int main(void)
         cmocka_unit_test(test_dial),
         cmocka_unit_test(test_dial_wrong_name),
         cmocka_unit_test(test_alias),
+        cmocka_unit_test(test_vouched),
         cmocka_unit_test(test_bytewise),
         cmocka_unit_test(test_much),
         cmocka_unit_test(test_key_update),

@@ -632,6 +632,62 @@ static void test_refused_by_peer(void **state)
     pki_tls_server_unref(s);
 }
 
+/* TR/100 9: the anchors of a listener may be those of many; whose name counts by whose CA is asked apart. */
+static void test_vouches(void **state)
+{
+    (void)state;
+    fix_cert(&fix, fix.inter, "below", "client.example", PKI_MINT_CLIENT);
+    fix_cert(&fix, fix.fenced, "fenced", "client.example", PKI_MINT_CLIENT);
+    const char *anchors[] = {fix.root_pem, fix_path(&fix, "other-ca.crt")};
+    struct reason saved;
+    check_err(pki_mint_ca_save(fix.other, anchors[1], NULL, &saved), 0);
+    struct pki_tls_server *s =
+        new_server((struct pki_tls_options){.more_ca_pem = anchors,
+                                            .n_more_ca_pem = 2,
+                                            .client_cert = PKI_CLIENT_CERT_ASK},
+                   "a", "a.example");
+    struct pki_tls_client *root = new_client((struct pki_tls_options){0}, NULL);
+    struct pki_tls_client *other =
+        new_client((struct pki_tls_options){.ca_pem = anchors[1]}, NULL);
+    assert_int_not_equal(pki_tls_client_serial(root), pki_tls_client_serial(other));
+    static const struct {
+        const char *cert;
+        bool accepted;
+        const char *by_root, *by_other; /* code; NULL: vouched for */
+    } cases[] = {
+        {"client", true, NULL, "tls-cert-unknown-issuer"},
+        {"below", true, NULL, "tls-cert-unknown-issuer"}, /* by the chain that was shown */
+        {"stranger", true, "tls-cert-unknown-issuer", NULL},
+        {"fenced", false, "tls-cert-invalid", "tls-cert-unknown-issuer"},
+        {NULL, true, "tls-cert-missing", "tls-cert-missing"},
+    };
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        for (int version = TLS1_2_VERSION; version <= TLS1_3_VERSION; version++) {
+            struct pki_tls_client *c = new_client((struct pki_tls_options){0}, cases[i].cert);
+            SSL *client = pki_tls_client_ssl(c, STR("a.example")), *server = pki_tls_server_ssl(s);
+            SSL_set_max_proto_version(client, version);
+            struct outcome o = shake(client, server);
+            if (o.server_ok != cases[i].accepted)
+                fail_msg("%s: %s %s", cases[i].cert, o.server_reason.code, o.server_reason.detail);
+            for (int k = 0; o.server_ok && k < 2; k++) {
+                const char *code = k ? cases[i].by_other : cases[i].by_root;
+                struct reason why = {0};
+                int err = pki_tls_client_vouches(k ? other : root, server, &why);
+                check_err(err, code ? ERR_REFUSED : 0);
+                if (code)
+                    assert_string_equal(why.code, code);
+                assert_int_equal(ERR_peek_error(), 0);
+            }
+            SSL_free(client);
+            SSL_free(server);
+            pki_tls_client_unref(c);
+        }
+    }
+    pki_tls_client_unref(root);
+    pki_tls_client_unref(other);
+    pki_tls_server_unref(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -648,6 +704,7 @@ int main(void)
         cmocka_unit_test(test_resumption),
         cmocka_unit_test(test_crl),
         cmocka_unit_test(test_refused_by_peer),
+        cmocka_unit_test(test_vouches),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
