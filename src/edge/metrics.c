@@ -162,6 +162,7 @@ static void put_net(struct sbuf *b, const struct net_stats *n)
     one(b, COUNTER, "datagrams_dropped_total", "Datagrams lost in front of us or behind us.", n->datagrams_dropped);
     one(b, COUNTER, "keepalives_total", "Keep-alives answered.", n->keepalives);
     one(b, COUNTER, "posts_dropped_total", "Messages between workers lost because a queue was full.", n->posts_dropped);
+    one(b, COUNTER, "pages_total", "Pages given to plain GET requests on wss and ws listeners.", n->pages);
     MANY(b, COUNTER, "dns_total", "Lookups, by result.", "result", {"asked", n->dns_queries}, {"failed", n->dns_failures});
 }
 

@@ -278,6 +278,7 @@ int net_group_reload(struct net_group *g, const struct net_listener *listeners, 
     for (size_t i = 0; i < n;
          i++) { /* borrowed from the caller, and kept by each listener itself */
         g->bound[i].cfg.tls = NULL;
+        g->bound[i].cfg.pages = NULL;
         g->bound[i].cfg.ws_origins = STR_NULL;
     }
     reload_done(&r);

@@ -124,6 +124,7 @@ struct listener *listener_new(struct worker *w, const struct net_listener *cfg,
 static void listener_done(struct listener *l)
 {
     pki_tls_server_unref(l->tls);
+    net_pages_unref(l->pages);
     mem_free(l->ws_origins);
     mem_free(l->out);
     mem_free(l);
@@ -141,6 +142,8 @@ void listener_set(struct listener *l, const struct net_listener *cfg, uint16_t i
     struct pki_tls_server *old = l->tls;
     l->tls = cfg->tls ? pki_tls_server_ref(cfg->tls) : NULL;
     pki_tls_server_unref(old);
+    net_pages_unref(l->pages);
+    l->pages = cfg->pages ? net_pages_ref(cfg->pages) : NULL;
     l->index = index;
     l->max_conns_source = cfg->max_conns_source ? cfg->max_conns_source : LIMIT_CONNS_SOURCE;
     l->idle_ms = cfg->idle_ms ? cfg->idle_ms : LIMIT_IDLE_MS;

@@ -113,6 +113,7 @@ struct listener {
     unsigned max_conns_source;
     uint64_t idle_ms;
     char *ws_origins;
+    struct net_pages *pages;
     struct wheel_timer resume;
     /* UDP */
     struct udp_out *out;

@@ -24,6 +24,7 @@ struct net_listener {
     uint64_t idle_ms;          /* 0: LIMIT_IDLE_MS */
     struct str
         ws_origins; /* reserved for browsers: comma separated allowed Origin values; empty: any */
+    struct net_pages *pages; /* WS and WSS: what a plain GET gets (pages.h); counted; NULL: nothing */
 };
 
 struct net_group_args {
@@ -72,6 +73,7 @@ struct net_stats {
     uint64_t handshakes_now, garbage, datagrams_dropped, send_queue_overflows, keepalives,
         posts_dropped;
     uint64_t dns_queries, dns_failures;
+    uint64_t pages; /* given */
 };
 void net_group_stats(const struct net_group *g, unsigned worker, struct net_stats *ret);
 

@@ -9,6 +9,7 @@
 
 #include "base/buf.h"
 #include "base/reason.h"
+#include "net/pages.h"
 
 #define WS_UPGRADE_MAX 8192u /* bytes of an upgrade request (browsers send cookies) */
 #define WS_ANSWER_MAX 512u   /* dst of ws_upgrade */
@@ -19,9 +20,12 @@
 /* Judges an upgrade request at the start of `in` and writes the HTTP answer to it into dst.
  * `origins`: comma separated Origin values that are let in, any if empty; requests without Origin
  * do not come from a browser and pass (RFC 6455 4.2.1). 0: upgraded, send the answer; frames follow
- * after *ret_used bytes. ERR_AGAIN: more is needed. ERR_REFUSED: send the answer and close. */
-MUST_USE int ws_upgrade(struct str in, struct str origins, char dst[WS_ANSWER_MAX], size_t *ret_n,
-                        size_t *ret_used, struct reason *reason);
+ * after *ret_used bytes. 0 and *ret_page set: no upgrade, but a plain GET for one of `pages` (may
+ * be NULL): send the answer, its body, and close. ERR_AGAIN: more is needed. ERR_REFUSED: send the
+ * answer and close. */
+MUST_USE int ws_upgrade(struct str in, struct str origins, const struct net_pages *pages,
+                        char dst[WS_ANSWER_MAX], size_t *ret_n, size_t *ret_used,
+                        const struct net_page **ret_page, struct reason *reason);
 
 enum ws_opcode {
     WS_TEXT = 1,

@@ -16,6 +16,7 @@ static void refused(struct conn *c, const struct reason *reason)
 void wsconn_upgrade(struct conn *c, const char *p, size_t n)
 {
     char answer[WS_ANSWER_MAX];
+    const struct net_page *page;
     struct reason reason;
     size_t len, used;
     struct str all = {p, n};
@@ -27,7 +28,8 @@ void wsconn_upgrade(struct conn *c, const char *p, size_t n)
         }
         all = buf_str(c->in);
     }
-    int err = ws_upgrade(all, str_z(c->l->ws_origins), answer, &len, &used, &reason);
+    int err = ws_upgrade(all, str_z(c->l->ws_origins), c->l->pages, answer, &len, &used, &page,
+                         &reason);
     if (err == ERR_AGAIN) {
         if (!c->in && stream_keep(c, p, n, 0) != 0)
             conn_close(c, NET_CLOSE_OVERLOAD, NULL);
@@ -39,6 +41,12 @@ void wsconn_upgrade(struct conn *c, const char *p, size_t n)
     }
     if (err) {
         refused(c, &reason);
+        return;
+    }
+    if (page) {
+        STAT_ADD(c->w, pages, 1);
+        (void)!stream_send_bytes(c, page->body.p, page->body.n);
+        conn_close(c, NET_CLOSE_LOCAL, NULL);
         return;
     }
     struct buf *in = c->in;

@@ -7,7 +7,8 @@
 #include <openssl/sha.h>
 
 struct request {
-    bool has_host, has_upgrade, has_connection, has_sip, is_duplicate;
+    struct str target;
+    bool has_host, has_upgrade_field, has_upgrade, has_connection, has_sip, is_duplicate;
     unsigned n_key, n_version, n_origin;
     struct str key, version, origin;
 };
@@ -47,6 +48,7 @@ static bool take_field(struct request *r, struct str line)
         r->is_duplicate |= r->has_host;
         r->has_host = true;
     } else if (str_eq_nocase(name, STR("Upgrade"))) {
+        r->has_upgrade_field = true;
         r->has_upgrade |= has_token(value, STR("websocket"));
     } else if (str_eq_nocase(name, STR("Connection"))) {
         r->has_connection |= has_token(value, STR("upgrade"));
@@ -69,13 +71,15 @@ static bool take_field(struct request *r, struct str line)
     return true;
 }
 
-/* "GET /path HTTP/1.1"; any path is ours. */
-static bool is_get(struct str line)
+/* "GET /path HTTP/1.1"; for an upgrade any path is ours. */
+static bool take_get(struct request *r, struct str line)
 {
     struct str method, target, rest = str_cut(line, ' ', &method);
     struct str version = rest.p ? str_cut(rest, ' ', &target) : STR_NULL;
-    return str_eq(method, STR("GET")) && version.p && target.n > 0 &&
-           str_eq(version, STR("HTTP/1.1"));
+    if (!version.p)
+        return false;
+    r->target = target;
+    return str_eq(method, STR("GET")) && target.n > 0 && str_eq(version, STR("HTTP/1.1"));
 }
 
 /* The request without its last empty line. */
@@ -89,7 +93,7 @@ static bool parse(struct str head, struct request *r)
             memchr(line.p, 0, line.n))
             return false;
         line.n--;
-        if (!(is_first ? is_get(line) : take_field(r, line)))
+        if (!(is_first ? take_get(r, line) : take_field(r, line)))
             return false;
         is_first = false;
     }
@@ -152,11 +156,24 @@ static int answer(const struct request *r, struct str origins, char *dst, size_t
     return 0;
 }
 
-int ws_upgrade(struct str in, struct str origins, char dst[WS_ANSWER_MAX], size_t *ret_n,
-               size_t *ret_used, struct reason *reason)
+static void page_head(const struct net_page *page, char *dst, size_t *ret_n)
+{
+    struct sbuf b = sbuf_make(dst, WS_ANSWER_MAX);
+    sbuf_fmt(&b,
+             "HTTP/1.1 200 OK\r\nContent-Type: %.*s\r\nContent-Length: %zu\r\n"
+             "Cache-Control: max-age=%u\r\nX-Content-Type-Options: nosniff\r\n"
+             "Connection: close\r\n\r\n",
+             STR_FMT(page->type), page->body.n, (unsigned)page->max_age_s);
+    *ret_n = b.overflow ? 0 : b.n;
+}
+
+int ws_upgrade(struct str in, struct str origins, const struct net_pages *pages,
+               char dst[WS_ANSWER_MAX], size_t *ret_n, size_t *ret_used,
+               const struct net_page **ret_page, struct reason *reason)
 {
     struct request r = {0};
     *ret_n = *ret_used = 0;
+    *ret_page = NULL;
     const char *end = memmem(in.p, in.n, "\r\n\r\n", 4);
     if (in.n && in.p[0] != 'G')
         return refuse(dst, ret_n, "400 Bad Request", "", reason, "ws-not-http", "RFC 6455 4.2.1",
@@ -170,5 +187,10 @@ int ws_upgrade(struct str in, struct str origins, char dst[WS_ANSWER_MAX], size_
     if (!parse(str_make(in.p, *ret_used - 2), &r))
         return refuse(dst, ret_n, "400 Bad Request", "", reason, "ws-request", "RFC 7230 3",
                       "malformed request");
+    if (!r.has_upgrade_field && r.has_host && r.n_key == 0 &&
+        (*ret_page = net_pages_find(pages, r.target)) != NULL) {
+        page_head(*ret_page, dst, ret_n);
+        return 0;
+    }
     return answer(&r, origins, dst, ret_n, reason);
 }

@@ -66,6 +66,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
     char answer[WS_ANSWER_MAX];
     struct reason reason;
+    static const struct net_page one = {
+        .path = {"/p", 2}, .type = {"text/plain", 10}, .body = {"x", 1}};
+    const struct net_page *page;
+    struct net_pages *pages = NULL;
     size_t len, used;
     if (n < 1)
         return 0;
@@ -74,7 +78,9 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
     memcpy(p, data + 1, n - 1);
     struct str in = {p, n - 1};
     struct str origins = data[0] & 1 ? STR("https://a.example,https://b.example") : STR_NULL;
-    int err = ws_upgrade(in, origins, answer, &len, &used, &reason);
+    CHECK(net_pages_new(&one, 1, &pages) == 0);
+    int err = ws_upgrade(in, origins, pages, answer, &len, &used, &page, &reason);
+    net_pages_unref(pages);
     CHECK(err == 0 || err == ERR_AGAIN || err == ERR_REFUSED);
     CHECK(len < WS_ANSWER_MAX && (len > 0) == (err != ERR_AGAIN) && used <= in.n);
     if (err == 0) {

@@ -24,14 +24,16 @@ static void upgrade(const char *in, const char *origins, int want, const char *s
 {
     char out[WS_ANSWER_MAX + 1];
     struct reason reason = {0};
+    const struct net_page *page;
     size_t n, used;
     for (size_t i = 0; want != ERR_REFUSED && i < strlen(in);
          i++) { /* no part of it is judged otherwise */
-        assert_int_equal(ws_upgrade(str_make(in, i), str_z(origins), out, &n, &used, &reason),
-                         ERR_AGAIN);
+        assert_int_equal(
+            ws_upgrade(str_make(in, i), str_z(origins), NULL, out, &n, &used, &page, &reason),
+            ERR_AGAIN);
         assert_int_equal(n, 0);
     }
-    int err = ws_upgrade(str_z(in), str_z(origins), out, &n, &used, &reason);
+    int err = ws_upgrade(str_z(in), str_z(origins), NULL, out, &n, &used, &page, &reason);
     check_err(err, want);
     out[n] = '\0';
     if (status && strncmp(out, status, strlen(status)) != 0)
@@ -42,21 +44,72 @@ static void upgrade(const char *in, const char *origins, int want, const char *s
         assert_string_equal(out + n - 4, "\r\n\r\n");
 }
 
+/* A plain GET gets a page that is there, and nothing else does. */
+static void test_pages(void **state)
+{
+    static const struct net_page two[] = {
+        {.path = {"/stir/a.pem", 11},
+         .type = {"application/pem-certificate-chain", 33},
+         .body = {"abc", 3},
+         .max_age_s = 60},
+        {.path = {"/", 1}, .type = {"text/plain", 10}, .body = {"", 0}}};
+    static const struct net_page bad[] = {{.path = {"stir", 4}, .type = {"a", 1}},
+                                          {.path = {"/a b", 4}, .type = {"a", 1}},
+                                          {.path = {"/a\r\n", 4}, .type = {"a", 1}},
+                                          {.path = {"/a", 2}, .type = {"a\nb", 3}}};
+    struct net_pages *pages, *none;
+    char out[WS_ANSWER_MAX + 1];
+    const struct net_page *page;
+    struct reason reason = {0};
+    size_t n, used;
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        assert_int_equal(net_pages_new(&bad[i], 1, &none), ERR_INVALID);
+    assert_int_equal(net_pages_new(two, 2, &pages), 0);
+    assert_int_equal(ws_upgrade(STR("GET /stir/a.pem?x=1 HTTP/1.1\r\nHost: a\r\n\r\n"), STR_NULL,
+                                pages, out, &n, &used, &page, &reason),
+                     0);
+    assert_non_null(page);
+    assert_true(str_eq(page->body, STR("abc")));
+    out[n] = '\0';
+    assert_non_null(strstr(out, "HTTP/1.1 200 OK\r\n"));
+    assert_non_null(strstr(out, "Content-Length: 3\r\n"));
+    assert_non_null(strstr(out, "Cache-Control: max-age=60\r\n"));
+    assert_int_equal(ws_upgrade(STR("GET /stir/b.pem HTTP/1.1\r\nHost: a\r\n\r\n"), STR_NULL, pages,
+                                out, &n, &used, &page, &reason),
+                     ERR_REFUSED);
+    assert_null(page);
+    assert_int_equal(ws_upgrade(STR("GET /stir/a.pem HTTP/1.1\r\n\r\n"), STR_NULL, pages, out, &n,
+                                &used, &page, &reason),
+                     ERR_REFUSED);
+    assert_int_equal(ws_upgrade(STR("GET / HTTP/1.1\r\nHost: a\r\n\r\n"), STR_NULL, NULL, out, &n,
+                                &used, &page, &reason),
+                     ERR_REFUSED);
+    /* who asks to be upgraded is */
+    assert_int_equal(ws_upgrade(STR("GET / HTTP/1.1\r\n" HOST UPG KEY VER SIP "\r\n"), STR_NULL,
+                                pages, out, &n, &used, &page, &reason),
+                     0);
+    assert_null(page);
+    net_pages_unref(pages);
+}
+
 static void test_upgrade(void **state)
 {
     (void)state;
     static const char in[] =
         GOOD "Origin: https://example.com\r\nSec-WebSocket-Extensions: permessage-deflate\r\n\r\n";
     char out[WS_ANSWER_MAX + 1];
+    const struct net_page *page;
     size_t n, used;
-    assert_int_equal(ws_upgrade(STR(in), STR_NULL, out, &n, &used, NULL), 0);
+    assert_int_equal(ws_upgrade(STR(in), STR_NULL, NULL, out, &n, &used, &page, NULL), 0);
     out[n] = '\0';
     assert_string_equal(
         out, "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
              "Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\nSec-WebSocket-Protocol: "
              "sip\r\n\r\n");
     assert_int_equal(used, sizeof(in) - 1);
-    assert_int_equal(ws_upgrade(STR(GOOD "\r\n\x81\x80"), STR_NULL, out, &n, &used, NULL), 0);
+    assert_int_equal(
+        ws_upgrade(STR(GOOD "\r\n\x81\x80"), STR_NULL, NULL, out, &n, &used, &page, NULL), 0);
     assert_int_equal(used, sizeof(GOOD) + 1); /* frames may follow at once */
     upgrade(GOOD "\r\n", NULL, 0, "HTTP/1.1 101 ", NULL);
     upgrade(
@@ -395,11 +448,17 @@ static void test_oom(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_upgrade),   cmocka_unit_test(test_upgrade_refused),
-        cmocka_unit_test(test_origin),    cmocka_unit_test(test_frames),
-        cmocka_unit_test(test_fragments), cmocka_unit_test(test_bad_frames),
-        cmocka_unit_test(test_close),     cmocka_unit_test(test_header),
-        cmocka_unit_test(test_pool),      cmocka_unit_test(test_oom),
+        cmocka_unit_test(test_pages),
+        cmocka_unit_test(test_upgrade),
+        cmocka_unit_test(test_upgrade_refused),
+        cmocka_unit_test(test_origin),
+        cmocka_unit_test(test_frames),
+        cmocka_unit_test(test_fragments),
+        cmocka_unit_test(test_bad_frames),
+        cmocka_unit_test(test_close),
+        cmocka_unit_test(test_header),
+        cmocka_unit_test(test_pool),
+        cmocka_unit_test(test_oom),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,6 +1,7 @@
 /* SIP over WebSocket through a worker, clear and over TLS: upgrade, messages both ways, fragments,
  * pings, the CRLF keep-alive, close handshakes, refusals. RFC 6455; RFC 7118 4 to 6. */
 #include "base/limits.h"
+#include "net/pages.h"
 #include "tls_fixture.h"
 #include <stdio.h>
 #include <stdlib.h>
@@ -131,11 +132,14 @@ static void expect_end(struct client *c)
         fix_expect_eof(c->fd);
 }
 
+static struct net_pages *pages; /* of what start_ws starts; NULL: none */
+
 static void start_ws(struct fix *f, bool is_tls)
 {
     struct net_listener l;
     fix_listen(&l, is_tls ? TRANSPORT_WSS : TRANSPORT_WS, "127.0.0.1:0");
     l.ws_origins = STR("https://a.example");
+    l.pages = pages;
     if (is_tls)
         l.tls = tls_fix_server(&t, "a", "a.example", PKI_CLIENT_CERT_NONE, 0);
     fix_start(f, 1, &l, 1);
@@ -325,6 +329,53 @@ static void test_local_close(void **state)
     }
 }
 
+/* A plain GET: one page, whole, then the end; others are told to upgrade. */
+static void test_page(void **state)
+{
+    static char body[100000], got[101000];
+    static const char get_page[] = "GET /stir/a.pem HTTP/1.1\r\nHost: a.example\r\n\r\n",
+                      get_other[] = "GET /stir/b.pem HTTP/1.1\r\nHost: a.example\r\n\r\n";
+    struct net_page page = {.path = STR("/stir/a.pem"), .type = STR("text/plain"), .max_age_s = 60};
+    (void)state;
+    for (size_t i = 0; i < sizeof(body); i++)
+        body[i] = (char)('a' + i % 26);
+    page.body = str_make(body, sizeof(body));
+    assert_int_equal(net_pages_new(&page, 1, &pages), 0);
+    for (int is_tls = 0; is_tls < 2; is_tls++) {
+        static const char head[] =
+            "HTTP/1.1 200 OK\r\nContent-Type: text/plain\r\nContent-Length: 100000\r\n"
+            "Cache-Control: max-age=60\r\nX-Content-Type-Options: nosniff\r\n"
+            "Connection: close\r\n\r\n";
+        struct fix f = {0};
+        struct client c = {.is_tls = is_tls};
+        start_ws(&f, is_tls);
+        struct addr to = fix_addr(&f, 0);
+        for (int i = 0; i < 2; i++) {
+            if (is_tls)
+                tls_peer_open(&c.tls, &t, &to, "a.example", NULL, 0);
+            else
+                c.fd = fix_tcp(&to);
+            if (i == 0) {
+                put(&c, get_page, sizeof(get_page) - 1);
+                get(&c, got, sizeof(head) - 1 + sizeof(body));
+                assert_memory_equal(got, head, sizeof(head) - 1);
+                assert_memory_equal(got + sizeof(head) - 1, body, sizeof(body));
+            } else {
+                put(&c, get_other, sizeof(get_other) - 1);
+                get(&c, got, 12);
+                assert_memory_equal(got, "HTTP/1.1 426", 12);
+                while (is_tls ? SSL_read(c.tls.ssl, got, 1) > 0 : read(c.fd, got, 1) > 0)
+                    ;
+            }
+            expect_end(&c);
+            done(&c);
+        }
+        fix_stop(&f);
+    }
+    net_pages_unref(pages);
+    pages = NULL;
+}
+
 static void test_many(void **state)
 {
     (void)state;
@@ -358,6 +409,7 @@ int main(void)
         cmocka_unit_test(test_refused),
         cmocka_unit_test(test_violations),
         cmocka_unit_test(test_local_close),
+        cmocka_unit_test(test_page),
         cmocka_unit_test(test_many),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
