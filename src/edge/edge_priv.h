@@ -274,6 +274,7 @@ MUST_USE int hop_start(const struct edge_req *r, struct arena *a, const struct e
 /* The URI of a target's next hop: a bare one, or the first of a list of Route values. */
 MUST_USE int hop_uri(struct str next_hop, struct sip_uri *ret);
 void hop_next(struct hop *h); /* RFC 3263 4.3: that one failed, find the next one */
+void hop_failed(const struct hop *h); /* the path it gave last got no answer: later requests try others first */
 void hop_cancel(struct hop *h); /* NULL is fine */
 /* The same address by TCP, for a message that is too large for UDP (RFC 3261 18.1.1). ERR_NOTFOUND. */
 MUST_USE int hop_stream_instead(struct hop *h, const struct path *udp, struct path *ret);

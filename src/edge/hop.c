@@ -248,6 +248,12 @@ int hop_start(const struct edge_req *r, struct arena *a, const struct edge_targe
     return 0;
 }
 
+void hop_failed(const struct hop *h)
+{
+    if (h->next && h->next <= h->n)
+        net_target_failed(h->w->net, &h->list[h->next - 1]);
+}
+
 void hop_next(struct hop *h)
 {
     hop_give(h);

@@ -105,6 +105,23 @@ static void proxy_forget_request(struct proxy *p)
     p->r = NULL;
 }
 
+#define NO_ANSWER_US 31000000u /* 64*T1, less what the request spent here before it went on */
+
+/* The server transaction of a request other than INVITE ends with its client's patience, a moment before the timers of those that were
+ * called: they have failed as well (RFC 3263 4.3). */
+static void note_silent_servers(struct proxy *p)
+{
+    unsigned i;
+
+    for (i = 0; i < p->n; i++) {
+        const struct branch *b = branch_at(p, i);
+
+        if (b->state == BRANCH_CALLING && b->hop && b->t && !b->t->has_path &&
+            net_now_us(p->w->net) - b->called_us >= NO_ANSWER_US)
+            hop_failed(b->hop);
+    }
+}
+
 /* After its last response, or because nobody waited for one any more (RFC 4320 4.2). */
 void proxy_stx_gone(void *upper)
 {
@@ -112,8 +129,10 @@ void proxy_stx_gone(void *upper)
 
     proxy_enter(p);
     p->stx = NULL;
-    if (!p->final_sent)
+    if (!p->final_sent) {
+        note_silent_servers(p);
         proxy_forget_request(p);
+    }
     proxy_leave(p);
 }
 
@@ -324,6 +343,8 @@ static void branch_response(struct branch *b, const struct sip_msg *m)
         return;
     }
     best_keep(b, m, 0);
+    if (m->status == 503 && b->hop && b->t && !b->t->has_path && sip_msg_has(m, SIP_H_RETRY_AFTER))
+        hop_failed(b->hop); /* it asks to be spared (RFC 3261 21.5.4) */
     if (m->status == 503 && branch_next_server(b))
         return;
     if (m->status >= 600)
@@ -361,6 +382,8 @@ static void branch_end(struct branch *b, enum sip_tx_end why)
     if (why == SIP_TX_TRANSPORT && branch_again_by_datagram(b))
         return;
     /* A timeout counts where nothing at all came back (RFC 3263 4.3). */
+    if (why == SIP_TX_TIMEOUT && b->state == BRANCH_CALLING && b->hop && b->t && !b->t->has_path)
+        hop_failed(b->hop);
     if ((why == SIP_TX_TRANSPORT || b->state == BRANCH_CALLING) && branch_next_server(b))
         return;
     if (why == SIP_TX_TIMEOUT)
@@ -431,6 +454,7 @@ static int branch_send(struct branch *b, const struct path *path)
         return ERR_AGAIN;
     }
     b->state = BRANCH_CALLING;
+    b->called_us = net_now_us(p->w->net);
     err = sip_ctx_start(b->ctx, msg, path);
     buf_unref(msg);
     if (err != 0) {

@@ -26,6 +26,7 @@ struct branch {
     struct hop *hop;
     struct sip_ctx *ctx;
     struct wheel_timer timer_c; /* 16.6 step 11 */
+    uint64_t called_us;         /* when the request went out */
     enum branch_state state;
     bool started, canceled;
     bool is_signed;                    /* as far as it is to be; asked once, whatever servers are tried */

@@ -113,6 +113,7 @@ struct net_ops {
     int (*locate)(struct net *n, const struct net_locate_args *args, net_locate_fn fn, void *arg,
                   uint64_t *ret_id);
     void (*locate_cancel)(struct net *n, uint64_t id);
+    void (*target_failed)(struct net *n, const struct net_target *t);
     int (*post)(struct net *n, unsigned worker, void (*fn)(void *edge_worker, void *arg),
                 void *arg);
     uint64_t (*now_us)(struct net *n);
@@ -212,6 +213,13 @@ MUST_USE static inline int net_locate(struct net *n, const struct net_locate_arg
 static inline void net_locate_cancel(struct net *n, uint64_t id)
 {
     n->ops->locate_cancel(n, id);
+}
+/* RFC 3263 4.3: a request got no answer there. For a while the other targets of a lookup come before
+ * this one, so that the next request need not wait for the same time limit. What did not get that
+ * far, a connection that failed or an ICMP error, has been noted already. */
+static inline void net_target_failed(struct net *n, const struct net_target *t)
+{
+    n->ops->target_failed(n, t);
 }
 /* Runs fn(that worker's user.arg, arg) on another worker's thread (or later on the own one).
  * ERR_LIMIT: its queue is full. */

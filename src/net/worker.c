@@ -349,6 +349,11 @@ static void op_locate_cancel(struct net *n, uint64_t id)
     locator_cancel(worker_of(n)->locator, id);
 }
 
+static void op_target_failed(struct net *n, const struct net_target *t)
+{
+    locator_failed(worker_of(n)->locator, t);
+}
+
 static uint64_t op_now_us(struct net *n)
 {
     return worker_of(n)->now_us;
@@ -381,6 +386,7 @@ static const struct net_ops worker_ops = {
     .vouched = op_vouched,
     .locate = op_locate,
     .locate_cancel = op_locate_cancel,
+    .target_failed = op_target_failed,
     .post = op_post,
     .now_us = op_now_us,
     .wall_s = op_wall_s,

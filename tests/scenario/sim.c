@@ -1,5 +1,6 @@
 /* The simulated net (sim.h). One thread; everything that net.h promises to happen later is put into one list and run by sim_settle. */
 #include "sim.h"
+#include "net/locate_priv.h"
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/mem.h"
@@ -101,6 +102,7 @@ static int op_send(struct net *n, const struct path *to, struct buf *msg)
         return 0;
     }
     if (p->silent) {
+        locator_failed(s->locator, &(struct net_target){TRANSPORT_UDP, to->remote});
         l = later_new(s);
         l->what = LATER_UNREACHABLE;
         l->path = *to;
@@ -137,10 +139,12 @@ static int op_connect(struct net *n, const struct net_connect_args *a, flow_id *
         p->hop.outgoing = true;
         *ret_flow = p->flow;
         *ret_path = party_path(s, p);
+        locator_worked(s->locator, &(struct net_target){a->transport, a->remote});
         return 0;
     }
     *ret_flow = ((flow_id)s->net.worker << 56) | ((flow_id)0xffff << 32) | ++s->gen;
     *ret_path = (struct path){.transport = a->transport, .listener = a->listener, .flow = *ret_flow, .remote = a->remote};
+    locator_failed(s->locator, &(struct net_target){a->transport, a->remote});
     l = later_new(s);
     l->what = LATER_CLOSED;
     l->flow = *ret_flow;
@@ -323,6 +327,11 @@ static void op_locate_cancel(struct net *n, uint64_t id)
     }
 }
 
+static void op_target_failed(struct net *n, const struct net_target *t)
+{
+    locator_failed(sim_of(n)->locator, t);
+}
+
 static int op_post(struct net *n, unsigned worker, void (*fn)(void *, void *), void *arg)
 {
     struct later *l = later_new(sim_of(n));
@@ -347,13 +356,16 @@ static uint64_t op_wall_s(struct net *n)
 static const struct net_ops ops = {
     .send = op_send, .connect = op_connect, .close = op_close, .facts = op_facts, .flow_path = op_flow_path,
     .set_user = op_set_user, .get_user = op_get_user, .set_idle = op_set_idle, .each_flow = op_each_flow, .find = op_find, .alias = op_alias, .vouched = op_vouched,
-    .locate = op_locate, .locate_cancel = op_locate_cancel, .post = op_post, .now_us = op_now_us, .wall_s = op_wall_s,
+    .locate = op_locate, .locate_cancel = op_locate_cancel, .target_failed = op_target_failed,
+    .post = op_post, .now_us = op_now_us, .wall_s = op_wall_s,
 };
 
 /* ---- for the player ---- */
 
 int sim_init(struct sim *s)
 {
+    struct locator_args la = {0};
+
     memset(s, 0, sizeof *s);
     list_init(&s->later);
     list_init(&s->unanswered);
@@ -362,13 +374,15 @@ int sim_init(struct sim *s)
     s->net.n_workers = 1;
     s->net.wheel = wheel_new(0);
     rand_fixed_init(&s->net.rand, 42);
-    return s->net.wheel ? 0 : ERR_NOMEM;
+    la.wheel = s->net.wheel;
+    return s->net.wheel && locator_new(&la, &s->locator) == 0 ? 0 : ERR_NOMEM;
 }
 
 void sim_done(struct sim *s)
 {
     unsigned i;
 
+    locator_free(s->locator);
     LIST_EACH(l, &s->later, struct later, node)
     {
         list_remove(&l->node);
@@ -403,6 +417,7 @@ void sim_settle(struct sim *s)
     unsigned turns = 0;
 
     while ((l = LIST_FIRST(&s->later, struct later, node)) != NULL && ++turns < 100000) {
+        struct net_target targets[ARRAY_LEN(s->dns[0].v)];
         struct reason why = {0};
 
         list_remove(&l->node);
@@ -420,7 +435,11 @@ void sim_settle(struct sim *s)
         case LATER_LOCATED:
             if (!l->dns)
                 reason_set(&why, "dns-nxdomain", "RFC 3263 4", 503, NULL);
-            l->fn(l->arg, l->dns ? l->dns->v : NULL, l->dns ? l->dns->n : 0, &why);
+            if (l->dns)
+                memcpy(targets, l->dns->v, sizeof targets);
+            if (l->dns)
+                locator_sort_failed(s->locator, targets, l->dns->n);
+            l->fn(l->arg, l->dns ? targets : NULL, l->dns ? l->dns->n : 0, &why);
             break;
         }
         sim_faults_off(s);

@@ -51,6 +51,7 @@ struct sim {
     unsigned n_dns;
     struct list later; /* what happens when the current call has returned */
     struct list unanswered; /* lookups that nobody answers */
+    struct locator *locator; /* only its memory of targets that failed */
     uint32_t gen;
     uint64_t next_id;
     struct addr listener_addr[32];
