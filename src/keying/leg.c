@@ -10,6 +10,7 @@ struct section {
     bool is_offered[KEYING_METHODS];
     bool is_offer_out;
     bool clear_offered; /* a clear answer is one to this offer */
+    bool is_kept;       /* answered, but others may answer yet: what they may take is still here */
     bool is_settled;
     enum keying_method_id method; /* if settled */
     struct keying_facts clear;    /* the facts where no method has any */
@@ -121,6 +122,39 @@ int keying_leg_fork(struct keying_leg *leg, struct keying_leg **ret)
     return err;
 }
 
+/* ---- settling ---- */
+
+static void settle(struct section *s, enum keying_method_id method)
+{
+    for (enum keying_method_id id = 0; id < KEYING_METHODS; id++) {
+        s->is_offered[id] = false;
+        if (id != method)
+            medium_drop(s, id);
+    }
+    s->is_settled = true;
+    s->method = method;
+    s->is_offer_out = false;
+    s->clear_offered = false;
+    s->is_kept = false;
+}
+
+/* An answer came. Where several ways were offered, another one who answers may take another (RFC
+ * 8643 with a fork): the others are kept for keying_leg_fork. */
+static void settle_first(struct section *s, enum keying_method_id method)
+{
+    s->is_settled = true;
+    s->method = method;
+    s->is_offer_out = false;
+    s->is_kept = true;
+}
+
+/* No other answers will come. */
+static void let_go(struct section *s)
+{
+    if (s->is_kept)
+        settle(s, s->method);
+}
+
 static bool allows_clear(const struct keying_policy *policy)
 {
     for (size_t i = 0; i < policy->n_methods; i++) {
@@ -230,6 +264,7 @@ int keying_leg_offer(struct keying_leg *leg, int section, const struct keying_at
         return err;
     if (own.policy == NULL)
         own.policy = leg->policy;
+    let_go(s);
     reason_set(why, "keying-none", "TR/100 8.2", 0,
                "no method of key management may be offered here");
     err = offer_methods(leg, s, section, at, &own, said, &profile, &n, why);
@@ -244,21 +279,6 @@ int keying_leg_offer(struct keying_leg *leg, int section, const struct keying_at
     s->clear_offered = n == 0 || profile == PROFILE_CLEAR;
     *ret_proto = proto_of(profile, has_feedback);
     return 0;
-}
-
-/* ---- settling ---- */
-
-static void settle(struct section *s, enum keying_method_id method)
-{
-    for (enum keying_method_id id = 0; id < KEYING_METHODS; id++) {
-        s->is_offered[id] = false;
-        if (id != method)
-            medium_drop(s, id);
-    }
-    s->is_settled = true;
-    s->method = method;
-    s->is_offer_out = false;
-    s->clear_offered = false;
 }
 
 /* ---- answering ---- */
@@ -375,14 +395,14 @@ int keying_leg_accept(struct keying_leg *leg, int section, const struct keying_a
     if (method != NULL) {
         err = method->accept(s->medium[method->id], at, &own, answer, why);
         if (err == 0)
-            settle(s, method->id);
+            settle_first(s, method->id);
         return err;
     }
     if (is_foreign)
         return refuse(s, KEYING_ATTACK_NOT_OFFERED, why, "keying-not-offered",
                       "the answer has keys of a method not offered");
     if (s->clear_offered && !sdp_proto_is_secure(proto)) {
-        settle(s, KEYING_CLEAR);
+        settle_first(s, KEYING_CLEAR);
         return 0;
     }
     return refuse(s, KEYING_ATTACK_STRIPPED, why, "keying-stripped", "the answer has no keys");
@@ -458,6 +478,8 @@ void keying_leg_tell(struct keying_leg *leg, int section, const struct keying_at
             if (m != NULL)
                 m->method->tell(m, at, tell);
         }
+        if (tell->kind == KEYING_TELL_NO_BRANCHES && (section < 0 || (size_t)section == i))
+            let_go(&leg->sections[i]);
     }
 }
 

@@ -17,8 +17,9 @@
 /* The policy must outlive the leg. ERR_NOMEM. */
 MUST_USE int keying_leg_new(struct keying_leg **ret, const struct keying_policy *policy);
 void keying_leg_free(struct keying_leg *leg); /* NULL is fine */
-/* Another answer to the offers that are out (a downstream fork): a leg that has made the same ones.
- */
+/* Another answer to the offers that are out, or to those that were answered last (a downstream
+ * fork): a leg that has made the same ones. Until KEYING_TELL_NO_BRANCHES, or the next offer or
+ * answer, a leg keeps what such a one may take. */
 MUST_USE int keying_leg_fork(struct keying_leg *leg, struct keying_leg **ret);
 
 /* What our next offer says in a section, and by which profile. wish->policy may be NULL: the leg's.
