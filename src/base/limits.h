@@ -102,6 +102,29 @@
 #define LIMIT_OCSP_AT_ONCE 8u
 #define LIMIT_OCSP_MS 10000u          /* one of them, name lookup and all */
 
+/* The keeper of private keys, and what it is asked */
+#define LIMIT_KEEPER_KEYS 64u
+#define LIMIT_KEEPER_NAME 64u           /* bytes of a key's name */
+#define LIMIT_KEEPER_FRAME 32768u       /* one request or answer */
+#define LIMIT_KEEPER_WAITING 4096u      /* signatures that one worker waits for */
+#define LIMIT_KEEPER_MS 2000u           /* for one of them */
+
+/* What is fetched from places that strangers name */
+#define LIMIT_CERT_CHAIN_BYTES 65536u
+#define LIMIT_HTTPS_BYTES 65536u
+#define LIMIT_HTTPS_REDIRECTS 3u
+#define LIMIT_HTTPS_MS 5000u            /* redirects and waiting for a turn counted in */
+#define LIMIT_HTTPS_RUNNING 64u         /* transfers at once */
+#define LIMIT_HTTPS_RUNNING_HOST 4u     /* ... from one host */
+#define LIMIT_HTTPS_ASKED 4096u         /* addresses that are waited for */
+#define LIMIT_HTTPS_WAITERS 65536u      /* ... and those who wait */
+#define LIMIT_HTTPS_CACHED 4096u        /* answers kept, good and bad */
+#define LIMIT_HTTPS_CACHED_BYTES (32u << 20)
+#define LIMIT_HTTPS_FRESH_MIN_S 60u     /* a good answer is kept at least, and at most, so long */
+#define LIMIT_HTTPS_FRESH_MAX_S 86400u
+#define LIMIT_HTTPS_BAD_S 30u           /* a bad one */
+#define LIMIT_CREDENTIALS 2048u         /* of others, made ready, in one worker */
+
 /* Registrar */
 #define LIMIT_CONTACTS_AOR 10u
 #define LIMIT_FLOWS_CONTACT 8u

@@ -42,6 +42,8 @@ static const struct cli_command commands[] = {
      "alone. What happens is told on standard output, with --json for programs.\n"
      "Exit status: 0 everything went as asked; 1 not registered; 2 the arguments make no sense; 4 the call failed; 5 the sound or the\n"
      "digits that were to come did not; 6 a message was not answered, or the expected one did not come."},
+    {"keeper", cli_keeper, "[-c FILE] WORKERS", "Keeps the private keys of identities; `sallyport run` starts it, people do not.",
+     "It signs what it can read and judge by the certificate of the key, never bytes, and writes a line of JSON for each request."},
     {"help", cli_help, "[COMMAND | --man]", "Says what the commands do; --man writes this manual page.", NULL},
     {"version", cli_version, "", "Prints the version.", NULL},
 };

@@ -6,9 +6,12 @@
 #include "cli/run_priv.h"
 #include "console/console.h"
 #include "edge/edge.h"
+#include "keeper/confine.h"
+#include "keeper/link.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
+#include <linux/capability.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -29,9 +32,12 @@ struct daemon {
     struct config *started; /* with which the process started: what cannot be reloaded is still this */
     struct edge *edge;
     struct console *console;
+    struct keeper_link *keeper; /* NULL: no identities */
+    bool is_root; /* at the start */
     uv_loop_t loop;
     uv_signal_t hup, term, interrupt;
     uv_timer_t watch, warn;
+    uv_poll_t keeper_news;
     uint64_t files_loaded, files_seen; /* watch_files: of the last reload, of the last look */
 };
 
@@ -62,6 +68,29 @@ static void note_restart(struct daemon *d, const struct config *cfg, struct relo
     }
 }
 
+/* The keeper reads the file itself. Without one there is nothing to be done: a new one will read what is in force then. */
+static bool reload_keeper(struct daemon *d, const struct config *cfg, struct reload *r)
+{
+    struct reason why = {0};
+    int err;
+
+    if (!d->keeper) {
+        if (!cfg->n_identities)
+            return true;
+        LOG(LOG_WARN, "restart-needed", LZ("option", "identity"));
+        (void)json_array_append_new(r->restart, json_string("identity"));
+        return true;
+    }
+    err = keeper_link_reload(d->keeper, &why);
+    if (err == 0)
+        return true;
+    log_reason(LOG_ERROR, "keeper-reload", &why, NULL, 0);
+    if (err != ERR_REFUSED)
+        return true;
+    (void)json_array_append_new(r->problems, json_string(why.detail[0] ? why.detail : why.code));
+    return false;
+}
+
 /* All or nothing; what happened is in the log and in *r. */
 static bool daemon_reload(struct daemon *d, struct reload *r)
 {
@@ -72,6 +101,11 @@ static bool daemon_reload(struct daemon *d, struct reload *r)
     if (config_load(d->file, on_problem, r, &cfg) != 0) {
         LOG(LOG_ERROR, "reload-refused", LZ("file", d->file), LU("problems", r->n_problems),
             LZ("effect", "the old configuration stays in force"));
+        return false;
+    }
+    if (!reload_keeper(d, cfg, r)) {
+        LOG(LOG_ERROR, "reload-refused", LZ("file", d->file), LZ("effect", "the old configuration stays in force"));
+        config_unref(cfg);
         return false;
     }
     if (edge_reload(d->edge, cfg, &why) != 0) {
@@ -151,6 +185,13 @@ static void on_warn(uv_timer_t *t)
     edge_certificates_warn(((struct daemon *)t->data)->edge);
 }
 
+static void on_keeper(uv_poll_t *poll, int status, int events)
+{
+    (void)status;
+    (void)events;
+    keeper_link_dispatch(((struct daemon *)poll->data)->keeper);
+}
+
 /* Closes everything that keeps the loop running. Signals get their defaults back: a second one ends the process at once. */
 static void on_stop(uv_signal_t *s, int signum)
 {
@@ -165,6 +206,8 @@ static void on_stop(uv_signal_t *s, int signum)
     uv_close((uv_handle_t *)&d->interrupt, NULL);
     uv_close((uv_handle_t *)&d->watch, NULL);
     uv_close((uv_handle_t *)&d->warn, NULL);
+    if (d->keeper)
+        uv_close((uv_handle_t *)&d->keeper_news, NULL);
 }
 
 static void daemon_listen(struct daemon *d)
@@ -194,6 +237,10 @@ static void daemon_listen(struct daemon *d)
     (void)uv_signal_start(&d->interrupt, on_stop, SIGINT);
     (void)uv_timer_start(&d->watch, on_watch, WATCH_MS, WATCH_MS);
     (void)uv_timer_start(&d->warn, on_warn, WARN_MS, WARN_MS);
+    if (d->keeper && uv_poll_init(&d->loop, &d->keeper_news, keeper_link_fd(d->keeper)) == 0) {
+        d->keeper_news.data = d;
+        (void)uv_poll_start(&d->keeper_news, UV_READABLE, on_keeper);
+    }
 }
 
 /* ---- the life of the process ---- */
@@ -229,11 +276,25 @@ static void raise_limits(void)
     }
 }
 
+/* Before anything else is opened, and while we may still become somebody else than the keeper is. */
+static int keeper_start(struct daemon *d, struct reason *why)
+{
+    struct keeper_link_args args = {.config = d->file, .n_workers = edge_worker_count(d->cfg)};
+    bool same = !d->is_root || !d->cfg->run_as.n || str_eq(d->cfg->run_as, d->cfg->keeper_run_as);
+
+    if (!d->cfg->n_identities)
+        return 0;
+    if (same)
+        LOG(LOG_WARN, "keeper-not-apart", LZ("cause", "the daemon runs as the user who can read the keys"),
+            LZ("cure", "start it as root with run-as"));
+    return keeper_link_start(&args, &d->keeper, why);
+}
+
 static int daemon_start(struct daemon *d, int *ret_lock, struct reason *why)
 {
     int err;
 
-    if ((err = become_begin(d->cfg, why)) != 0 || (err = state_lock(d->cfg, ret_lock, why)) != 0)
+    if ((err = keeper_start(d, why)) != 0 || (err = become_begin(d->cfg, why)) != 0 || (err = state_lock(d->cfg, ret_lock, why)) != 0)
         return err;
     d->files_loaded = d->files_seen = watch_files(d->cfg);
     if ((err = edge_start(d->cfg, &d->edge, why)) != 0)
@@ -242,6 +303,11 @@ static int daemon_start(struct daemon *d, int *ret_lock, struct reason *why)
         edge_stop(d->edge, 0);
         return err;
     }
+    if ((err = confine_calls(CONFINE_EDGE, (enum confine_mode)d->cfg->seccomp, why)) != 0) {
+        edge_stop(d->edge, 0);
+        return err;
+    }
+    edge_set_keeper(d->edge, d->keeper);
     if (access(d->file, R_OK) != 0)
         LOG(LOG_WARN, "reload-impossible", LZ("file", d->file), LS("run-as", d->cfg->run_as), LZ("cause", strerror(errno)));
     return 0;
@@ -265,9 +331,31 @@ static int daemon_run(struct daemon *d)
             reason_set(&why, "start-failed", NULL, 0, "%s", err_text(err));
         log_reason(LOG_ERROR, "start-failed", &why, NULL, 0);
     }
+    keeper_link_stop(d->keeper);
     if (lock >= 0)
         close(lock);
     return err == 0 ? CLI_OK : CLI_FAILED;
+}
+
+/* For all threads that will be. What is left of root's powers until become_finish: to bind low ports, to become the user of run-as,
+ * and files. A sanitizer must be able to look into its own process for leaks. */
+static bool give_up(void)
+{
+    static const unsigned needed[] = {CAP_NET_BIND_SERVICE, CAP_SETUID, CAP_SETGID, CAP_CHOWN, CAP_FOWNER,
+                                      CAP_DAC_OVERRIDE, CAP_DAC_READ_SEARCH, CAP_KILL};
+    struct reason why = {0};
+    uint64_t keep = 0;
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(needed); i++)
+        keep |= UINT64_C(1) << needed[i];
+#ifndef SALLYPORT_SANITIZED
+    confine_memory();
+#endif
+    if (confine_capabilities(keep, &why) == 0)
+        return true;
+    cli_error_reason("capabilities", &why);
+    return false;
 }
 
 int cli_run(int argc, char **argv)
@@ -285,6 +373,9 @@ int cli_run(int argc, char **argv)
     d.file = o.config;
     d.started = config_ref(d.cfg);
     umask(077);
+    d.is_root = geteuid() == 0;
+    if (!give_up())
+        return CLI_FAILED;
     (void)signal(SIGPIPE, SIG_IGN);
     raise_limits();
     log_threshold = d.cfg->log_level;

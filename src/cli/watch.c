@@ -34,6 +34,8 @@ uint64_t watch_files(const struct config *cfg)
         h = file(file(h, cfg->domains[i].certificate), cfg->domains[i].key);
     for (i = 0; i < cfg->n_listens; i++)
         h = file(h, cfg->listens[i].client_ca);
+    for (i = 0; i < cfg->n_identities; i++)
+        h = file(h, cfg->identities[i].certificate);
     for (i = 0; i < cfg->n_peers; i++)
         h = file(file(file(h, cfg->peers[i].ca), cfg->peers[i].certificate), cfg->peers[i].key);
     return h;

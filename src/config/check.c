@@ -1,7 +1,9 @@
 /* What no single value shows: names that must exist, files that must fit each other, listeners that must be reachable, weakenings
  * that must be said. Also the small questions others ask of a snapshot. */
+#include "base/limits.h"
 #include "base/mem.h"
 #include "config/load.h"
+#include "pki/chain.h"
 #include "pki/tls.h"
 #include <confuse.h>
 #include <sys/stat.h>
@@ -156,6 +158,36 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
                      "kind = subscription: trunks that we register with a carrier are not available; use peering");
 }
 
+/* The key is not looked at: only the keeper opens it. */
+static void check_signing(struct load *l, const cfg_t *sec, const struct config_identity *d)
+{
+    unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
+    struct pki_chain *chain;
+    struct reason why = {0};
+    size_t i, k;
+
+    if (d->name.n == 0 || d->name.n > LIMIT_KEEPER_NAME)
+        load_problem(l, line, "identity \"%s\": the name must have 1 to %u bytes", d->name.p, LIMIT_KEEPER_NAME);
+    if (!config_domain_find(l->c, d->name))
+        load_problem(l, line, "identity \"%s\" is not a domain of ours; name it as the domain section is", d->name.p);
+    if (!d->certificate.n || !d->key.n || !d->url.n)
+        load_problem(l, line, "identity \"%s\" needs certificate, key and url", d->name.p);
+    if (d->url.n && !str_starts_nocase(d->url, STR("https://")))
+        load_problem(l, load_line(l, sec, "url"), "url = \"%s\": nobody fetches certificates but by https://", d->url.p);
+    for (i = 0; i < d->numbers.n; i++)
+        for (k = 0; k < d->numbers.v[i].n || !k; k++)
+            if (!d->numbers.v[i].n || d->numbers.v[i].p[k] < '0' || d->numbers.v[i].p[k] > '9') {
+                load_problem(l, load_line(l, sec, "numbers"), "numbers: \"%s\" is not digits alone, as \"4930123\"", d->numbers.v[i].p);
+                break;
+            }
+    if (!d->certificate.n || !l->files || !check_file(l, sec, "certificate", d->certificate))
+        return;
+    if (pki_chain_load(d->certificate.p, &chain, &why) == 0)
+        pki_chain_unref(chain);
+    else
+        load_problem(l, load_line(l, sec, "certificate"), "%s; use leaf and issuers, PEM", why.detail[0] ? why.detail : why.code);
+}
+
 void check_all(struct load *l, cfg_t *root)
 {
     struct config *c = l->c;
@@ -179,6 +211,12 @@ void check_all(struct load *l, cfg_t *root)
         check_domain(l, cfg_getnsec(root, "domain", (unsigned)i), &c->domains[i]);
     for (i = 0; i < c->n_peers; i++)
         check_peer(l, cfg_getnsec(root, "peer", (unsigned)i), &c->peers[i]);
+    if (c->n_identities > LIMIT_KEEPER_KEYS)
+        load_problem(l, 0, "more than %u identity sections", LIMIT_KEEPER_KEYS);
+    for (i = 0; i < c->n_identities; i++)
+        check_signing(l, cfg_getnsec(root, "identity", (unsigned)i), &c->identities[i]);
+    if (c->fetch_ca.n)
+        (void)check_file(l, root, "fetch-ca", c->fetch_ca);
     if (c->emergency.peer.n && !config_peer_find(c, c->emergency.peer))
         load_problem(l, load_line(l, cfg_getsec(root, "emergency"), "peer"), "emergency peer \"%s\" does not exist; add its peer section",
                      c->emergency.peer.p);

@@ -91,6 +91,16 @@ struct config_peer { /* peer "carrier" { ... } */
     bool assert_identity;        /* it is told whom we have authenticated, and keeps it private as we do */
 };
 
+struct config_identity { /* identity "example.com" { ... }: a key of the keeper's, and its certificate */
+    struct str name;             /* the domain of ours for whose users it signs */
+    struct str certificate;      /* PEM: leaf, then issuers */
+    struct str key;              /* PEM file or pkcs11: URI; opened by the keeper alone */
+    struct str url;              /* where others fetch the certificate: x5u */
+    struct config_strs numbers;  /* number prefixes it may speak for besides what the certificate says */
+    unsigned rate;               /* signatures a second */
+    bool allow_any_number;       /* its provider code is authority enough */
+};
+
 struct config_emergency { /* emergency { ... } */
     struct str peer;           /* who takes urn:service:sos calls; empty: 503 with a log line */
     struct config_strs urns;   /* further URNs and dial strings that mean it ("112", "911") */
@@ -126,6 +136,12 @@ struct config {
     bool has_metrics;
     struct str identity_ca;     /* anchors for the certificates of signed identities; empty: none can be verified */
     uint32_t identity_freshness_s;
+    struct str fetch_ca;        /* anchors for the servers that certificates are fetched from; empty: the system's */
+    struct addr_net *fetch_from; /* special-purpose addresses that may be fetched from all the same */
+    size_t n_fetch_from;
+    struct str keeper_run_as;   /* user of the keeper; empty: the one that started the daemon */
+    struct str keeper_log;      /* file; empty: standard error */
+    int seccomp;                /* enum confine_mode */
     struct str dns_server;      /* "127.0.0.1@5353"; empty: the system's */
     unsigned expiry_warn_days;
     /* overload: new requests are answered with 503 and Retry-After above these (0: built-in limit) */
@@ -138,6 +154,8 @@ struct config {
     size_t n_domains;
     struct config_peer *peers;
     size_t n_peers;
+    struct config_identity *identities;
+    size_t n_identities;
     struct config_emergency emergency;
     struct config_hep hep;
     struct config_allow *allow;

@@ -261,7 +261,7 @@ static struct str keep_path(struct load *l, const char *v)
 {
     struct str s;
 
-    if (!*v || *v == '/')
+    if (!*v || *v == '/' || str_starts_nocase(str_z(v), STR("pkcs11:")))
         return keep(l, v);
     s = arena_fmt(l->c->arena, "%s/%s", l->folder, v);
     if (!s.p)
@@ -431,6 +431,7 @@ static void fill_all(struct load *l, cfg_t *root)
     c->listens = elements(l, root, "listen", sizeof *c->listens, &c->n_listens);
     c->domains = elements(l, root, "domain", sizeof *c->domains, &c->n_domains);
     c->peers = elements(l, root, "peer", sizeof *c->peers, &c->n_peers);
+    c->identities = elements(l, root, "identity", sizeof *c->identities, &c->n_identities);
     if (!c->allow || l->no_memory)
         return;
     fill_section(l, root, SECTION_TOP, c, "top");
@@ -462,6 +463,12 @@ static void fill_all(struct load *l, cfg_t *root)
 
         c->peers[i].name = keep(l, cfg_title(sec));
         fill_section(l, sec, SECTION_PEER, &c->peers[i], where_text(l, "peer", cfg_title(sec)));
+    }
+    for (i = 0; i < c->n_identities; i++) {
+        cfg_t *sec = cfg_getnsec(root, "identity", (unsigned)i);
+
+        c->identities[i].name = keep(l, cfg_title(sec));
+        fill_section(l, sec, SECTION_IDENTITY, &c->identities[i], where_text(l, "identity", cfg_title(sec)));
     }
     fill_section(l, cfg_getsec(root, "emergency"), SECTION_EMERGENCY, c, "emergency");
     fill_section(l, cfg_getsec(root, "hep"), SECTION_HEP, c, "hep");
@@ -514,7 +521,7 @@ static void set_defaults(cfg_t *sec, enum row_section s)
 
 static void set_all_defaults(cfg_t *root)
 {
-    static const enum row_section multi[] = {SECTION_LISTEN, SECTION_DOMAIN, SECTION_PEER};
+    static const enum row_section multi[] = {SECTION_LISTEN, SECTION_DOMAIN, SECTION_PEER, SECTION_IDENTITY};
     size_t m;
     unsigned i;
 
@@ -541,7 +548,7 @@ static cfg_t *make_parser(void)
     n = make_opts(SECTION_TOP, opts[0]);
     for (s = 1; s < SECTION_N; s++)
         opts[0][n++] = (cfg_opt_t)CFG_SEC(row_sections[s], opts[s],
-                                          s <= SECTION_PEER ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES : CFGF_NONE);
+                                          s <= SECTION_IDENTITY ? CFGF_MULTI | CFGF_TITLE | CFGF_NO_TITLE_DUPES : CFGF_NONE);
     opts[0][n] = end;
     cfg = cfg_init(opts[0], CFGF_NONE);
     if (cfg)

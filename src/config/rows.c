@@ -3,12 +3,13 @@
 #include "config/rows.h"
 #include <stddef.h>
 
-const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "emergency", "hep"};
+const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "identity", "emergency", "hep"};
 
 #define TOP(m) offsetof(struct config, m)
 #define LISTEN(m) offsetof(struct config_listen, m)
 #define DOMAIN(m) offsetof(struct config_domain, m)
 #define PEER(m) offsetof(struct config_peer, m)
+#define IDENTITY(m) offsetof(struct config_identity, m)
 #define EMERGENCY(m) offsetof(struct config, emergency) + offsetof(struct config_emergency, m)
 #define HEP(m) offsetof(struct config, hep) + offsetof(struct config_hep, m)
 
@@ -45,6 +46,21 @@ static const struct row top[] = {
     {ROW_U32, TOP(identity_freshness_s), NULL,
      {"", "identity-freshness", "number", "60", "seconds", 1, 3600, YES, "RFC 8224 4.1",
       "How old, or ahead of our clock, a signed identity may be."}},
+    {ROW_FILE, TOP(fetch_ca), NULL,
+     {"", "fetch-ca", "file", "", NULL, 0, 0, NO, "RFC 8224 7.2",
+      "Anchors for the https servers that certificates are fetched from (PEM); empty: the system's."}},
+    {ROW_NETS, TOP(fetch_from), NULL,
+     {"", "allow-fetch-from", "list", "", NULL, 0, 0, NO, "RFC 6890",
+      "Addresses for special purposes (private, loopback) from which certificates may be fetched all the same: one's own."}},
+    {ROW_TEXT, TOP(keeper_run_as), NULL,
+     {"", "keeper-run-as", "text", "", NULL, 0, 0, NO, "TR/100 6.2",
+      "User of the process that keeps identity keys, if started by root; empty: root, without its powers."}},
+    {ROW_PATH, TOP(keeper_log), NULL,
+     {"", "keeper-log", "file", "", NULL, 0, 0, NO, "TR/100 6.7",
+      "Where that process writes what it was asked to sign, a line of JSON each; empty: standard error."}},
+    {ROW_ENUM, TOP(seccomp), "off|log|enforce",
+     {"", "seccomp", "one of off|log|enforce", "log", NULL, 0, 0, NO, "TR/100 6.2",
+      "What happens when the daemon makes a system call that it has no use for: nothing, a line in the kernel's audit log, the end."}},
     {ROW_U32, TOP(expiry_warn_days), NULL,
      {"", "expiry-warning", "number", "30", "days", 1, 3650, YES, "TR/100 9", "Warn so long before a certificate ends."}},
     {ROW_U32, TOP(max_transactions), NULL,
@@ -202,6 +218,24 @@ static const struct row peer_rows[] = {
      {"peer", "max-calls", "number", "0", NULL, 0, 1000000, YES, "TR/100 6.2", "Calls under way with it at once, per worker; 0: no limit."}},
 };
 
+static const struct row identity_rows[] = {
+    {ROW_FILE, IDENTITY(certificate), NULL,
+     {"identity", "certificate", "file", "", NULL, 0, 0, YES, "RFC 8224 7", "The certificate that says for whom it may sign, then its issuers (PEM)."}},
+    {ROW_PATH, IDENTITY(key), NULL,
+     {"identity", "key", "file", "", NULL, 0, 0, YES, "RFC 8224 6.1",
+      "Its private key: a PEM file that the daemon's user need not be able to read, or a pkcs11: URI (RFC 7512) with module-path and pin-source."}},
+    {ROW_TEXT, IDENTITY(url), NULL,
+     {"identity", "url", "text", "", NULL, 0, 0, YES, "RFC 8225 4.3", "Where others fetch the certificate, https."}},
+    {ROW_LIST, IDENTITY(numbers), NULL,
+     {"identity", "numbers", "list", "", NULL, 0, 0, YES, "RFC 8224 8.3",
+      "Beginnings of telephone numbers, digits with country code, that it may sign for besides those in the certificate."}},
+    {ROW_U32, IDENTITY(rate), NULL,
+     {"identity", "rate", "number", "1000", "signatures a second", 1, 1000000, YES, "TR/100 6.2", "More are refused by the keeper."}},
+    {ROW_BOOL, IDENTITY(allow_any_number), NULL,
+     {"identity", "allow-any-number", "yes/no", "no", NULL, 0, 0, YES, "RFC 8588 5",
+      "The service provider code in the certificate lets it sign for any number."}},
+};
+
 static const struct row emergency_rows[] = {
     {ROW_TEXT, EMERGENCY(peer), NULL,
      {"emergency", "peer", "text", "", NULL, 0, 0, YES, "RFC 6881 SP-31", "Peer that takes calls to urn:service:sos; nothing stops them."}},
@@ -229,6 +263,7 @@ const struct row *rows_of(enum row_section s, size_t *ret_n)
         [SECTION_LISTEN] = {listen_rows, ARRAY_LEN(listen_rows)},
         [SECTION_DOMAIN] = {domain_rows, ARRAY_LEN(domain_rows)},
         [SECTION_PEER] = {peer_rows, ARRAY_LEN(peer_rows)},
+        [SECTION_IDENTITY] = {identity_rows, ARRAY_LEN(identity_rows)},
         [SECTION_EMERGENCY] = {emergency_rows, ARRAY_LEN(emergency_rows)},
         [SECTION_HEP] = {hep_rows, ARRAY_LEN(hep_rows)},
     };

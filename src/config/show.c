@@ -119,6 +119,8 @@ void config_each_value(const struct config *c, void (*fn)(void *arg, const struc
         show_section(&s, SECTION_DOMAIN, c->domains[i].name, &c->domains[i]);
     for (i = 0; i < c->n_peers; i++)
         show_section(&s, SECTION_PEER, c->peers[i].name, &c->peers[i]);
+    for (i = 0; i < c->n_identities; i++)
+        show_section(&s, SECTION_IDENTITY, c->identities[i].name, &c->identities[i]);
     show_section(&s, SECTION_EMERGENCY, STR_NULL, c);
     show_section(&s, SECTION_HEP, STR_NULL, c);
 }

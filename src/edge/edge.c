@@ -206,7 +206,7 @@ static void worker_stop_cb(void *arg, struct net *net, void *user_arg)
     edge_worker_stop(user_arg);
 }
 
-static unsigned worker_count(const struct config *cfg)
+unsigned edge_worker_count(const struct config *cfg)
 {
     long n = cfg->workers ? (long)cfg->workers : sysconf(_SC_NPROCESSORS_ONLN);
 
@@ -241,7 +241,7 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
 
     e->cfg = config_ref(cfg);
     e->started_s = (uint64_t)time(NULL);
-    e->n_workers = worker_count(cfg);
+    e->n_workers = edge_worker_count(cfg);
     if (mkdir(cfg->state_dir.p, 0700) != 0 && errno != EEXIST) {
         reason_set(why, "state-dir", NULL, 0, "%s: %s", cfg->state_dir.p, strerror(errno));
         return ERR_IO;

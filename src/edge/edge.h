@@ -14,12 +14,17 @@
 #include "config/config.h"
 
 struct edge;
+struct keeper_link; /* keeper/link.h */
 
 /* Opens the store, loads users and bindings, makes TLS contexts, binds, starts the workers. Takes its own reference to cfg. */
 MUST_USE int edge_start(struct config *cfg, struct edge **ret, struct reason *why);
 /* Puts a new snapshot in force without dropping a flow or a call, or changes nothing and says why. Logs what is in force until
  * when. Called on the main thread. */
 MUST_USE int edge_reload(struct edge *e, struct config *cfg, struct reason *why);
+/* How many signalling workers there will be. */
+unsigned edge_worker_count(const struct config *cfg);
+/* Who keeps the keys of identities, for all workers; borrowed until edge_stop. Main thread, once, after the start. */
+void edge_set_keeper(struct edge *e, struct keeper_link *link);
 /* New requests get 503 with Retry-After, what is under way is finished for at most grace_ms, then everything is closed. */
 void edge_stop(struct edge *e, unsigned grace_ms);
 

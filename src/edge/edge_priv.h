@@ -42,6 +42,7 @@ struct edge {
     struct edge_worker *workers[EDGE_WORKERS_MAX];
     struct edge_credentials *credentials;  /* identity_service.h; NULL: no anchors for signed identities */
     struct identity_replay *identity_seen; /* all workers' */
+    struct keeper_link *keeper; /* who has the keys of identities; NULL: none */
     struct edge_tap *tap; /* HEP mirror (tap.c); NULL: none */
     struct edge_cert certs[EDGE_LISTENERS_MAX]; /* by listener of cfg */
     uint64_t started_s;
@@ -112,6 +113,7 @@ struct edge_flow {
     char peer_text[64]; /* ... and of `peer` */
 };
 
+struct identity_own_set;
 /* snapshot.c: a configuration with what is made of it, as long as a request needs it. */
 struct edge_snapshot {
     unsigned refs;
@@ -120,6 +122,7 @@ struct edge_snapshot {
     struct pki_tls_client **tls_peer; /* by index in the configuration */
     const struct identity_own *own;   /* what we sign by (identity_service.h) */
     size_t n_own;
+    struct identity_own_set *own_set; /* what has them */
 };
 MUST_USE int snapshot_new(struct config *cfg, struct edge_snapshot **ret, struct reason *why); /* takes its own reference */
 struct edge_snapshot *snapshot_ref(struct edge_snapshot *s);
@@ -127,6 +130,8 @@ void snapshot_unref(struct edge_snapshot *s); /* NULL is fine */
 /* The client context for a peer of this snapshot; NULL: for anybody. */
 struct pki_tls_client *snapshot_tls(const struct edge_snapshot *s, const struct config_peer *p);
 
+struct identity_signer; /* identity/sign.h */
+struct keeper_signer;   /* keeper/signer.h */
 struct edge_worker {
     struct edge *edge;
     struct net *net;
@@ -143,6 +148,7 @@ struct edge_worker {
     struct wheel_timer sweep;     /* worker 0: registrations that expired */
     struct str sent_by[EDGE_LISTENERS_MAX]; /* per listener: "host[:port]" for Via and the like */
     char sent_by_text[EDGE_LISTENERS_MAX][ADDR_TEXT_MAX];
+    struct keeper_signer *keeper; /* keeper.c's */
     uint64_t counters[EC_N];
     uint64_t responses_by_class[7];
 };
@@ -307,5 +313,11 @@ static inline uint64_t principal_id(const struct principal *p)
 
     return p->kind == PRINCIPAL_NONE ? 0 : h ^ (uint64_t)p->kind;
 }
+
+/* --- keeper.c --- */
+/* What the identity sections of a configuration say we sign by. Belongs to the thread of its worker. */
+MUST_USE int identity_own_load(const struct config *cfg, struct edge_snapshot *s, struct reason *why);
+void identity_own_unload(struct edge_snapshot *s);
+void keeper_worker_stop(struct edge_worker *w);
 
 #endif

@@ -344,6 +344,7 @@ void edge_worker_stop(struct edge_worker *w)
     wheel_cancel(w->net->wheel, &w->sweep);
     proxy_worker_stop(w);
     ack_worker_stop(w);
+    keeper_worker_stop(w);
     sip_txl_free(w->txl);
     calls_stop(w);
     gate_stop(w);

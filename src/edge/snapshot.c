@@ -35,6 +35,7 @@ static void snapshot_free(struct edge_snapshot *s)
     for (i = 0; s->tls_peer && i < s->cfg->n_peers; i++)
         pki_tls_client_unref(s->tls_peer[i]);
     pki_tls_client_unref(s->tls_any);
+    identity_own_unload(s);
     mem_free(s->tls_peer);
     config_unref(s->cfg);
     mem_free(s);
@@ -54,6 +55,8 @@ int snapshot_new(struct config *cfg, struct edge_snapshot **ret, struct reason *
     err = s->tls_peer ? tls_client_make(cfg, NULL, &s->tls_any, why) : ERR_NOMEM;
     for (i = 0; err == 0 && i < cfg->n_peers; i++)
         err = tls_client_make(cfg, &cfg->peers[i], &s->tls_peer[i], why);
+    if (err == 0)
+        err = identity_own_load(cfg, s, why);
     if (err != 0) {
         snapshot_free(s);
         return err;

@@ -9,17 +9,12 @@ static int refuse(struct reason *why, const char *code, const char *clause, cons
 }
 
 /* Step 3. Both the Date and now must be good for the certificate. */
-static int check_times(const struct identity_sign_args *args,
-                       const struct identity_credential *cred, const struct identity_policy *policy,
-                       struct reason *why)
+static int check_times(uint64_t date, uint32_t max_age_s, const struct identity_credential *cred,
+                       const struct identity_policy *policy, struct reason *why)
 {
-    uint64_t date = args->m->date_s, now = policy->now_s;
+    uint64_t now = policy->now_s;
 
-    if (!args->m->has_date) {
-        reason_set(why, "sign-date-missing", "RFC 8224 6.1 step 3", 500, "a Date must be added");
-        return ERR_INVALID;
-    }
-    if (date > now ? date - now > policy->max_ahead_s : now - date > policy->max_age_s)
+    if (date > now ? date - now > policy->max_ahead_s : now - date > max_age_s)
         return refuse(why, "sign-date-stale", "RFC 8224 6.1 step 3",
                       "Date is too far from the time");
     if (date < cred->not_before_s || date > cred->not_after_s || now < cred->not_before_s ||
@@ -112,11 +107,15 @@ int identity_sign_prepare(struct arena *a, const struct identity_sign_args *args
     int err;
 
     *ret = (struct passport){.alg = cred->key ? jws_key_alg(cred->key) : JWS_ES256};
+    if (!args->m->has_date) {
+        reason_set(why, "sign-date-missing", "RFC 8224 6.1 step 3", 500, "a Date must be added");
+        return ERR_INVALID;
+    }
     if (args->compact && !passport_type_may_be_compact(args->type)) {
         reason_set(why, "sign-compact", "RFC 8225 8.1", 500, "this type has no compact form");
         return ERR_INVALID;
     }
-    if ((err = check_times(args, cred, policy, why)) != 0 ||
+    if ((err = check_times(args->m->date_s, policy->max_age_s, cred, policy, why)) != 0 ||
         (err = check_authority(cred, diverts ? args->div : args->m->orig, args->type, policy,
                                why)) != 0)
         return err;
@@ -126,6 +125,24 @@ int identity_sign_prepare(struct arena *a, const struct identity_sign_args *args
     if (err != 0)
         ret->input = STR_NULL;
     return err;
+}
+
+int identity_sign_judge(struct arena *a, const struct passport *p,
+                        const struct identity_credential *cred,
+                        const struct identity_policy *policy, struct reason *why)
+{
+    bool diverts = p->type == PASSPORT_DIV || p->type == PASSPORT_DIV_O;
+    int err;
+
+    if (p->type == PASSPORT_UNKNOWN || !(policy->types & PASSPORT_BIT(p->type)))
+        return refuse(why, "sign-type", "RFC 8225 8.1", "not a type that is signed here");
+    if (!cred->key || p->alg != jws_key_alg(cred->key))
+        return refuse(why, "sign-alg", "RFC 8725 3.1", "the key is of another algorithm");
+    if ((err = check_times(p->iat, diverts ? policy->inner_max_age_s : policy->max_age_s, cred,
+                           policy, why)) != 0 ||
+        (err = check_authority(cred, diverts ? p->div : p->orig, p->type, policy, why)) != 0)
+        return err;
+    return identity_claims_check(cred, a, p, why);
 }
 
 /* --- jobs --- */

@@ -47,6 +47,14 @@ MUST_USE int identity_sign_prepare(struct arena *a, const struct identity_sign_a
                                    const struct identity_policy *policy, struct passport *ret,
                                    struct reason *why);
 
+/* For whoever has the key, about a parsed token (passport_parse_input) that somebody asks to have
+ * signed: is its algorithm that of the certificate, does the certificate speak for who is named, may
+ * it make the claims, is it in force, is iat fresh ("div": within inner_max_age_s, for it repeats the
+ * original's)? ERR_REFUSED, ERR_NOMEM. */
+MUST_USE int identity_sign_judge(struct arena *a, const struct passport *p,
+                                 const struct identity_credential *cred,
+                                 const struct identity_policy *policy, struct reason *why);
+
 struct identity_signer;
 struct identity_sign_job;
 typedef void identity_sign_done_fn(struct identity_sign_job *job, int err, struct str value);

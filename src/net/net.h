@@ -17,12 +17,14 @@
 #ifndef NET_NET_H
 #define NET_NET_H
 
+#include "base/err.h"
 #include "base/path.h"
 #include "base/rand.h"
 #include "base/reason.h"
 #include "base/wheel.h"
 
 struct net;
+struct net_watch;
 struct pki_tls_client; /* pki/tls.h */
 
 enum net_close_why {
@@ -118,6 +120,10 @@ struct net_ops {
                 void *arg);
     uint64_t (*now_us)(struct net *n);
     uint64_t (*wall_s)(struct net *n);
+    /* NULL in the simulation */
+    int (*watch)(struct net *n, int fd, void (*fn)(void *arg), void *arg, struct net_watch **ret);
+    void (*watch_want_write)(struct net *n, struct net_watch *w, bool want);
+    void (*watch_stop)(struct net *n, struct net_watch *w);
 };
 
 /* The common head of both implementations. */
@@ -236,6 +242,23 @@ static inline uint64_t
 net_wall_s(struct net *n) /* seconds since 1970, for nonces, expiry in the store, Date */
 {
     return n->ops->wall_s(n);
+}
+
+/* A descriptor of somebody else's (a connection to another process of ours) in this worker's loop: fn
+ * is called when it can be read, has ended, or, while that is wanted, can be written. It stays the
+ * caller's, who stops before closing it. ERR_NOMEM, ERR_UNSUPPORTED (no real descriptors here). */
+MUST_USE static inline int net_watch_start(struct net *n, int fd, void (*fn)(void *arg), void *arg,
+                                           struct net_watch **ret)
+{
+    return n->ops->watch ? n->ops->watch(n, fd, fn, arg, ret) : ERR_UNSUPPORTED;
+}
+static inline void net_watch_want_write(struct net *n, struct net_watch *w, bool want)
+{
+    n->ops->watch_want_write(n, w, want);
+}
+static inline void net_watch_stop(struct net *n, struct net_watch *w)
+{
+    n->ops->watch_stop(n, w);
 }
 
 #endif

@@ -9,6 +9,7 @@
  *   stream.c    bytes of connections: read, cut into messages, queued, written
  *   tls.c       TLS between the two
  *   wsconn.c    WebSocket on top of them
+ *   watch.c     descriptors of others
  *
  * A turn: libuv reports sockets, timers or messages; everything that they cause to be sent is
  * queued; before the loop waits again (uv_prepare) ended connections are announced and all queues
@@ -363,5 +364,12 @@ static inline uint64_t worker_now_ms(const struct worker *w)
     __atomic_store_n(&(w)->stats.field, (w)->stats.field - (uint64_t)(v), __ATOMIC_RELAXED)
 
 extern const struct hop_facts hop_clear_in, hop_clear_out;
+
+/* --- watch.c --- */
+
+MUST_USE int watch_start(struct worker *w, int fd, void (*fn)(void *arg), void *arg,
+                         struct net_watch **ret);
+void watch_want_write(struct net_watch *watch, bool want);
+void watch_stop(struct net_watch *watch);
 
 #endif

@@ -371,6 +371,23 @@ static uint64_t op_wall_s(struct net *n)
     return w->wall_s;
 }
 
+static int op_watch(struct net *n, int fd, void (*fn)(void *arg), void *arg, struct net_watch **ret)
+{
+    return watch_start(worker_of(n), fd, fn, arg, ret);
+}
+
+static void op_watch_want_write(struct net *n, struct net_watch *w, bool want)
+{
+    (void)n;
+    watch_want_write(w, want);
+}
+
+static void op_watch_stop(struct net *n, struct net_watch *w)
+{
+    (void)n;
+    watch_stop(w);
+}
+
 static const struct net_ops worker_ops = {
     .send = op_send,
     .connect = op_connect,
@@ -390,6 +407,9 @@ static const struct net_ops worker_ops = {
     .post = op_post,
     .now_us = op_now_us,
     .wall_s = op_wall_s,
+    .watch = op_watch,
+    .watch_want_write = op_watch_want_write,
+    .watch_stop = op_watch_stop,
 };
 
 /* --- its life --- */

@@ -97,7 +97,7 @@ int load_certs(const char *file, STACK_OF(X509) * ret, size_t max, struct reason
     return err;
 }
 
-static int read_key(const char *file, EVP_PKEY **ret, struct reason *reason)
+int load_key(const char *file, EVP_PKEY **ret, struct reason *reason)
 {
     BIO *bio = open_file(file, "private key", reason);
     if (!bio)
@@ -232,7 +232,7 @@ int load_identity(struct identity *ret, struct str domain, const char *cert_pem,
         memcpy(i.file, cert_pem, strlen(cert_pem) + 1);
     err = load_certs(cert_pem, i.chain, CHAIN_MAX, reason);
     if (!err)
-        err = read_key(key_pem, &i.key, reason);
+        err = load_key(key_pem, &i.key, reason);
     if (err)
         goto out;
     i.cert = sk_X509_shift(i.chain);

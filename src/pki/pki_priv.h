@@ -28,6 +28,7 @@ struct identity {
 MUST_USE int load_identity(struct identity *ret, struct str domain, const char *cert_pem,
                            const char *key_pem, bool is_server, struct reason *reason);
 void identity_done(struct identity *i);
+MUST_USE int load_key(const char *file, EVP_PKEY **ret, struct reason *reason);
 /* Adds the certificates of a file to the store as anchors, and their names to ret_names (may be
  * NULL). ret_not_after: the soonest end among those in force. */
 MUST_USE int load_anchors(X509_STORE *store, const char *file, STACK_OF(X509_NAME) * ret_names,
@@ -126,6 +127,8 @@ MUST_USE int chain_judge_shown(SSL_CTX *ctx, STACK_OF(X509) * shown, struct str 
 /* For SSL_CTX_set_tlsext_status_cb: client, server. */
 int status_stapled(SSL *ssl, void *arg);
 int status_to_staple(SSL *ssl, void *arg);
+/* Do the DNS name constraints of a CA allow these hosts? */
+bool cert_names_are_within(X509 *ca, const struct str *names, size_t n);
 bool cert_can_sign(X509 *cert); /* key usage: ECDHE and TLS 1.3 always sign */
 /* What the peer of this connection has shown, judged by the anchors of another context. ERR_REFUSED. */
 MUST_USE int chain_judge(SSL_CTX *ctx, const SSL *ssl, struct reason *why);

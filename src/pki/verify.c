@@ -163,7 +163,7 @@ static bool has_dns_subtree(const STACK_OF(GENERAL_SUBTREE) * trees, struct str 
 /* RFC 5280 constrains URIs by a type of their own, which CAs for SIP domains do not use: without
  * this a CA that may speak for a.example only (DNS) could issue URI:sip:b.example. So the DNS
  * constraints bind each identity, whatever its form. */
-static bool is_within_constraints(X509 *ca, const struct str *names, size_t n)
+bool cert_names_are_within(X509 *ca, const struct str *names, size_t n)
 {
     int status;
     NAME_CONSTRAINTS *nc = X509_get_ext_d2i(ca, NID_name_constraints, &status, NULL);
@@ -225,7 +225,7 @@ static int check_chain(X509_STORE_CTX *store, const struct str *names, size_t n,
             return X509_V_ERR_INVALID_PURPOSE;
         if (i == 0 && !cert_can_sign(c))
             return X509_V_ERR_INVALID_PURPOSE;
-        if (i > 0 && !is_within_constraints(c, names, n))
+        if (i > 0 && !cert_names_are_within(c, names, n))
             return X509_V_ERR_PERMITTED_VIOLATION;
     }
     X509_STORE_CTX_set_error_depth(store, 0);

@@ -1,0 +1,98 @@
+/* Requests to the keeper, answered one by one in the order they came. */
+#include "keeper/serve.h"
+#include <time.h>
+
+#define LOG_NAME_MAX 200 /* bytes of an identity that are logged */
+
+void keeper_log_time(struct keeper_log *l, uint64_t now_s)
+{
+    time_t t = (time_t)now_s;
+    struct tm tm;
+
+    if (!gmtime_r(&t, &tm) || strftime(l->time, sizeof(l->time), "%Y-%m-%dT%H:%M:%SZ", &tm) == 0)
+        l->time[0] = '\0';
+}
+
+static void log_member(struct sbuf *b, const char *name, struct str value)
+{
+    sbuf_fmt(b, ",\"%s\":", name);
+    sbuf_json(b, str_make(value.p, value.n > LOG_NAME_MAX ? LOG_NAME_MAX : value.n));
+}
+
+/* Who is named in what was signed, and by whom it was asked for: nothing that is secret. */
+static void log_request(struct keeper_serving *s, const struct keeper_conn *c,
+                        const struct keeper_frame *f, const struct passport *p,
+                        enum keeper_status status, const struct reason *why)
+{
+    char line[2048];
+    struct sbuf b = sbuf_make(line, sizeof(line));
+
+    sbuf_fmt(&b, "{\"time\":\"%s\",\"event\":\"sign\",\"worker\":%u", s->log->time, c->worker);
+    log_member(&b, "key", f->name);
+    if (p->type != PASSPORT_UNKNOWN)
+        log_member(&b, "ppt", passport_type_text(p->type));
+    if (p->orig.text.p)
+        log_member(&b, "orig", p->orig.text);
+    if (p->n_dest)
+        log_member(&b, "dest", p->dest[0].text);
+    if (p->div.text.p)
+        log_member(&b, "div", p->div.text);
+    if (p->iat)
+        sbuf_fmt(&b, ",\"iat\":%llu", (unsigned long long)p->iat);
+    log_member(&b, "result", keeper_status_text(status));
+    if (status != KEEPER_DONE && why->code) {
+        log_member(&b, "reason", str_z(why->code));
+        log_member(&b, "detail", str_z(why->detail));
+    }
+    sbuf_lit(&b, "}\n");
+    if (b.overflow || b.n > s->log->lines.cap - s->log->lines.n)
+        s->log->lost++;
+    else
+        sbuf_str(&s->log->lines, sbuf_get(&b));
+}
+
+static void answer_sign(struct keeper_serving *s, const struct keeper_conn *c,
+                        const struct keeper_frame *f, struct sbuf *out)
+{
+    struct keeper_key *key = keeper_keys_find(s->keys, f->name);
+    struct passport p = {.type = PASSPORT_UNKNOWN};
+    struct reason why = {.code = NULL};
+    char signature[JWS_SIGNATURE_TEXT_MAX];
+    enum keeper_status status = KEEPER_NO_KEY;
+
+    if (key)
+        status = keeper_key_sign(key, s->arena, f->body, s->now_s, s->now_ms, &p, signature, &why);
+    log_request(s, c, f, &p, status, &why);
+    keeper_frame_build(
+        out, &(struct keeper_frame){.type = KEEPER_SIGNED,
+                                    .id = f->id,
+                                    .status = status,
+                                    .body = status == KEEPER_DONE ? str_z(signature) : STR("")});
+    arena_reset(s->arena);
+}
+
+int keeper_serve(struct keeper_serving *s, struct keeper_conn *c)
+{
+    struct sbuf out = {c->out, c->n_out, sizeof(c->out), false};
+    size_t at = 0, n;
+    int err = 0;
+
+    while (out.cap - out.n >= KEEPER_ANSWER_MAX) {
+        struct keeper_frame f;
+
+        err = keeper_frame_parse(str_make(c->in + at, c->n_in - at), &f, &n);
+        if (err != 0)
+            break;
+        if (f.type == KEEPER_SIGN)
+            answer_sign(s, c, &f, &out);
+        else if (f.type == KEEPER_RELOAD && c->may_reload)
+            s->reload_asked = true;
+        else
+            return ERR_SYNTAX;
+        at += n;
+    }
+    c->n_out = out.n;
+    memmove(c->in, c->in + at, c->n_in - at);
+    c->n_in -= at;
+    return err == ERR_AGAIN ? 0 : err;
+}

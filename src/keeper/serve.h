@@ -1,0 +1,41 @@
+/* The keeper's side of one connection: requests in, answers out, each request in its log. Opens
+ * nothing and waits for nothing: the process around it (keeper/process.h) reads and writes. One
+ * thread. */
+#ifndef KEEPER_SERVE_H
+#define KEEPER_SERVE_H
+
+#include "keeper/keys.h"
+
+#define KEEPER_IN_BYTES (2 * LIMIT_KEEPER_FRAME)
+#define KEEPER_OUT_BYTES 65536u
+
+/* Lines of JSON; what does not fit is counted. */
+struct keeper_log {
+    struct sbuf lines; /* over memory of the owner's; emptied by whoever writes it out */
+    uint64_t lost;
+    char time[24]; /* of this turn, RFC 3339 */
+};
+void keeper_log_time(struct keeper_log *l, uint64_t now_s);
+
+struct keeper_serving {
+    struct keeper_keys *keys;
+    struct arena *arena; /* for one request; reset after each */
+    struct keeper_log *log;
+    uint64_t now_s, now_ms;
+    bool reload_asked; /* set by a RELOAD */
+};
+
+struct keeper_conn {
+    unsigned worker; /* who is at the other end, for the log */
+    bool may_reload; /* the main thread's connection */
+    size_t n_in;     /* bytes that wait to be understood */
+    size_t n_out, n_written;
+    char in[KEEPER_IN_BYTES];
+    char out[KEEPER_OUT_BYTES];
+};
+
+/* Answers what is in c->in as far as answers fit into c->out. ERR_SYNTAX, ERR_LIMIT: the other side
+ * does not speak this; the connection is to be closed. */
+MUST_USE int keeper_serve(struct keeper_serving *s, struct keeper_conn *c);
+
+#endif

@@ -1,0 +1,525 @@
+/* Chains for SIP identities: RFC 8224 6.2 step 2, RFC 8226 5 to 9, RFC 5280 6, RFC 7515 4.1.5. Made
+ * on any one thread; read by all. */
+#include "pki/chain.h"
+#include "base/limits.h"
+#include "base/mem.h"
+#include "pki/names.h"
+#include "pki/pki_priv.h"
+#include <errno.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
+#include <stdio.h>
+#include <sys/stat.h>
+
+#define ARENA_FIRST 2048u
+#define ARENA_CAP (1u << 20)
+#define ISSUER_KEY_BITS 8192 /* larger RSA keys cost more to check than anybody needs */
+
+struct pki_anchors {
+    unsigned refs; /* atomic */
+    X509_STORE *store;
+};
+
+struct pki_chain {
+    unsigned refs; /* atomic */
+    struct arena *arena;
+    STACK_OF(X509) * certs; /* leaf first */
+    struct pki_chain_facts facts;
+};
+
+static int no_memory(struct reason *why)
+{
+    ERR_clear_error();
+    reason_set(why, "no-memory", NULL, 500, NULL);
+    return ERR_NOMEM;
+}
+
+static int refuse(struct reason *why, int err, const char *code, const char *clause, int nth,
+                  const char *what)
+{
+    ERR_clear_error();
+    reason_set(why, code, clause, 437, "certificate %d: %s", nth, what);
+    return err;
+}
+
+/* --- anchors --- */
+
+int pki_anchors_new(const char *ca_file, const char *crl_file, struct pki_anchors **ret,
+                    struct reason *why)
+{
+    struct pki_anchors *a = mem_zalloc(sizeof(*a));
+    int64_t until = INT64_MAX;
+    int err = 0;
+
+    *ret = NULL;
+    if (a && !fault_hit())
+        a->store = X509_STORE_new();
+    if (!a || !a->store) {
+        mem_free(a);
+        return no_memory(why);
+    }
+    a->refs = 1;
+    if (ca_file)
+        err = load_anchors(a->store, ca_file, NULL, &until, why);
+    if (err == 0 && crl_file)
+        err = load_crls(a->store, crl_file, &until, why);
+    if (err != 0) {
+        pki_anchors_unref(a);
+        return err;
+    }
+    *ret = a;
+    return 0;
+}
+
+struct pki_anchors *pki_anchors_ref(struct pki_anchors *a)
+{
+    __atomic_add_fetch(&a->refs, 1, __ATOMIC_RELAXED);
+    return a;
+}
+
+void pki_anchors_unref(struct pki_anchors *a)
+{
+    if (!a || __atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    X509_STORE_free(a->store);
+    mem_free(a);
+}
+
+/* --- reading --- */
+
+static int add_cert(STACK_OF(X509) * certs, X509 *c, struct reason *why)
+{
+    if ((size_t)sk_X509_num(certs) == PKI_CHAIN_CERTS) {
+        X509_free(c);
+        return refuse(why, ERR_LIMIT, "identity-cert-long", "RFC 7515 4.1.5",
+                      (int)PKI_CHAIN_CERTS + 1, "more than a chain may have");
+    }
+    if (fault_hit() || !sk_X509_push(certs, c)) {
+        X509_free(c);
+        return no_memory(why);
+    }
+    return 0;
+}
+
+static int no_passphrase(char *buf, int size, int is_write, void *arg)
+{
+    (void)buf, (void)size, (void)is_write, (void)arg;
+    return -1;
+}
+
+static int read_pem(struct str bytes, STACK_OF(X509) * certs, struct reason *why)
+{
+    BIO *bio = fault_hit() ? NULL : BIO_new_mem_buf(bytes.p, (int)bytes.n);
+    int err = bio ? 0 : no_memory(why);
+    X509 *c;
+
+    while (err == 0 && (c = PEM_read_bio_X509(bio, NULL, no_passphrase, NULL)) != NULL)
+        err = add_cert(certs, c, why);
+    BIO_free(bio);
+    if (err == 0) {
+        unsigned long e = ERR_peek_last_error();
+
+        if (ERR_GET_LIB(e) != ERR_LIB_PEM || ERR_GET_REASON(e) != PEM_R_NO_START_LINE)
+            err = refuse(why, ERR_SYNTAX, "identity-cert-syntax", "RFC 7468",
+                         sk_X509_num(certs) + 1, "cannot be decoded");
+    }
+    ERR_clear_error();
+    return err;
+}
+
+static int read_der(struct str bytes, STACK_OF(X509) * certs, struct reason *why)
+{
+    const unsigned char *p = (const unsigned char *)bytes.p, *end = p + bytes.n;
+    X509 *c = d2i_X509(NULL, &p, (long)bytes.n);
+
+    if (c && p == end)
+        return add_cert(certs, c, why);
+    X509_free(c);
+    return refuse(why, ERR_SYNTAX, "identity-cert-syntax", "RFC 5280 4.1", 1, "cannot be decoded");
+}
+
+static int read_certs(struct str bytes, STACK_OF(X509) * certs, struct reason *why)
+{
+    int err;
+
+    if (bytes.n > LIMIT_CERT_CHAIN_BYTES)
+        return refuse(why, ERR_LIMIT, "identity-cert-long", "RFC 8224 7.2", 1, "too many bytes");
+    if (bytes.n && bytes.p[0] == 0x30)
+        err = read_der(bytes, certs, why);
+    else
+        err = read_pem(bytes, certs, why);
+    if (err == 0 && sk_X509_num(certs) == 0)
+        return refuse(why, ERR_SYNTAX, "identity-cert-syntax", "RFC 7468", 1, "there is none");
+    return err;
+}
+
+/* --- what it says --- */
+
+static int find_validity(struct pki_chain *c, struct reason *why)
+{
+    c->facts.not_after_s = UINT64_MAX;
+    for (int i = 0; i < sk_X509_num(c->certs); i++) {
+        const X509 *cert = sk_X509_value(c->certs, i);
+        int64_t from, until;
+
+        if (asn1_time_s(X509_get0_notBefore(cert), &from) != 0 ||
+            asn1_time_s(X509_get0_notAfter(cert), &until) != 0 || until < 0)
+            return refuse(why, ERR_SYNTAX, "identity-cert-syntax", "RFC 5280 4.1.2.5", i + 1,
+                          "no valid dates");
+        if (from > 0 && (uint64_t)from > c->facts.not_before_s)
+            c->facts.not_before_s = (uint64_t)from;
+        if ((uint64_t)until < c->facts.not_after_s)
+            c->facts.not_after_s = (uint64_t)until;
+    }
+    return 0;
+}
+
+/* The users' URIs; the hosts of theirs are names, too, that an issuer's constraints bind. */
+static int find_uris(struct pki_chain *c, X509 *leaf)
+{
+    GENERAL_NAMES *sans = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
+    struct str uris[PKI_NAMES_MAX], *v;
+    size_t n = 0;
+    int err = 0;
+
+    for (int i = 0; sans && i < sk_GENERAL_NAME_num(sans) && n < ARRAY_LEN(uris) && err == 0; i++) {
+        const GENERAL_NAME *g = sk_GENERAL_NAME_value(sans, i);
+        struct str uri;
+
+        if (g->type != GEN_URI)
+            continue;
+        uri = str_make((const char *)ASN1_STRING_get0_data(g->d.uniformResourceIdentifier),
+                       (size_t)ASN1_STRING_length(g->d.uniformResourceIdentifier));
+        if ((!str_starts_nocase(uri, STR("sip:")) && !str_starts_nocase(uri, STR("sips:"))) ||
+            str_find_char(uri, '@') == uri.n || str_find_char(uri, '\0') < uri.n)
+            continue;
+        uris[n] = arena_str(c->arena, uri);
+        err = uris[n++].p ? 0 : ERR_NOMEM;
+    }
+    GENERAL_NAMES_free(sans);
+    ERR_clear_error();
+    v = err == 0 ? arena_alloc(c->arena, n * sizeof(*v) + 1) : NULL;
+    if (!v)
+        return ERR_NOMEM;
+    memcpy(v, uris, n * sizeof(*v));
+    c->facts.uris = v;
+    c->facts.n_uris = n;
+    return 0;
+}
+
+static int find_domains(struct pki_chain *c, X509 *leaf)
+{
+    struct str names[PKI_NAMES_MAX], *v;
+    int n = pki_cert_names(leaf, c->arena, names);
+
+    v = n >= 0 ? arena_alloc(c->arena, (size_t)n * sizeof(*v) + 1) : NULL;
+    if (!v)
+        return ERR_NOMEM;
+    memcpy(v, names, (size_t)n * sizeof(*v));
+    c->facts.domains = v;
+    c->facts.n_domains = (size_t)n;
+    return 0;
+}
+
+static int find_numbers(struct pki_chain *c, struct reason *why)
+{
+    size_t n = (size_t)sk_X509_num(c->certs);
+    const struct pki_tnauth **tn = arena_zalloc(c->arena, n * sizeof(struct pki_tnauth *));
+
+    if (!tn)
+        return no_memory(why);
+    for (size_t i = 0; i < n; i++) {
+        struct pki_tnauth *t = arena_alloc(c->arena, sizeof(*t));
+        int err = t ? pki_tnauth_of(sk_X509_value(c->certs, (int)i), c->arena, t, why) : ERR_NOMEM;
+
+        if (err == 0)
+            tn[i] = t;
+        else if (err == ERR_NOMEM)
+            return no_memory(why);
+        else if (err != ERR_NOTFOUND)
+            return err;
+    }
+    c->facts.tn = tn;
+    c->facts.n_tn = n;
+    return 0;
+}
+
+static int find_rules(struct pki_chain *c, const X509 *leaf, struct reason *why)
+{
+    struct pki_claim_rules *r = arena_alloc(c->arena, sizeof(*r));
+    int err = r ? pki_claim_rules_of(leaf, c->arena, r, why) : ERR_NOMEM;
+
+    if (err == 0)
+        c->facts.rules = r;
+    if (err == ERR_NOMEM)
+        return no_memory(why);
+    return err == ERR_NOTFOUND ? 0 : err;
+}
+
+static int find_facts(struct pki_chain *c, struct reason *why)
+{
+    X509 *leaf = sk_X509_value(c->certs, 0);
+    int err;
+
+    c->facts.key = X509_get0_pubkey(leaf);
+    if (!c->facts.key)
+        return refuse(why, ERR_UNSUPPORTED, "identity-key-unsupported", "RFC 8225 4.2", 1,
+                      "a key of a kind that we have not got");
+    if ((err = find_validity(c, why)) != 0)
+        return err;
+    if (find_domains(c, leaf) != 0 || find_uris(c, leaf) != 0)
+        return no_memory(why);
+    err = find_numbers(c, why);
+    if (err == 0)
+        err = find_rules(c, leaf, why);
+    if (err != 0 && why && why->sip_status == 0)
+        why->sip_status = 437;
+    return err;
+}
+
+/* --- is it to be believed --- */
+
+/* Who signs for an identity needs no use of its own (RFC 8226 asks for none); what a certificate
+ * was issued for must not exclude it. */
+static int check_leaf(X509 *leaf, struct reason *why)
+{
+    if (!cert_can_sign(leaf))
+        return refuse(why, ERR_REFUSED, "identity-cert-use", "RFC 5280 4.2.1.3", 1,
+                      "its key usage is not for signatures");
+    if (!cert_use_is_allowed(leaf, true))
+        return refuse(why, ERR_REFUSED, "identity-cert-use", "RFC 5924 5", 1,
+                      "it is for other uses alone");
+    return 0;
+}
+
+static int check_issuers(struct pki_chain *c, struct reason *why)
+{
+    struct str names[2 * PKI_NAMES_MAX];
+    size_t n = c->facts.n_domains;
+
+    memcpy(names, c->facts.domains, n * sizeof(names[0]));
+    for (size_t i = 0; i < c->facts.n_uris; i++) {
+        struct str uri = c->facts.uris[i], host;
+        size_t at = str_find_char(uri, '@');
+
+        (void)str_cut(str_make(uri.p + at + 1, uri.n - at - 1), ';', &host);
+        (void)str_cut(host, ':', &names[n++]);
+    }
+    for (int i = 1; i < sk_X509_num(c->certs); i++)
+        if (!cert_names_are_within(sk_X509_value(c->certs, i), names, n))
+            return refuse(why, ERR_REFUSED, "identity-cert-constraints", "RFC 5280 4.2.1.10", i + 1,
+                          "it may not issue for these names");
+    return 0;
+}
+
+static int refuse_x509(int error, int depth, struct reason *why)
+{
+    const char *code = "identity-cert-invalid";
+
+    switch (error) {
+    case X509_V_ERR_OUT_OF_MEM:
+        return no_memory(why);
+    case X509_V_ERR_CERT_HAS_EXPIRED:
+    case X509_V_ERR_CERT_NOT_YET_VALID:
+        code = "identity-cert-expired";
+        break;
+    case X509_V_ERR_CERT_REVOKED:
+        code = "identity-cert-revoked";
+        break;
+    case X509_V_ERR_UNABLE_TO_GET_CRL:
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+    case X509_V_ERR_CRL_HAS_EXPIRED:
+    case X509_V_ERR_CRL_NOT_YET_VALID:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+        code = "identity-cert-no-crl";
+        break;
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT:
+    case X509_V_ERR_UNABLE_TO_GET_ISSUER_CERT_LOCALLY:
+    case X509_V_ERR_UNABLE_TO_VERIFY_LEAF_SIGNATURE:
+    case X509_V_ERR_SELF_SIGNED_CERT_IN_CHAIN:
+    case X509_V_ERR_DEPTH_ZERO_SELF_SIGNED_CERT:
+    case X509_V_ERR_CERT_UNTRUSTED:
+        code = "identity-cert-untrusted";
+        break;
+    default:
+        break;
+    }
+    return refuse(why, ERR_REFUSED, code, "RFC 5280 6", depth + 1,
+                  X509_verify_cert_error_string(error));
+}
+
+static bool has_huge_key(const STACK_OF(X509) * certs)
+{
+    for (int i = 0; i < sk_X509_num(certs); i++) {
+        const EVP_PKEY *key = X509_get0_pubkey(sk_X509_value(certs, i));
+
+        if (key && EVP_PKEY_get_bits(key) > ISSUER_KEY_BITS)
+            return true;
+    }
+    return false;
+}
+
+/* The chain becomes the one that was found to hold, up to its anchor. */
+static int validate(struct pki_chain *c, const struct pki_anchors *anchors, uint64_t now_s,
+                    struct reason *why)
+{
+    X509_STORE_CTX *ctx = fault_hit() ? NULL : X509_STORE_CTX_new();
+    X509_VERIFY_PARAM *param;
+    STACK_OF(X509) * built;
+    int err = 0;
+
+    if (has_huge_key(c->certs)) {
+        X509_STORE_CTX_free(ctx);
+        return refuse(why, ERR_REFUSED, "identity-cert-invalid", "RFC 5280 6", 1,
+                      "a key too large");
+    }
+    if (!ctx ||
+        X509_STORE_CTX_init(ctx, anchors->store, sk_X509_value(c->certs, 0), c->certs) != 1) {
+        X509_STORE_CTX_free(ctx);
+        return no_memory(why);
+    }
+    param = X509_STORE_CTX_get0_param(ctx);
+    X509_VERIFY_PARAM_set_time(param, (time_t)now_s);
+    X509_VERIFY_PARAM_set_depth(param, PKI_CHAIN_CERTS);
+    X509_VERIFY_PARAM_set_auth_level(param, 2);
+    /* What we are told to trust need not be self-signed; the clause on critical extensions that we
+     * do not know stays in force: RFC 8226 8 and 9 make none of theirs critical. */
+    (void)X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
+    if (X509_verify_cert(ctx) != 1)
+        err = refuse_x509(X509_STORE_CTX_get_error(ctx), X509_STORE_CTX_get_error_depth(ctx), why);
+    built = err == 0 && !fault_hit() ? X509_STORE_CTX_get1_chain(ctx) : NULL;
+    X509_STORE_CTX_free(ctx);
+    ERR_clear_error();
+    if (err == 0 && !built)
+        return no_memory(why);
+    if (err == 0) {
+        sk_X509_pop_free(c->certs, X509_free);
+        c->certs = built;
+    }
+    return err;
+}
+
+/* Of our own: the file's order, as for TLS. */
+static int check_order(const struct pki_chain *c, struct reason *why)
+{
+    for (int i = 1; i < sk_X509_num(c->certs); i++) {
+        bool issued = X509_check_issued(sk_X509_value(c->certs, i),
+                                        sk_X509_value(c->certs, i - 1)) == X509_V_OK;
+
+        ERR_clear_error();
+        if (!issued)
+            return refuse(why, ERR_REFUSED, "identity-cert-order", "RFC 7515 4.1.5", i + 1,
+                          "did not issue the one before it");
+    }
+    return 0;
+}
+
+int pki_chain_new(struct str bytes, const struct pki_anchors *anchors, uint64_t now_s,
+                  struct pki_chain **ret, struct reason *why)
+{
+    struct pki_chain *c = mem_zalloc(sizeof(*c));
+    int err = 0;
+
+    *ret = NULL;
+    if (!c)
+        return no_memory(why);
+    c->refs = 1;
+    c->arena = arena_new(ARENA_FIRST, ARENA_CAP);
+    c->certs = fault_hit() ? NULL : sk_X509_new_null();
+    if (!c->arena || !c->certs)
+        err = no_memory(why);
+    if (err == 0)
+        err = read_certs(bytes, c->certs, why);
+    if (err == 0)
+        err = anchors ? validate(c, anchors, now_s, why) : check_order(c, why);
+    if (err == 0)
+        err = check_leaf(sk_X509_value(c->certs, 0), why);
+    if (err == 0)
+        err = find_facts(c, why);
+    if (err == 0)
+        err = check_issuers(c, why);
+    if (err != 0) {
+        pki_chain_unref(c);
+        return err;
+    }
+    *ret = c;
+    return 0;
+}
+
+int pki_chain_load(const char *file, struct pki_chain **ret, struct reason *why)
+{
+    FILE *f = fopen(file, "re");
+    char *p = f ? mem_alloc(LIMIT_CERT_CHAIN_BYTES + 1) : NULL;
+    struct reason inner = {.code = NULL};
+    size_t n = 0;
+    int err = 0;
+
+    *ret = NULL;
+    if (!f) {
+        reason_set(why, "identity-cert-file", NULL, 0, "%s: %s", file, strerror(errno));
+        return ERR_IO;
+    }
+    if (p) {
+        n = fread(p, 1, LIMIT_CERT_CHAIN_BYTES + 1, f);
+        if (ferror(f)) {
+            reason_set(why, "identity-cert-file", NULL, 0, "%s: %s", file, strerror(errno));
+            err = ERR_IO;
+        }
+    } else {
+        err = no_memory(why);
+    }
+    fclose(f);
+    if (err == 0 && (err = pki_chain_new(str_make(p, n), NULL, 0, ret, &inner)) != 0)
+        reason_set(why, inner.code, inner.clause, 0, "%s: %s", file, inner.detail);
+    mem_free(p);
+    return err;
+}
+
+int pki_chain_key_load(const struct pki_chain *c, const char *file, EVP_PKEY **ret,
+                       struct reason *why)
+{
+    EVP_PKEY *key = NULL;
+    struct stat st;
+    int err;
+
+    *ret = NULL;
+    if (stat(file, &st) != 0) {
+        reason_set(why, "identity-key-file", NULL, 0, "%s: %s", file, strerror(errno));
+        return ERR_IO;
+    }
+    if (st.st_mode & (S_IROTH | S_IWOTH)) {
+        reason_set(why, "identity-key-file", NULL, 0, "%s: anybody can read it; chmod 600 it", file);
+        return ERR_REFUSED;
+    }
+    if ((err = load_key(file, &key, why)) != 0)
+        return err;
+    if (X509_check_private_key(sk_X509_value(c->certs, 0), key) != 1) {
+        ERR_clear_error();
+        EVP_PKEY_free(key);
+        reason_set(why, "identity-key-file", NULL, 0, "%s: not the key of the certificate", file);
+        return ERR_REFUSED;
+    }
+    *ret = key;
+    return 0;
+}
+
+struct pki_chain *pki_chain_ref(struct pki_chain *c)
+{
+    __atomic_add_fetch(&c->refs, 1, __ATOMIC_RELAXED);
+    return c;
+}
+
+void pki_chain_unref(struct pki_chain *c)
+{
+    if (!c || __atomic_sub_fetch(&c->refs, 1, __ATOMIC_ACQ_REL) != 0)
+        return;
+    sk_X509_pop_free(c->certs, X509_free);
+    arena_free(c->arena);
+    mem_free(c);
+}
+
+const struct pki_chain_facts *pki_chain_facts(const struct pki_chain *c)
+{
+    return &c->facts;
+}
