@@ -236,7 +236,7 @@ static void judge_bound(struct judge *j, const struct policy_party *p, const str
         return;
     }
     if (bound == POLICY_BOUND_US && !is_leg_sound(p)) {
-        note(j, POLICY_MEDIA_BOUND_BY_DECLARATION, party, POLICY_NO_INDEX, medium);
+        note(j, POLICY_MEDIA_BOUND_BY_HOPS, party, POLICY_NO_INDEX, medium);
         return;
     }
     if (bound != POLICY_BOUND_USER || !(is_verified(&p->identity) && p->identity.by_user))

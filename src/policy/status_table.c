@@ -25,7 +25,7 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
         "The other end of the media has shown another certificate than the signalling announced: "
         "somebody has put himself in between.",
         "Hang up. Tell whoever runs the network which call it was."),
-    ROW(POLICY_MEDIA_SAS_DIFFERS, "media-sas-differs", POLICY_OPEN, "RFC 6189 4.4", UN, NO, NO, NO,
+    ROW(POLICY_MEDIA_SAS_DIFFERS, "media-sas-differs", POLICY_OPEN, "RFC 6189 7", UN, NO, NO, NO,
         UN,
         "The short strings that both users see differ, or a key kept from an earlier call does "
         "not fit: somebody may have put himself in between.",
@@ -46,7 +46,7 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
         US, US, US, UN,
         "A hop of the signalling is encrypted, but who is at its other end was not checked.",
         "Trust a certificate of that system, and check its name."),
-    ROW(POLICY_HOP_OLD_TLS, "hop-old-tls", POLICY_PROTECTED, "RFC 8996 2", US, US, US, US, UN,
+    ROW(POLICY_HOP_OLD_TLS, "hop-old-tls", POLICY_PROTECTED, "RFC 9325 3.1.1", US, US, US, US, UN,
         "A hop of the signalling uses a version of TLS that is no longer safe.",
         "Let that system speak TLS 1.2 or 1.3."),
     ROW(POLICY_BEYOND_IS_CLEAR, "beyond-clear", POLICY_PROTECTED, "TR/100 7.3", US, US, US, US, NO,
@@ -62,7 +62,7 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
         "Media is not encrypted, and the declared protection of its path has ended or was not "
         "found.",
         "Put the declared protection in place again, or use SRTP."),
-    ROW(POLICY_MEDIA_UNENCRYPTED, "media-unencrypted", POLICY_PROTECTED, "RFC 3711 9.5", US, US, US,
+    ROW(POLICY_MEDIA_UNENCRYPTED, "media-unencrypted", POLICY_PROTECTED, "TR/100 8.1", US, US, US,
         NO, US, "Media is authenticated, but not encrypted.",
         "Take UNENCRYPTED_SRTP and NULL ciphers out of what is allowed."),
     ROW(POLICY_MEDIA_UNAUTHENTICATED, "media-unauthenticated", POLICY_PROTECTED, "RFC 3711 9.5", US,
@@ -100,7 +100,7 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
     ROW(POLICY_IDENTITY_STALE, "identity-stale", POLICY_SECURE, "RFC 8224 6.2 step 4", US, US, US,
         US, US, "The signature of the identity is too old, or dated too far in the future.",
         "Check that the clocks at both ends are right."),
-    ROW(POLICY_IDENTITY_UNVERIFIABLE, "identity-unverifiable", POLICY_SECURE, "RFC 8224 6.2 step 2",
+    ROW(POLICY_IDENTITY_UNVERIFIABLE, "identity-unverifiable", POLICY_SECURE, "RFC 8224 6.2 step 3",
         US, US, US, US, US,
         "The identity is signed, but its certificate was not to be had, or nothing of ours trusts "
         "it.",
@@ -113,7 +113,7 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
     ROW(POLICY_IDENTITY_REWRITTEN, "identity-rewritten", POLICY_SECURE, "TR/100 7.5.3", HO, HO, US,
         US, US, "A domain on the way has put its own name into the other party's address.",
         "Ask that domain to leave addresses as they are."),
-    ROW(POLICY_REACHED_CONTRADICTORY, "reached-contradictory", POLICY_SECURE, "RFC 8946 5.1", UN,
+    ROW(POLICY_REACHED_CONTRADICTORY, "reached-contradictory", POLICY_SECURE, "RFC 8946 4.2", UN,
         UN, US, US, US,
         "The call was diverted, and what is signed of the diversions does not lead to who was "
         "reached.",
@@ -152,18 +152,18 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
         "Nothing that is signed says whose the media keys are: a system on the way could have put "
         "itself in between.",
         "Let the other domain sign the fingerprints of its calls and answers (RFC 8224, 4916)."),
-    ROW(POLICY_MEDIA_BOUND_BY_DECLARATION, "media-bound-by-declaration", POLICY_SECURE,
-        "TR/100 7.2.2", US, HO, HO, HO, US,
-        "Whose the media keys are came along a hop whose protection is declared and cannot be "
+    ROW(POLICY_MEDIA_BOUND_BY_HOPS, "media-bound-by-hops", POLICY_SECURE, "TR/100 7.4", US, HO, HO,
+        HO, US,
+        "Hops of the signalling alone vouch for the media keys, and not all of them were seen and "
         "checked.",
-        "Use TLS on that hop."),
+        "Use TLS on that hop, or sign what goes along it (RFC 8224)."),
     ROW(POLICY_MEDIA_CLEAR_BELOW, "media-clear-below", POLICY_SECURE, "TR/100 8", US, HO, HO, HO,
         US, "Media is not encrypted itself; its path is protected by other means.",
         "Use SRTP there as well."),
     ROW(POLICY_MESSAGE_IN_SIGNALLING, "message-in-signalling", POLICY_SECURE, "TR/100 7.4", US, HO,
         US, HO, US, "Every system that the signalling passes can read the message.", NULL),
-    ROW(POLICY_MESSAGE_NOT_SIGNED, "message-not-signed", POLICY_SECURE, "RFC 9475 3", US, HO, HO,
-        US, US, "Nothing signed covers the text of the message.",
+    ROW(POLICY_MESSAGE_NOT_SIGNED, "message-not-signed", POLICY_SECURE, "RFC 9475", US, HO, HO, US,
+        US, "Nothing signed covers the text of the message.",
         "Let its domain sign messages (RFC 9475)."),
 
     /* keeps from end to end */
@@ -192,7 +192,7 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
         "Take away allow-flow-auth."),
     ROW(POLICY_IDENTITY_OTHER_WRONG, "identity-other-wrong", POLICY_LEVELS, "RFC 8224 6.2", US, US,
         US, US, US, "Beside the signature that holds there is another that does not.", NULL),
-    ROW(POLICY_REACHED_DIVERTED, "reached-diverted", POLICY_LEVELS, "RFC 8946 5", US, US, US, US,
+    ROW(POLICY_REACHED_DIVERTED, "reached-diverted", POLICY_LEVELS, "RFC 8946 4.2", US, US, US, US,
         US, "The call was diverted, and who diverted it has signed that.", NULL),
     ROW(POLICY_HOP_DECLARED, "hop-declared", POLICY_LEVELS, "TR/100 7.2.2", US, US, US, US, HO,
         "A hop of the signalling has no TLS that counts; that its path is protected otherwise is "

@@ -330,7 +330,7 @@ static void our_own_hop_vouches(void **state)
         (struct policy_hop){.transport = TRANSPORT_UDP,
                             .below = {POLICY_BELOW_8021X, POLICY_BELOW_DECLARED, STR("ops"), 0}};
     check_level(&c, AT_CALLEE, POLICY_PROTECTED);
-    check_has(&c, AT_CALLEE, POLICY_MEDIA_BOUND_BY_DECLARATION);
+    check_has(&c, AT_CALLEE, POLICY_MEDIA_BOUND_BY_HOPS);
     c.hop[POLICY_CALLER][0].below.check = POLICY_BELOW_CHECKED;
     check_level(&c, AT_CALLEE, POLICY_SECURE);
 }
