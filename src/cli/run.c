@@ -245,7 +245,8 @@ static void daemon_listen(struct daemon *d)
 
 /* ---- the life of the process ---- */
 
-/* One daemon a state folder: the store and the control socket are its own. The lock goes with the process. */
+/* One daemon a state folder: keys and control socket are its own; the store, which may be elsewhere, has a lock of its own
+ * (store_claim). The lock goes with the process. */
 static int state_lock(const struct config *cfg, int *ret_fd, struct reason *why)
 {
     int fd;

@@ -251,7 +251,7 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
     if (!(e->identity_seen = identity_replay_new(LIMIT_IDENTITY_SEEN, (const uint8_t *)e->keys.hash)))
         return ERR_NOMEM;
     str_hash_set_key(e->keys.hash[0], e->keys.hash[1]); /* tokens name principals by this hash: the same after a restart */
-    if ((err = store_open(cfg->store_file.p, false, &e->store, why)) != 0)
+    if ((err = store_open(cfg->store_file.p, false, &e->store, why)) != 0 || (err = store_claim(e->store, why)) != 0)
         return err;
     la = (struct location_args){
         .store = e->store, .gruu_key = e->keys.gruu, .path_restore = path_restore, .path_arg = cfg};

@@ -71,6 +71,8 @@ void locator_cancel(struct locator *l, uint64_t id); /* unknown ids are fine */
 #define LOCATE_FAILED_MS 30000u
 void locator_failed(struct locator *l, const struct net_target *t);
 void locator_worked(struct locator *l, const struct net_target *t);
+/* Those that failed go behind the others; otherwise the order stays. What locator_start does at its end. */
+void locator_sort_failed(struct locator *l, struct net_target *t, size_t n);
 size_t locator_waiting(const struct locator *l);
 
 #endif

@@ -234,7 +234,6 @@ void locator_failed(struct locator *l, const struct net_target *t)
     l->failed[l->n_failed++] = (struct failed){*t, wheel_now_ms(l->wheel) + LOCATE_FAILED_MS};
 }
 
-/* Those that failed go behind the others; otherwise the order stays. */
 void locator_sort_failed(struct locator *l, struct net_target *t, size_t n)
 {
     forget_old(l);

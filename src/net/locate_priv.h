@@ -110,6 +110,5 @@ void locate_service_take(struct service *s, const struct dns_answer *a);
 /* Puts the records into the order of RFC 2782: priority, then chance by weight. */
 void locate_srv_sort(struct srv_record *r, size_t n, struct rand_source *rand);
 bool locate_addr_is_usable(const struct addr *a);
-void locator_sort_failed(struct locator *l, struct net_target *t, size_t n);
 
 #endif

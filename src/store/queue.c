@@ -9,7 +9,10 @@
 #include "base/mem.h"
 #include "store/store_priv.h"
 #include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
 #include <time.h>
+#include <unistd.h>
 
 static uint64_t now_ms(void)
 {
@@ -401,6 +404,7 @@ int store_open(const char *file, bool read_only, struct store **ret, struct reas
         return ERR_NOMEM;
     list_init(&s->order);
     s->read_only = read_only;
+    s->claim_fd = -1;
     s->health.writable = !read_only;
     pthread_mutex_init(&s->db_lock, NULL);
     pthread_mutex_init(&s->queue_lock, NULL);
@@ -427,12 +431,36 @@ fail:
     return err;
 }
 
+int store_claim(struct store *s, struct reason *why)
+{
+    int fd = open(s->file, O_RDONLY | O_CLOEXEC);
+
+    if (fd < 0) {
+        reason_set(why, "store-open", NULL, 0, "%s: %s", s->file, strerror(errno));
+        return ERR_IO;
+    }
+    if (flock(fd, LOCK_EX | LOCK_NB) != 0) {
+        bool is_taken = errno == EWOULDBLOCK;
+
+        if (is_taken)
+            reason_set(why, "store-in-use", NULL, 0, "another sallyport runs with the store %s", s->file);
+        else
+            reason_set(why, "store-lock", NULL, 0, "%s: %s", s->file, strerror(errno));
+        close(fd);
+        return is_taken ? ERR_EXISTS : ERR_IO;
+    }
+    s->claim_fd = fd;
+    return 0;
+}
+
 void store_close(struct store *s)
 {
     if (!s)
         return;
     queue_stop(s);
     db_close(s);
+    if (s->claim_fd >= 0) /* not before: closing any descriptor of a file ends SQLite's locks on it */
+        close(s->claim_fd);
     map_done(&s->waiting);
     pthread_cond_destroy(&s->wake);
     pthread_mutex_destroy(&s->db_lock);

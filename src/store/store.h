@@ -54,6 +54,9 @@ struct store_binding {
  * cannot be written is opened all the same, as it can be read and may become writable later:
  * store_health says so. read_only: for looking at it beside a running daemon. */
 MUST_USE int store_open(const char *file, bool read_only, struct store **ret, struct reason *why);
+/* From here to store_close this process is the daemon of this file, however many folders and names
+ * lead to it. ERR_EXISTS: another one is. */
+MUST_USE int store_claim(struct store *s, struct reason *why);
 void store_close(
     struct store *s); /* writes what is queued (at most 5 s), then closes; NULL is fine */
 

@@ -48,6 +48,7 @@ struct store_change {
 struct store {
     char *file;
     bool read_only; /* asked for */
+    int claim_fd;   /* -1: no claim */
 
     pthread_mutex_t db_lock;
     sqlite3 *db;          /* NULL: could not be opened again yet */

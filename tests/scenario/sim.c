@@ -1,6 +1,6 @@
 /* The simulated net (sim.h). One thread; everything that net.h promises to happen later is put into one list and run by sim_settle. */
 #include "sim.h"
-#include "net/locate_priv.h"
+#include "net/locate.h"
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/mem.h"
