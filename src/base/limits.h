@@ -64,6 +64,8 @@
 #define LIMIT_RELAY_MOVE_MS 2000u    /* silence after which authentic media may come from, and go to, another address */
 #define LIMIT_RELAY_KEYS_RATE 200u   /* packets of key management that one end takes in a second */
 #define LIMIT_RELAY_WAITING 256u     /* keys and packets to be sent, for one call, that wait for its worker */
+#define LIMIT_ICE_CANDIDATES 32u     /* of the peer's in one m= section that are looked at */
+#define LIMIT_ICE_SOURCES 8u         /* addresses that checks for one component come from */
 #define LIMIT_SRTP_PROBES 1000u   /* packets tried with another rollover counter after keys are installed */
 
 /* Signed identity (RFC 8224) */

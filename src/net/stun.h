@@ -3,9 +3,8 @@
 #ifndef NET_STUN_H
 #define NET_STUN_H
 
-#include "base/addr.h"
+#include "net/stun_wire.h"
 
-#define STUN_HEADER_BYTES 20
 #define STUN_REQUEST_MAX 1280 /* longer ones are no keep-alives */
 #define STUN_ANSWER_MAX 128   /* dst of stun_answer */
 
