@@ -98,7 +98,10 @@ static int medium_get(struct keying_leg *leg, struct section *s, int section,
 int keying_leg_fork(struct keying_leg *leg, struct keying_leg **ret)
 {
     struct section *twin;
-    int err = keying_leg_new(ret, leg->policy);
+    int err;
+
+    *ret = NULL;
+    err = keying_leg_new(ret, leg->policy);
 
     for (size_t i = 0; i < leg->n && err == 0; i++) {
         const struct section *s = &leg->sections[i];

@@ -262,6 +262,15 @@ static void on_bye(void *arg, struct request *r, struct sip_msg *m, const struct
 void call_bye(struct call *c)
 {
     struct request_args args = {.method = SIP_BYE, .dialog = &c->dlg, .fn = on_bye, .arg = c};
+    char text[REASON_DETAIL_MAX + 96];
+    struct sbuf b = sbuf_make(text, sizeof(text));
+    if (c->end_status >= 300 && c->end_why.code) { /* RFC 3326 2 */
+        sbuf_fmt(&b, "SIP;cause=%u;text=\"", c->end_status);
+        phone_put_why(&b, &c->end_why);
+        sbuf_char(&b, '"');
+        args.extra[args.n_extra].name = STR("Reason");
+        args.extra[args.n_extra++].value = sbuf_get(&b);
+    }
     call_timer_stop(c);
     if (c->dlg.arena == NULL || phone_request_start(c->p, &args, &c->bye) != 0)
         call_event(c, CALL_E_BYE_DONE, NULL);

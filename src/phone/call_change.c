@@ -187,6 +187,7 @@ static void changed(struct call *c, struct request *r, struct sip_msg *m)
         call_event(c, CALL_E_HANG_UP, NULL);
         return;
     }
+    session_settled(&c->session);
     call_held(c, was_held);
     tell(c, m->status);
 }

@@ -202,6 +202,7 @@ void call_act_ack(struct call *c, struct sip_msg *m)
             call_event(c, CALL_E_HANG_UP, NULL);
             return;
         }
+        session_settled(&c->session);
         call_held(c, was_held);
     }
     call_up(c);

@@ -15,6 +15,7 @@
 #include "phone/media.h"
 #include "phone/media_codecs.h"
 #include "phone/media_keys.h"
+#include "phone/media_socket.h"
 #include "phone/sound.h"
 #include <errno.h>
 #include <poll.h>
@@ -25,7 +26,6 @@
 #include <time.h>
 #include <unistd.h>
 
-#define PORT_TRIES 64u
 #define BURST 64u /* packets read at once before the next frame is due */
 #define CATCH_UP 5u
 #define ROOM (RTP_PACKET_MAX + MEDIA_SRTP_GROWTH)
@@ -340,49 +340,6 @@ static int thread_start(struct phone_media *m, struct reason *why)
     return 0;
 }
 
-/* ---- sockets ---- */
-
-static int bound(const struct addr *at, int *ret_fd)
-{
-    int fd = socket(at->sa.sa_family, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-    if (fd >= 0 && bind(fd, &at->sa, addr_len(at)) == 0) {
-        *ret_fd = fd;
-        return 0;
-    }
-    if (fd >= 0)
-        close(fd);
-    return ERR_IO;
-}
-
-/* An even port and the next one (RFC 3550 11). */
-static int sockets_open(struct phone_media *m)
-{
-    for (unsigned i = 0; i < PORT_TRIES; i++) {
-        struct addr at = m->local, next;
-        socklen_t len = sizeof(at);
-        addr_set_port(&at, 0);
-        if (bound(&at, &m->rtp_fd) != 0)
-            return ERR_IO;
-        if (getsockname(m->rtp_fd, &at.sa, &len) == 0 && addr_port(&at) % 2 == 0) {
-            next = at;
-            addr_set_port(&next, (uint16_t)(addr_port(&at) + 1));
-            if (bound(&next, &m->rtcp_fd) == 0) {
-                m->local = at;
-                return 0;
-            }
-        }
-        close(m->rtp_fd);
-        m->rtp_fd = -1;
-    }
-    return ERR_IO;
-}
-
-static void fd_close(int fd)
-{
-    if (fd >= 0)
-        close(fd);
-}
-
 /* ---- phone_media_ops ---- */
 
 static void op_close(struct phone_media *m)
@@ -395,10 +352,10 @@ static void op_close(struct phone_media *m)
         (void)!write(m->wake_fd, &one, sizeof(one));
         pthread_join(m->thread, NULL);
     }
-    fd_close(m->rtp_fd);
-    fd_close(m->rtcp_fd);
-    fd_close(m->wake_fd);
-    fd_close(m->timer_fd);
+    media_socket_close(m->rtp_fd);
+    media_socket_close(m->rtcp_fd);
+    media_socket_close(m->wake_fd);
+    media_socket_close(m->timer_fd);
     for (unsigned i = 0; i < PHONE_MEDIA_BRANCHES; i++)
         media_keys_free(m->branch[i].keys);
     media_stream_free(m->stream);
@@ -425,7 +382,7 @@ static int op_open(void *arg, const struct addr *local, struct rand_source *rand
     int err = media_keys_new(&m->branch[0].keys, m->cfg->keying);
     if (!err)
         err = media_codecs_make(&m->codecs, m->cfg->codecs, why);
-    if (!err && sockets_open(m) != 0) {
+    if (!err && media_sockets_open(&m->local, &m->rtp_fd, &m->rtcp_fd) != 0) {
         reason_set(why, "media-socket", NULL, 500, "%s", strerror(errno));
         err = ERR_IO;
     }

@@ -239,6 +239,16 @@ void phone_reply(struct phone *p, struct sip_stx *tx, unsigned status)
     phone_reply_with(p, tx, &r);
 }
 
+void phone_put_why(struct sbuf *b, const struct reason *why)
+{
+    size_t at = b->n;
+    sbuf_fmt(b, "%s%s%s", why->code, why->detail[0] ? ": " : "", why->detail);
+    for (; at < b->n; at++) {
+        if (b->p[at] == '"' || b->p[at] == '\\')
+            b->p[at] = '\'';
+    }
+}
+
 void phone_reply_why(struct phone *p, struct sip_stx *tx, unsigned status, const struct reason *why)
 {
     struct sip_response r = {.status = status};
@@ -248,11 +258,8 @@ void phone_reply_why(struct phone *p, struct sip_stx *tx, unsigned status, const
         phone_reply(p, tx, status);
         return;
     }
-    sbuf_fmt(&b, "399 phone \"%s%s%s", why->code, why->detail[0] ? ": " : "", why->detail);
-    for (size_t i = sizeof("399 phone \"") - 1; i < b.n; i++) {
-        if (b.p[i] == '"' || b.p[i] == '\\')
-            b.p[i] = '\'';
-    }
+    sbuf_lit(&b, "399 phone \"");
+    phone_put_why(&b, why);
     sbuf_char(&b, '"');
     phone_add(&r, STR("Warning"), sbuf_get(&b));
     phone_reply_with(p, tx, &r);

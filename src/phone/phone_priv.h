@@ -437,6 +437,8 @@ MUST_USE int phone_uri(const struct phone *p, struct arena *a, struct str text, 
 /* A response of ours without anything of its own. */
 void phone_reply(struct phone *p, struct sip_stx *tx, unsigned status);
 void phone_reply_with(struct phone *p, struct sip_stx *tx, struct sip_response *r);
+/* The reason as the inside of a quoted string. */
+void phone_put_why(struct sbuf *b, const struct reason *why);
 /* With the reason as a Warning (RFC 3261 20.43), where there is one. */
 void phone_reply_why(struct phone *p, struct sip_stx *tx, unsigned status,
                      const struct reason *why);

@@ -216,7 +216,9 @@ static void no_keys(void **state)
     bed.has_failed = true;
     bed.media_user.on_news(bed.media_user.arg, bed.media_user.call, PHONE_MEDIA_FAILED);
     sim_settle(&bed.sim);
-    bed_reply(bed_take("BYE"), 200, NULL, NULL);
+    m = bed_take("BYE");
+    assert_string_equal(bed_header(m, "Reason"), "SIP;cause=488;text=\"media-failed: no keys\"");
+    bed_reply(m, 200, NULL, NULL);
     bed_told("end 488 media-failed;");
     /* it had failed before the answer: no call comes about */
     assert_int_equal(phone_call(bed.phone, STR("bob"), &id), 0);

@@ -5,6 +5,8 @@
 
 #include "keying/dtls.h"
 #include "keying/keying.h"
+#include "oom.h"
+#include "phone/media_keys.h"
 #include "phone/sound.h"
 #include <stdio.h>
 #include <time.h>
@@ -335,6 +337,69 @@ static void wrong_fingerprint(void **state)
     }
 }
 
+/* The other side agrees, and then nobody is there. */
+static void nobody_there(void **state)
+{
+    (void)state;
+    struct side a, b;
+    struct reason why = {0};
+    pair(&a, &b, "d", "d");
+    a.policy.handshake_ms = 300;
+    offer(&a, SDP_SENDRECV);
+    answer(&b, a.sdp, SDP_SENDRECV);
+    ops->close(b.m);
+    assert_int_equal(agreed(&a, b.sdp, true, 0, SDP_SENDRECV, &why), 0);
+    assert_false(ops->failure(a.m, &why));
+    UNTIL(a.n_failed > 0);
+    assert_true(ops->failure(a.m, &why));
+    assert_string_equal(why.code, "dtls-timeout");
+    ops->close(a.m);
+}
+
+/* Without memory nothing is taken for agreed, and nothing leaks. */
+static void keys_oom(void **state)
+{
+    (void)state;
+    struct keying_policy policy;
+    struct rand_source rnd;
+    struct sdp *sdp = NULL;
+    static const char text[] =
+        "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\nm=audio 5 "
+        "RTP/SAVP 0\r\na=crypto:1 AES_CM_128_HMAC_SHA1_80 "
+        "inline:WVNfX19zZW1jdGwgKCkgewkyMjA7fQp9CnVubGVz\r\n";
+    rand_fixed_init(&rnd, 1);
+    keying_policy_init(&policy);
+    policy.methods[0] = KEYING_SDES;
+    policy.n_methods = 1;
+    assert_int_equal(sdp_parse(bed.arena, str_z(text), &sdp, NULL), 0);
+    const struct keying_at at = {.now_ms = 1, .wall_ms = 1700000000000, .rand = &rnd};
+    const struct keying_wish wish = {.is_hop_private = true, .paths = 1};
+    const struct keying_heard heard = {.sdp = sdp, .is_hop_private = true};
+    OOM_SWEEP(200, {
+        struct media_keys *k = NULL;
+        struct media_keys *twin = NULL;
+        struct sdp_new_media m = {0};
+        struct reason why = {0};
+        uint8_t p[300] = {0x80};
+        size_t n = 100;
+        if (media_keys_new(&k, &policy) == 0) {
+            assert_false(media_keys_protect(k, false, p, &n, sizeof(p)));
+            if (media_keys_answer(k, &at, &wish, &heard, bed.arena, &m, &why) == 0) {
+                unsigned news = media_keys_drain(k, NULL, NULL);
+                assert_true(news != 0);
+                assert_false(media_keys_is_clear(k));
+                assert_int_equal(news & MEDIA_KEYS_FAILED ? media_keys_failure(k) != NULL : 1, 1);
+            }
+            if (media_keys_offer(k, &at, &wish, bed.arena, &m, &why) == 0 &&
+                media_keys_fork(k, &twin) == 0 &&
+                media_keys_accept(twin, &at, &wish, &heard, &why) == 0)
+                (void)media_keys_drain(twin, NULL, NULL);
+        }
+        media_keys_free(twin);
+        media_keys_free(k);
+    });
+}
+
 /* One offer, two answers: each has keys of its own, and the one that is chosen is heard. */
 static void forks(const char *methods, bool rekeys)
 {
@@ -601,6 +666,8 @@ int main(void)
         ON_BED(dtls_two_ports),
         ON_BED(sdes),
         ON_BED(wrong_fingerprint),
+        ON_BED(nobody_there),
+        ON_BED(keys_oom),
         ON_BED(forks_dtls),
         ON_BED(forks_sdes),
         ON_BED(next_way),
