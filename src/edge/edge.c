@@ -7,6 +7,8 @@
 #include "edge/tap.h"
 #include "edge/edge_worker.h"
 #include "identity/replay.h"
+#include "net/pages.h"
+#include "pki/chain.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <malloc.h>
@@ -125,19 +127,62 @@ static void listeners_free(struct net_listener *ls, size_t n)
 {
     size_t i;
 
-    for (i = 0; ls && i < n; i++)
+    for (i = 0; ls && i < n; i++) {
         pki_tls_server_unref(ls[i].tls);
+        net_pages_unref(ls[i].pages);
+    }
     mem_free(ls);
+}
+
+#define PAGE_MAX_AGE_S 3600u
+
+/* The path of an https URL, as it stands in the request for it. */
+static struct str url_path(struct str url)
+{
+    size_t i = 8; /* "https://", checked when the file was read */
+
+    while (i < url.n && url.p[i] != '/')
+        i++;
+    return i < url.n ? str_make(url.p + i, url.n - i) : STR("/");
+}
+
+/* RFC 8224 7.3: the certificates that we sign by, where their URLs say, for the listeners that speak HTTP under TLS. */
+static int pages_make(const struct config *cfg, struct net_pages **ret, struct reason *why)
+{
+    struct net_page v[LIMIT_KEEPER_KEYS] = {0};
+    struct arena *a = arena_new(8192, LIMIT_KEEPER_KEYS * NET_PAGE_BYTES);
+    struct pki_chain *chain = NULL;
+    size_t i, n = cfg->n_identities < LIMIT_KEEPER_KEYS ? cfg->n_identities : LIMIT_KEEPER_KEYS;
+    int err = a ? 0 : ERR_NOMEM;
+
+    *ret = NULL;
+    for (i = 0; i < n && err == 0; i++) {
+        chain = NULL;
+        v[i] = (struct net_page){.path = url_path(cfg->identities[i].url), .type = STR("application/pem-certificate-chain"),
+                                 .max_age_s = PAGE_MAX_AGE_S};
+        if ((err = pki_chain_load(cfg->identities[i].certificate.p, &chain, why)) == 0)
+            err = pki_chain_pem(chain, a, &v[i].body);
+        pki_chain_unref(chain);
+    }
+    if (err == 0 && n && (err = net_pages_new(v, n, ret)) != 0)
+        reason_set(why, "identity-url", "RFC 8224 7.3", 0, "the path of an identity's url cannot be served");
+    arena_free(a);
+    return err;
 }
 
 static int listeners_make(const struct config *cfg, struct net_listener **ret, struct reason *why)
 {
     struct net_listener *ls = mem_zalloc((cfg->n_listens ? cfg->n_listens : 1) * sizeof *ls);
+    struct net_pages *pages;
     size_t i;
     int err;
 
     if (!ls)
         return ERR_NOMEM;
+    if ((err = pages_make(cfg, &pages, why)) != 0) {
+        mem_free(ls);
+        return err;
+    }
     for (i = 0; i < cfg->n_listens; i++) {
         const struct config_listen *l = &cfg->listens[i];
 
@@ -148,11 +193,15 @@ static int listeners_make(const struct config *cfg, struct net_listener **ret, s
         ls[i].ws_origins = l->ws_origins;
         if (!transport_is_secure(l->transport))
             continue;
+        if (l->transport == TRANSPORT_WSS)
+            ls[i].pages = pages ? net_pages_ref(pages) : NULL;
         if ((err = listener_tls(cfg, l, &ls[i].tls, why)) != 0) {
+            net_pages_unref(pages);
             listeners_free(ls, cfg->n_listens);
             return err;
         }
     }
+    net_pages_unref(pages);
     *ret = ls;
     return 0;
 }

@@ -476,6 +476,21 @@ int pki_chain_load(const char *file, struct pki_chain **ret, struct reason *why)
     return err;
 }
 
+int pki_chain_pem(const struct pki_chain *c, struct arena *a, struct str *ret)
+{
+    BIO *b = BIO_new(BIO_s_mem());
+    bool ok = b != NULL;
+    char *p = NULL;
+
+    for (int i = 0; ok && i < sk_X509_num(c->certs); i++)
+        ok = PEM_write_bio_X509(b, sk_X509_value(c->certs, i)) == 1;
+    long n = ok ? BIO_get_mem_data(b, &p) : 0;
+    *ret = n > 0 ? arena_str(a, str_make(p, (size_t)n)) : STR_NULL;
+    BIO_free(b);
+    ERR_clear_error();
+    return ret->p ? 0 : ERR_NOMEM;
+}
+
 int pki_chain_key_load(const struct pki_chain *c, const char *file, EVP_PKEY **ret,
                        struct reason *why)
 {
