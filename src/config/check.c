@@ -217,6 +217,11 @@ void check_all(struct load *l, cfg_t *root)
         check_signing(l, cfg_getnsec(root, "identity", (unsigned)i), &c->identities[i]);
     if (c->fetch_ca.n)
         (void)check_file(l, root, "fetch-ca", c->fetch_ca);
+    for (i = 0; i < c->n_domains; i++)
+        check_media_side(l, cfg_getnsec(root, "domain", (unsigned)i), &c->domains[i].media);
+    for (i = 0; i < c->n_peers; i++)
+        check_media_side(l, cfg_getnsec(root, "peer", (unsigned)i), &c->peers[i].media);
+    check_media(l, cfg_getsec(root, "media"));
     if (c->emergency.peer.n && !config_peer_find(c, c->emergency.peer))
         load_problem(l, load_line(l, cfg_getsec(root, "emergency"), "peer"), "emergency peer \"%s\" does not exist; add its peer section",
                      c->emergency.peer.p);
@@ -297,7 +302,7 @@ static bool member_differs(const struct row *r, const char *a, const char *b)
 
 size_t config_not_reloadable(const struct config *before, const struct config *after, struct str *ret, size_t cap)
 {
-    static const enum row_section sections[] = {SECTION_TOP, SECTION_HEP};
+    static const enum row_section sections[] = {SECTION_TOP, SECTION_HEP, SECTION_MEDIA};
     size_t found = 0, n, i, s;
 
     for (s = 0; s < ARRAY_LEN(sections); s++) {

@@ -24,6 +24,20 @@ struct config_strs {
     size_t n;
 };
 
+/* What is wanted of the media of a side: a domain's users, or a peer. The stronger of the two sides' wishes counts. */
+enum config_media_mode { CONFIG_MEDIA_DIRECT, CONFIG_MEDIA_RELAY, CONFIG_MEDIA_PROTECT, CONFIG_MEDIA_CLEAR_INSIDE };
+struct config_media_side {
+    int mode;                 /* enum config_media_mode */
+    struct config_strs keys;  /* methods of key management, the preferred first: "dtls", "sdes"; empty: both */
+    struct config_strs suites; /* names as in SDP, the preferred first; empty: those of full strength */
+    bool allow_clear;         /* calls with it may have media without keys */
+    bool best_effort;         /* keys are offered in the clear profile (RFC 8643) */
+    struct str sdes_until;    /* "2027-12-31": after that day SDES is used no more; empty: no end */
+    bool nat;                 /* its media may come from another address than its signalling says */
+    int srtcp_tag;            /* 80 | 32 | detect: of the suites with a tag of 32 bits */
+    int roc;                  /* keep | reset | probe */
+};
+
 struct config_listen { /* listen "tls:192.0.2.1:5061" { ... } */
     enum transport transport;
     struct addr addr;
@@ -57,6 +71,7 @@ struct config_domain { /* domain "example.com" { ... } */
     bool service_route;       /* phones are told to send their requests through us (RFC 3608) */
     struct canon_dial dial;   /* how numbers are dialled here: what is signed and compared is a number of E.164 */
     bool sips_only;           /* users of the domain are reached by secure hops only (refuses clear bindings for calls) */
+    struct config_media_side media;
 };
 
 enum config_verify { CONFIG_VERIFY_PREFER, CONFIG_VERIFY_REQUIRE, CONFIG_VERIFY_TOLERATE, CONFIG_VERIFY_STRIP };
@@ -89,6 +104,7 @@ struct config_peer { /* peer "carrier" { ... } */
     bool allow_provider_identity; /* a service provider's code is authority enough for a number (RFC 8226 9) */
     bool allow_asserted_identity; /* what it asserts is believed (RFC 3325) */
     bool assert_identity;        /* it is told whom we have authenticated, and keeps it private as we do */
+    struct config_media_side media;
 };
 
 struct config_identity { /* identity "example.com" { ... }: a key of the keeper's, and its certificate */
@@ -113,6 +129,21 @@ struct config_hep { /* hep { ... } */
     struct str password;
     bool allow_secrets;        /* keys, credentials and bodies unredacted */
 };
+
+#define CONFIG_MEDIA_ADDRESSES_MAX 8u
+struct config_media { /* media { ... } */
+    struct config_strs address; /* local addresses for media, each with " advertise ADDRESS" of how others reach it; empty: none */
+    struct str ports;           /* "30000-39999" */
+    unsigned workers;           /* media threads; 0: one a core */
+    unsigned wait_us;           /* how long packets may gather on a busy worker */
+    unsigned silence_s;         /* a call without media for so long is ended; 0: never */
+};
+/* The range; false: it is none. */
+bool config_ports_parse(struct str text, uint16_t *ret_min, uint16_t *ret_max);
+/* "192.0.2.1" or "10.0.0.1 advertise 192.0.2.1" */
+bool config_media_address_parse(struct str text, struct addr *ret_local, struct addr *ret_advertised);
+/* "2027-12-31": the first second after that day, since 1970; false: it is no date. */
+bool config_date_parse(struct str text, uint64_t *ret_s);
 
 struct config_allow { /* one weakening that is in force */
     struct str where; /* "listen udp:127.0.0.1:5060" */
@@ -158,6 +189,7 @@ struct config {
     size_t n_identities;
     struct config_emergency emergency;
     struct config_hep hep;
+    struct config_media media;
     struct config_allow *allow;
     size_t n_allow;
 };

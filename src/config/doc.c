@@ -20,7 +20,7 @@ const struct config_row *config_rows(size_t *ret_n)
     return all;
 }
 
-static const char *const example_titles[SECTION_N] = {"", "tls:192.0.2.1:5061", "example.com", "partner", "example.com", "", ""};
+static const char *const example_titles[SECTION_N] = {"", "tls:192.0.2.1:5061", "example.com", "partner", "example.com", "", "", ""};
 
 static void sample_row(const struct row *r, const char *indent, void (*line)(void *, struct str), void *arg)
 {

@@ -472,6 +472,7 @@ static void fill_all(struct load *l, cfg_t *root)
     }
     fill_section(l, cfg_getsec(root, "emergency"), SECTION_EMERGENCY, c, "emergency");
     fill_section(l, cfg_getsec(root, "hep"), SECTION_HEP, c, "hep");
+    fill_section(l, cfg_getsec(root, "media"), SECTION_MEDIA, c, "media");
     c->has_metrics = addr_is_set(&c->metrics);
     if (!cfg_size(root, "store") || !c->store_file.n)
         c->store_file = arena_fmt(c->arena, "%s/sallyport.db", c->state_dir.p);
@@ -528,6 +529,7 @@ static void set_all_defaults(cfg_t *root)
     set_defaults(root, SECTION_TOP);
     set_defaults(cfg_getsec(root, "emergency"), SECTION_EMERGENCY);
     set_defaults(cfg_getsec(root, "hep"), SECTION_HEP);
+    set_defaults(cfg_getsec(root, "media"), SECTION_MEDIA);
     for (m = 0; m < ARRAY_LEN(multi); m++)
         for (i = 0; i < cfg_size(root, row_sections[multi[m]]); i++)
             set_defaults(cfg_getnsec(root, row_sections[multi[m]], i), multi[m]);

@@ -33,5 +33,8 @@ void load_problem(struct load *l, unsigned line, const char *fmt, ...) PRINTF_LI
 unsigned load_line(const struct load *l, const void *section, const char *name);
 /* check.c: what no single value shows. */
 void check_all(struct load *l, struct cfg_t *root);
+/* media.c */
+void check_media_side(struct load *l, const struct cfg_t *sec, const struct config_media_side *m);
+void check_media(struct load *l, const struct cfg_t *sec);
 
 #endif

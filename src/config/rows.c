@@ -3,7 +3,7 @@
 #include "config/rows.h"
 #include <stddef.h>
 
-const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "identity", "emergency", "hep"};
+const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "identity", "emergency", "hep", "media"};
 
 #define TOP(m) offsetof(struct config, m)
 #define LISTEN(m) offsetof(struct config_listen, m)
@@ -13,8 +13,42 @@ const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "id
 #define EMERGENCY(m) offsetof(struct config, emergency) + offsetof(struct config_emergency, m)
 #define HEP(m) offsetof(struct config, hep) + offsetof(struct config_hep, m)
 
+#define MEDIA(m) offsetof(struct config, media) + offsetof(struct config_media, m)
+
 #define NO false
 #define YES true
+
+/* What domains and peers say of media alike. */
+#define SIDE(m) offsetof(struct config_media_side, m)
+#define MEDIA_SIDE_ROWS(section, at)                                                                                             \
+    {ROW_ENUM, (at) + SIDE(mode), "direct|relay|protect|clear-inside",                                                           \
+     {section, "media", "one of direct|relay|protect|clear-inside", "direct", NULL, 0, 0, YES, "TR/100 8.4",                     \
+      "Where media go: between the phones, through us as they are, through us decrypted and encrypted anew, or in clear on the " \
+      "inner side of calls with other domains; the stronger wish of the two sides counts."}},                                    \
+    {ROW_LIST, (at) + SIDE(keys), NULL,                                                                                          \
+     {section, "media-keys", "list", "dtls, sdes", NULL, 0, 0, YES, "TR/100 8.2",                                                \
+      "Key management for media that we protect, the preferred method first."}},                                                 \
+    {ROW_LIST, (at) + SIDE(suites), NULL,                                                                                        \
+     {section, "media-suites", "list", "", NULL, 0, 0, YES, "TR/100 8.1",                                                        \
+      "SRTP suites by their names in SDP, the preferred first; empty: AEAD_AES_256_GCM, AEAD_AES_128_GCM, "                      \
+      "AES_256_CM_HMAC_SHA1_80, AES_CM_128_HMAC_SHA1_80."}},                                                                     \
+    {ROW_BOOL, (at) + SIDE(allow_clear), NULL,                                                                                   \
+     {section, "allow-clear-media", "yes/no", "no", NULL, 0, 0, YES, "TR/100 8", "Media may go without keys."}},                 \
+    {ROW_BOOL, (at) + SIDE(best_effort), NULL,                                                                                   \
+     {section, "media-best-effort", "yes/no", "no", NULL, 0, 0, YES, "RFC 8643",                                                 \
+      "Keys are offered in the clear profile, so that whoever has none answers in clear; needs allow-clear-media."}},            \
+    {ROW_TEXT, (at) + SIDE(sdes_until), NULL,                                                                                    \
+     {section, "sdes-until", "text", "", NULL, 0, 0, YES, "TR/100 recommendation 7",                                             \
+      "The last day, as 2027-12-31, on which keys may travel in signalling (SDES); empty: no end."}},                            \
+    {ROW_BOOL, (at) + SIDE(nat), NULL,                                                                                           \
+     {section, "allow-media-nat", "yes/no", "no", NULL, 0, 0, YES, "RFC 7362",                                                   \
+      "Its media may come from another address than its signalling says, once, within the first seconds."}},                     \
+    {ROW_ENUM, (at) + SIDE(srtcp_tag), "80|32|detect",                                                                           \
+     {section, "srtcp-tag", "one of 80|32|detect", "80", NULL, 0, 0, YES, "RFC 4568 6.2",                                        \
+      "Bits of the SRTCP tag with the suites whose SRTP tag has 32: 80 by the standard, 32 with many peers."}},                  \
+    {ROW_ENUM, (at) + SIDE(roc), "keep|reset|probe",                                                                             \
+     {section, "roc", "one of keep|reset|probe", "probe", NULL, 0, 0, YES, "RFC 3711 3.3.1",                                     \
+      "What its rollover counters do when it takes new keys: go on, begin anew, or whichever its packets show."}},
 
 static const struct row top[] = {
     {ROW_PATH, TOP(state_dir), NULL,
@@ -161,6 +195,7 @@ static const struct row domain_rows[] = {
       "User parts of digits alone are telephone numbers, without user=phone."}},
     {ROW_BOOL, DOMAIN(sips_only), NULL,
      {"domain", "sips-only", "yes/no", "no", NULL, 0, 0, YES, "RFC 5630 5.2", "Registrations are taken over TLS only."}},
+    MEDIA_SIDE_ROWS("domain", offsetof(struct config_domain, media))
 };
 
 static const struct row peer_rows[] = {
@@ -216,6 +251,7 @@ static const struct row peer_rows[] = {
       "It belongs to our trust domain: it gets a P-Asserted-Identity with the authenticated user, of hidden callers too."}},
     {ROW_U32, PEER(max_calls), NULL,
      {"peer", "max-calls", "number", "0", NULL, 0, 1000000, YES, "TR/100 6.2", "Calls under way with it at once, per worker; 0: no limit."}},
+    MEDIA_SIDE_ROWS("peer", offsetof(struct config_peer, media))
 };
 
 static const struct row identity_rows[] = {
@@ -253,6 +289,22 @@ static const struct row hep_rows[] = {
      {"hep", "allow-secrets", "yes/no", "no", NULL, 0, 0, NO, "TR/100 7.1", "Leave keys, credentials and bodies in the copies."}},
 };
 
+static const struct row media_rows[] = {
+    {ROW_LIST, MEDIA(address), NULL,
+     {"media", "address", "list", "", NULL, 0, 0, NO, "RFC 4961",
+      "Local addresses for media through us, as \"192.0.2.1\" or \"10.0.0.1 advertise 192.0.2.1\"; empty: none goes through us."}},
+    {ROW_TEXT, MEDIA(ports), NULL,
+     {"media", "ports", "text", "30000-39999", NULL, 0, 0, NO, "RFC 3550 11", "UDP ports for media: RTP even, RTCP the next."}},
+    {ROW_U32, MEDIA(workers), NULL,
+     {"media", "workers", "number", "0", NULL, 0, 64, NO, NULL, "Media threads; 0 is one a core."}},
+    {ROW_U32, MEDIA(wait_us), NULL,
+     {"media", "wait", "number", "1000", "microseconds", 0, 5000, NO, NULL,
+      "How long packets may gather on a busy media worker, so that it wakes up once for several."}},
+    {ROW_U32, MEDIA(silence_s), NULL,
+     {"media", "silence-limit", "number", "120", "seconds", 0, 86400, NO, "TR/100 6.2",
+      "A call through us is ended when neither side has sent media for so long; 0: never."}},
+};
+
 const struct row *rows_of(enum row_section s, size_t *ret_n)
 {
     static const struct {
@@ -266,6 +318,7 @@ const struct row *rows_of(enum row_section s, size_t *ret_n)
         [SECTION_IDENTITY] = {identity_rows, ARRAY_LEN(identity_rows)},
         [SECTION_EMERGENCY] = {emergency_rows, ARRAY_LEN(emergency_rows)},
         [SECTION_HEP] = {hep_rows, ARRAY_LEN(hep_rows)},
+        [SECTION_MEDIA] = {media_rows, ARRAY_LEN(media_rows)},
     };
 
     *ret_n = all[s].n;

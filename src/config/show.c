@@ -123,4 +123,5 @@ void config_each_value(const struct config *c, void (*fn)(void *arg, const struc
         show_section(&s, SECTION_IDENTITY, c->identities[i].name, &c->identities[i]);
     show_section(&s, SECTION_EMERGENCY, STR_NULL, c);
     show_section(&s, SECTION_HEP, STR_NULL, c);
+    show_section(&s, SECTION_MEDIA, STR_NULL, c);
 }

@@ -9,13 +9,14 @@ struct ack_wait {
     struct edge_req *r;
     struct edge_target *t;
     struct hop *hop;
+    struct forward_changes changes; /* of an anchored call */
     bool is_done, is_starting;
 };
 
-static void ack_send(struct edge_req *r, const struct edge_target *t, const struct path *path)
+static void ack_send(struct edge_req *r, const struct edge_target *t, const struct path *path, const struct forward_changes *changes)
 {
     char branch[40];
-    struct forward_args f = {.t = t, .out = path};
+    struct forward_args f = {.t = t, .out = path, .changes = changes};
     struct buf *msg;
 
     forward_stateless_branch(r, branch);
@@ -42,14 +43,14 @@ static void ack_path(void *arg, const struct path *path, const struct reason *wh
 
     (void)why;
     if (path)
-        ack_send(a->r, a->t, path);
+        ack_send(a->r, a->t, path, &a->changes);
     a->is_done = true;
     if (!a->is_starting)
         ack_free(a);
 }
 
 /* A copy of the request and of its target in an arena of its own; what is not copied is not looked at when an ACK is built. */
-static struct ack_wait *ack_copy(const struct edge_req *r, const struct edge_target *t)
+static struct ack_wait *ack_copy(const struct edge_req *r, const struct edge_target *t, const struct forward_changes *changes)
 {
     struct arena *arena = arena_new(8192, LIMIT_MSG_ARENA_BYTES);
     struct ack_wait *a = arena ? arena_zalloc(arena, sizeof *a) : NULL;
@@ -70,7 +71,11 @@ static struct ack_wait *ack_copy(const struct edge_req *r, const struct edge_tar
     a->t->route = arena_str(arena, t->route);
     a->t->next_hop = arena_str(arena, t->next_hop);
     a->r->next_route = arena_str(arena, r->next_route);
+    a->changes = *changes;
+    a->changes.content_type = arena_str(arena, changes->content_type);
+    a->changes.body = arena_str(arena, changes->body);
     if (!a->t->uri.p || !a->t->next_hop.p || (t->route.n && !a->t->route.p) || (r->next_route.n && !a->r->next_route.p) ||
+        (changes->content_type.n && !a->changes.content_type.p) || (changes->body.n && !a->changes.body.p) ||
         sip_msg_parse(arena, bytes, &a->r->m, &why) != 0)
         goto fail;
     snapshot_ref(a->r->snap);
@@ -83,13 +88,16 @@ fail:
 
 void proxy_ack(struct edge_req *r, const struct edge_target *target)
 {
+    struct forward_changes changes = {0};
     struct ack_wait *a;
 
+    if (r->token.anchor_gen && anchor_ack(r, &changes) != ANCHOR_PASS)
+        return;
     if (target->has_path) {
-        ack_send(r, target, &target->path);
+        ack_send(r, target, &target->path, &changes);
         return;
     }
-    a = ack_copy(r, target);
+    a = ack_copy(r, target, &changes);
     if (!a)
         return; /* the 2xx comes again, and with it the ACK */
     a->is_starting = true;

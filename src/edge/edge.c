@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "edge/tap.h"
+#include "edge/anchor.h"
 #include "edge/edge_worker.h"
 #include "identity/replay.h"
 #include "net/pages.h"
@@ -309,6 +310,7 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
 
 void edge_done(struct edge *e)
 {
+    anchor_plane_stop(e);
     edge_tap_free(e->tap);
     identity_replay_free(e->identity_seen);
     location_free(e->loc);
@@ -330,7 +332,8 @@ int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
     /* TLS buffers and calls come and go: without this glibc gives memory back to the system and asks for it again all the time. */
     (void)mallopt(M_TOP_PAD, 1 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 64 << 20);
-    if ((err = edge_init(e, cfg, why)) != 0 || (err = listeners_make(cfg, &ls, why)) != 0)
+    if ((err = edge_init(e, cfg, why)) != 0 || (err = listeners_make(cfg, &ls, why)) != 0 ||
+        (err = anchor_plane_start(e, false, why)) != 0)
         goto out;
     if (cfg->hep.allow_mirror && (err = edge_tap_new(&cfg->hep, &e->tap, why)) != 0)
         goto out;

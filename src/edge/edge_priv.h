@@ -11,6 +11,7 @@
 #include "net/net.h"
 #include "net/worker.h"
 #include "pki/tls.h"
+#include "relay/relay.h"
 #include "sip/edit.h"
 #include "sip/tx.h"
 #include "store/store.h"
@@ -32,6 +33,10 @@ struct edge_cert {
     char file[256];    /* the one that ends first; empty: no certificate */
 };
 
+struct relay_keyring;
+struct anchors;
+struct anchor_policies;
+
 struct edge {
     struct config *cfg; /* main thread's reference; workers hold their own */
     struct location *loc;
@@ -43,6 +48,10 @@ struct edge {
     struct edge_credentials *credentials;  /* identity_service.h; NULL: no anchors for signed identities */
     struct identity_replay *identity_seen; /* all workers' */
     struct keeper_link *keeper; /* who has the keys of identities; NULL: none */
+    struct relay *relay;            /* the media plane (anchor_plane.c); NULL: none, no call is anchored */
+    struct relay_keyring *keyring;
+    struct relay_address relay_at[RELAY_ADDRESSES_MAX];
+    size_t n_relay_at;
     struct edge_tap *tap; /* HEP mirror (tap.c); NULL: none */
     struct edge_cert certs[EDGE_LISTENERS_MAX]; /* by listener of cfg */
     uint64_t started_s;
@@ -79,6 +88,7 @@ struct token_side {
 struct dialog_token {
     unsigned worker;        /* whose call table has it */
     uint32_t call_slot, call_gen; /* calls.c; 0/0: none */
+    uint32_t anchor_slot, anchor_gen; /* anchor.c; 0/0: the call is proxied */
     uint32_t caller_tag;    /* hash of the From tag of the dialog-forming request: tells the direction */
     bool emergency;         /* nothing stops it */
     struct token_side caller, callee;
@@ -123,6 +133,7 @@ struct edge_snapshot {
     const struct identity_own *own;   /* what we sign by (identity_service.h) */
     size_t n_own;
     struct identity_own_set *own_set; /* what has them */
+    struct anchor_policies *media;    /* of domains and peers */
 };
 MUST_USE int snapshot_new(struct config *cfg, struct edge_snapshot **ret, struct reason *why); /* takes its own reference */
 struct edge_snapshot *snapshot_ref(struct edge_snapshot *s);
@@ -143,6 +154,7 @@ struct edge_worker {
     struct identity_signer *signer; /* who has the keys; NULL: nobody, nothing is signed */
     struct edge_guard *guard;     /* guessers and overload (gate.c) */
     struct edge_calls *calls;     /* calls.c */
+    struct anchors *anchors;      /* calls whose media pass through us (anchor.h) */
     struct list proxies;          /* proxy.c's contexts */
     struct list acks;             /* ack.c: those whose next hop is being looked up */
     struct wheel_timer sweep;     /* worker 0: registrations that expired */

@@ -3,18 +3,21 @@
  * Owner: struct edge_worker, made and freed on its own thread, which alone touches it. */
 #include "base/log.h"
 #include "base/mem.h"
-#include "edge/edge_priv.h"
+#include "edge/anchor.h"
 #include "edge/edge_worker.h"
 #include "edge/request_priv.h"
 
-/* A response that another worker read: moved over there whole. */
+/* A response, or a request in the dialog of an anchored call, that another worker read: moved over there whole, once. */
+#define HANDOVER_NAMES 16u /* of a certificate */
 struct handover {
     struct rx rx;
     struct hop_facts hop;
     struct buf *buf;
+    struct str names[HANDOVER_NAMES];
+    char text[]; /* of the names */
 };
 
-static void worker_input(struct edge_worker *w, const struct rx *rx);
+static void worker_input(struct edge_worker *w, const struct rx *rx, bool may_hand_over);
 
 static void handover_run(void *edge_worker, void *arg)
 {
@@ -23,23 +26,43 @@ static void handover_run(void *edge_worker, void *arg)
 
     h->rx.hop = &h->hop;
     h->rx.buf = h->buf;
-    worker_input(w, &h->rx);
+    worker_input(w, &h->rx, false);
     buf_unref(h->buf);
     mem_free(h);
 }
 
-/* Peer names are not needed with a response: its sender is bound by the branch it answers. */
+/* The names in the certificate, which say who the sender is, live with the connection: they are copied. Its version and suite are
+ * constants of the library. */
+static struct handover *handover_new(const struct rx *rx)
+{
+    const struct hop_facts *hop = rx->hop;
+    size_t n = hop->n_peer_names < HANDOVER_NAMES ? hop->n_peer_names : HANDOVER_NAMES, bytes = 0, i;
+    struct handover *h;
+    char *at;
+
+    for (i = 0; i < n; i++)
+        bytes += hop->peer_names[i].n;
+    h = mem_zalloc(sizeof *h + bytes);
+    if (!h)
+        return NULL;
+    h->rx = *rx;
+    h->hop = *hop;
+    h->hop.server_name = NULL;
+    for (i = 0, at = h->text; i < n; at += h->names[i++].n) {
+        memcpy(at, hop->peer_names[i].p, hop->peer_names[i].n);
+        h->names[i] = str_make(at, hop->peer_names[i].n);
+    }
+    h->hop.peer_names = h->names;
+    h->hop.n_peer_names = n;
+    return h;
+}
+
 static void worker_handover(struct edge_worker *w, const struct rx *rx, unsigned to)
 {
-    struct handover *h = mem_zalloc(sizeof *h);
+    struct handover *h = handover_new(rx);
 
     if (!h)
         return;
-    h->rx = *rx;
-    h->hop = *rx->hop;
-    h->hop.n_peer_names = 0;
-    h->hop.peer_names = NULL;
-    h->hop.tls_version = h->hop.cipher = h->hop.server_name = NULL;
     h->buf = buf_copy(buf_str(rx->buf)); /* the reader may still hold references of its own */
     if (!h->buf || net_post(w->net, to, handover_run, h) != 0) {
         buf_unref(h->buf);
@@ -97,7 +120,15 @@ static bool worker_is_overloaded(struct edge_worker *w, const struct sip_msg *m)
              request_is_for_psap(w->cfg, &m->uri, request_domain(w->cfg, &m->uri, NULL) != NULL));
 }
 
-static void worker_input(struct edge_worker *w, const struct rx *rx)
+/* The worker whose message this is: of responses by our branch, of requests in an anchored call by the dialog's token. */
+static int owner_of(const struct edge_worker *w, const struct sip_msg *m)
+{
+    int owner = m->is_request ? (w->edge->n_workers > 1 ? anchor_owner(w, m) : -1) : sip_branch_worker(m->via.branch);
+
+    return owner >= 0 && (unsigned)owner != w->id && (unsigned)owner < w->edge->n_workers ? owner : -1;
+}
+
+static void worker_input(struct edge_worker *w, const struct rx *rx, bool may_hand_over)
 {
     struct arena *a = sip_txl_arena(w->txl);
     struct sip_msg *m;
@@ -112,14 +143,14 @@ static void worker_input(struct edge_worker *w, const struct rx *rx)
     }
     if (UNLIKELY(m->defect.sip_status == 513))
         edge_count(w, EC_TOO_LARGE);
+    owner = may_hand_over ? owner_of(w, m) : -1;
+    if (owner >= 0) {
+        worker_handover(w, rx, (unsigned)owner);
+        sip_txl_arena_done(w->txl, a);
+        return;
+    }
     if (!m->is_request) {
         edge_count(w, EC_RESPONSES);
-        owner = sip_branch_worker(m->via.branch);
-        if (owner >= 0 && (unsigned)owner != w->id && (unsigned)owner < w->edge->n_workers) {
-            worker_handover(w, rx, (unsigned)owner);
-            sip_txl_arena_done(w->txl, a);
-            return;
-        }
     } else {
         edge_count(w, EC_REQUESTS);
         if (UNLIKELY(worker_is_overloaded(w, m)) && !sip_txl_has(w->txl, m)) {
@@ -140,7 +171,7 @@ static void on_message(void *arg, const struct rx *rx)
     struct edge_worker *w = arg;
 
     tap_message(w, false, &rx->path, buf_str(rx->buf));
-    worker_input(w, rx);
+    worker_input(w, rx, true);
 }
 
 static void on_flow_closed(void *arg, flow_id flow, const struct path *path, enum net_close_why why,
@@ -312,7 +343,7 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
     err = ERR_NOMEM;
     if (!w->txl || !w->replay)
         goto fail;
-    if ((err = worker_sent_by(w)) != 0 || (err = gate_start(w)) != 0 || (err = calls_start(w)) != 0)
+    if ((err = worker_sent_by(w)) != 0 || (err = gate_start(w)) != 0 || (err = calls_start(w)) != 0 || (err = anchors_start(w)) != 0)
         goto fail;
     *ret_user = worker_callbacks;
     ret_user->arg = w;
@@ -345,6 +376,7 @@ void edge_worker_stop(struct edge_worker *w)
     proxy_worker_stop(w);
     ack_worker_stop(w);
     keeper_worker_stop(w);
+    anchors_stop(w);
     sip_txl_free(w->txl);
     calls_stop(w);
     gate_stop(w);

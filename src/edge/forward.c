@@ -108,6 +108,7 @@ static bool forms_dialog(const struct sip_msg *m)
 static int add_record_route(struct sip_edit *e, struct edge_req *r, const struct forward_args *f)
 {
     struct dialog_token t = {.worker = r->w->id, .call_slot = f->call_slot, .call_gen = f->call_gen,
+                             .anchor_slot = f->anchor_slot, .anchor_gen = f->anchor_gen,
                              .caller_tag = (uint32_t)str_hash(r->m->from_tag), .emergency = r->emergency};
     bool sips = r->ruri.scheme == SIP_SCHEME_SIPS;
     bool two = r->rx.path.transport != f->out->transport || r->rx.path.listener != f->out->listener;
@@ -263,6 +264,32 @@ static void remove_own_credentials(struct sip_edit *e, const struct edge_req *r)
             sip_edit_remove_value(e, SIP_H_PROXY_AUTHORIZATION, i);
 }
 
+static int change_cseq(struct sip_edit *e, const struct sip_msg *m, uint32_t cseq)
+{
+    struct str text = arena_fmt(m->arena, "%u %.*s", cseq, STR_FMT(m->cseq_method_text));
+
+    if (!text.p)
+        return ERR_NOMEM;
+    sip_edit_set(e, SIP_H_CSEQ, text);
+    return 0;
+}
+
+int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct forward_changes *c)
+{
+    int err;
+
+    if (c->has_cseq && (err = change_cseq(e, m, c->cseq)) != 0)
+        return err;
+    if (c->rack.n)
+        sip_edit_set(e, SIP_H_RACK, c->rack);
+    if (!c->has_body)
+        return 0;
+    sip_edit_body(e, c->content_type, c->body);
+    if (!c->body.n)
+        sip_edit_remove(e, SIP_H_CONTENT_DISPOSITION);
+    return 0;
+}
+
 int forward_build(struct edge_req *r, const struct forward_args *f, struct buf **ret)
 {
     struct sip_msg *m = r->m;
@@ -282,6 +309,8 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         return err;
     if (m->method == SIP_REGISTER && (err = add_path(e, r)) != 0)
         return err;
+    if (f->changes && (err = forward_change(e, m, f->changes)) != 0)
+        return err;
     remove_own_credentials(e, r);
     asserted_edit_request(e, r, f->t);
     if (r->who.peer && r->who.peer->verify_identity == CONFIG_VERIFY_STRIP) {
@@ -293,7 +322,10 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         sip_edit_set(e, SIP_H_DATE, f->date);
     if (f->identity.n)
         sip_edit_add_last(e, SIP_H_IDENTITY, f->identity);
-    sip_edit_via_received(e, m, &r->rx.path.remote);
+    if (f->is_own)
+        sip_edit_remove(e, SIP_H_VIA);
+    else
+        sip_edit_via_received(e, m, &r->rx.path.remote);
     if ((err = add_via(e, r, f->out, f->branch)) != 0)
         return err;
     return sip_edit_build(e, ret);

@@ -32,6 +32,7 @@ static void proxy_free(struct proxy *p)
     if (p->r)
         identity_verify_cancel(p->r);
     list_remove(&p->node);
+    anchor_unref(p->anchor);
     buf_unref(p->best);
     snapshot_unref(p->snap);
     mem_free(p->more);
@@ -136,6 +137,13 @@ void proxy_stx_gone(void *upper)
     proxy_leave(p);
 }
 
+/* The request has its final answer, or gets none. */
+static void proxy_over(struct proxy *p, unsigned status, uint32_t session_s)
+{
+    calls_event(p->w, p->call_slot, p->call_gen, status, p->method, session_s);
+    anchor_request_over(p, status);
+}
+
 /* Nobody is answered any more: the transaction calls nothing back for a dropped one. */
 static void proxy_drop(struct proxy *p)
 {
@@ -144,7 +152,7 @@ static void proxy_drop(struct proxy *p)
     if (!tx)
         return;
     if (!p->final_sent) {
-        calls_event(p->w, p->call_slot, p->call_gen, 408, p->method, 0);
+        proxy_over(p, 408, 0);
         proxy_forget_request(p);
     }
     p->stx = NULL;
@@ -156,7 +164,7 @@ static void proxy_send(struct proxy *p, unsigned status, struct buf *msg, uint32
     if (!p->stx)
         return;
     if (status >= 200) {
-        calls_event(p->w, p->call_slot, p->call_gen, status, p->method, session_s);
+        proxy_over(p, status, session_s);
         if (!p->final_sent) {
             identity_verify_answered(p->r, status);
             proxy_forget_request(p);
@@ -189,7 +197,7 @@ static void proxy_reply_with(struct proxy *p, unsigned status, const char *code,
         resp.extra[resp.n_extra].name = STR("Reason");
         resp.extra[resp.n_extra++].value = reason_value;
     }
-    calls_event(p->w, p->call_slot, p->call_gen, status, p->method, 0);
+    proxy_over(p, status, 0);
     identity_verify_answered(p->r, status);
     proxy_forget_request(p);
     p->w->responses_by_class[status / 100]++;
@@ -209,6 +217,8 @@ static void branch_done(struct branch *b, unsigned status)
     b->state = BRANCH_DONE;
     b->status = status;
     wheel_cancel(b->p->w->net->wheel, &b->timer_c);
+    if (b->anchored && status >= 300)
+        anchor_branch_over(b->p, b);
 }
 
 /* It ended by our own finding. */
@@ -309,11 +319,62 @@ static bool branch_next_server(struct branch *b)
         return false;
     branch_let_go(b);
     b->state = BRANCH_LOCATING;
+    if (b->p->anchor) { /* keys may be said to that one and not to this, or the other way round */
+        b->is_signed = false;
+        b->identity = b->date = STR_NULL;
+    }
     hop_next(b->hop);
     return true;
 }
 
-static void branch_response(struct branch *b, const struct sip_msg *m)
+static int branch_send(struct branch *b, const struct path *path);
+static void branch_path(struct branch *b, const struct path *path, const struct reason *why);
+
+/* Its answer does not fit what was offered (an anchored call): as if the branch had refused. */
+static void branch_refused(struct branch *b, const struct sip_msg *m, const struct reason *why)
+{
+    if (m->status < 200 && b->ctx)
+        sip_ctx_cancel(b->ctx, STR_NULL);
+    branch_fail(b, why->sip_status ? why->sip_status : 488, why->code, why->clause);
+    proxy_conclude(b->p);
+}
+
+/* The same target again, with another offer. */
+static void branch_again(struct branch *b)
+{
+    struct path path = *sip_ctx_path(b->ctx);
+
+    branch_let_go(b);
+    b->is_signed = false; /* it signs another description */
+    b->identity = b->date = STR_NULL;
+    branch_path(b, &path, NULL);
+}
+
+/* What becomes of a response in an anchored call. True: it passes, with the changes. */
+static bool branch_anchored(struct branch *b, const struct sip_msg *m, struct forward_changes *changes)
+{
+    struct reason why = {0};
+
+    if (b->state == BRANCH_DONE && m->status >= 300)
+        return false; /* refused by us before */
+    switch (anchor_response(b->p, b, m, changes, &why)) {
+    case ANCHOR_PASS:
+        return true;
+    case ANCHOR_REFUSED:
+        branch_refused(b, m, &why);
+        break;
+    case ANCHOR_AGAIN:
+        branch_again(b);
+        break;
+    case ANCHOR_DROP:
+        if (m->status >= 200)
+            branch_done(b, m->status);
+        break;
+    }
+    return false;
+}
+
+static void branch_pass(struct branch *b, const struct sip_msg *m)
 {
     struct proxy *p = b->p;
     struct buf *out;
@@ -352,6 +413,17 @@ static void branch_response(struct branch *b, const struct sip_msg *m)
     proxy_conclude(p);
 }
 
+static void branch_response(struct branch *b, const struct sip_msg *m)
+{
+    struct forward_changes changes = {0};
+
+    if (b->p->anchor && !branch_anchored(b, m, &changes))
+        return;
+    b->changes = b->p->anchor ? &changes : NULL;
+    branch_pass(b, m);
+    b->changes = NULL;
+}
+
 static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const struct rx *rx)
 {
     struct branch *b = arg;
@@ -363,8 +435,6 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
     branch_response(b, m);
     proxy_leave(p);
 }
-
-static int branch_send(struct branch *b, const struct path *path);
 
 /* The TCP connection for a large request was refused: 18.1.1 says to use UDP then. */
 static bool branch_again_by_datagram(struct branch *b)
@@ -434,9 +504,19 @@ static int branch_send(struct branch *b, const struct path *path)
     struct sip_ctx_user u = callbacks;
     struct forward_args f = {.t = b->t, .out = path, .breadth = p->breadth, .call_slot = p->call_slot,
                              .call_gen = p->call_gen, .identity = b->identity, .date = b->date};
+    struct forward_changes changes = {0};
+    struct reason why = {0};
     struct buf *msg;
     int err;
 
+    if (p->anchor) {
+        if (anchor_request(p, b, path, &changes, &why) != ANCHOR_PASS) {
+            branch_fail(b, why.sip_status ? why.sip_status : 500, why.code, why.clause);
+            return ERR_REFUSED;
+        }
+        anchor_name(p->anchor, &f.anchor_slot, &f.anchor_gen);
+        f.changes = &changes;
+    }
     u.arg = b;
     b->ctx = sip_ctx_new(p->w->txl, p->method, &u);
     if (!b->ctx)
@@ -480,8 +560,6 @@ static int branch_send_oversize(struct branch *b, const struct path *udp)
     return branch_send(b, udp);
 }
 
-static void branch_path(struct branch *b, const struct path *path, const struct reason *why);
-
 static void on_signed(void *arg, struct str value, struct str date, const struct reason *why)
 {
     struct branch *b = arg;
@@ -499,12 +577,16 @@ static void on_signed(void *arg, struct str value, struct str date, const struct
 /* What leaves for another domain is signed as it leaves, so only now (RFC 8224 6.1). True: it goes on in on_signed. */
 static bool branch_sign(struct branch *b, const struct path *path)
 {
+    struct forward_changes changes = {0};
+    struct reason why = {0};
     struct path *copy;
 
     if (b->is_signed)
         return false;
     b->is_signed = true;
-    if (!identity_sign(b->p->r, b->t, STR_NULL, STR_NULL, on_signed, b, &b->signing))
+    if (b->p->anchor && anchor_request(b->p, b, path, &changes, &why) != ANCHOR_PASS)
+        return false; /* branch_send finds it, too */
+    if (!identity_sign(b->p->r, b->t, changes.content_type, changes.body, on_signed, b, &b->signing))
         return false;
     if ((copy = arena_alloc(b->p->r->m->arena, sizeof *copy)) == NULL) {
         identity_signing_cancel(b->signing);
@@ -542,6 +624,10 @@ static void branch_path(struct branch *b, const struct path *path, const struct 
         err = branch_send_oversize(b, path);
     if (err == 0)
         return;
+    if (err == ERR_REFUSED) {
+        proxy_conclude(p);
+        return;
+    }
     if (err == ERR_NOMEM || err == ERR_LIMIT) {
         branch_fail(b, 500, "no-memory", NULL);
         proxy_conclude(p);
@@ -778,8 +864,27 @@ static void proxy_start(struct proxy *p)
         proxy_conclude(p); /* starts the first group */
 }
 
+/* Media of the call pass through us, or will: the call that this begins or belongs to. ERR_REFUSED, ERR_NOMEM: `why`. */
+static int find_anchor(struct edge_req *r, const struct edge_targets *targets, struct anchor **ret, struct anchor_dialog **ret_dialog,
+                       struct reason *why)
+{
+    *ret = NULL;
+    *ret_dialog = NULL;
+    if (!sip_msg_in_dialog(r->m))
+        return r->m->method == SIP_INVITE ? anchor_begin(r, targets, ret, why) : 0;
+    if (!r->has_token || !r->token.anchor_gen)
+        return 0;
+    *ret = anchor_of(r, ret_dialog);
+    if (*ret || (r->m->method != SIP_INVITE && r->m->method != SIP_UPDATE))
+        return 0; /* what ends it may still pass */
+    reason_set(why, "call-ended", "RFC 3261 12.2.2", 481, "media of this call do not pass through us any more");
+    return ERR_REFUSED;
+}
+
 void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
 {
+    struct anchor_dialog *dialog;
+    struct anchor *anchor;
     struct proxy *p;
     struct reason why = {0};
 
@@ -789,11 +894,20 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
         edge_refuse(r, &why);
         return;
     }
+    if (find_anchor(r, targets, &anchor, &dialog, &why) != 0) {
+        edge_refuse(r, &why);
+        return;
+    }
     p = mem_zalloc(sizeof *p + targets->n * sizeof p->first[0]);
     if (!p) {
+        anchor_discard(anchor, dialog);
         edge_reply(r, 500);
         return;
     }
+    p->anchor = anchor;
+    p->dialog = dialog;
+    p->from_caller = r->from_caller;
+    p->cseq = r->m->cseq;
     list_append(&r->w->proxies, &p->node);
     p->w = r->w;
     p->snap = snapshot_ref(r->snap);

@@ -2,7 +2,7 @@
 #ifndef EDGE_PROXY_PRIV_H
 #define EDGE_PROXY_PRIV_H
 
-#include "edge/edge_priv.h"
+#include "edge/anchor.h"
 
 /* RFC 3261 16.6 steps 1 to 10: the copy that leaves along `out` to `t`, with `branch` in its Via. `breadth`: Max-Breadth for it
  * (RFC 5393 5.3.3), 0: none to set. `call_*`: which call record the dialog token names. */
@@ -13,6 +13,9 @@ struct forward_args {
     unsigned breadth;
     uint32_t call_slot, call_gen;
     struct str identity, date; /* headers to add; empty: none (identity_service.h) */
+    uint32_t anchor_slot, anchor_gen;      /* of an anchored call, for the token; 0: none */
+    const struct forward_changes *changes; /* of an anchored call; NULL: none */
+    bool is_own;                           /* a request of ours: nobody's Via is in it that counts */
 };
 MUST_USE int forward_build(struct edge_req *r, const struct forward_args *f, struct buf **ret);
 /* A branch for what is forwarded without a transaction: the same for retransmissions (16.11). */
@@ -37,6 +40,8 @@ struct branch {
     const struct path *oversize; /* 18.1.1: the datagram path that the request is too large for; NULL: none */
     unsigned status;             /* final, when DONE */
     const char *code, *clause;   /* why, where it is our own finding */
+    struct anchor_branch *anchored;        /* of an anchored call; NULL: not, or not yet */
+    const struct forward_changes *changes; /* ... to the response that is just passed; NULL: none */
 };
 
 /* One response context (16.6). That of an INVITE lingers for half a minute with its transactions: it is kept small. */
@@ -54,6 +59,10 @@ struct proxy {
     unsigned n, n_first;                /* branches; those of the request's own targets */
     unsigned breadth;
     uint32_t call_slot, call_gen;
+    struct anchor *anchor;        /* media of the call pass through us; NULL: they do not */
+    struct anchor_dialog *dialog; /* in a dialog of such a call */
+    bool from_caller, had_offer;  /* ... who sent this, and had it an offer in it */
+    uint32_t cseq;                /* as it came */
     /* the best final response so far (16.7 step 6), as it would be forwarded */
     struct buf *best;
     unsigned best_status;
@@ -74,6 +83,9 @@ MUST_USE struct buf *best_response_build(const struct branch *b, const struct si
 /* Keeps a final response if it is better than what there is (16.7 step 6); challenges come together (step 7). Of a redirection, the
  * contacts in `taken` have been tried and do not go back (step 4). */
 void best_keep(const struct branch *b, const struct sip_msg *m, uint64_t taken);
+
+/* Of an anchored call: what is another in the copy that leaves. */
+MUST_USE int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct forward_changes *c);
 
 /* redirect.c: adds the contacts of a 3xx as branches, if it may; the others are kept for the caller. False: none added. */
 bool redirect_follow(const struct branch *b, const struct sip_msg *m);

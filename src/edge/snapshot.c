@@ -3,7 +3,7 @@
  * Owner: the worker, which alone counts the references; gone with the last request of its time. */
 #include "base/log.h"
 #include "base/mem.h"
-#include "edge/edge_priv.h"
+#include "edge/anchor.h"
 
 static int tls_client_make(const struct config *cfg, const struct config_peer *p, struct pki_tls_client **ret,
                            struct reason *why)
@@ -37,6 +37,7 @@ static void snapshot_free(struct edge_snapshot *s)
     pki_tls_client_unref(s->tls_any);
     identity_own_unload(s);
     mem_free(s->tls_peer);
+    anchor_policies_free(s->media);
     config_unref(s->cfg);
     mem_free(s);
 }
@@ -57,6 +58,8 @@ int snapshot_new(struct config *cfg, struct edge_snapshot **ret, struct reason *
         err = tls_client_make(cfg, &cfg->peers[i], &s->tls_peer[i], why);
     if (err == 0)
         err = identity_own_load(cfg, s, why);
+    if (err == 0)
+        err = anchor_policies_new(cfg, &s->media);
     if (err != 0) {
         snapshot_free(s);
         return err;

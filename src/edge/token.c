@@ -210,10 +210,14 @@ int token_dialog_seal(const struct edge_keys *k, const struct dialog_token *t, s
     struct pack p = {.p = bytes, .cap = sizeof bytes};
 
     put8(&p, TOKEN_DIALOG);
-    put8(&p, t->emergency);
+    put8(&p, (t->emergency ? 1u : 0) | (t->anchor_gen ? 2u : 0));
     put8(&p, t->worker);
     put(&p, &t->call_slot, 4);
     put(&p, &t->call_gen, 4);
+    if (t->anchor_gen) {
+        put(&p, &t->anchor_slot, 4);
+        put(&p, &t->anchor_gen, 4);
+    }
     put(&p, &t->caller_tag, 4);
     put_side(&p, &t->caller);
     put_side(&p, &t->callee);
@@ -224,15 +228,21 @@ int token_dialog_open(const struct edge_keys *k, struct str text, struct str cal
 {
     uint8_t bytes[TOKEN_BYTES_MAX];
     struct pack p;
+    unsigned flags;
     int err = token_open(k, text, TOKEN_DIALOG, call_id, bytes, &p);
 
     if (err != 0)
         return err;
     memset(ret, 0, sizeof *ret);
-    ret->emergency = get8(&p) != 0;
+    flags = get8(&p);
+    ret->emergency = flags & 1;
     ret->worker = get8(&p);
     get(&p, &ret->call_slot, 4);
     get(&p, &ret->call_gen, 4);
+    if (flags & 2) {
+        get(&p, &ret->anchor_slot, 4);
+        get(&p, &ret->anchor_gen, 4);
+    }
     get(&p, &ret->caller_tag, 4);
     get_side(&p, &ret->caller);
     get_side(&p, &ret->callee);

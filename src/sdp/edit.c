@@ -154,6 +154,20 @@ void sdp_edit_origin(struct sdp_edit *e, const struct addr *host, struct str ver
         fail(e, ERR_NOMEM);
 }
 
+void sdp_edit_session(struct sdp_edit *e, uint64_t sess_id, uint64_t version, const struct addr *host)
+{
+    struct str where = conn_text(e, host, "");
+    for (int i = 0; !e->err && i < e->s->session.n_lines; i++) {
+        if (e->s->lines[i].type == 'o')
+            e->nodes[i].text = arena_fmt(e->arena, "o=- %llu %llu %.*s", (unsigned long long)sess_id,
+                                         (unsigned long long)version, STR_FMT(where));
+        else
+            continue;
+        if (e->nodes[i].text.p == NULL)
+            fail(e, ERR_NOMEM);
+    }
+}
+
 /* Where a c= line goes if there is none: behind the last line of the types that stand before it
  * (RFC 8866 5). */
 static int conn_place(const struct sdp_edit *e, int section)

@@ -22,6 +22,9 @@ MUST_USE struct sdp_edit *sdp_edit_new(struct arena *a, const struct sdp *s); /*
 /* o=: the address where `host` is given, the version where `version` is not empty (RFC 3264 8: a
  * changed description has the next). */
 void sdp_edit_origin(struct sdp_edit *e, const struct addr *host, struct str version);
+/* o= as of a session of our own (RFC 7092 3.2.2: whoever describes media of its own does not go by another's session). `host`
+ * must be set. */
+void sdp_edit_session(struct sdp_edit *e, uint64_t sess_id, uint64_t version, const struct addr *host);
 /* c= of that section: all of them become one (added if there is none). */
 void sdp_edit_conn(struct sdp_edit *e, int section, const struct addr *host);
 /* m=: port (one, RFC 8866 5.14), protocol, formats. */

@@ -3,6 +3,7 @@
 #include "player.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "edge/anchor.h"
 #include "pki/mint.h"
 #include <unistd.h>
 
@@ -224,6 +225,8 @@ static void start(void)
         fail("no memory");
     if (edge_init(&P.edge, cfg, &why) != 0)
         fail("edge_init: %s %s", why.code, why.detail);
+    if (anchor_plane_start(&P.edge, true, &why) != 0)
+        fail("anchor_plane_start: %s %s", why.code, why.detail);
     for (i = 0; i < cfg->n_listens; i++) {
         P.sim.listener_addr[i] = cfg->listens[i].addr;
         P.sim.listener_transport[i] = cfg->listens[i].transport;

@@ -44,13 +44,21 @@ static bool has_header(const char *lines, const char *name)
     return false;
 }
 
+/* Behind the empty line of a step's extra lines, which may be the first one; NULL: no body. */
+static const char *body_of(const char *extra)
+{
+    const char *end = strncmp(extra, "\r\n", 2) == 0 ? extra : strstr(extra, "\r\n\r\n");
+
+    return !end ? NULL : end == extra ? extra + 2 : end + 4;
+}
+
 /* Builds and sends a request of the party's dialog; `extra` may replace any header by bringing it. */
 static void send_request(struct sim_party *p, const char *method, const char *uri, bool in_dialog, const char *extra)
 {
     struct dialog *d = &P.dialog[party_index(p)];
     char msg[16384], via[256], a[ADDR_TEXT_MAX];
-    const char *body = strstr(extra, "\r\n\r\n");
-    size_t n = 0, nb = body ? strlen(body + 4) : 0;
+    const char *body = body_of(extra);
+    size_t n = 0, nb = body ? strlen(body) : 0;
     const char *transport = p->transport == TRANSPORT_UDP ? "udp" : p->transport == TRANSPORT_TCP ? "tcp" : p->transport == TRANSPORT_TLS ? "tls" : "ws";
 
     addr_text(&p->addr, a);
@@ -80,7 +88,7 @@ static void send_request(struct sim_party *p, const char *method, const char *ur
     if (!has_header(extra, "Contact") && strcmp(method, "BYE") != 0 && strcmp(method, "ACK") != 0 && strcmp(method, "MESSAGE") != 0)
         PUT("Contact: <sip:%s@%s;transport=%s>\r\n", p->name, a, transport);
     if (body)
-        PUT("%.*s\r\nContent-Length: %zu\r\n\r\n%s", (int)(body - extra), extra, nb, body + 4);
+        PUT("%.*sContent-Length: %zu\r\n\r\n%s", (int)(body - extra - 2), extra, nb, body);
     else
         PUT("%sContent-Length: 0\r\n\r\n", extra);
 #undef PUT
@@ -253,7 +261,7 @@ static void step_reply(struct sim_party *p, char **word, unsigned n, const char 
     struct sip_msg *req;
     struct sip_response r = {0};
     char contact[256], addr[ADDR_TEXT_MAX];
-    const char *l, *body = strstr(extra, "\r\n\r\n");
+    const char *l, *body = body_of(extra);
     struct buf *out;
     char text[16384];
 
@@ -273,7 +281,7 @@ static void step_reply(struct sim_party *p, char **word, unsigned n, const char 
         r.extra[r.n_extra++].value = str_trim(str_make(colon + 1, (size_t)(end - colon - 1)));
     }
     if (body) {
-        r.body = str_z(body + 4);
+        r.body = str_z(body);
         r.content_type = STR("application/sdp");
     }
     if (status > 100 && status < 300 && !has_header(extra, "Contact") && req->method != SIP_BYE) {
@@ -380,8 +388,31 @@ static void learn(struct sim_party *p, const struct sip_msg *m)
     }
 }
 
+/* `save-line VAR TEXT`: what stands behind the text in a line of the body; `lines N TEXT`: how many lines begin with it. */
+static void check_body_lines(const struct sip_msg *m, bool save, char *name, const char *text)
+{
+    struct str rest = m->body, line;
+    size_t n = strlen(text);
+    unsigned found = 0;
+
+    while (rest.n) {
+        rest = str_cut(rest, '\n', &line);
+        if (line.n && line.p[line.n - 1] == '\r')
+            line.n--;
+        if (line.n < n || memcmp(line.p, text, n) != 0)
+            continue;
+        if (save) {
+            var_set(name, str_make(line.p + n, line.n - n));
+            return;
+        }
+        found++;
+    }
+    if (save || found != strtoul(name, NULL, 10))
+        fail("%u lines \"%s\" in the body \"%.*s\"", found, text, STR_FMT(m->body));
+}
+
 /* Checks under an expectation: `has HEADER TEXT`, `no HEADER`, `is HEADER TEXT`, `count HEADER N`, `save VAR HEADER [PARAM]`,
- * `uri TEXT`, `body TEXT`. */
+ * `uri TEXT`, `body TEXT`, `nobody TEXT`, `lines N TEXT`, `save-line VAR TEXT`. */
 static void check_line(const struct sip_msg *m, char *line)
 {
     char full[2048], *verb, *name, *rest;
@@ -397,9 +428,18 @@ static void check_line(const struct sip_msg *m, char *line)
             fail("%s is \"%.*s\", expected \"%s\"", verb, STR_FMT(v), rest);
         return;
     }
+    if (strcmp(verb, "nobody") == 0) {
+        if (memmem(m->body.p, m->body.n, rest, strlen(rest)))
+            fail("body is \"%.*s\", which has \"%s\"", STR_FMT(m->body), rest);
+        return;
+    }
     name = strtok_r(NULL, " ", &rest);
     if (!name)
         fail("a check needs a header");
+    if (strcmp(verb, "save-line") == 0 || strcmp(verb, "lines") == 0) {
+        check_body_lines(m, verb[0] == 's', name, rest);
+        return;
+    }
     if (strcmp(verb, "save") == 0) {
         char *header = strtok_r(NULL, " ", &rest), *param = strtok_r(NULL, " ", &rest);
         struct sip_addr a;

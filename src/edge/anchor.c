@@ -1,0 +1,477 @@
+/* The life of anchored calls: which calls are anchored, what is kept of them, and how they end
+ * (story in anchor.h). TR/100 8.2.1.3, 8.4; RFC 7092 3.2; RFC 7879. Owner: the worker; a record is
+ * named by worker, slot and generation. It is in the table until its media end; who still has a
+ * reference (proxy.c's contexts, requests of our own) keeps the rest. */
+#include "edge/anchor.h"
+#include "base/log.h"
+#include "base/mem.h"
+#include "edge/anchor_priv.h"
+#include "keying/dtls.h"
+
+/* ---- the table ---- */
+
+int anchors_start(struct edge_worker *w)
+{
+    struct anchors *t = mem_zalloc(sizeof *t);
+
+    if (!t)
+        return ERR_NOMEM;
+    t->w = w;
+    list_init(&t->all);
+    w->anchors = t;
+    return 0;
+}
+
+void anchors_stop(struct edge_worker *w)
+{
+    struct anchors *t = w->anchors;
+
+    if (!t)
+        return;
+    LIST_EACH(a, &t->all, struct anchor, node)
+    {
+        a->refs++;
+        anchor_own_stop(a);
+        anchor_end(a);
+        anchor_unref(a);
+    }
+    mem_free(t->v);
+    mem_free(t->gens);
+    mem_free(t->free_list);
+    mem_free(t);
+    w->anchors = NULL;
+}
+
+static int table_grow(struct anchors *t)
+{
+    uint32_t cap = t->cap ? t->cap * 2 : 64, i;
+    struct anchor **v;
+    uint32_t *g, *f;
+
+    if (cap > LIMIT_RELAY_CALLS * 2)
+        return ERR_LIMIT;
+    if ((v = mem_realloc(t->v, cap * sizeof *v)) != NULL)
+        t->v = v;
+    if ((g = mem_realloc(t->gens, cap * sizeof *g)) != NULL)
+        t->gens = g;
+    if ((f = mem_realloc(t->free_list, cap * sizeof *f)) != NULL)
+        t->free_list = f;
+    if (!v || !g || !f)
+        return ERR_NOMEM;
+    for (i = cap; i > t->cap; i--) {
+        t->v[i - 1] = NULL;
+        t->gens[i - 1] = (uint32_t)rand_u64(&t->w->net->rand) &
+                         0xffffffu; /* tokens of an earlier run name nothing */
+        t->free_list[t->n_free++] = i - 1;
+    }
+    t->cap = cap;
+    return 0;
+}
+
+static int table_add(struct anchors *t, struct anchor *a)
+{
+    int err;
+
+    if (!t->n_free && (err = table_grow(t)) != 0)
+        return err;
+    a->slot = t->free_list[--t->n_free];
+    a->gen = t->gens[a->slot] = ((t->gens[a->slot] + 1) & 0xffffffu)
+                                    ? (t->gens[a->slot] + 1) & 0xffffffu
+                                    : 1; /* 0 names none */
+    t->v[a->slot] = a;
+    list_append(&t->all, &a->node);
+    return 0;
+}
+
+static void table_remove(struct anchors *t, struct anchor *a)
+{
+    if (a->gen && t->v[a->slot] == a) {
+        t->v[a->slot] = NULL;
+        t->free_list[t->n_free++] = a->slot;
+    }
+}
+
+struct anchor *anchor_find(const struct edge_worker *w, uint32_t slot, uint32_t gen)
+{
+    const struct anchors *t = w->anchors;
+    struct anchor *a = gen && slot < t->cap ? t->v[slot] : NULL;
+
+    return a && a->gen == gen ? a : NULL;
+}
+
+void anchor_name(const struct anchor *a, uint32_t *ret_slot, uint32_t *ret_gen)
+{
+    *ret_slot = a->slot;
+    *ret_gen = a->gen;
+}
+
+/* ---- records ---- */
+
+void anchor_exchange_done(struct anchor_exchange *x)
+{
+    anchor_text_done(&x->offer_in);
+    anchor_text_done(&x->offer_out);
+    anchor_text_done(&x->answer_in);
+    anchor_text_done(&x->answer_out);
+    *x = (struct anchor_exchange){0};
+}
+
+static void dialog_free(struct anchor_dialog *d)
+{
+    int i;
+
+    wheel_cancel(d->a->w->net->wheel, &d->timer);
+    anchor_exchange_done(&d->ex);
+    anchor_text_done(&d->tag);
+    for (i = 0; i < 2; i++) {
+        anchor_text_done(&d->contact[i]);
+        anchor_text_done(&d->routes[i]);
+    }
+    list_remove(&d->node);
+    mem_free(d);
+}
+
+static void branch_free(struct anchor_branch *b)
+{
+    anchor_text_done(&b->offer_out);
+    list_remove(&b->node);
+    mem_free(b);
+}
+
+static void anchor_free(struct anchor *a)
+{
+    LIST_EACH(d, &a->dialogs, struct anchor_dialog, node)
+    {
+        dialog_free(d);
+    }
+    LIST_EACH(b, &a->branches, struct anchor_branch, node)
+    {
+        branch_free(b);
+    }
+    anchor_text_done(&a->call_id);
+    anchor_text_done(&a->from_tag);
+    anchor_text_done(&a->from);
+    anchor_text_done(&a->to);
+    anchor_text_done(&a->offer);
+    anchor_text_done(&a->contact);
+    anchor_text_done(&a->routes);
+    list_remove(&a->node);
+    keying_dtls_identity_unref(a->identity);
+    snapshot_unref(a->snap);
+    mem_free(a);
+}
+
+void anchor_unref(struct anchor *a)
+{
+    if (a && --a->refs == 0)
+        anchor_free(a);
+}
+
+void anchor_end(struct anchor *a)
+{
+    if (a->is_ended)
+        return;
+    a->is_ended = true;
+    LIST_EACH(d, &a->dialogs, struct anchor_dialog, node)
+    {
+        wheel_cancel(a->w->net->wheel, &d->timer);
+        d->near = d->far = NULL;
+        d->state = ANCHOR_OVER;
+    }
+    LIST_EACH(b, &a->branches, struct anchor_branch, node)
+    {
+        b->near = b->far = NULL;
+    }
+    LIST_EACH(leg, &a->legs, struct anchor_leg, node)
+    {
+        anchor_leg_free(leg);
+    }
+    a->caller = NULL;
+    relay_call_free(a->media);
+    a->media = NULL;
+    table_remove(a->w->anchors, a);
+    anchor_unref(a); /* the table's */
+}
+
+/* ---- which calls ---- */
+
+static enum anchor_mode mode_of(const struct edge_req *r, const struct edge_targets *ts,
+                                const struct anchor_side *caller, bool *ret_crosses)
+{
+    enum anchor_mode mode = ANCHOR_DIRECT, m;
+    struct anchor_side side;
+    bool crosses;
+    size_t i;
+
+    *ret_crosses = false;
+    for (i = 0; i < ts->n; i++) {
+        anchor_side_target(r, ts->v[i], &side);
+        crosses = anchor_sides_cross(caller, &side);
+        *ret_crosses |= crosses;
+        if (caller->is_web != side.is_web)
+            return ANCHOR_PROTECT; /* a browser speaks with nobody who has no ICE and DTLS-SRTP (RFC
+                                      8827, 8834) */
+        if (r->emergency)
+            continue; /* nothing that is not needed stands in its way */
+        m = anchor_side_wish(&side, crosses);
+        mode = m > mode ? m : mode;
+        m = anchor_side_wish(caller, crosses);
+        mode = m > mode ? m : mode;
+    }
+    return mode;
+}
+
+static int anchor_texts(struct anchor *a, const struct sip_msg *m)
+{
+    const struct sip_hdr *from = sip_msg_hdr(m, SIP_H_FROM, 0), *to = sip_msg_hdr(m, SIP_H_TO, 0);
+    const struct sip_hdr *contact = sip_msg_hdr(m, SIP_H_CONTACT, 0);
+    struct sip_values it = sip_values_start(m, SIP_H_RECORD_ROUTE);
+    struct str routes = STR_NULL;
+    struct sip_addr addr;
+    int err;
+
+    while (sip_values_next(&it)) {
+        routes = routes.p ? arena_fmt(m->arena, "%.*s, %.*s", STR_FMT(routes), STR_FMT(it.value))
+                          : it.value;
+        if (!routes.p)
+            return ERR_NOMEM;
+    }
+    if ((err = anchor_text_set(&a->call_id, m->call_id)) != 0 ||
+        (err = anchor_text_set(&a->from_tag, m->from_tag)) != 0 ||
+        (err = anchor_text_set(&a->from, from ? from->value : STR_NULL)) != 0 ||
+        (err = anchor_text_set(&a->to, to ? to->value : STR_NULL)) != 0 ||
+        (err = anchor_text_set(&a->routes, routes)) != 0)
+        return err;
+    if (contact && sip_addr_parse(contact->value, &addr) == 0 && !addr.star)
+        err = anchor_text_set(&a->contact, addr.uri);
+    return err;
+}
+
+static int anchor_new(struct edge_req *r, enum anchor_mode mode, const struct anchor_side *side,
+                      struct anchor **ret, struct reason *why)
+{
+    struct edge *e = r->w->edge;
+    struct anchor *a = mem_zalloc(sizeof *a);
+    int err = ERR_NOMEM;
+
+    if (!a)
+        goto fail;
+    list_init(&a->node);
+    list_init(&a->legs);
+    list_init(&a->branches);
+    list_init(&a->dialogs);
+    list_init(&a->own);
+    a->refs = 1;
+    a->w = r->w;
+    a->mode = mode;
+    a->side = *side;
+    a->emergency = r->emergency;
+    a->snap = snapshot_ref(r->snap);
+    a->invite_cseq = r->m->cseq;
+    if ((a->identity = relay_keyring_identity(e->keyring)) == NULL ||
+        (err = anchor_texts(a, r->m)) != 0 || (err = relay_call_new(e->relay, &a->media)) != 0 ||
+        (err = table_add(r->w->anchors, a)) != 0)
+        goto fail;
+    *ret = a;
+    return 0;
+fail:
+    reason_set(why, err == ERR_LIMIT ? "too-many-calls" : "no-memory", "RFC 3261 21.5.4",
+               err == ERR_LIMIT ? 503 : 500, "media of the call cannot be passed");
+    if (a) {
+        relay_call_free(a->media);
+        anchor_free(a);
+    }
+    return err;
+}
+
+/* The caller's offer, once for all branches: nobody is called for what cannot be. */
+static int take_first_offer(struct anchor *a, const struct sip_msg *m, struct reason *why)
+{
+    struct str text;
+    struct sdp *s;
+    int err = anchor_body_find(m, &text, why);
+
+    if (err != 0 || !text.n)
+        return err;
+    if (anchor_text_set(&a->offer, text) != 0) {
+        reason_set(why, "no-memory", NULL, 500, NULL);
+        return ERR_NOMEM;
+    }
+    if ((err = sdp_parse(m->arena, text, &s, why)) != 0 || a->mode != ANCHOR_PROTECT)
+        return err;
+    a->caller = anchor_leg_new(a, &a->side);
+    if (!a->caller) {
+        reason_set(why, "no-memory", NULL, 500, NULL);
+        return ERR_NOMEM;
+    }
+    return anchor_offer_take(a->caller, s, why);
+}
+
+int anchor_begin(struct edge_req *r, const struct edge_targets *ts, struct anchor **ret,
+                 struct reason *why)
+{
+    struct anchor_side side;
+    enum anchor_mode mode;
+    struct anchor *a;
+    bool crosses;
+    int err;
+
+    *ret = NULL;
+    if (!r->w->edge->relay)
+        return 0;
+    anchor_side_caller(r, &side);
+    mode = mode_of(r, ts, &side, &crosses);
+    if (mode == ANCHOR_DIRECT)
+        return 0;
+    anchor_side_settle(&side, r->snap, crosses, r->emergency, net_wall_s(r->w->net));
+    if ((err = anchor_new(r, mode, &side, &a, why)) != 0)
+        return err;
+    a->crosses = crosses;
+    if ((err = take_first_offer(a, r->m, why)) != 0) {
+        anchor_end(a);
+        return err;
+    }
+    a->refs++;
+    *ret = a;
+    return 0;
+}
+
+void anchor_discard(struct anchor *a, const struct anchor_dialog *d)
+{
+    if (a && !d && list_is_empty(&a->branches))
+        anchor_end(a);
+    anchor_unref(a);
+}
+
+struct anchor_dialog *anchor_dialog_find(struct anchor *a, struct str callee_tag)
+{
+    LIST_EACH(d, &a->dialogs, struct anchor_dialog, node)
+    {
+        if (str_eq(anchor_text_get(&d->tag), callee_tag))
+            return d;
+    }
+    return NULL;
+}
+
+struct anchor *anchor_of(const struct edge_req *r, struct anchor_dialog **ret_dialog)
+{
+    struct anchor *a;
+
+    *ret_dialog = NULL;
+    if (!r->has_token || !r->token.anchor_gen || r->token.worker != r->w->id ||
+        !sip_msg_in_dialog(r->m))
+        return NULL;
+    a = anchor_find(r->w, r->token.anchor_slot, r->token.anchor_gen);
+    if (!a || !str_eq(anchor_text_get(&a->call_id), r->m->call_id))
+        return NULL;
+    *ret_dialog = anchor_dialog_find(a, r->from_caller ? r->m->to_tag : r->m->from_tag);
+    a->refs++;
+    return a;
+}
+
+int anchor_owner(const struct edge_worker *w, const struct sip_msg *m)
+{
+    const struct sip_hdr *h = sip_msg_hdr(m, SIP_H_ROUTE, 0);
+    struct str rest, value;
+    struct dialog_token t;
+    struct sip_addr a;
+    struct sip_uri u;
+
+    if (!m->to_tag.n || !w->edge->relay || !h)
+        return -1;
+    rest = h->value;
+    if (!sip_list_cut(&rest, &value) || sip_addr_parse(value, &a) != 0 ||
+        sip_uri_parse(a.uri, &u) != 0 || !u.user.n ||
+        token_dialog_open(&w->edge->keys, u.user, m->call_id, &t) != 0 || !t.anchor_gen ||
+        t.worker >= w->edge->n_workers)
+        return -1;
+    return (int)t.worker;
+}
+
+/* ---- news of the media plane ---- */
+
+static struct anchor *find_by_cookie(const struct edge_worker *w, uint64_t cookie)
+{
+    return anchor_find(w, (uint32_t)(cookie >> 36) & 0xfffffu,
+                       (uint32_t)(cookie >> 12) & 0xffffffu);
+}
+
+/* Has everybody who should send been silent for the time? What came since it was said is seen by
+ * the count. */
+static bool is_dead(const struct anchor *a)
+{
+    bool any = false;
+
+    LIST_EACH(leg, &a->legs, struct anchor_leg, node)
+    {
+        for (unsigned i = 0; i < leg->place->n; i++) {
+            const struct anchor_end *e = &leg->place->v[i];
+            struct relay_end_stats st;
+
+            if (!e->end || !(e->dir & SDP_SENDONLY))
+                continue;
+            relay_end_stats(e->end, &st);
+            if (!e->is_silent || st.in.packets != e->silent_at)
+                return false;
+            any = true;
+        }
+    }
+    return any;
+}
+
+static void on_silent(struct anchor *a, unsigned leg_id)
+{
+    struct reason why = {0};
+
+    LIST_EACH(leg, &a->legs, struct anchor_leg, node)
+    {
+        for (unsigned i = 0; leg->id == leg_id && i < leg->place->n; i++) {
+            struct anchor_end *e = &leg->place->v[i];
+            struct relay_end_stats st;
+
+            if (!e->end)
+                continue;
+            relay_end_stats(e->end, &st);
+            e->is_silent = true;
+            e->silent_at = st.in.packets;
+        }
+    }
+    if (!a->answered || a->answered->state != ANCHOR_CONFIRMED || !is_dead(a))
+        return;
+    reason_set(&why, "media-timeout", "TR/100 6.2", 480, "neither side has sent media for %u s",
+               a->snap->cfg->media.silence_s);
+    anchor_hang_up(a, &why);
+}
+
+static void on_keys(struct anchor *a, unsigned leg_id, const struct anchor_event *ev)
+{
+    struct anchor_dialog *d = a->answered;
+    bool is_far = d && d->far && d->far->id == leg_id;
+
+    LOG(LOG_INFO, "media-keys", LS("call", anchor_text_get(&a->call_id)),
+        LI("section", ev->section), LZ("what", ev->change == RELAY_KEYS_REKEY ? "rekey" : "failed"),
+        LZ("reason", ev->reason.code), LZ("detail", ev->reason.detail));
+    if (!d || d->state != ANCHOR_CONFIRMED || (!is_far && !(d->near && d->near->id == leg_id)))
+        return; /* a branch that is not the answered one, or too early to act: nothing passes
+                   without keys */
+    if (ev->change == RELAY_KEYS_REKEY)
+        anchor_own_rekey(d, is_far);
+    else if (ev->change == RELAY_KEYS_FAILED)
+        anchor_hang_up(a,
+                       &ev->reason); /* RFC 5763 5: media that cannot be secured end the session */
+}
+
+void anchor_event(struct edge_worker *w, const struct anchor_event *ev)
+{
+    struct anchor *a = find_by_cookie(w, ev->cookie);
+    unsigned leg_id = ev->cookie & 0xfffu;
+
+    if (!a || a->is_ended)
+        return;
+    a->refs++;
+    if (ev->is_keys)
+        on_keys(a, leg_id, ev);
+    else if (ev->event == RELAY_EVENT_SILENT)
+        on_silent(a, leg_id);
+    anchor_unref(a);
+}

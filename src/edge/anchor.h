@@ -1,0 +1,83 @@
+/* Anchored calls: those whose media pass through us. Such a call is a thin B2BUA on top of the
+ * proxy core (RFC 7092 3.2): Call-ID, tags, Contacts and route sets stay as they are, so that
+ * everything the proxy does for a call holds for it, too. What differs: descriptions are made anew
+ * on each side (anchor_sdp.h), with addresses of the media plane and keys of each leg's own, and
+ * each direction of each dialog has its own CSeq numbering, so that we can send requests in
+ * between.
+ *
+ * Words. A *side* is who is there: caller or callee, and what policy says of it. A *leg* is one
+ * side of one negotiation: ends of the media plane, keys, the descriptions last heard and said. A
+ * *branch* is one of ours (proxy.c); a *dialog* is what one To tag has made of it: one, or more
+ * where a proxy behind us forks. The caller's leg is one for all branches, since none of them sees
+ * its keys; where packets are relayed as they are, each branch has its own.
+ *
+ * Owner: the worker that got the INVITE. The dialog token names it, and the other workers hand over
+ * what belongs to the call. */
+#ifndef EDGE_ANCHOR_H
+#define EDGE_ANCHOR_H
+
+#include "edge/edge_priv.h"
+
+struct anchor;
+struct anchor_branch;
+struct anchor_dialog;
+struct proxy;
+struct branch;
+
+/* What is changed in a message that passes. Slices live as long as the message's arena. */
+struct forward_changes {
+    bool has_cseq;
+    uint32_t cseq;
+    struct str rack; /* empty: as it came */
+    bool has_body;
+    struct str content_type, body;
+};
+
+enum anchor_verdict {
+    ANCHOR_PASS,    /* with the changes */
+    ANCHOR_REFUSED, /* `why`: an answer to the request says so; a response fails its branch */
+    ANCHOR_DROP,    /* nobody is told */
+    ANCHOR_AGAIN    /* the branch is to be sent once more: another description may be taken */
+};
+
+MUST_USE int anchors_start(struct edge_worker *w);
+void anchors_stop(struct edge_worker *w);
+
+/* A new INVITE: is its call to be anchored? *ret stays NULL if not. A reference. ERR_REFUSED,
+ * ERR_NOMEM: `why` says what to answer. */
+MUST_USE int anchor_begin(struct edge_req *r, const struct edge_targets *ts, struct anchor **ret,
+                          struct reason *why);
+/* The call that a request's token names, and the dialog; NULL: none (any more). A reference. */
+struct anchor *anchor_of(const struct edge_req *r, struct anchor_dialog **ret_dialog);
+void anchor_unref(struct anchor *a); /* NULL is fine */
+/* Nothing comes of the request that it was got for: with it ends a call that has not begun. NULL is
+ * fine. */
+void anchor_discard(struct anchor *a, const struct anchor_dialog *d);
+/* For the dialog token. */
+void anchor_name(const struct anchor *a, uint32_t *ret_slot, uint32_t *ret_gen);
+
+/* A request that leaves along `out`. */
+enum anchor_verdict anchor_request(struct proxy *p, struct branch *b, const struct path *out,
+                                   struct forward_changes *ret, struct reason *why);
+enum anchor_verdict anchor_response(struct proxy *p, struct branch *b, const struct sip_msg *m,
+                                    struct forward_changes *ret, struct reason *why);
+/* The branch has come to its end without a 2xx. */
+void anchor_branch_over(struct proxy *p, struct branch *b);
+/* The request has got its final answer, or will get none. */
+void anchor_request_over(struct proxy *p, unsigned status);
+enum anchor_verdict anchor_ack(struct edge_req *r, struct forward_changes *ret);
+
+/* The worker that an anchored call's request belongs to; -1: any. */
+int anchor_owner(const struct edge_worker *w, const struct sip_msg *m);
+
+/* The media plane of the process: made before the workers, freed after them. Without an address in
+ * the configuration there is none. `dry`: for virtual time. ERR_IO and the like: `why`. */
+MUST_USE int anchor_plane_start(struct edge *e, bool dry, struct reason *why);
+void anchor_plane_stop(struct edge *e);
+
+/* anchor_policy.c: what key management may do with each side; a part of the snapshot. */
+struct anchor_policies;
+MUST_USE int anchor_policies_new(const struct config *cfg, struct anchor_policies **ret);
+void anchor_policies_free(struct anchor_policies *p); /* NULL is fine */
+
+#endif

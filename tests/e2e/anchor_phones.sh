@@ -1,0 +1,43 @@
+#!/bin/bash
+# Media through us, each leg keyed on its own (`media = protect`): our phone speaks DTLS-SRTP, baresip SDES, another baresip plain
+# RTP, and each hears the other's tone. Who offers only what the other side cannot do would have no call without us.
+# (TR/100 8.4 approach 2; RFC 4568, 5763, 7879)
+. "$(dirname "$0")/lib.sh"
+. "$E2E_HERE/phones.sh"
+. "$E2E_HERE/ourphone.sh"
+
+make_certs
+DOMAIN_LINES="media = protect
+    allow-clear-media = yes" edge_conf "media { address = {\"$ADDR\"} ports = \"30000-30199\" }"
+our_user alice
+user_add carol
+user_add dave
+need "the edge starts" edge_start
+need "baresip starts for carol, with SDES" phone_start carol tls 7310 7320 880 ';mediaenc=srtp-mand'
+need "baresip starts for dave, in clear" phone_start dave udp 7410 7420 880
+need "carol registers" await 10 phone_registered carol
+need "dave registers" await 10 phone_registered dave
+
+# both_ways NAME: alice, with DTLS-SRTP and nothing else, calls NAME's baresip, and is called.
+both_ways() {
+    local name=$1
+    check "alice calls $name" our_status 0 alice --call "$name" --media dtls --play tone:440 --expect-tone 880 --duration 2
+    check "alice's media is DTLS-SRTP" our_event alice security '"leg":"media"' '"method":"DTLS-SRTP"' '"proof":"media"'
+    check "$name heard alice" phone_heard "$name" 440 880
+    check "$name's side ends" await 5 phone_closed "$name"
+
+    phone_log_mark "$name"
+    rm -f "$name"/dump-*
+    need "alice waits" our_start alice --answer --media dtls --play tone:440 --expect-tone 880
+    check "$name dials alice" phone_do "$name" dial "sip:alice@$DOMAIN"
+    check "it is established" await 10 phone_established "$name"
+    check "alice's keys are there" await 5 our_event alice security '"leg":"media"' '"method":"DTLS-SRTP"' '"proof":"media"'
+    sleep 1.5
+    check "$name hangs up" phone_do "$name" hangup
+    check "alice heard $name" our_end alice 0
+    check "$name heard alice" phone_heard "$name" 440 880
+}
+
+both_ways carol
+both_ways dave
+check "the edge stops in order" edge_stop
