@@ -15,11 +15,11 @@ static const struct cli_command commands[] = {
      "Reads a configuration as the daemon would and says what is wrong with it.",
      "Each problem is one line with file, line, and what would be right. Certificates and keys are read too.\n"
      "--sample writes a configuration with every option and its default, --man the manual page of the format."},
-    {"status", cli_status, "[registrations|flows|calls|counters|config] [TEXT] [--json] [-c FILE]",
+    {"status", cli_status, "[registrations|flows|calls|certificates|counters|config] [TEXT] [--json] [-c FILE]",
      "Shows what a running edge does; only rows that have TEXT, if it is given.",
      "Without a view: listeners and how long their certificates last, weakenings in force, numbers of users, connections, calls.\n"
      "registrations: who is registered, from where, how. flows: open connections, whose they are, TLS version and suite.\n"
-     "calls: calls under way, and how the caller was authenticated. counters: everything that is counted. config: every option in force.\n"
+     "calls: calls under way, and how the caller was authenticated. certificates: every file that TLS rests on, until when, and what OCSP responders said. counters: everything that is counted. config: every option in force.\n"
      "--json prints what the daemon says, one line, for scripts. Lists end at 10,000 rows and say how many there are."},
     {"reload", cli_reload, "[-c FILE]", "Makes a running edge read its configuration anew, and says whether it did.",
      "Does what SIGHUP does, but waits for the result: problems are printed, and the exit status is 0 only if the new\n"

@@ -172,6 +172,7 @@ static void on_watch(uv_timer_t *t)
     struct daemon *d = t->data;
     uint64_t now = watch_files(d->cfg);
 
+    edge_certificates_tick(d->edge);
     if (now != d->files_loaded && now == d->files_seen) {
         LOG(LOG_NOTICE, "certificate-files-changed", LZ("file", d->file));
         free(reload_json(d));

@@ -251,6 +251,25 @@ static void show_calls(const json_t *answer)
     print_rows(answer, columns, ARRAY_LEN(columns), "no call is under way");
 }
 
+static void cell_of(const json_t *row, char dst[CELL_MAX])
+{
+    snprintf(dst, CELL_MAX, "%s%s%s", text_of(row, "whose"), *text_of(row, "name") ? " " : "", text_of(row, "name"));
+}
+
+static void cell_state(const json_t *row, char dst[CELL_MAX])
+{
+    snprintf(dst, CELL_MAX, "%s%s%s%s", text_of(row, "state"), *text_of(row, "failure") ? " (" : "", text_of(row, "failure"),
+             *text_of(row, "failure") ? ")" : "");
+}
+
+static void show_certificates(const json_t *answer)
+{
+    static const struct column columns[] = {{"OF", NULL, cell_of},      {"WHAT", "kind", NULL},   {"STATE", NULL, cell_state},
+                                            {"UNTIL", "until", NULL}, {"FILE OR NAMES", "file", NULL}};
+
+    print_rows(answer, columns, ARRAY_LEN(columns), "no certificate is in use");
+}
+
 static void cell_option(const json_t *row, char dst[CELL_MAX])
 {
     const char *section = text_of(row, "section");
@@ -345,6 +364,7 @@ static const struct view {
     {"summary", show_summary, false},  {"registrations", show_registrations, true},
     {"flows", show_flows, true},       {"calls", show_calls, true},
     {"counters", show_counters, false}, {"config", show_config, false},
+    {"certificates", show_certificates, false},
 };
 
 static const struct view *view_find(const char *name)

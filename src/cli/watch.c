@@ -33,10 +33,10 @@ uint64_t watch_files(const struct config *cfg)
     for (i = 0; i < cfg->n_domains; i++)
         h = file(file(h, cfg->domains[i].certificate), cfg->domains[i].key);
     for (i = 0; i < cfg->n_listens; i++)
-        h = file(h, cfg->listens[i].client_ca);
+        h = file(file(h, cfg->listens[i].client_ca), cfg->listens[i].client_crl);
     for (i = 0; i < cfg->n_identities; i++)
         h = file(h, cfg->identities[i].certificate);
     for (i = 0; i < cfg->n_peers; i++)
-        h = file(file(file(h, cfg->peers[i].ca), cfg->peers[i].certificate), cfg->peers[i].key);
+        h = file(file(file(file(h, cfg->peers[i].ca), cfg->peers[i].crl), cfg->peers[i].certificate), cfg->peers[i].key);
     return h;
 }

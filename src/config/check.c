@@ -70,6 +70,21 @@ static bool any_peer_has_ca(const struct config *c)
     return false;
 }
 
+/* An expired one is no problem here: what it lists is revoked, and the edge says that it has expired. */
+static void check_crl(struct load *l, const cfg_t *sec, const char *option, struct str file)
+{
+    const struct pki_tls_options o = {.crl_pem = file.p, .revocation = PKI_REVOCATION_SOFT, .insecure_no_verify = true};
+    struct pki_tls_client *c;
+    struct reason why = {0};
+
+    if (!l->files)
+        return;
+    if (pki_tls_client_new(&o, &c, &why) == 0)
+        pki_tls_client_unref(c);
+    else
+        load_problem(l, load_line(l, sec, option), "%s; put CRLs in PEM, or one in DER, there", why.detail);
+}
+
 static void check_listen(struct load *l, const cfg_t *sec, const struct config_listen *c)
 {
     unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
@@ -88,6 +103,8 @@ static void check_listen(struct load *l, const cfg_t *sec, const struct config_l
         any_cert |= l->c->domains[i].certificate.n > 0;
     if (transport_is_secure(c->transport) && !any_cert)
         load_problem(l, line, "listen \"%s\" needs a certificate; add certificate and key to a domain", c->title.p);
+    if (c->client_crl.n && check_file(l, sec, "client-crl", c->client_crl))
+        check_crl(l, sec, "client-crl", c->client_crl);
     if (c->client_ca.n)
         (void)check_file(l, sec, "client-ca", c->client_ca);
     else if (c->client_cert == PKI_CLIENT_CERT_REQUIRE && !(c->transport == TRANSPORT_TLS && any_peer_has_ca(l->c)))
@@ -136,6 +153,8 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
         load_problem(l, line, "peer \"%s\" takes all domains but has no next-hop; add next-hop = \"sip:...\"", p->name.p);
     if (p->ca.n)
         (void)check_file(l, sec, "ca", p->ca);
+    if (p->crl.n && check_file(l, sec, "crl", p->crl))
+        check_crl(l, sec, "crl", p->crl);
     check_identity(l, sec, STR_NULL, p->certificate, p->key);
     if (p->certificate_names.n && !can_come(l->c, p))
         load_problem(l, load_line(l, sec, "certificate-names"),

@@ -45,6 +45,8 @@ struct config_listen { /* listen "tls:192.0.2.1:5061" { ... } */
     struct str advertise;     /* host[:port] for Via, Record-Route and Path where it is not addr (behind NAT, a DNS name) */
     int client_cert;          /* enum pki_client_cert: none | ask | require */
     struct str client_ca;     /* anchors of those who may connect with a certificate; empty: the `ca` of all peers (tls: only) */
+    int client_revocation;    /* enum pki_revocation: off | soft | hard, for those who connect with a certificate */
+    struct str client_crl;    /* CRLs for them */
     int tls_min;              /* 12 or 13 */
     struct str ciphers;       /* TLS 1.2 list; empty: ECDHE with AEAD */
     bool allow_clear;         /* udp, tcp, ws: without it a clear listener is refused by the check */
@@ -91,6 +93,9 @@ struct config_peer { /* peer "carrier" { ... } */
     struct str ca;               /* anchors for it, both ways: no other CA vouches for its names. Empty: where it connects, those of
                                   * the listener's client_ca; else the system's */
     struct str certificate, key; /* what we show it; empty: our domain's */
+    int revocation;              /* enum pki_revocation, both ways */
+    struct str crl;              /* CRLs of the CAs under its anchors */
+    int client_usage;            /* enum pki_client_usage, where it connects to us */
     int tls_min;
     struct str ciphers;
     bool allow_clear;            /* sip over UDP or TCP to and from it */
@@ -147,7 +152,7 @@ bool config_date_parse(struct str text, uint64_t *ret_s);
 
 struct config_allow { /* one weakening that is in force */
     struct str where; /* "listen udp:127.0.0.1:5060" */
-    struct str option;
+    struct str option; /* "allow-clear", "revocation = off" */
     unsigned line;
 };
 

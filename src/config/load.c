@@ -360,9 +360,11 @@ static void note_allow(struct load *l, cfg_t *sec, const struct row *row, const 
     struct config_allow *a;
     bool on;
 
-    if (strncmp(row->doc.name, "allow-", 6) != 0)
+    if (row->kind == ROW_ENUM)
+        on = row_is_weak(row, *(const int *)(const void *)(base + row->offset));
+    else if (strncmp(row->doc.name, "allow-", 6) != 0)
         return;
-    if (row->kind == ROW_BOOL)
+    else if (row->kind == ROW_BOOL)
         on = *(const bool *)(base + row->offset);
     else
         on = cfg_size(sec, row->doc.name) > 0;
@@ -370,7 +372,8 @@ static void note_allow(struct load *l, cfg_t *sec, const struct row *row, const 
         return;
     a = &l->c->allow[l->c->n_allow++];
     a->where = keep(l, where);
-    a->option = keep(l, row->doc.name);
+    a->option = row->kind == ROW_ENUM ? arena_fmt(l->c->arena, "%s = %s", row->doc.name, cfg_getstr(sec, row->doc.name))
+                                      : keep(l, row->doc.name);
     a->line = load_line(l, sec, row->doc.name);
 }
 

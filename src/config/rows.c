@@ -2,6 +2,7 @@
  * option is adding a row and the member it fills. */
 #include "config/rows.h"
 #include <stddef.h>
+#include <string.h>
 
 const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "identity", "emergency", "hep", "media"};
 
@@ -85,7 +86,7 @@ static const struct row top[] = {
       "Anchors for the https servers that certificates are fetched from (PEM); empty: the system's."}},
     {ROW_NETS, TOP(fetch_from), NULL,
      {"", "allow-fetch-from", "list", "", NULL, 0, 0, NO, "RFC 6890",
-      "Addresses for special purposes (private, loopback) from which certificates may be fetched all the same: one's own."}},
+      "Addresses for special purposes (private, loopback) from which certificates may be fetched, and OCSP responders asked, all the same: one's own."}},
     {ROW_TEXT, TOP(keeper_run_as), NULL,
      {"", "keeper-run-as", "text", "", NULL, 0, 0, NO, "TR/100 6.2",
       "User of the process that keeps identity keys, if started by root; empty: root, without its powers."}},
@@ -123,6 +124,11 @@ static const struct row listen_rows[] = {
       "Whether whoever connects must show a certificate. Peers must, phones have none: `ask` serves both."}},
     {ROW_FILE, LISTEN(client_ca), NULL,
      {"listen", "client-ca", "file", "", NULL, 0, 0, YES, "TR/100 9", "Anchors for the certificates of those who connect (PEM). Empty: the ca of all peers, on tls listeners."}},
+    {ROW_ENUM, LISTEN(client_revocation), "off|soft|hard",
+     {"listen", "client-revocation", "one of off|soft|hard", "soft", NULL, 0, 0, YES, "RFC 5280 6.3",
+      "Revoked certificates of those who connect: soft refuses what is known to be revoked, hard also what is not known, off asks nobody."}},
+    {ROW_FILE, LISTEN(client_crl), NULL,
+     {"listen", "client-crl", "file", "", NULL, 0, 0, YES, "RFC 5280 5", "CRLs of the CAs under client-ca (PEM, or one in DER)."}},
     {ROW_ENUM, LISTEN(tls_min), "1.2|1.3",
      {"listen", "tls-min", "one of 1.2|1.3", "1.2", NULL, 12, 0, YES, "RFC 9325 3.1.1", "The oldest TLS version spoken."}},
     {ROW_TEXT, LISTEN(ciphers), NULL,
@@ -221,6 +227,14 @@ static const struct row peer_rows[] = {
     {ROW_FILE, PEER(certificate), NULL,
      {"peer", "certificate", "file", "", NULL, 0, 0, YES, "TR/100 7.2.1", "What we show it; empty: our first domain's."}},
     {ROW_FILE, PEER(key), NULL, {"peer", "key", "file", "", NULL, 0, 0, YES, "TR/100 9", "The key of that certificate."}},
+    {ROW_ENUM, PEER(revocation), "off|soft|hard",
+     {"peer", "revocation", "one of off|soft|hard", "soft", NULL, 0, 0, YES, "RFC 5280 6.3",
+      "Its certificate, and those of its issuers: soft refuses what is known to be revoked, hard also what is not known, off asks nobody."}},
+    {ROW_FILE, PEER(crl), NULL,
+     {"peer", "crl", "file", "", NULL, 0, 0, YES, "RFC 5280 5", "CRLs of the CAs under its anchors (PEM, or one in DER)."}},
+    {ROW_ENUM, PEER(client_usage), "any-tls|required|ignore",
+     {"peer", "client-usage", "one of any-tls|required|ignore", "any-tls", NULL, 0, 0, YES, "RFC 5924 5",
+      "What its certificate must be made for when it connects to us: clients or servers, clients (or SIP domains) only, or anything."}},
     {ROW_ENUM, PEER(tls_min), "1.2|1.3",
      {"peer", "tls-min", "one of 1.2|1.3", "1.2", NULL, 12, 0, YES, "TR/100 7.3", "The oldest TLS version on this hop."}},
     {ROW_TEXT, PEER(ciphers), NULL,
@@ -304,6 +318,21 @@ static const struct row media_rows[] = {
      {"media", "silence-limit", "number", "120", "seconds", 0, 86400, NO, "TR/100 6.2",
       "A call through us is ended when neither side has sent media for so long; 0: never."}},
 };
+
+/* Values that weaken, of options that do not begin with allow-. */
+bool row_is_weak(const struct row *row, int value)
+{
+    static const struct {
+        const char *name;
+        int value;
+    } weak[] = {{"revocation", 0}, {"client-revocation", 0}, {"client-usage", 2}};
+    size_t i;
+
+    for (i = 0; row->kind == ROW_ENUM && i < ARRAY_LEN(weak); i++)
+        if (strcmp(row->doc.name, weak[i].name) == 0 && value == weak[i].value)
+            return true;
+    return false;
+}
 
 const struct row *rows_of(enum row_section s, size_t *ret_n)
 {

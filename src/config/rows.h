@@ -28,6 +28,7 @@ struct row {
 enum row_section { SECTION_TOP, SECTION_LISTEN, SECTION_DOMAIN, SECTION_PEER, SECTION_IDENTITY, SECTION_EMERGENCY, SECTION_HEP, SECTION_MEDIA, SECTION_N };
 
 extern const char *const row_sections[SECTION_N]; /* "", "listen", ... */
+bool row_is_weak(const struct row *row, int value);
 const struct row *rows_of(enum row_section s, size_t *ret_n);
 
 #endif

@@ -96,8 +96,19 @@ static size_t peers_anchors(const struct config *cfg, const struct config_listen
     return n;
 }
 
-static int listener_tls(const struct config *cfg, const struct config_listen *l, struct pki_tls_server **ret,
-                        struct reason *why)
+/* What a handshake must let pass so that the gate can judge by the rule of each peer. */
+static enum pki_client_usage least_usage(const struct config *cfg)
+{
+    size_t i;
+
+    for (i = 0; i < cfg->n_peers; i++)
+        if (cfg->peers[i].client_usage == PKI_USAGE_IGNORE)
+            return PKI_USAGE_IGNORE;
+    return PKI_USAGE_ANY_TLS;
+}
+
+static int listener_tls(const struct config *cfg, const struct config_listen *l, struct pki_statuses *statuses,
+                        struct pki_tls_server **ret, struct reason *why)
 {
     struct pki_tls_identity ids[64];
     const char *anchors[PEER_ANCHORS_MAX];
@@ -106,6 +117,10 @@ static int listener_tls(const struct config *cfg, const struct config_listen *l,
         .ca_pem = l->client_ca.n ? l->client_ca.p : NULL,
         .more_ca_pem = anchors,
         .n_more_ca_pem = peers_anchors(cfg, l, anchors),
+        .revocation = (enum pki_revocation)l->client_revocation,
+        .crl_pem = l->client_crl.n ? l->client_crl.p : NULL,
+        .client_usage = least_usage(cfg),
+        .statuses = statuses,
         .min_version = l->tls_min,
         .ciphers12 = l->ciphers,
     };
@@ -171,7 +186,7 @@ static int pages_make(const struct config *cfg, struct net_pages **ret, struct r
     return err;
 }
 
-static int listeners_make(const struct config *cfg, struct net_listener **ret, struct reason *why)
+static int listeners_make(const struct config *cfg, struct pki_statuses *statuses, struct net_listener **ret, struct reason *why)
 {
     struct net_listener *ls = mem_zalloc((cfg->n_listens ? cfg->n_listens : 1) * sizeof *ls);
     struct net_pages *pages;
@@ -196,7 +211,7 @@ static int listeners_make(const struct config *cfg, struct net_listener **ret, s
             continue;
         if (l->transport == TRANSPORT_WSS)
             ls[i].pages = pages ? net_pages_ref(pages) : NULL;
-        if ((err = listener_tls(cfg, l, &ls[i].tls, why)) != 0) {
+        if ((err = listener_tls(cfg, l, statuses, &ls[i].tls, why)) != 0) {
             net_pages_unref(pages);
             listeners_free(ls, cfg->n_listens);
             return err;
@@ -208,7 +223,7 @@ static int listeners_make(const struct config *cfg, struct net_listener **ret, s
 }
 
 /* One line per certificate: what is in force until when (TR/100 9). Also kept for status and warnings. */
-static void listeners_log(struct edge *e, const struct config *cfg, const struct net_listener *ls)
+static void listeners_log(struct edge *e, const struct config *cfg, const struct net_listener *ls, const struct edge_snapshot *snap)
 {
     size_t i;
 
@@ -230,6 +245,7 @@ static void listeners_log(struct edge *e, const struct config *cfg, const struct
             strftime(until, sizeof until, "%Y-%m-%dT%H:%M:%SZ", &tm);
         LOG(LOG_NOTICE, "certificate", LS("listen", cfg->listens[i].title), LS("file", file), LZ("until", until));
     }
+    edge_certs_loaded(e->certificates, cfg, ls, snap);
     edge_certificates_warn(e);
 }
 
@@ -312,6 +328,7 @@ void edge_done(struct edge *e)
 {
     anchor_plane_stop(e);
     edge_tap_free(e->tap);
+    edge_certs_free(e->certificates);
     identity_replay_free(e->identity_seen);
     location_free(e->loc);
     if (e->store)
@@ -324,6 +341,7 @@ int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
 {
     struct edge *e = mem_zalloc(sizeof *e);
     struct net_listener *ls = NULL;
+    struct edge_snapshot *trial = NULL; /* of what each worker makes for itself */
     struct net_group_args ga;
     int err;
 
@@ -332,7 +350,9 @@ int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
     /* TLS buffers and calls come and go: without this glibc gives memory back to the system and asks for it again all the time. */
     (void)mallopt(M_TOP_PAD, 1 << 20);
     (void)mallopt(M_TRIM_THRESHOLD, 64 << 20);
-    if ((err = edge_init(e, cfg, why)) != 0 || (err = listeners_make(cfg, &ls, why)) != 0 ||
+    if ((err = edge_init(e, cfg, why)) != 0 || (err = edge_certs_new(cfg, &e->certificates, why)) != 0 ||
+        (err = snapshot_new(cfg, edge_certs_statuses(e->certificates), &trial, why)) != 0 ||
+        (err = listeners_make(cfg, edge_certs_statuses(e->certificates), &ls, why)) != 0 ||
         (err = anchor_plane_start(e, false, why)) != 0)
         goto out;
     if (cfg->hep.allow_mirror && (err = edge_tap_new(&cfg->hep, &e->tap, why)) != 0)
@@ -349,10 +369,11 @@ int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
     };
     if ((err = net_group_start(&ga, &e->group, why)) != 0)
         goto out;
-    listeners_log(e, cfg, ls);
+    listeners_log(e, cfg, ls, trial);
     allow_log(cfg);
     *ret = e;
 out:
+    snapshot_unref(trial);
     listeners_free(ls, cfg->n_listens);
     if (err) {
         edge_done(e);
@@ -363,18 +384,17 @@ out:
 
 int edge_reload(struct edge *e, struct config *cfg, struct reason *why)
 {
-    struct net_listener *ls;
+    struct net_listener *ls = NULL;
     struct edge_snapshot *trial;
     unsigned i;
     int err;
 
     /* What could fail in the workers is tried here first, so that all go over or none. */
-    if ((err = snapshot_new(cfg, &trial, why)) != 0)
+    if ((err = snapshot_new(cfg, edge_certs_statuses(e->certificates), &trial, why)) != 0)
         return err;
-    snapshot_unref(trial);
-    if ((err = listeners_make(cfg, &ls, why)) != 0)
-        return err;
-    err = net_group_reload(e->group, ls, cfg->n_listens, why);
+    err = listeners_make(cfg, edge_certs_statuses(e->certificates), &ls, why);
+    if (err == 0)
+        err = net_group_reload(e->group, ls, cfg->n_listens, why);
     if (err == 0) {
         for (i = 0; i < e->n_workers; i++) {
             if (net_group_post(e->group, i, edge_worker_reload, config_ref(cfg)) != 0) {
@@ -385,9 +405,10 @@ int edge_reload(struct edge *e, struct config *cfg, struct reason *why)
         config_unref(e->cfg);
         e->cfg = config_ref(cfg);
         log_threshold = cfg->log_level;
-        listeners_log(e, cfg, ls);
+        listeners_log(e, cfg, ls, trial);
         allow_log(cfg);
     }
+    snapshot_unref(trial);
     listeners_free(ls, cfg->n_listens);
     return err;
 }

@@ -29,13 +29,15 @@ void edge_set_keeper(struct edge *e, struct keeper_link *link);
 void edge_stop(struct edge *e, unsigned grace_ms);
 
 /* For the command line and monitoring. Main thread; waits for workers, which are asked by message, a second at most. A malloc'd text
- * that the caller frees; NULL on no memory. `what`: "summary", "counters", "config", "call ID", or one of "registrations", "flows",
+ * that the caller frees; NULL on no memory. `what`: "summary", "counters", "config", "certificates", "call ID", or one of "registrations", "flows",
  * "calls" with a text behind it that rows must have. {"error": "..."} if it is none of these. */
 char *edge_status_json(struct edge *e, struct str what);
 /* Prometheus text format, malloc'd. */
 char *edge_metrics_text(struct edge *e);
-/* Logs a warning for each certificate, of a listener or shown to a peer, that ends within the configured time. Main thread, at start
- * and reload, and now and then. */
+/* Logs a warning for each certificate, of a listener or shown to a peer, and each file of anchors that ends within the configured time,
+ * and for each CRL that has ended. Main thread, at start and reload, and now and then. */
 void edge_certificates_warn(struct edge *e);
+/* Asks again for what is stapled, where it is time, and says what has just ended. Main thread, every few seconds. */
+void edge_certificates_tick(struct edge *e);
 
 #endif

@@ -54,6 +54,7 @@ struct edge {
     size_t n_relay_at;
     struct edge_tap *tap; /* HEP mirror (tap.c); NULL: none */
     struct edge_cert certs[EDGE_LISTENERS_MAX]; /* by listener of cfg */
+    struct edge_certs *certificates; /* certs.c; NULL under the scenario player */
     uint64_t started_s;
     bool draining; /* atomic */
 };
@@ -123,6 +124,19 @@ struct edge_flow {
     char peer_text[64]; /* ... and of `peer` */
 };
 
+/* certs.c: what certificates rest on, and their status. */
+struct edge_certs;
+struct edge_snapshot;
+struct json_t;
+MUST_USE int edge_certs_new(const struct config *cfg, struct edge_certs **ret, struct reason *why);
+void edge_certs_free(struct edge_certs *c); /* NULL is fine; no worker runs any more */
+struct pki_statuses *edge_certs_statuses(const struct edge_certs *c);
+/* A configuration is in force: its files are watched from now on, and what is stapled is fetched. */
+void edge_certs_loaded(struct edge_certs *c, const struct config *cfg, const struct net_listener *ls, const struct edge_snapshot *snap);
+struct json_t *edge_certs_json(const struct edge_certs *c); /* rows; NULL on no memory */
+/* Each file once. */
+void edge_certs_each_end(const struct edge_certs *c, void (*fn)(void *arg, const char *kind, struct str file, int64_t not_after), void *arg);
+
 struct identity_own_set;
 /* snapshot.c: a configuration with what is made of it, as long as a request needs it. */
 struct edge_snapshot {
@@ -135,7 +149,8 @@ struct edge_snapshot {
     struct identity_own_set *own_set; /* what has them */
     struct anchor_policies *media;    /* of domains and peers */
 };
-MUST_USE int snapshot_new(struct config *cfg, struct edge_snapshot **ret, struct reason *why); /* takes its own reference */
+/* Takes its own references. statuses may be NULL. */
+MUST_USE int snapshot_new(struct config *cfg, struct pki_statuses *statuses, struct edge_snapshot **ret, struct reason *why);
 struct edge_snapshot *snapshot_ref(struct edge_snapshot *s);
 void snapshot_unref(struct edge_snapshot *s); /* NULL is fine */
 /* The client context for a peer of this snapshot; NULL: for anybody. */

@@ -332,7 +332,7 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
     w->edge = e;
     w->net = net;
     w->id = net->worker;
-    if ((err = snapshot_new(e->cfg, &w->snap, &why)) != 0) {
+    if ((err = snapshot_new(e->cfg, edge_certs_statuses(e->certificates), &w->snap, &why)) != 0) {
         log_reason(LOG_ERROR, "tls-client", &why, NULL, 0);
         goto fail;
     }
@@ -394,7 +394,7 @@ void edge_worker_reload(void *edge_worker, void *arg)
     struct edge_snapshot *snap;
     struct reason why = {0};
 
-    if (snapshot_new(arg, &snap, &why) == 0) {
+    if (snapshot_new(arg, edge_certs_statuses(w->edge->certificates), &snap, &why) == 0) {
         snapshot_unref(w->snap);
         w->snap = snap;
         w->cfg = snap->cfg;

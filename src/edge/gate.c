@@ -4,6 +4,7 @@
  * certificate (or, by an allow-sources line, its address); everybody else is a user of ours and answers a digest challenge, on every
  * request of every method but ACK and CANCEL. A TLS flow counts for its registered user only where the domain has allow-flow-auth.
  * Worker thread. */
+#include "base/log.h"
 #include "edge/gate_priv.h"
 #include "edge/guard.h"
 #include "edge/request_priv.h"
@@ -41,6 +42,28 @@ static bool list_has(const struct config_strs *l, struct str s)
     return false;
 }
 
+/* What the listener's handshake let pass, by the rules of the stanza (RFC 5924 5, RFC 5280 6.3). */
+static bool is_by_rules(const struct edge_req *r, const struct config_peer *p)
+{
+    const struct hop_facts *hop = r->rx.hop;
+    struct reason why;
+    char from[ADDR_TEXT_MAX];
+
+    if (p->client_usage != PKI_USAGE_IGNORE && hop->client_use != CERT_USE_CLIENT &&
+        (p->client_usage == PKI_USAGE_REQUIRED || hop->client_use == CERT_USE_OTHER))
+        reason_set(&why, "tls-cert-use", "RFC 5924 5", 403, "its certificate is not made for clients (client-usage)");
+    else if (p->revocation == PKI_REVOCATION_HARD && hop->standing != CERT_GOOD)
+        reason_set(&why, "tls-cert-status-unknown", "RFC 5280 6.3", 403, "nobody said whether its certificate is revoked (revocation)");
+    else
+        return true;
+    if (LOG_NOTICE >= log_threshold) {
+        const struct log_field fields[] = {LS("peer", addr_text(&r->rx.path.remote, from)), LS("name", p->name)};
+
+        log_reason(LOG_NOTICE, "not-vouched-for", &why, fields, ARRAY_LEN(fields));
+    }
+    return false;
+}
+
 /* The anchors of a listener say who may connect. For a peer's name to count, those of its own stanza must hold as well: one peer's CA
  * does not vouch for another's names (TR/100 9). Where a stanza has none, the listener's are its own. */
 static bool is_vouched(const struct edge_req *r, const struct config_peer *p)
@@ -48,7 +71,7 @@ static bool is_vouched(const struct edge_req *r, const struct config_peer *p)
     const struct path *path = &r->rx.path;
 
     if (!p->ca.n && !r->rx.hop->outgoing && path->listener < r->cfg->n_listens && r->cfg->listens[path->listener].client_ca.n)
-        return true;
+        return is_by_rules(r, p);
     return net_vouched(r->w->net, path->flow, snapshot_tls(r->snap, p), STR_NULL);
 }
 

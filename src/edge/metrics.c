@@ -72,6 +72,12 @@ static void by_transport(struct sbuf *b, enum kind kind, const char *name, const
         sample(b, name, "transport", str_z(names[i]), v[i]);
 }
 
+static void on_end(void *arg, const char *kind, struct str file, int64_t not_after)
+{
+    (void)kind;
+    sample(arg, "tls_file_expiry_seconds", "file", file, (uint64_t)not_after);
+}
+
 static void put_process(struct sbuf *b, const struct edge *e, const struct edge_numbers *n)
 {
     size_t i;
@@ -92,6 +98,11 @@ static void put_process(struct sbuf *b, const struct edge *e, const struct edge_
             family(b, GAUGE, "certificate_expiry_seconds", "When the certificate of a listener ends, in seconds since 1970.");
         any = true;
         sample(b, "certificate_expiry_seconds", "listen", e->cfg->listens[i].title, (uint64_t)e->certs[i].not_after);
+    }
+    if (any) {
+        family(b, GAUGE, "tls_file_expiry_seconds",
+               "When the first certificate of a file (or its first CRL) ends, in seconds since 1970: own, anchors, CRLs.");
+        edge_certs_each_end(e->certificates, on_end, b);
     }
 }
 

@@ -5,12 +5,12 @@
 #include "base/mem.h"
 #include "edge/anchor.h"
 
-static int tls_client_make(const struct config *cfg, const struct config_peer *p, struct pki_tls_client **ret,
-                           struct reason *why)
+static int tls_client_make(const struct config *cfg, const struct config_peer *p, struct pki_statuses *statuses,
+                           struct pki_tls_client **ret, struct reason *why)
 {
     const struct config_domain *d = cfg->n_domains ? &cfg->domains[0] : NULL;
     struct pki_tls_identity id = {0};
-    struct pki_tls_options o = {.identities = &id};
+    struct pki_tls_options o = {.identities = &id, .revocation = PKI_REVOCATION_SOFT, .statuses = statuses};
 
     if (p && p->certificate.n) {
         id = (struct pki_tls_identity){.cert_pem = p->certificate.p, .key_pem = p->key.p};
@@ -21,6 +21,9 @@ static int tls_client_make(const struct config *cfg, const struct config_peer *p
     }
     if (p) {
         o.ca_pem = p->ca.n ? p->ca.p : NULL;
+        o.revocation = (enum pki_revocation)p->revocation;
+        o.crl_pem = p->crl.n ? p->crl.p : NULL;
+        o.client_usage = (enum pki_client_usage)p->client_usage;
         o.min_version = p->tls_min;
         o.ciphers12 = p->ciphers;
         o.insecure_no_verify = p->allow_unverified;
@@ -42,7 +45,7 @@ static void snapshot_free(struct edge_snapshot *s)
     mem_free(s);
 }
 
-int snapshot_new(struct config *cfg, struct edge_snapshot **ret, struct reason *why)
+int snapshot_new(struct config *cfg, struct pki_statuses *statuses, struct edge_snapshot **ret, struct reason *why)
 {
     struct edge_snapshot *s = mem_zalloc(sizeof *s);
     size_t i;
@@ -53,9 +56,9 @@ int snapshot_new(struct config *cfg, struct edge_snapshot **ret, struct reason *
     s->refs = 1;
     s->cfg = config_ref(cfg);
     s->tls_peer = mem_zalloc_array(cfg->n_peers ? cfg->n_peers : 1, sizeof *s->tls_peer);
-    err = s->tls_peer ? tls_client_make(cfg, NULL, &s->tls_any, why) : ERR_NOMEM;
+    err = s->tls_peer ? tls_client_make(cfg, NULL, statuses, &s->tls_any, why) : ERR_NOMEM;
     for (i = 0; err == 0 && i < cfg->n_peers; i++)
-        err = tls_client_make(cfg, &cfg->peers[i], &s->tls_peer[i], why);
+        err = tls_client_make(cfg, &cfg->peers[i], statuses, &s->tls_peer[i], why);
     if (err == 0)
         err = identity_own_load(cfg, s, why);
     if (err == 0)

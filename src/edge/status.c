@@ -218,14 +218,16 @@ static json_t *flow_json(const struct edge_worker *w, const struct net_flow_info
 {
     const struct edge_flow *own = f->user;
     const struct hop_facts *h = f->hop;
+    static const char *const standings[] = {[CERT_UNCHECKED] = "unchecked", [CERT_GOOD] = "good", [CERT_UNKNOWN] = "unknown"};
     char id[20];
 
     snprintf(id, sizeof id, "%016llx", (unsigned long long)f->path.flow);
-    return json_pack("{s:s, s:i, s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:b, s:o, s:o, s:o, s:b, s:I, s:I}", "flow", id, "worker",
+    return json_pack("{s:s, s:i, s:o, s:o, s:o, s:s, s:b, s:o, s:o, s:o, s:b, s:s, s:o, s:o, s:o, s:b, s:I, s:I}", "flow", id, "worker",
                      (int)w->id, "transport", text(transport_text(f->path.transport)), "local", addr_json(&f->path.local),
                      "remote", addr_json(&f->path.remote), "direction", h && h->outgoing ? "out" : "in", "open", f->is_open,
                      "tls", text_z(h ? h->tls_version : NULL), "cipher", text_z(h ? h->cipher : NULL), "peer_names",
-                     names_json(h), "peer_verified", h && h->peer_verified, "server_name", text_z(h ? h->server_name : NULL),
+                     names_json(h), "peer_verified", h && h->peer_verified, "revocation", standings[h ? h->standing : CERT_UNCHECKED],
+                     "server_name", text_z(h ? h->server_name : NULL),
                      "user", text(own ? own->user : STR_NULL), "peer", text_z(own ? own->peer : NULL), "registered",
                      own && own->registered, "age_s", (json_int_t)(f->age_ms / 1000), "idle_s",
                      (json_int_t)(f->idle_ms / 1000));
@@ -474,6 +476,16 @@ static char *configuration(struct edge *e)
     return finish(rows_json(&rows, 0));
 }
 
+/* ---- certificates ---- */
+
+static char *certificates(const struct edge *e)
+{
+    json_t *list = edge_certs_json(e->certificates);
+
+    return finish(json_pack("{s:I, s:I, s:i, s:o}", "total", (json_int_t)json_array_size(list), "shown", (json_int_t)json_array_size(list),
+                            "workers_silent", 0, "rows", list));
+}
+
 /* ---- entry ---- */
 
 char *edge_status_json(struct edge *e, struct str what)
@@ -497,48 +509,7 @@ char *edge_status_json(struct edge *e, struct str what)
         return counters(e);
     if (str_eq(word, STR("config")) && !rest.n)
         return configuration(e);
+    if (str_eq(word, STR("certificates")) && !rest.n)
+        return certificates(e);
     return finish(json_pack("{s:s}", "error", "there is no such view"));
-}
-
-/* ---- certificates that end soon (TR/100 9) ---- */
-
-static void warn_if_soon(const struct edge *e, const char *whose, struct str name, struct str file, int64_t not_after)
-{
-    int64_t left = not_after - time(NULL);
-
-    if (left < (int64_t)e->cfg->expiry_warn_days * 86400)
-        LOG(LOG_WARN, "certificate-expires", LS(whose, name), LS("file", file), LI("days", left / 86400));
-}
-
-/* What we show to a peer is loaded by each worker for itself; its end is read from the file. */
-static void warn_of_peer(const struct edge *e, const struct config_peer *p)
-{
-    struct pki_tls_identity id = {.cert_pem = p->certificate.p, .key_pem = p->key.p};
-    struct pki_tls_options o = {.identities = &id, .n_identities = 1, .insecure_no_verify = true};
-    struct pki_tls_client *c;
-    struct reason why = {0};
-    int64_t not_after;
-    struct str file;
-
-    if (pki_tls_client_new(&o, &c, &why) != 0) {
-        const struct log_field more[] = {LS("peer", p->name)};
-
-        log_reason(LOG_WARN, "certificate-expires", &why, more, ARRAY_LEN(more)); /* it has ended, or is gone */
-        return;
-    }
-    pki_tls_client_expiry(c, &not_after, &file);
-    warn_if_soon(e, "peer", p->name, file, not_after);
-    pki_tls_client_unref(c);
-}
-
-void edge_certificates_warn(struct edge *e)
-{
-    size_t i;
-
-    for (i = 0; i < e->cfg->n_listens && i < ARRAY_LEN(e->certs); i++)
-        if (e->certs[i].file[0])
-            warn_if_soon(e, "listen", e->cfg->listens[i].title, str_z(e->certs[i].file), e->certs[i].not_after);
-    for (i = 0; i < e->cfg->n_peers; i++)
-        if (e->cfg->peers[i].certificate.n)
-            warn_of_peer(e, &e->cfg->peers[i]);
 }

@@ -152,7 +152,7 @@ static void transfer_end(struct transfer *t, CURLcode code)
     }
     if (t->special)
         reason_set(&why, "http-address", "RFC 6890", 0,
-                   "its address is for special purposes (%s); allow-responders can allow it",
+                   "its address is for special purposes (%s); allow-fetch-from can allow it",
                    t->special);
     else if (t->is_too_long)
         reason_set(&why, "http-too-long", NULL, 0, "more than %zu bytes", t->answer_max);

@@ -204,12 +204,14 @@ struct conn {
     bool is_ws_open : 1;    /* upgraded, and no close frame sent */
     bool has_eof : 1;       /* the other side has closed */
     bool is_vouched : 1;    /* what it said */
+    bool is_unknown_yet : 1; /* ... only because nobody has said whether it is revoked */
     struct addr local, remote;
     const struct hop_facts *hop;
     struct hop_facts *own_hop; /* hop, where it is not a shared constant */
     struct ssl_st *ssl;
     struct pki_tls_client *tls_client;
     uint64_t vouched_by; /* serial of the context that judged the certificate last; 0: none */
+    uint64_t vouched_ms; /* ... and when that, or whether it is revoked since then, was looked at */
     struct buf *wire; /* TLS records that the socket did not take */
     uint32_t wire_at;
     uint32_t out_at; /* bytes of the first item that are written */

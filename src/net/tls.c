@@ -18,6 +18,8 @@
 #include <openssl/ssl.h>
 
 #define FACTS_ARENA_BYTES (PKI_NAMES_MAX * 288u)
+#define REVOCATION_LOOK_MS 60000u /* between two looks at what responders say of a peer that is connected */
+#define ANSWER_LOOK_MS 1000u      /* ... and of one that waits for their first answer */
 #define RECORD_ROOM                                                                                \
     4096u /* in the write area, above one record's content: header, tag, a pending alert or key    \
              update */
@@ -158,6 +160,8 @@ static struct hop_facts *facts_new(const struct conn *c, const struct str *names
         .forward_secret = is_forward_secret(ssl),
         .peer_cert = SSL_get0_peer_certificate(ssl) != NULL,
         .peer_verified = pki_peer_is_verified(ssl),
+        .standing = pki_peer_standing(ssl, NULL),
+        .client_use = pki_peer_client_use(ssl),
         .n_peer_names = n,
         .peer_names = n ? own : NULL,
     };
@@ -198,25 +202,47 @@ static bool is_named(const struct hop_facts *hop, struct str name)
     return name.n == 0;
 }
 
+static bool refuse_vouching(struct conn *c, const struct reason *why)
+{
+    char peer[ADDR_TEXT_MAX];
+    const struct log_field fields[] = {LS("peer", addr_text(&c->remote, peer))};
+    log_reason(LOG_NOTICE, "not-vouched-for", why, fields, ARRAY_LEN(fields));
+    return false;
+}
+
+/* One that was found good stays good, unless a responder says since then that it is revoked. */
+static bool still_vouched(struct conn *c, struct pki_tls_client *by)
+{
+    struct reason why;
+    if (c->is_vouched && worker_now_ms(c->w) - c->vouched_ms >= REVOCATION_LOOK_MS) {
+        c->vouched_ms = worker_now_ms(c->w);
+        c->is_vouched = !pki_tls_client_sees_revoked(by, c->ssl, &why) || refuse_vouching(c, &why);
+    }
+    return c->is_vouched;
+}
+
 bool tls_vouched(struct conn *c, struct pki_tls_client *by, struct str name)
 {
     uint64_t serial = pki_tls_client_serial(by);
+    bool is_own = c->is_outgoing && pki_tls_client_serial(c->tls_client) == serial;
     struct reason why;
-    if (c->is_outgoing && pki_tls_client_serial(c->tls_client) == serial)
-        return true; /* its handshake has seen to it, or will */
-    if (c->state < CONN_UPGRADE || !is_named(c->hop, name))
+    if (is_own && c->vouched_by != serial) { /* its handshake has seen to it, or will */
+        c->vouched_by = serial;
+        c->vouched_ms = worker_now_ms(c->w);
+        c->is_vouched = true;
+    }
+    if (!is_own && (c->state < CONN_UPGRADE || !is_named(c->hop, name)))
         return false;
-    if (c->vouched_by == serial)
-        return c->is_vouched;
+    if (c->vouched_by == serial &&
+        (!c->is_unknown_yet || worker_now_ms(c->w) - c->vouched_ms < ANSWER_LOOK_MS))
+        return still_vouched(c, by);
+    bool is_news = c->vouched_by != serial;
     int err = pki_tls_client_vouches(by, c->ssl, &why);
     c->vouched_by = err == ERR_NOMEM ? 0 : serial;
+    c->vouched_ms = worker_now_ms(c->w);
     c->is_vouched = err == 0;
-    if (err) {
-        char peer[ADDR_TEXT_MAX];
-        const struct log_field fields[] = {LS("peer", addr_text(&c->remote, peer))};
-        log_reason(LOG_NOTICE, "not-vouched-for", &why, fields, ARRAY_LEN(fields));
-    }
-    return err == 0;
+    c->is_unknown_yet = err == ERR_AGAIN;
+    return err == 0 || (is_news && refuse_vouching(c, &why));
 }
 
 /* --- handshake --- */
@@ -237,17 +263,35 @@ void tls_refused(struct conn *c, const struct reason *reason)
         log_reason(LOG_WARN, "tls-refused", reason, fields, ARRAY_LEN(fields));
 }
 
+/* Accepted, but nobody could say whether it is revoked: told once a connection (RFC 5280 6.3, soft). */
+static void tell_doubt(const struct conn *c)
+{
+    char peer[ADDR_TEXT_MAX];
+    struct reason why;
+    const struct log_field fields[] = {
+        LS("peer", addr_text(&c->remote, peer)),
+        LZ("direction", c->is_outgoing ? "out" : "in"),
+        LS("name", c->hop->n_peer_names ? c->hop->peer_names[0] : STR("")),
+    };
+    if (c->hop->standing != CERT_UNKNOWN || LOG_NOTICE < log_threshold)
+        return;
+    (void)pki_peer_standing(c->ssl, &why);
+    log_reason(LOG_NOTICE, "revocation-unknown", &why, fields, ARRAY_LEN(fields));
+}
+
 static void handshake_done(struct conn *c)
 {
     struct reason reason;
     if (keep_facts(c) != 0) {
         reason_set(&reason, "no-memory", NULL, 0, "out of memory");
         conn_close(c, NET_CLOSE_OVERLOAD, &reason);
-    } else if (c->transport == TRANSPORT_WSS) {
-        conn_set_state(c, CONN_UPGRADE);
-    } else {
-        conn_opened(c);
+        return;
     }
+    tell_doubt(c);
+    if (c->transport == TRANSPORT_WSS)
+        conn_set_state(c, CONN_UPGRADE);
+    else
+        conn_opened(c);
 }
 
 void tls_step(struct conn *c)

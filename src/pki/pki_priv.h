@@ -81,6 +81,9 @@ MUST_USE int revoke_judge(const struct context *c, const STACK_OF(X509) * chain,
                           const struct chain_facts *f, const struct staple *staple,
                           struct standing *ret, int *ret_depth, struct reason *why);
 
+/* Is a certificate of a chain that was accepted known by now to be revoked? chain may be NULL. */
+bool revoke_is_seen(const struct context *c, const STACK_OF(X509) * chain, struct reason *why);
+
 /* --- verify.c --- */
 
 /* Behind an SSL object; made with the first thing that has to be remembered. */

@@ -213,15 +213,38 @@ int revoke_judge(const struct context *c, const STACK_OF(X509) * chain, const st
                             f->crl_error[i], i == 0 ? staple : NULL, &is_known, why);
 
         *ret_depth = i;
-        if (err != 0)
+        if (err != 0) {
+            ret->standing = CERT_UNCHECKED;
             return err;
+        }
         if (is_known)
             continue;
-        if (c->revocation == PKI_REVOCATION_HARD)
-            return ERR_REFUSED;
         if (ret->standing == CERT_GOOD)
             ret->doubt = *why;
         ret->standing = CERT_UNKNOWN;
+        if (c->revocation == PKI_REVOCATION_HARD)
+            return ERR_REFUSED;
     }
     return 0;
+}
+
+bool revoke_is_seen(const struct context *c, const STACK_OF(X509) * chain, struct reason *why)
+{
+    int64_t now = (int64_t)time(NULL);
+    struct pki_ocsp_answer a;
+    struct pki_cert_id id;
+    int i;
+
+    if (!c->statuses || c->revocation == PKI_REVOCATION_OFF || c->insecure_no_verify)
+        return false;
+    for (i = 0; i + 1 < sk_X509_num(chain); i++) {
+        X509 *cert = sk_X509_value(chain, i), *issuer = sk_X509_value(chain, i + 1);
+
+        if (pki_cert_id_make(cert, issuer, &id) != 0)
+            continue;
+        if (pki_statuses_find(c->statuses, &id, now, &a) == PKI_STATUS_REVOKED)
+            return refuse_revoked(&a, why) != 0;
+        pki_statuses_want(c->statuses, cert, issuer, now);
+    }
+    return false;
 }

@@ -444,6 +444,11 @@ int pki_tls_client_vouches(const struct pki_tls_client *c, const SSL *ssl, struc
     return chain_judge(c->ctx, ssl, why);
 }
 
+bool pki_tls_client_sees_revoked(const struct pki_tls_client *c, const SSL *ssl, struct reason *why)
+{
+    return revoke_is_seen(context_of(c->ctx), SSL_get0_verified_chain(ssl), why);
+}
+
 SSL *pki_tls_server_ssl(struct pki_tls_server *s)
 {
     SSL *ssl = SSL_new(s->ctx);

@@ -120,8 +120,13 @@ enum cert_client_use pki_peer_client_use(const struct ssl_st *ssl);
 /* Does the chain that the peer of this connection has shown hold by the anchors (and the CRLs) of `c`,
  * whatever anchors it was accepted by? The name is not looked at. For a server whose clients belong
  * to several CAs, each of which may speak for its own domains only (TR/100 9). ERR_REFUSED and why;
- * ERR_NOMEM. A resumed session has no chain but the certificate itself. */
+ * ERR_AGAIN: refused because nobody has said yet whether it is revoked (PKI_REVOCATION_HARD); ERR_NOMEM. A resumed session has no chain but the certificate itself. */
 MUST_USE int pki_tls_client_vouches(const struct pki_tls_client *c, const struct ssl_st *ssl,
                                     struct reason *why);
+
+/* Has a responder said, since the peer of this connection was accepted, that a certificate of its chain
+ * is revoked? Asks again where it is time. Always false with PKI_REVOCATION_OFF. */
+bool pki_tls_client_sees_revoked(const struct pki_tls_client *c, const struct ssl_st *ssl,
+                                 struct reason *why);
 
 #endif

@@ -311,7 +311,8 @@ struct trial {
     bool is_staple_to_come; /* then revocation is judged once it is there */
     struct chain_facts crl;
     struct standing standing;
-    struct reason why; /* refused */
+    struct reason why;    /* refused */
+    bool is_unknown_only; /* ... because nobody has said whether it is revoked */
 };
 
 /* Is the peer what it has to be? Returns an X509_V_ code; with another than X509_V_OK t->why says more. */
@@ -341,6 +342,7 @@ static int judge(X509_STORE_CTX *store, struct trial *t)
         revoke_judge(t->c, X509_STORE_CTX_get0_chain(store), &t->crl, NULL, &t->standing, &depth,
                      &t->why) != 0) {
         struct reason why = t->why;
+        t->is_unknown_only = t->standing.standing == CERT_UNKNOWN;
         tell(&t->why, t->expected, X509_STORE_CTX_get0_cert(store), why.code, why.clause,
              why.detail, depth > 0);
         arena_free(a);
@@ -508,7 +510,7 @@ int chain_judge(SSL_CTX *ctx, const SSL *ssl, struct reason *why)
     if (error == X509_V_OK)
         return 0;
     *why = t.why;
-    return error == X509_V_ERR_OUT_OF_MEM ? ERR_NOMEM : ERR_REFUSED;
+    return error == X509_V_ERR_OUT_OF_MEM ? ERR_NOMEM : t.is_unknown_only ? ERR_AGAIN : ERR_REFUSED;
 }
 
 enum cert_standing pki_peer_standing(const SSL *ssl, struct reason *why)

@@ -330,6 +330,12 @@ static void step_party(char **word, unsigned n)
             p->silent = true;
         else if (strcmp(word[i], "foreign-ca") == 0)
             p->is_foreign_ca = true;
+        else if (strcmp(word[i], "for-servers") == 0)
+            p->hop.client_use = CERT_USE_SERVER_ONLY;
+        else if (strcmp(word[i], "for-code") == 0)
+            p->hop.client_use = CERT_USE_OTHER;
+        else if (strcmp(word[i], "not-revoked") == 0)
+            p->hop.standing = CERT_GOOD;
         else if (strcmp(word[i], "tls12") == 0)
             p->is_tls12 = true;
         else if (strcmp(word[i], "cert") == 0 && i + 1 < n) {
