@@ -353,7 +353,7 @@ int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
     if ((err = edge_init(e, cfg, why)) != 0 || (err = edge_certs_new(cfg, &e->certificates, why)) != 0 ||
         (err = snapshot_new(cfg, edge_certs_statuses(e->certificates), &trial, why)) != 0 ||
         (err = listeners_make(cfg, edge_certs_statuses(e->certificates), &ls, why)) != 0 ||
-        (err = anchor_plane_start(e, false, why)) != 0)
+        (err = anchor_plane_start(e, false, why)) != 0 || (err = credentials_start(e, cfg, why)) != 0)
         goto out;
     if (cfg->hep.allow_mirror && (err = edge_tap_new(&cfg->hep, &e->tap, why)) != 0)
         goto out;
@@ -376,6 +376,7 @@ out:
     snapshot_unref(trial);
     listeners_free(ls, cfg->n_listens);
     if (err) {
+        credentials_free(e);
         edge_done(e);
         mem_free(e);
     }
@@ -393,6 +394,8 @@ int edge_reload(struct edge *e, struct config *cfg, struct reason *why)
     if ((err = snapshot_new(cfg, edge_certs_statuses(e->certificates), &trial, why)) != 0)
         return err;
     err = listeners_make(cfg, edge_certs_statuses(e->certificates), &ls, why);
+    if (err == 0)
+        err = credentials_reload(e, cfg, why);
     if (err == 0)
         err = net_group_reload(e->group, ls, cfg->n_listens, why);
     if (err == 0) {
@@ -422,7 +425,9 @@ void edge_stop(struct edge *e, unsigned grace_ms)
     __atomic_store_n(&e->draining, true, __ATOMIC_RELAXED);
     for (waited = 0; waited < grace_ms && edge_busy(e); waited += 50)
         usleep(50000);
+    credentials_stop(e);
     net_group_stop(e->group);
+    credentials_free(e);
     edge_done(e);
     mem_free(e);
 }

@@ -158,6 +158,8 @@ struct pki_tls_client *snapshot_tls(const struct edge_snapshot *s, const struct 
 
 struct identity_signer; /* identity/sign.h */
 struct keeper_signer;   /* keeper/signer.h */
+struct certs_worker;    /* fetch/certs.h */
+struct fetch_stats;     /* fetch/fetch.h */
 struct edge_worker {
     struct edge *edge;
     struct net *net;
@@ -176,6 +178,7 @@ struct edge_worker {
     struct str sent_by[EDGE_LISTENERS_MAX]; /* per listener: "host[:port]" for Via and the like */
     char sent_by_text[EDGE_LISTENERS_MAX][ADDR_TEXT_MAX];
     struct keeper_signer *keeper; /* keeper.c's */
+    struct certs_worker *certs;   /* credentials.c's */
     uint64_t counters[EC_N];
     uint64_t responses_by_class[7];
 };
@@ -346,5 +349,14 @@ static inline uint64_t principal_id(const struct principal *p)
 MUST_USE int identity_own_load(const struct config *cfg, struct edge_snapshot *s, struct reason *why);
 void identity_own_unload(struct edge_snapshot *s);
 void keeper_worker_stop(struct edge_worker *w);
+
+/* --- credentials.c: e->credentials, if there are anchors for identities --- */
+MUST_USE int credentials_start(struct edge *e, const struct config *cfg, struct reason *why);
+MUST_USE int credentials_reload(struct edge *e, const struct config *cfg, struct reason *why);
+void credentials_stop(struct edge *e); /* nothing is fetched any more; before the workers end */
+void credentials_free(struct edge *e); /* after it */
+MUST_USE int credentials_worker_start(struct edge_worker *w);
+void credentials_worker_stop(struct edge_worker *w);
+bool credentials_stats(const struct edge *e, struct fetch_stats *ret); /* false: nothing is fetched */
 
 #endif

@@ -341,7 +341,7 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
                          w->cfg->max_transactions ? w->cfg->max_transactions : LIMIT_TRANSACTIONS_WORKER);
     w->replay = digest_replay_new(EDGE_REPLAY_NONCES);
     err = ERR_NOMEM;
-    if (!w->txl || !w->replay)
+    if (!w->txl || !w->replay || credentials_worker_start(w) != 0)
         goto fail;
     if ((err = worker_sent_by(w)) != 0 || (err = gate_start(w)) != 0 || (err = calls_start(w)) != 0 || (err = anchors_start(w)) != 0)
         goto fail;
@@ -380,6 +380,7 @@ void edge_worker_stop(struct edge_worker *w)
     sip_txl_free(w->txl);
     calls_stop(w);
     gate_stop(w);
+    credentials_worker_stop(w);
     digest_replay_free(w->replay);
     snapshot_unref(w->snap);
     if (w->edge->workers[w->id] == w)

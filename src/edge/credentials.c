@@ -1,0 +1,128 @@
+/* The certificates that signed identities name, for verification (RFC 8224 6.2 step 2): fetch/certs.h behind
+ * edge_credentials. Made and ended by the main thread; asked by workers. */
+#include "base/log.h"
+#include "base/mem.h"
+#include "edge/edge_worker.h"
+#include "edge/identity_service.h"
+#include "fetch/certs.h"
+
+struct fetched {
+    struct edge_credentials base;
+    struct fetch *fetch;
+    struct certs *certs;
+};
+
+static int get(struct edge_credentials *self, struct edge_worker *w, struct str url,
+               void (*fn)(void *arg, const struct identity_credential *cred), void *arg,
+               const struct identity_credential **ret, uint64_t *ret_id)
+{
+    (void)self;
+    return certs_get(w->certs, url, fn, arg, ret, ret_id);
+}
+
+static void put(struct edge_credentials *self, const struct identity_credential *cred)
+{
+    (void)self;
+    certs_put(cred);
+}
+
+static void cancel(struct edge_credentials *self, struct edge_worker *w, uint64_t id)
+{
+    (void)self;
+    certs_cancel(w->certs, id);
+}
+
+static int post(void *arg, unsigned worker, void (*fn)(void *worker, void *arg), void *item)
+{
+    const struct edge *e = arg;
+
+    return e->group ? net_group_post(e->group, worker, fn, item) : ERR_AGAIN;
+}
+
+static int set_anchors(struct fetched *f, const struct config *cfg, struct reason *why)
+{
+    struct pki_anchors *anchors;
+    int err = pki_anchors_new(cfg->identity_ca.n ? cfg->identity_ca.p : NULL, NULL, &anchors, why);
+
+    if (err != 0)
+        return err;
+    err = certs_set_anchors(f->certs, anchors);
+    pki_anchors_unref(anchors);
+    return err;
+}
+
+int credentials_start(struct edge *e, const struct config *cfg, struct reason *why)
+{
+    struct fetch_args args = {.ca_file = cfg->fetch_ca.n ? cfg->fetch_ca.p : NULL,
+                              .allowed = cfg->fetch_from,
+                              .n_allowed = cfg->n_fetch_from};
+    struct fetched *f;
+    int err;
+
+    if (!cfg->identity_ca.n)
+        return 0;
+    f = mem_zalloc(sizeof *f);
+    if (!f)
+        return ERR_NOMEM;
+    f->base = (struct edge_credentials){.get = get, .put = put, .cancel = cancel};
+    err = fetch_new(&args, &f->fetch, why);
+    if (err == 0)
+        err = certs_new(&(struct certs_args){.fetch = f->fetch, .post = post, .post_arg = e}, &f->certs);
+    if (err == 0)
+        err = set_anchors(f, cfg, why);
+    e->credentials = &f->base;
+    if (err != 0)
+        credentials_free(e);
+    return err;
+}
+
+int credentials_reload(struct edge *e, const struct config *cfg, struct reason *why)
+{
+    if (e->credentials)
+        return set_anchors(CONTAINER_OF(e->credentials, struct fetched, base), cfg, why);
+    if (cfg->identity_ca.n)
+        LOG(LOG_WARN, "restart-needed", LZ("option", "identity-ca"));
+    return 0;
+}
+
+void credentials_stop(struct edge *e)
+{
+    if (e->credentials)
+        fetch_stop(CONTAINER_OF(e->credentials, struct fetched, base)->fetch);
+}
+
+void credentials_free(struct edge *e)
+{
+    struct fetched *f = e->credentials ? CONTAINER_OF(e->credentials, struct fetched, base) : NULL;
+
+    e->credentials = NULL;
+    if (!f)
+        return;
+    fetch_free(f->fetch);
+    certs_free(f->certs);
+    mem_free(f);
+}
+
+int credentials_worker_start(struct edge_worker *w)
+{
+    const struct edge_credentials *c = w->edge->credentials;
+
+    if (!c || c->get != get)
+        return 0;
+    return certs_worker_new(CONTAINER_OF(w->edge->credentials, struct fetched, base)->certs, w->id,
+                            w->net->wheel, &w->certs);
+}
+
+void credentials_worker_stop(struct edge_worker *w)
+{
+    certs_worker_free(w->certs);
+    w->certs = NULL;
+}
+
+bool credentials_stats(const struct edge *e, struct fetch_stats *ret)
+{
+    if (!e->credentials || e->credentials->get != get)
+        return false;
+    fetch_stats(CONTAINER_OF(e->credentials, struct fetched, base)->fetch, ret);
+    return true;
+}
