@@ -216,7 +216,7 @@ tell_sound() {
     else
         say "               Agreed, but NOT proven by what was heard."
     fi
-    say "               Against somebody in between: $(event alice security middle '"leg":"media"')."
+    say "               And $(event alice security middle '"leg":"media"')."
 }
 
 forward_words() {

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "edge/location_priv.h"
+#include "sip/uri.h"
 
 #define MAX_DEFAULT 1000000u
 #define CLOSED_AT_ONCE 16u /* addresses of record of a closed flow that are handled in one go */
@@ -177,6 +178,18 @@ void loc_binding_repath(struct location *l, struct loc_stripe *s, struct loc_bin
         flow_link(l, b);
 }
 
+bool loc_can_dial(struct str contact, uint32_t reg_id, struct str route, const struct path *path)
+{
+    struct sip_uri u;
+    struct addr a;
+
+    if (path->transport != TRANSPORT_TCP || reg_id || route.n || sip_uri_parse(contact, &u) != 0 ||
+        u.scheme != SIP_SCHEME_SIP || u.maddr.n || !str_eq_nocase(u.transport, STR("tcp")))
+        return false;
+    return addr_parse(&a, u.host, u.port ? u.port : 5060) == 0 && addr_eq_host(&a, &path->remote) &&
+           addr_port(&a) != addr_port(&path->remote);
+}
+
 void loc_row_unbind_all(struct location *l, struct loc_stripe *s, struct loc_row *row)
 {
     LIST_EACH(b, &row->bindings, struct loc_binding, link)
@@ -235,7 +248,7 @@ static void row_flow_closed(struct location *l, struct loc_stripe *s, struct loc
         if (!b->has_path || b->path.flow != flow)
             continue;
         s->stats.flows_lost++;
-        if (loc_text(b, LOC_ROUTE).n) {
+        if (b->can_dial || loc_text(b, LOC_ROUTE).n) {
             loc_binding_repath(l, s, b, NULL, b->secure);
         } else {
             loc_store_del(l, s, b);

@@ -12,10 +12,16 @@
  * call that meets them or by location_sweep.
  *
  * Bindings hold the path they came by: the flow of a connection, or the address of a datagram. When
- * a flow closes, the bindings that were reached by it alone are removed (RFC 5626 7). After a
- * restart, connections are gone: their bindings come back without a path, to be listed and to be
- * used through their Path header, if they have one, until the phone registers again; bindings made
- * by datagrams can be used at once.
+ * a flow closes, the bindings that were reached by it alone are removed (RFC 5626 7). Kept until they
+ * expire (RFC 3261 10.3) are those that can be reached without it: through their Path, or by a new
+ * connection, where a phone registered by TCP without outbound and its Contact is the very address
+ * that it came from, with transport=tcp and another port than the connection's own: no NAT is
+ * between, and it listens there. Contacts of TLS connections are never dialled, since phones have no
+ * certificate to check.
+ *
+ * After a restart, connections are gone: their bindings come back without a path, to be listed and,
+ * if they are of those that can be reached without it, to be used until the phone registers again;
+ * bindings made by datagrams can be used at once.
  *
  * Time is given by the caller (net_wall_s), so that the scenario player can move it. */
 #ifndef EDGE_LOCATION_H
@@ -110,7 +116,8 @@ struct location_binding {
     unsigned q_milli;
     uint32_t expires_s;    /* from now */
     uint64_t registered_s; /* when it was made or last refreshed, wall clock */
-    bool has_path;         /* false: came back after a restart, and its connection did not */
+    bool has_path;         /* false: its connection has closed, or did not come back after a restart */
+    bool can_dial;         /* its Contact can be connected to */
     bool secure;
     struct path path;
     struct str pub_gruu,
@@ -129,8 +136,8 @@ struct location_bindings {
 MUST_USE int location_register(struct location *l, const struct location_register *r,
                                struct arena *a, struct location_bindings *ret, struct reason *why);
 
-/* The connection is gone: bindings reached by it are removed; those with a `route` only lose their
- * path, the proxy that the route names can be found again. Any thread. */
+/* The connection is gone: bindings reached by it alone are removed; those with a `route`, or a Contact
+ * that can be connected to, only lose their path. Any thread. */
 void location_flow_closed(struct location *l, flow_id flow);
 
 /* ---- looking up (any thread) ---- */
@@ -146,7 +153,7 @@ struct location_query {
 struct location_target {
     struct str uri;   /* the contact: the new Request-URI */
     struct str route; /* its Path values, to push as Route; may be empty */
-    bool has_path;    /* always, unless there is a route */
+    bool has_path;    /* always, unless there is a route, or `uri` is to be connected to */
     struct path path; /* where to send without asking DNS: to the phone, or to the proxy that is
                          first in `route` */
     bool secure;

@@ -30,6 +30,7 @@ void loc_binding_copy(const struct loc_binding *b, struct str aor, uint64_t now_
         .expires_s = (uint32_t)(b->expires_s > now_s ? b->expires_s - now_s : 0),
         .registered_s = b->registered_s,
         .has_path = b->has_path,
+        .can_dial = b->can_dial,
         .secure = b->secure,
         .path = b->path,
     };
@@ -101,7 +102,7 @@ static int targets_copy(struct loc_row *row, const struct filter *f, struct aren
         if (!is_meant(f, b))
             continue;
         n_meant++;
-        n += b->has_path || loc_text(b, LOC_ROUTE).n;
+        n += loc_is_reachable(b);
         bytes += b->ends[LOC_TEXTS - 1];
     }
     if (f->epoch && n_meant == 0)
@@ -114,7 +115,7 @@ static int targets_copy(struct loc_row *row, const struct filter *f, struct aren
     ret->aor = text_move(row->node.key, &at);
     LIST_EACH(b, &row->bindings, struct loc_binding, link)
     {
-        if (is_meant(f, b) && (b->has_path || loc_text(b, LOC_ROUTE).n))
+        if (is_meant(f, b) && loc_is_reachable(b))
             target_copy(b, &at, &ret->v[ret->n++]);
     }
     return 0;

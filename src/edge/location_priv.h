@@ -47,6 +47,7 @@ struct loc_binding {
     uint32_t cseq, reg_id;
     uint16_t q_milli;
     bool has_path, secure;
+    bool can_dial; /* TCP: where its Contact says there is somebody who listens, as far as we see */
     uint16_t ends[LOC_TEXTS]; /* where each text ends */
     char text[];
 };
@@ -82,6 +83,11 @@ static inline struct str loc_text(const struct loc_binding *b, enum loc_text whi
     return str_make(b->text + from, b->ends[which] - from);
 }
 
+static inline bool loc_is_reachable(const struct loc_binding *b)
+{
+    return b->has_path || b->can_dial || loc_text(b, LOC_ROUTE).n > 0;
+}
+
 /* location.c; the stripe's lock is held except for loc_stripe_of. */
 struct loc_stripe *loc_stripe_of(struct location *l, struct str aor);
 struct loc_row *loc_row_find(struct loc_stripe *s, struct str aor);
@@ -98,6 +104,10 @@ void loc_binding_remove(struct location *l, struct loc_stripe *s,
 /* A new way to it; path NULL: none. */
 void loc_binding_repath(struct location *l, struct loc_stripe *s, struct loc_binding *b,
                         const struct path *path, bool is_secure);
+/* Can the phone of this Contact be connected to, having registered by this path and no other proxy?
+ * RFC 3261 10.2.1 and 16.6 step 7: by TCP, where the Contact has the very address that the connection
+ * came from, so that no NAT is between, and a port that is not just this connection's own. */
+bool loc_can_dial(struct str contact, uint32_t reg_id, struct str route, const struct path *path);
 void loc_row_expire(struct location *l, struct loc_stripe *s, struct loc_row *row, uint64_t now_s);
 
 /* location_lookup.c: a copy whose texts go to *at, which moves on; needs ends[LOC_TEXTS - 1] bytes.

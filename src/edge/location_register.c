@@ -173,7 +173,7 @@ static int plan_contact(struct plan *p, const struct location_contact *c, struct
 
 static bool is_lost(const struct loc_binding *b)
 {
-    return !b->has_path && loc_text(b, LOC_ROUTE).n == 0;
+    return !loc_is_reachable(b);
 }
 
 static bool is_in_plan(const struct plan *p, const struct loc_binding *b)
@@ -337,7 +337,8 @@ static bool is_stored_alike(const struct loc_binding *old, const struct loc_bind
             return false;
     }
     return old->q_milli == b->q_milli && old->secure == b->secure &&
-           old->gruu_epoch == b->gruu_epoch && old->path.transport == b->path.transport &&
+           old->gruu_epoch == b->gruu_epoch && old->can_dial == b->can_dial &&
+           old->path.transport == b->path.transport &&
            old->path.listener == b->path.listener &&
            (b->path.transport != TRANSPORT_UDP ||
             (old->has_path && addr_eq(&old->path.remote, &b->path.remote)));
@@ -384,14 +385,15 @@ static void refresh(struct plan *p, struct loc_binding *b, const struct location
         struct path path;
         uint64_t epoch;
         uint16_t q_milli;
-        bool has_path, secure;
-    } before = {b->path, b->gruu_epoch, b->q_milli, b->has_path, b->secure};
+        bool has_path, secure, can_dial;
+    } before = {b->path, b->gruu_epoch, b->q_milli, b->has_path, b->secure, b->can_dial};
     struct path path = path_for(p->r, c);
 
     set_values(p, b, c);
     b->gruu_epoch = epoch_for(p, c);
     loc_binding_repath(p->l, p->s, b, &path, p->r->secure);
-    if (before.q_milli != b->q_milli || before.secure != b->secure ||
+    b->can_dial = loc_can_dial(c->uri, b->reg_id, p->r->route, &path);
+    if (before.q_milli != b->q_milli || before.secure != b->secure || before.can_dial != b->can_dial ||
         before.epoch != b->gruu_epoch || before.path.transport != b->path.transport ||
         before.path.listener != b->path.listener ||
         (b->path.transport == TRANSPORT_UDP &&
@@ -411,6 +413,7 @@ static void replace(struct plan *p, struct step *step, const struct location_con
     b->gruu_epoch = epoch_for(p, c); /* while the old one is still there */
     b->has_path = true;
     b->path = path_for(p->r, c);
+    b->can_dial = loc_can_dial(c->uri, b->reg_id, p->r->route, &b->path);
     b->secure = p->r->secure;
     loc_binding_add(p->l, p->s, p->row, b, LIST_FIRST(&p->row->bindings, struct loc_binding, link));
     if (old) {

@@ -57,7 +57,7 @@ void loc_store_put(struct location *l, struct loc_stripe *s, struct loc_binding 
         n = snprintf(source, sizeof(source), "%.*s %.*s",
                      STR_FMT(transport_text(b->path.transport)), STR_FMT(from));
         row.source = str_make(source, n < 0 ? 0 : (size_t)n);
-        if (is_datagram) {
+        if (is_datagram || b->can_dial) {
             row.remote = from;
             row.local = addr_text(&b->path.local, local);
         }
@@ -121,14 +121,16 @@ static bool sizes_fit(const struct str texts[LOC_TEXTS])
            texts[LOC_AGENT].n <= LIMIT_USER_AGENT_BYTES;
 }
 
-/* Datagram bindings can be used at once, if there is still a listener for them. */
+/* Datagram bindings can be used at once, if there is still a listener for them, and so can those whose Contact can be connected to. */
 static void restore_path(struct location *l, struct loc_binding *b, const struct store_binding *row)
 {
     b->path.transport = (enum transport)row->transport;
     b->path.listener = row->listener;
-    if (b->path.transport != TRANSPORT_UDP ||
-        addr_parse_hostport(&b->path.remote, row->remote) != 0 ||
+    if (addr_parse_hostport(&b->path.remote, row->remote) != 0 ||
         addr_parse_hostport(&b->path.local, row->local) != 0)
+        return;
+    b->can_dial = loc_can_dial(loc_text(b, LOC_URI), row->reg_id, row->path, &b->path);
+    if (b->path.transport != TRANSPORT_UDP)
         return;
     b->has_path = !l->path_restore || l->path_restore(l->path_arg, &b->path);
 }

@@ -171,7 +171,7 @@ static json_t *binding_json(const struct location_binding *b)
     return json_pack("{s:o, s:o, s:o, s:o, s:b, s:b, s:I, s:o, s:o, s:I, s:I, s:o, s:o}", "aor", text(b->aor), "contact",
                      text(b->uri), "transport", text(b->has_path ? transport_text(p->transport) : STR("")), "remote",
                      b->has_path ? addr_json(&p->remote) : text(STR_NULL), "secure", b->secure, "reachable",
-                     b->has_path || b->route.n > 0, "expires_s", (json_int_t)b->expires_s, "registered",
+                     b->has_path || b->can_dial || b->route.n > 0, "expires_s", (json_int_t)b->expires_s, "registered",
                      when((int64_t)b->registered_s), "instance", text(b->instance), "reg_id", (json_int_t)b->reg_id,
                      "q_milli", (json_int_t)b->q_milli, "path", text(b->route), "user_agent", text(b->user_agent));
 }

@@ -317,6 +317,8 @@ static bool offer_again(struct call *c, const struct sip_msg *m)
     c->n_early = 0;
     c->rseq = 0;
     c->session.n_tags = 0;
+    if (p->user.on_offered_less)
+        p->user.on_offered_less(p->user.arg, c->id, m->status);
     memset(c->answers, 0, sizeof(c->answers));
     return send_invite(c) == 0;
 }

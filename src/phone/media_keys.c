@@ -11,6 +11,8 @@
 #define SAID_BYTES 8192 /* a crypto line has some 100 bytes, a fingerprint as many */
 #define EVENTS_MAX 1000 /* of one call into the leg: more would be a fault of ours */
 
+#define LATE_MS 1000 /* packets by the old keys may be so late (RFC 4568 7.1.4) */
+
 /* RTP and RTCP have a context each: with rtcp-mux they are given the same keys, whose index spaces
  * are apart (RFC 3711 3.2.1); without it DTLS-SRTP has two associations. */
 enum { WIRE_RTP, WIRE_RTCP, WIRES };
@@ -19,8 +21,9 @@ struct media_keys {
     struct keying_leg *leg;
     struct media_srtp *send[WIRES], *receive[WIRES];
     bool is_settled, is_clear;
-    bool drops_old[WIRES]; /* as soon as the new keys have been used */
-    bool is_proved[WIRES]; /* they have, and the leg was told */
+    bool drops_old[WIRES];   /* as soon as the new keys have been used; else a little later */
+    uint64_t drop_ms[WIRES]; /* ... when; 0: not planned */
+    bool is_proved[WIRES];   /* they have, and the leg was told */
     bool asked_rekey;
     bool has_failed;
     struct reason failure;
@@ -218,9 +221,9 @@ static void prove(struct media_keys *k, const struct keying_at *at, unsigned wir
     if (k->is_proved[wire] || !media_srtp_is_used(k->receive[wire]))
         return;
     k->is_proved[wire] = true;
+    k->drop_ms[wire] = at->now_ms + (k->drops_old[wire] ? 0 : LATE_MS);
     if (k->drops_old[wire])
         media_srtp_drop_old(k->receive[wire]);
-    k->drops_old[wire] = false;
     keying_leg_tell(k->leg, SECTION, at, &tell);
 }
 
@@ -253,6 +256,10 @@ void media_keys_tick(struct media_keys *k, const struct keying_at *at)
     for (unsigned i = 0; i < WIRES; i++) {
         if (media_srtp_stats(k->send[i])->rekey_due || media_srtp_stats(k->receive[i])->rekey_due)
             ask_rekey(k, at);
+        if (k->drop_ms[i] != 0 && k->drop_ms[i] <= at->now_ms) {
+            media_srtp_drop_old(k->receive[i]);
+            k->drop_ms[i] = 0;
+        }
     }
     if (keying_leg_timer(k->leg) <= at->now_ms)
         keying_leg_tick(k->leg, at);
@@ -286,6 +293,7 @@ static void install(struct media_keys *k, const struct keying_install *in)
         if (!in->is_send) {
             k->drops_old[i] = in->drop_old;
             k->is_proved[i] = false;
+            k->drop_ms[i] = 0;
         }
         k->asked_rekey = false;
     }

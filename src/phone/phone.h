@@ -83,6 +83,9 @@ struct phone_user {
     void (*on_left)(void *arg); /* phone_leave is done */
     void (*on_incoming)(void *arg, phone_call_id call, struct str from, struct str to);
     void (*on_ringing)(void *arg, phone_call_id call, unsigned status);
+    /* What was offered for the sound was refused with this; less is offered now, as policy allows.
+     */
+    void (*on_offered_less)(void *arg, phone_call_id call, unsigned status);
     void (*on_call_up)(void *arg, phone_call_id call);
     /* status: 0 for an ordinary end, else the response (ours or theirs) or 408, 503 for time-outs
      * and transport. */
@@ -95,7 +98,7 @@ struct phone_user {
     void (*on_changed)(void *arg, phone_call_id call,
                        unsigned status); /* an offer of ours in the call has its answer */
     void (*on_digit)(void *arg, phone_call_id call, char digit);
-    void (*on_media)(void *arg, phone_call_id call); /* the first packet of audio */
+    void (*on_media)(void *arg, phone_call_id call);    /* the first packet of audio */
     void (*on_security)(void *arg, phone_call_id call); /* more is known of the media's keys */
     void (*on_text)(void *arg, struct str from, struct str text);
     void (*on_sent)(void *arg, unsigned status,

@@ -308,6 +308,15 @@ static void on_ringing(void *arg, phone_call_id call, unsigned status)
     PHONE_SAY(s->out, "ringing", f, status == 180 ? "it rings (%u)" : "under way (%u)", status);
 }
 
+static void on_offered_less(void *arg, phone_call_id call, unsigned status)
+{
+    struct script *s = arg;
+    const struct log_field f[] = {LU("status", status)};
+    (void)call;
+    PHONE_SAY(s->out, "offered-less", f,
+              "how we wanted to protect the sound was refused with %u; offering less", status);
+}
+
 static void on_call_up(void *arg, phone_call_id call)
 {
     struct script *s = arg;
@@ -661,6 +670,7 @@ int script_new(struct net *net, const struct phone_run *run, struct phone_out *o
                                     .on_left = on_left,
                                     .on_incoming = on_incoming,
                                     .on_ringing = on_ringing,
+                                    .on_offered_less = on_offered_less,
                                     .on_call_up = on_call_up,
                                     .on_call_end = on_call_end,
                                     .on_held = on_held,

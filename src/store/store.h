@@ -43,8 +43,8 @@ struct store_binding {
     uint8_t transport;   /* enum transport */
     uint8_t secure;      /* came over TLS all the way that we see */
     uint16_t listener;
-    struct str remote; /* address of a datagram binding: usable again after a restart; empty for
-                          connections */
+    struct str remote; /* where it came from, if that is of use after a restart: of a datagram, or of
+                          a connection whose Contact can be connected to; else empty */
     struct str local;  /* and our side of it */
     struct str user_agent;
 };

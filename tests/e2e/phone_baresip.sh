@@ -26,7 +26,8 @@ both_ways() {
     check "$name's baresip saw it established" phone_established "$name"
     check "$name's baresip heard alice" phone_heard "$name" 440 880
     check "$name's side ends" await 5 phone_closed "$name"
-    check "RTCP came, and was authentic" our_event alice quality '"foreign":0'
+    check "what came was authentic" our_event alice quality '"foreign":0'
+    cp alice.events alice.first
 
     phone_log_mark "$name"
     rm -f "$name"/dump-*
@@ -44,4 +45,5 @@ both_ways() {
 both_ways bob DTLS-SRTP
 # carol knows no DTLS-SRTP: it is refused with 488, and SDES offered next.
 both_ways carol SDES
+check "which alice was told when she called" grep -q '"event":"offered-less"' alice.first
 check "the edge stops in order" edge_stop

@@ -59,6 +59,13 @@ static void on_call_up(void *arg, phone_call_id call)
     note("up;");
 }
 
+static void on_offered_less(void *arg, phone_call_id call, unsigned status)
+{
+    (void)arg;
+    (void)call;
+    note("less %u;", status);
+}
+
 static void on_call_end(void *arg, phone_call_id call, unsigned status, const struct reason *why)
 {
     (void)arg;
@@ -135,6 +142,7 @@ static const struct phone_user user = {.on_registered = on_registered,
                                        .on_incoming = on_incoming,
                                        .on_ringing = on_ringing,
                                        .on_call_up = on_call_up,
+                                       .on_offered_less = on_offered_less,
                                        .on_call_end = on_call_end,
                                        .on_held = on_held,
                                        .on_referred = on_referred,

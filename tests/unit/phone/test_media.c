@@ -25,7 +25,7 @@ struct side {
 };
 
 static const struct phone_media_ops *const ops = &phone_media_rtp_ops;
-static struct keying_dtls_identity *alice, *bob;
+static struct keying_dtls_identity *alice, *bob, *bob_again;
 
 static void on_first(void *arg, uint32_t call)
 {
@@ -337,6 +337,46 @@ static void wrong_fingerprint(void **state)
     }
 }
 
+/* Somebody else answers a later offer (a transfer behind the other side's server): new keys, and
+ * the old ones are good no more. */
+static void moved(const char *methods)
+{
+    struct side a, b, c = {.sound = {.tone_hz = 660, .expect_hz = 440}};
+    struct reason why = {0};
+    struct phone_media_figures f;
+    pair(&a, &b, methods, "ds");
+    side_policy(&c, bob_again, "ds");
+    side_open(&c, "127.0.0.4", "PCMU");
+    exchange(&a, &b, SDP_SENDRECV);
+    ops->settled(a.m);
+    UNTIL(strcmp(proof(&a), "media") == 0);
+    offer(&a, SDP_SENDRECV);
+    answer(&c, a.sdp, SDP_SENDRECV);
+    assert_int_equal(agreed(&a, c.sdp, true, 0, SDP_SENDRECV, &why), 0);
+    ops->settled(a.m);
+    UNTIL(is_heard(&c));
+    UNTIL(strcmp(proof(&c), "media") == 0 && strcmp(proof(&a), "media") == 0);
+    /* b still sends, by the old keys: it is not heard once c has been */
+    ops->figures(a.m, &f);
+    uint64_t foreign = f.foreign;
+    UNTIL((ops->figures(a.m, &f), f.foreign > foreign + 5));
+    assert_int_equal(a.n_failed, 0);
+    pair_close(&a, &b);
+    ops->close(c.m);
+}
+
+static void moved_dtls(void **state)
+{
+    (void)state;
+    moved("d");
+}
+
+static void moved_sdes(void **state)
+{
+    (void)state;
+    moved("s");
+}
+
 /* The other side agrees, and then nobody is there. */
 static void nobody_there(void **state)
 {
@@ -643,7 +683,8 @@ static int setup(void **state)
     rand_system_init(&rand);
     uint64_t now = (uint64_t)time(NULL);
     return keying_dtls_identity_new(&alice, now, &rand) == 0 &&
-                   keying_dtls_identity_new(&bob, now, &rand) == 0
+                   keying_dtls_identity_new(&bob, now, &rand) == 0 &&
+                   keying_dtls_identity_new(&bob_again, now, &rand) == 0
                ? 0
                : -1;
 }
@@ -653,6 +694,7 @@ static int teardown(void **state)
     (void)state;
     keying_dtls_identity_unref(alice);
     keying_dtls_identity_unref(bob);
+    keying_dtls_identity_unref(bob_again);
     return 0;
 }
 
@@ -666,6 +708,8 @@ int main(void)
         ON_BED(dtls_two_ports),
         ON_BED(sdes),
         ON_BED(wrong_fingerprint),
+        ON_BED(moved_dtls),
+        ON_BED(moved_sdes),
         ON_BED(nobody_there),
         ON_BED(keys_oom),
         ON_BED(forks_dtls),
