@@ -200,6 +200,7 @@ struct edge_req {
     struct str uri;      /* its text */
     const struct config_domain *domain; /* of the (effective) request-URI; NULL: not ours */
     struct principal who;
+    struct str auth_info; /* Authentication-Info for a 2xx of our own (login.c); empty: none */
     bool has_token;      /* a valid dialog token was in the topmost Route (or request-URI) that named us */
     struct dialog_token token;
     bool from_caller;    /* in-dialog: direction */

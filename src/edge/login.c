@@ -130,7 +130,7 @@ static void wrong_password(struct edge_req *r, const struct digest_credentials *
 /* Is the answer right? 0, or a negative code with *ret_stale. The account may be NULL: the arithmetic is done all the same, so that
  * time does not tell which users there are. */
 static int verify(struct edge_req *r, const struct config_domain *d, const struct digest_credentials *c,
-                  const struct account *acc, bool *ret_stale)
+                  const struct account *acc, bool *ret_stale, uint64_t *ret_issued_s)
 {
     static const struct digest_ha1 nobody = {.algo = DIGEST_SHA256, .n = 32};
     const struct digest_ha1 *ha1 = acc && acc->ha1[c->algo].n ? &acc->ha1[c->algo] : &nobody;
@@ -141,12 +141,14 @@ static int verify(struct edge_req *r, const struct config_domain *d, const struc
     int err;
 
     *ret_stale = false;
+    *ret_issued_s = 0;
     err = digest_nonce_check(&r->w->edge->keys.nonce, net_wall_s(r->w->net), d->nonce_lifetime_s, d->realm,
                              nonce_binding(r, binding), c->nonce, &info, &why);
     if (err != 0) {
         *ret_stale = true; /* too old, or made for another flow: the same answer to a new nonce will do */
         return err;
     }
+    *ret_issued_s = info.issued_s;
     if (ha1 == &nobody) {
         dummy = nobody;
         dummy.algo = c->algo;
@@ -197,12 +199,38 @@ static bool asks_md5(struct edge_req *r, const struct config_domain *d)
     return md5;
 }
 
+/* RFC 7616 3.5: in a 2xx of ours we show that we know the password as well, and past half of its time hand out the next nonce. Our own
+ * answers to these methods have no body. Without memory the client does without. */
+static void note_info(struct edge_req *r, const struct config_domain *d, const struct digest_credentials *c, const struct account *acc,
+                      uint64_t issued_s)
+{
+    struct digest_info info = {.qop = c->qop, .cnonce = c->cnonce, .nc_text = c->nc_text};
+    char rspauth[2 * DIGEST_BYTES_MAX + 1], nonce[DIGEST_NONCE_TEXT_MAX], binding[ADDR_TEXT_MAX + 32];
+    uint64_t now_s = net_wall_s(r->w->net);
+    size_t cap = sizeof rspauth + sizeof nonce + 2 * c->cnonce.n + 96;
+    struct sbuf b;
+    char *text;
+
+    if (!c->qop.n || digest_rspauth(c, &acc->ha1[c->algo], STR(""), rspauth) != 0 ||
+        (text = arena_alloc(r->m->arena, cap)) == NULL)
+        return;
+    info.rspauth = str_z(rspauth);
+    if (now_s > issued_s + d->nonce_lifetime_s / 2 &&
+        digest_nonce_make(&r->w->edge->keys.nonce, now_s, rand_u64(&r->w->net->rand), d->realm, nonce_binding(r, binding), nonce) == 0)
+        info.nextnonce = str_z(nonce);
+    b = sbuf_make(text, cap);
+    digest_info_build(&b, &info);
+    if (!b.overflow)
+        r->auth_info = sbuf_get(&b);
+}
+
 int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
 {
     struct digest_credentials c = {0};
     struct account acc = {0};
     struct str aor = STR_NULL;
     bool known, stale;
+    uint64_t issued_s;
     unsigned wait;
     int err;
 
@@ -221,7 +249,9 @@ int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
     }
     known = aor_of_username(r, d, c.username, &aor) == 0 && account_find(r->w->edge->loc, aor, &acc) == 0 &&
             str_eq(str_z(acc.username), c.username);
-    err = verify(r, d, &c, known ? &acc : NULL, &stale);
+    err = verify(r, d, &c, known ? &acc : NULL, &stale, &issued_s);
+    if (err == 0 && r->for_us)
+        note_info(r, d, &c, &acc, issued_s);
     md5 = known && acc.allow_md5 && d->allow_md5;
     account_done(&acc);
     if (err != 0) {

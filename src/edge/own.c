@@ -19,6 +19,10 @@ static void reply_options(struct edge_req *r)
         resp.extra[resp.n_extra].name = STR("Server");
         resp.extra[resp.n_extra++].value = r->cfg->server_header;
     }
+    if (r->auth_info.n) {
+        resp.extra[resp.n_extra].name = STR("Authentication-Info");
+        resp.extra[resp.n_extra++].value = r->auth_info;
+    }
     r->w->responses_by_class[2]++;
     if (sip_stx_reply(r->tx, &resp) == 0)
         sip_stx_forget(r->tx); /* a repetition gets the same answer anew (8.2.7) */

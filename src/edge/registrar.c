@@ -312,6 +312,8 @@ static void answer(struct reg *g, const struct location_bindings *bs)
     text = date_text(r);
     if (text.n)
         extra(&resp, STR("Date"), text);
+    if (r->auth_info.n)
+        extra(&resp, STR("Authentication-Info"), r->auth_info);
     edge_count(r->w, EC_REGISTERS_OK);
     r->w->responses_by_class[2]++;
     if (sip_stx_reply(r->tx, &resp) != 0 && !sip_stx_is_final(r->tx))

@@ -211,29 +211,51 @@ int auth_answer(struct auth *a, struct arena *mem, struct rand_source *rand, boo
     return 0;
 }
 
+/* RFC 7616 3.5: the nonce to go on with, of a server that has proved itself or does not claim to. Without memory the next challenge
+ * brings one. */
+static void take_next_nonce(struct auth *a, const struct digest_credentials *own, struct str nonce, bool is_proxy, bool is_register)
+{
+    struct auth_entry *e = entry_find(a, own->realm, is_proxy, is_register);
+    if (e == NULL || !str_eq(e->challenge.nonce, own->nonce))
+        return;
+    struct digest_challenge ch = e->challenge;
+    ch.realm = own->realm; /* the entry's own texts go with it */
+    ch.opaque = own->opaque;
+    ch.nonce = nonce;
+    (void)!entry_take(a, &ch, e->login, is_proxy, is_register);
+}
+
 static int check_info(struct auth *a, struct arena *mem, struct str value,
-                      const struct auth_cred *cred, struct str body, struct reason *why)
+                      const struct auth_cred *cred, bool is_proxy, bool is_register, struct str body,
+                      struct reason *why)
 {
     struct digest_info info;
     struct digest_credentials own;
-    if (digest_info_parse(mem, value, &info, why) != 0 || info.rspauth.n == 0)
+    if (digest_info_parse(mem, value, &info, why) != 0 ||
+        (info.rspauth.n == 0 && info.nextnonce.n == 0))
         return 0; /* nothing is claimed */
     int err = digest_credentials_parse(mem, cred->value, &own, why);
-    if (!err)
+    if (!err && info.rspauth.n)
         err = digest_info_check(&info, &own, &cred->ha1, body, why);
-    if (!err)
+    if (err)
+        return err;
+    if (info.rspauth.n)
         a->proved = true;
-    return err;
+    if (info.nextnonce.n)
+        take_next_nonce(a, &own, info.nextnonce, is_proxy, is_register);
+    return 0;
 }
 
-int auth_check_info(struct auth *a, const struct sip_msg *response, const struct auth_cred *creds,
-                    unsigned n, struct reason *why)
+int auth_check_info(struct auth *a, const struct sip_msg *response, bool is_register,
+                    const struct auth_cred *creds, unsigned n, struct reason *why)
 {
     for (unsigned i = 0; i < n; i++) {
         bool is_proxy = str_eq(creds[i].name, STR("Proxy-Authorization"));
         const struct sip_hdr *h = sip_msg_hdr(
             response, is_proxy ? SIP_H_PROXY_AUTHENTICATION_INFO : SIP_H_AUTHENTICATION_INFO, 0);
-        int err = h ? check_info(a, response->arena, h->value, &creds[i], response->body, why) : 0;
+        int err = h ? check_info(a, response->arena, h->value, &creds[i], is_proxy, is_register,
+                                 response->body, why)
+                    : 0;
         if (err)
             return err;
     }

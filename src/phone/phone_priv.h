@@ -55,8 +55,8 @@ MUST_USE int auth_answer(struct auth *a, struct arena *mem, struct rand_source *
                          bool is_register, struct str method, struct str ruri, struct str body,
                          struct auth_cred ret[PHONE_CREDS_MAX], unsigned *ret_n);
 /* Authentication-Info of a 2xx: does the server know the password? ERR_REFUSED: it claims to and
- * does not. */
-MUST_USE int auth_check_info(struct auth *a, const struct sip_msg *response,
+ * does not. Takes the next nonce from it. */
+MUST_USE int auth_check_info(struct auth *a, const struct sip_msg *response, bool is_register,
                              const struct auth_cred *creds, unsigned n, struct reason *why);
 
 /* ---- dialog.c (RFC 3261 12) ---- */

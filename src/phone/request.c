@@ -154,7 +154,7 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
     if (m->status >= 200)
         r->is_final = true;
     if (m->status >= 200 && m->status < 300 &&
-        auth_check_info(&r->p->auth, m, r->creds, r->n_creds, &r->why) == 0)
+        auth_check_info(&r->p->auth, m, r->is_register, r->creds, r->n_creds, &r->why) == 0)
         r->why = (struct reason){0};
     tell(r, m, rx, SIP_TX_TIMEOUT);
 }

@@ -14,6 +14,7 @@ check "alice registers and goes" our_status 0 alice --register-only
 check "the edge's certificate is verified" our_event alice security '"leg":"signalling"' '"verified":true' "\"name\":\"$DOMAIN\""
 check "by TLS 1.3 with forward secrecy" our_event alice security '"version":"TLSv1.3"' '"forward_secret":true'
 check "the password was proved by SHA-256" our_event alice security '"digest":"SHA-256"'
+check "and the edge has proved that it knows it, too" our_event alice security '"server_knows_password":true'
 
 need "bob waits" our_start bob --answer --answer-after 0.5 --play tone:880 --expect-tone 440 --record bob.wav --expect-dtmf 147
 check "alice calls him, hears him, and hangs up" our_status 0 alice --call "sip:bob@$DOMAIN" --play tone:440 --expect-tone 880 \

@@ -39,6 +39,8 @@ struct player {
     unsigned n_vars, n_users;
     struct dialog dialog[SIM_PARTIES];
     char password[SIM_PARTIES][64], login[SIM_PARTIES][64];
+    char answered[SIM_PARTIES][2048]; /* the credentials it gave last */
+    struct digest_ha1 ha1[SIM_PARTIES];
     char received[SIM_PARTIES][16384]; /* the last message each party took */
     char received_request[SIM_PARTIES][16384];
     struct { /* the last one of each method, for answers that come later */

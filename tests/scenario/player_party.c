@@ -152,6 +152,8 @@ static void step_auth(struct sim_party *p, char **word, unsigned n)
     args.ha1 = &ha1;
     if (digest_answer_build(&b, &args) != 0)
         fail("digest_answer_build");
+    snprintf(P.answered[i], sizeof P.answered[i], "%.*s", STR_FMT(sbuf_get(&b)));
+    P.ha1[i] = ha1;
     sip_edit_remove(e, challenge->status == 401 ? SIP_H_AUTHORIZATION : SIP_H_PROXY_AUTHORIZATION);
     sip_edit_add_last(e, challenge->status == 401 ? SIP_H_AUTHORIZATION : SIP_H_PROXY_AUTHORIZATION, sbuf_get(&b));
     snprintf(cseq, sizeof cseq, "%u %.*s", ++d->cseq, STR_FMT(req->method_text));
@@ -486,6 +488,21 @@ static void check_line(const struct sip_msg *m, char *line)
     fail("%s is \"%.*s\", expected \"%s\"", name, STR_FMT(h->value), rest);
 }
 
+/* The registrar shows that it knows the password as well (RFC 7616 3.5). */
+static void check_proof(unsigned i, struct arena *a, const struct sip_msg *m)
+{
+    const struct sip_hdr *h = sip_msg_hdr(m, SIP_H_AUTHENTICATION_INFO, 0);
+    struct digest_info info;
+    struct digest_credentials c;
+    struct reason why = {0};
+
+    if (!h || digest_info_parse(a, h->value, &info, &why) != 0 || !info.rspauth.n)
+        fail("no proof in the 200 to REGISTER");
+    if (digest_credentials_parse(a, str_z(P.answered[i]), &c, &why) != 0 ||
+        digest_info_check(&info, &c, &P.ha1[i], m->body, &why) != 0)
+        fail("the proof in Authentication-Info is wrong: %s", why.code);
+}
+
 /* PARTY < STATUS [METHOD]   or   PARTY < METHOD */
 static void step_expect(struct sim_party *p, char **word, unsigned n)
 {
@@ -548,10 +565,14 @@ static void step_sends(struct sim_party *p, const char *method, const char *uri,
 static void step_registers(struct sim_party *p, const char *uri, const char *extra)
 {
     unsigned i = party_index(p);
+    struct arena *a;
 
     step_sends(p, "REGISTER", uri, extra);
     if (!take(p, P.received[i], sizeof P.received[i]) || strncmp(P.received[i], "SIP/2.0 200", 11) != 0)
         fail("%s is not registered: %s", p->name, first_line(P.received[i]));
+    a = scratch_new();
+    check_proof(i, a, parse(a, P.received[i]));
+    scratch_free(a);
 }
 
 /* ---- a line about a party ---- */

@@ -171,6 +171,22 @@ static void proof(void **state)
     assert_true(bed_was_told("final"));
 }
 
+/* It goes on with the next nonce, and counts from one again (RFC 7616 3.5). */
+static void next_nonce(void **state)
+{
+    (void)state;
+    bed_start();
+    bed_reply(bed_take("REGISTER"), 401, BED_CHALLENGE, NULL);
+    ok_with(bed_take("REGISTER"), "Authentication-Info: nextnonce=\"fresh\"\n");
+    bed_told("registered 3600;");
+    assert_false(phone_server_proved_itself(bed.phone));
+    bed_wait(3600 * 1000);
+    struct sip_msg *m = bed_take("REGISTER");
+    assert_non_null(strstr(bed_header(m, "Authorization"), "nonce=\"fresh\""));
+    assert_non_null(strstr(bed_header(m, "Authorization"), "nc=00000001"));
+    assert_true(bed_knows(m, "Authorization", "secret"));
+}
+
 static void too_brief(void **state)
 {
     (void)state;
@@ -399,6 +415,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         T(first),      T(refresh),    T(wrong_password),
         T(challenges), T(two_realms), T(proof),
+        T(challenges), T(two_realms), T(next_nonce),
         T(too_brief),  T(no_contact), T(loss),
         T(keepalive),  T(leaving),    T(leaving_without_answer),
         T(timeouts),   T(located),    T(only_connected),
