@@ -1,0 +1,100 @@
+#!/bin/bash
+# Two domains that trust each other for a reason: example.com signs the calls of its users by a keeper, partner.test fetches the
+# certificate from where its URL says and verifies, before a phone rings; and the other way round. What is not signed, or signed by a
+# certificate that nobody vouches for, is refused where policy asks for it, with the status of RFC 8224 6.2.2. (TR/100 7.4.2,
+# recommendation 4; RFC 8224, 8225, 8226)
+. "$(dirname "$0")/lib.sh"
+. "$E2E_HERE/ourphone.sh"
+
+PARTNER=partner.test
+echo "$NEXT_ADDR $PARTNER" >>"$WORK/hosts"
+
+make_certs
+make_cert ca $PARTNER "DNS:$PARTNER,URI:sip:$PARTNER,IP:$NEXT_ADDR"
+make_ca stir
+make_ca rogue
+make_cert stir id.$DOMAIN "DNS:$DOMAIN,URI:sip:$DOMAIN"
+make_cert stir id.$PARTNER "DNS:$PARTNER,URI:sip:$PARTNER"
+make_cert rogue id.rogue "DNS:$DOMAIN,URI:sip:$DOMAIN"
+
+# identity DOMAIN CERTIFICATE ADDRESS: how a domain signs, and whom it believes.
+identity_lines() {
+    echo "identity \"$1\" { certificate = \"$WORK/certs/$2.crt\"  key = \"$WORK/certs/$2.key\"  url = \"https://$1:5063/stir/id.pem\" }"
+    echo "identity-ca = \"$WORK/certs/stir.crt\""
+    echo "fetch-ca = \"$WORK/certs/ca.crt\""
+    echo "allow-fetch-from = { \"$ADDR\", \"$NEXT_ADDR\" }"
+    echo "listen \"tls:$3:5064\" { client-certificate = require  client-ca = \"$WORK/certs/ca.crt\" }"
+}
+# peer NAME DOMAIN ADDRESS POLICY
+peer_lines() {
+    echo "peer \"$1\" { kind = peering  domains = { \"$2\" }  certificate-names = { \"$2\" }  next-hop = \"sips:$3:5064\""
+    echo "    ca = \"$WORK/certs/ca.crt\"  verify-identity = $4 }"
+}
+partner_conf() {
+    {
+        echo "state-dir = \"$WORK/partner\""
+        echo "control = \"$WORK/partner.ctl\""
+        echo "domain \"$PARTNER\" { certificate = \"$WORK/certs/$PARTNER.crt\"  key = \"$WORK/certs/$PARTNER.key\" }"
+        echo "listen \"tls:$NEXT_ADDR:5061\" { }"
+        echo "listen \"wss:$NEXT_ADDR:5063\" { }"
+        identity_lines $PARTNER id.$PARTNER $NEXT_ADDR
+        peer_lines example $DOMAIN $ADDR require
+    } >partner.conf
+}
+partner_start() {
+    mkdir -p partner
+    "$(edge_program)" run -c partner.conf >>edge-partner.log 2>&1 &
+    PARTNER_PID=$!
+    await 10 partner_ready
+}
+partner_ready() { [ -n "$(ss -H -ltn "src $NEXT_ADDR and sport = :5063")" ] && [ -n "$(ss -H -ltn "src $NEXT_ADDR and sport = :5064")" ]; }
+# What the partner's counters say: identity VERDICT NUMBER
+identity_counter() { "$(edge_program)" status counters -c partner.conf | grep -Eq "identity_$1\"?[: ]+$2\b"; }
+
+edge_conf "$(identity_lines $DOMAIN id.$DOMAIN $ADDR)" "$(peer_lines partner $PARTNER $NEXT_ADDR prefer)"
+partner_conf
+our_user alice
+DOMAIN=$PARTNER
+password_of bob >bob.password
+password_of bob | "$(edge_program)" user add "bob@$PARTNER" -c partner.conf >>user.log 2>&1
+DOMAIN=example.com
+need "example.com's edge starts" edge_start
+need "partner.test's edge starts" partner_start
+
+bob() { DOMAIN=$PARTNER SERVER=tls:$NEXT_ADDR:5061 "$@"; }
+need "bob waits at partner.test" bob our_start bob --answer --play tone:880 --expect-tone 440 --duration 2
+check "alice at example.com calls him, and both hear each other" our_status 0 alice --call "sip:bob@$PARTNER" --play tone:440 --expect-tone 880
+check "bob is content" our_end bob 0
+check "her call was signed" sh -c "'$(edge_program)' status counters -c edge.conf | grep -Eq 'identity_signed\"?[: ]+[1-9]'"
+check "and verified" identity_counter valid '[1-9][0-9]*'
+check "what the keeper signed is in its log" grep -q '"sip:alice@example.com"' edge.log
+
+# The other way: bob calls alice.
+need "alice waits" our_start alice --answer --play tone:440 --duration 2
+check "bob calls alice" bob our_status 0 bob --call "sip:alice@example.com" --expect-tone 440
+check "alice is content" our_end alice 0
+check "his call was verified, too" sh -c "'$(edge_program)' status counters -c edge.conf | grep -Eq 'identity_valid\"?[: ]+[1-9]'"
+
+# Unsigned: refused, since partner.test requires a signature of this peer.
+sed -i 's/verify-identity = prefer/verify-identity = prefer  sign-identity = none/' edge.conf
+kill -HUP $E2E_EDGE_PID
+need "example.com signs no more" await 10 log_has edge.log 'reloaded'
+need "bob waits again" bob our_start bob --answer --duration 2
+check "an unsigned call is refused" our_status 4 alice --call "sip:bob@$PARTNER"
+check "with 428" our_event alice ended '"status":4' '428'
+
+# Signed by somebody whom no anchor of partner.test vouches for.
+sed -i -e 's/  sign-identity = none//' -e "s|certs/id.$DOMAIN|certs/id.rogue|g" edge.conf
+kill -HUP $E2E_EDGE_PID
+rogue() { curl -sS --cacert certs/ca.crt "https://$DOMAIN:5063/stir/id.pem" | cmp -s - <(openssl x509 -in certs/id.rogue.crt); }
+need "example.com signs by another certificate" await 10 rogue
+# partner.test keeps what it has fetched for a minute at least: a new one has seen nothing yet.
+kill $PARTNER_PID
+wait $PARTNER_PID 2>/dev/null
+bob our_end bob 0 >/dev/null 2>&1
+need "partner.test starts anew" partner_start
+need "bob waits once more" bob our_start bob --answer --duration 2
+check "a call signed by a certificate without anchor is refused" our_status 4 alice --call "sip:bob@$PARTNER"
+check "with 437" our_event alice ended '437'
+check "the edge stops in order" edge_stop
+kill $PARTNER_PID
