@@ -15,7 +15,7 @@ static const struct cli_command commands[] = {
      "Reads a configuration as the daemon would and says what is wrong with it.",
      "Each problem is one line with file, line, and what would be right. Certificates and keys are read too.\n"
      "--sample writes a configuration with every option and its default, --man the manual page of the format."},
-    {"status", cli_status, "[registrations|flows|calls|certificates|counters|config] [TEXT] [--json] [-c FILE]",
+    {"status", cli_status, "[registrations|flows|calls|call ID|certificates|counters|config] [TEXT] [--json] [-c FILE]",
      "Shows what a running edge does; only rows that have TEXT, if it is given.",
      "Without a view: listeners and how long their certificates last, weakenings in force, numbers of users, connections, calls.\n"
      "registrations: who is registered, from where, how. flows: open connections, whose they are, TLS version and suite.\n"

@@ -251,6 +251,76 @@ static void show_calls(const json_t *answer)
     print_rows(answer, columns, ARRAY_LEN(columns), "no call is under way");
 }
 
+/* ---- one call ---- */
+
+static void cell_keys(const json_t *row, char dst[CELL_MAX])
+{
+    const json_t *k = json_object_get(row, "keys");
+
+    snprintf(dst, CELL_MAX, "%s%s%s", text_of(k, "method"), *text_of(k, "suite") ? " " : "", text_of(k, "suite"));
+}
+
+static void cell_known(const json_t *row, char dst[CELL_MAX])
+{
+    const json_t *k = json_object_get(row, "keys");
+
+    snprintf(dst, CELL_MAX, "%s, %s", text_of(k, "known_to"), text_of(k, "proof"));
+}
+
+static void cell_packets(const json_t *row, char dst[CELL_MAX])
+{
+    const json_t *p = json_object_get(row, "packets");
+
+    snprintf(dst, CELL_MAX, "%lld in, %lld out", (long long)number_of(p, "packets_in"), (long long)number_of(p, "packets_out"));
+}
+
+static void cell_quality(const json_t *row, char dst[CELL_MAX])
+{
+    const json_t *p = json_object_get(row, "packets");
+
+    snprintf(dst, CELL_MAX, "%lld lost, %.1f ms jitter", (long long)number_of(p, "lost"), (double)number_of(p, "jitter_us") / 1000);
+}
+
+static void show_leg(const json_t *leg)
+{
+    static const struct column columns[] = {{"MEDIUM", "kind", NULL},         {"KEYS", NULL, cell_keys},
+                                            {"KNOWN TO", NULL, cell_known},   {"PACKETS", NULL, cell_packets},
+                                            {"QUALITY", NULL, cell_quality}};
+
+    printf("\n%s: %s, %s, signalling %s %s\n", text_of(leg, "side"), text_of(leg, "address"), text_of(leg, "identity"),
+           is_set(leg, "hop_secure") ? "secured" : "in clear", text_of(leg, "hop_tls"));
+    print_table(json_object_get(leg, "media"), columns, ARRAY_LEN(columns));
+}
+
+static void show_security(const json_t *s)
+{
+    const json_t *reasons = json_object_get(s, "reasons");
+    size_t i;
+
+    printf("\ntowards the %s: %s%s\n", text_of(s, "towards"), text_of(s, "level"), is_set(s, "proven") ? "" : " (as agreed, not proven)");
+    for (i = 0; i < json_array_size(reasons); i++)
+        printf("  %s (%s)\n", text_of(json_array_get(reasons, i), "text"), text_of(json_array_get(reasons, i), "clause"));
+}
+
+/* The media of a call that pass through us; of others nothing more is known than `calls` shows. */
+static void show_call(const json_t *answer)
+{
+    const json_t *rows = json_object_get(answer, "rows"), *row, *legs, *security;
+    size_t i, k;
+
+    show_calls(answer);
+    for (i = 0; i < json_array_size(rows); i++) {
+        row = json_array_get(rows, i);
+        legs = json_object_get(row, "legs");
+        security = json_object_get(row, "security");
+        printf("\nmedia: %s\n", *text_of(row, "media") ? text_of(row, "media") : "direct");
+        for (k = 0; k < json_array_size(legs); k++)
+            show_leg(json_array_get(legs, k));
+        for (k = 0; k < json_array_size(security); k++)
+            show_security(json_array_get(security, k));
+    }
+}
+
 static void cell_of(const json_t *row, char dst[CELL_MAX])
 {
     snprintf(dst, CELL_MAX, "%s%s%s", text_of(row, "whose"), *text_of(row, "name") ? " " : "", text_of(row, "name"));
@@ -363,6 +433,7 @@ static const struct view {
 } views[] = {
     {"summary", show_summary, false},  {"registrations", show_registrations, true},
     {"flows", show_flows, true},       {"calls", show_calls, true},
+    {"call", show_call, true},
     {"counters", show_counters, false}, {"config", show_config, false},
     {"certificates", show_certificates, false},
 };

@@ -16,9 +16,13 @@ struct ack_wait {
 static void ack_send(struct edge_req *r, const struct edge_target *t, const struct path *path, const struct forward_changes *changes)
 {
     char branch[40];
-    struct forward_args f = {.t = t, .out = path, .changes = changes};
+    struct forward_changes c = *changes;
+    struct forward_args f = {.t = t, .out = path, .changes = &c};
+    struct reason why = {0};
     struct buf *msg;
 
+    if (!r->token.anchor_gen && anchor_direct_request(r, t, path, &c, &why) != 0)
+        return;
     forward_stateless_branch(r, branch);
     f.branch = str_z(branch);
     if (forward_build(r, &f, &msg) != 0)

@@ -134,6 +134,7 @@ static void dialog_free(struct anchor_dialog *d)
 static void branch_free(struct anchor_branch *b)
 {
     anchor_text_done(&b->offer_out);
+    anchor_party_done(&b->party);
     list_remove(&b->node);
     mem_free(b);
 }
@@ -148,6 +149,7 @@ static void anchor_free(struct anchor *a)
     {
         branch_free(b);
     }
+    anchor_party_done(&a->party);
     anchor_text_done(&a->call_id);
     anchor_text_done(&a->from_tag);
     anchor_text_done(&a->from);
@@ -441,6 +443,41 @@ static void on_silent(struct anchor *a, unsigned leg_id)
     reason_set(&why, "media-timeout", "TR/100 6.2", 480, "neither side has sent media for %u s",
                a->snap->cfg->media.silence_s);
     anchor_hang_up(a, &why);
+}
+
+/* Have packets come since the last time this was asked? */
+static bool has_moved(struct anchor *a)
+{
+    bool moved = false;
+
+    LIST_EACH(leg, &a->legs, struct anchor_leg, node)
+    {
+        for (unsigned i = 0; i < leg->place->n; i++) {
+            struct anchor_end *e = &leg->place->v[i];
+            struct relay_end_stats st;
+
+            if (!e->end)
+                continue;
+            relay_end_stats(e->end, &st);
+            moved |= st.in.packets != e->seen;
+            e->seen = st.in.packets;
+        }
+    }
+    return moved;
+}
+
+bool anchor_expire(struct edge_worker *w, uint32_t slot, uint32_t gen, bool has_timer)
+{
+    struct anchor *a = anchor_find(w, slot, gen);
+    struct reason why = {0};
+
+    if (!a)
+        return true;
+    if (!has_timer && has_moved(a))
+        return false;
+    reason_set(&why, has_timer ? "session-expired" : "media-timeout", has_timer ? "RFC 4028 10" : "TR/100 6.2", 480, NULL);
+    anchor_hang_up(a, &why);
+    return true;
 }
 
 static void on_keys(struct anchor *a, unsigned leg_id, const struct anchor_event *ev)

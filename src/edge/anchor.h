@@ -67,6 +67,18 @@ void anchor_branch_over(struct proxy *p, struct branch *b);
 void anchor_request_over(struct proxy *p, unsigned status);
 enum anchor_verdict anchor_ack(struct edge_req *r, struct forward_changes *ret);
 
+/* The call's time is over. False: media still come, and it has no session timer that says
+ * otherwise. True: it is ended, with BYE where it was answered; or is not there any more. */
+bool anchor_expire(struct edge_worker *w, uint32_t slot, uint32_t gen, bool has_timer);
+
+/* Calls that are not anchored (anchor_direct.c): what must not pass. ERR_REFUSED, ERR_NOMEM: `why`.
+ */
+MUST_USE int anchor_direct_request(const struct edge_req *r, const struct edge_target *t,
+                                   const struct path *out, struct forward_changes *ret,
+                                   struct reason *why);
+void anchor_direct_response(const struct sip_msg *m, const struct path *in, const struct path *out,
+                            struct forward_changes *ret);
+
 /* The worker that an anchored call's request belongs to; -1: any. */
 int anchor_owner(const struct edge_worker *w, const struct sip_msg *m);
 

@@ -6,6 +6,7 @@
 #include "edge/anchor.h"
 #include "edge/anchor_sdp.h"
 #include "edge/proxy_priv.h"
+#include "policy/facts.h"
 #include "relay/keys.h"
 #include "relay/relay.h"
 
@@ -57,6 +58,23 @@ static inline struct str anchor_text_get(const struct anchor_text *t)
     return str_make(t->p, t->n);
 }
 
+/* ---- parties (anchor_facts.c) ---- */
+
+struct anchor_party {
+    struct policy_identity identity; /* its texts are the two below */
+    struct policy_hop hop;
+    enum policy_beyond beyond;
+    enum policy_ends_at ends_at;
+    unsigned hints;
+    enum policy_bound signed_bound; /* what its signature is worth for fingerprints */
+    struct anchor_text address, by;
+};
+/* Once its signatures have been looked at. */
+void anchor_party_caller(struct anchor_party *p, const struct edge_req *r);
+void anchor_party_callee(struct anchor_party *p, struct edge_worker *w, const struct edge_target *t,
+                         const struct path *out);
+void anchor_party_done(struct anchor_party *p);
+
 /* ---- legs (anchor_media.c) ---- */
 
 struct anchor_leg;
@@ -66,6 +84,7 @@ struct anchor_end {
     bool mux, is_ice, is_clear;
     bool is_silent;
     uint64_t silent_at; /* packets that had come then */
+    uint64_t seen;      /* ... when the call's time was last looked at */
     char ufrag[9], pwd[25];
     struct addr remote; /* what its last description said; not set: nothing yet */
     enum sdp_dir dir;   /* of the peer, by its last description */
@@ -175,6 +194,7 @@ uint32_t anchor_count_own(struct anchor_count *c);
 struct anchor_branch {
     struct list node;
     struct anchor *a;
+    struct anchor_party party;
     struct anchor_side side;
     struct anchor_leg *near, *far; /* far: of the first answer */
     bool far_taken;                /* ... which has come */
@@ -209,7 +229,9 @@ struct anchor_dialog {
 };
 
 struct anchor {
-    struct list node; /* in the worker's */
+    struct list node;          /* in the worker's */
+    struct anchor_party party; /* the caller */
+    bool has_party;
     unsigned refs;
     struct edge_worker *w;
     uint32_t slot, gen;

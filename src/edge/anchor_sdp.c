@@ -222,7 +222,8 @@ bool anchor_sdp_has_clear(const struct sdp *s)
     return false;
 }
 
-int anchor_sdp_strip(struct arena *a, const struct sdp *s, struct str *ret, struct reason *why)
+int anchor_sdp_strip(struct arena *a, const struct sdp *s, bool must, struct str *ret,
+                     struct reason *why)
 {
     struct sdp_edit *e = NULL;
 
@@ -230,7 +231,7 @@ int anchor_sdp_strip(struct arena *a, const struct sdp *s, struct str *ret, stru
     for (int i = 0; i < s->n_media; i++) {
         if (!sdp_has(s, i, SDP_A_CRYPTO))
             continue;
-        if (!sdp_media_is_rejected(s, i) && sdp_proto_is_secure(s->media[i].proto) &&
+        if (!must && !sdp_media_is_rejected(s, i) && sdp_proto_is_secure(s->media[i].proto) &&
             !has_other_keys(s, i)) {
             reason_set(why, "keys-over-clear", "RFC 4568 8", 488,
                        "m= line %d: its keys would pass a hop in clear", i + 1);

@@ -47,8 +47,8 @@ MUST_USE int anchor_sdp_build(struct arena *a, const struct sdp *s, const struct
 bool anchor_sdp_has_clear(const struct sdp *s);
 /* What a description may not say over a clear hop (RFC 4568 8): a=crypto, the key itself. *ret is
  * the text without; STR_NULL if there is nothing to be taken away. ERR_REFUSED: a section has no
- * other method and its profile needs one. */
-MUST_USE int anchor_sdp_strip(struct arena *a, const struct sdp *s, struct str *ret,
+ * other method and its profile needs one; not if it `must` be taken away all the same. */
+MUST_USE int anchor_sdp_strip(struct arena *a, const struct sdp *s, bool must, struct str *ret,
                               struct reason *why);
 
 #endif

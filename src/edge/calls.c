@@ -5,7 +5,7 @@
 #include "edge/calls.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "edge/edge_priv.h"
+#include "edge/anchor.h"
 
 #define CALLS_MAX 0x00ffffffu
 #define CALLS_SWEEP_MS 10000u
@@ -15,6 +15,7 @@ struct edge_call {
     uint32_t slot;
     enum call_state state;
     uint64_t begun_s, answered_s, deadline_s;
+    bool has_timer; /* the deadline is its session timer's */
     struct call_peer *from, *to; /* whose limits it counts against; NULL: nobody's */
     struct call_info info;       /* strings behind the struct */
 };
@@ -122,6 +123,11 @@ static void on_sweep(struct wheel_timer *t)
 
         if (!call || now < call->deadline_s)
             continue;
+        /* One without a session timer goes on as long as media come (RFC 4028 10 speaks of those with one). */
+        if (call->info.anchor_gen && !anchor_expire(c->w, call->info.anchor_slot, call->info.anchor_gen, call->has_timer)) {
+            call->deadline_s = now + c->w->cfg->call_max_s;
+            continue;
+        }
         LOG(LOG_INFO, "call-timed-out", LS("call", call->info.call_id), LS("caller", call->info.caller));
         edge_count(c->w, EC_CALLS_ENDED);
         call_remove(c, call);
@@ -250,6 +256,24 @@ struct edge_call *calls_begin(struct edge_req *r, const struct config_peer *to, 
     return call;
 }
 
+static struct edge_call *call_at(const struct edge_calls *c, uint32_t slot, uint32_t gen)
+{
+    uint32_t i = slot & CALLS_MAX;
+    struct edge_call *call = i < c->cap ? c->v[i] : NULL;
+
+    return call && call->gen == gen ? call : NULL;
+}
+
+void calls_anchor(struct edge_worker *w, uint32_t slot, uint32_t gen, uint32_t anchor_slot, uint32_t anchor_gen)
+{
+    struct edge_call *call = gen ? call_at(w->calls, slot, gen) : NULL;
+
+    if (!call)
+        return;
+    call->info.anchor_slot = anchor_slot;
+    call->info.anchor_gen = anchor_gen;
+}
+
 /* ---- events ---- */
 
 struct call_event {
@@ -262,11 +286,10 @@ struct call_event {
 static void call_apply(struct edge_worker *w, const struct call_event *e)
 {
     struct edge_calls *c = w->calls;
-    uint32_t i = e->slot & CALLS_MAX;
-    struct edge_call *call = i < c->cap ? c->v[i] : NULL;
+    struct edge_call *call = call_at(c, e->slot, e->gen);
     uint64_t now;
 
-    if (!call || call->gen != e->gen)
+    if (!call)
         return;
     now = net_wall_s(w->net);
     if (e->method == SIP_BYE) {
@@ -290,6 +313,7 @@ static void call_apply(struct edge_worker *w, const struct call_event *e)
             edge_count(w, EC_CALLS_ANSWERED);
         }
         call->deadline_s = now + (e->session_s ? e->session_s : w->cfg->call_max_s);
+        call->has_timer = e->session_s != 0;
         return;
     }
     if (call->state != CALL_ANSWERED && e->method == SIP_INVITE) {

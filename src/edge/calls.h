@@ -15,6 +15,7 @@ struct call_info {
     unsigned how;      /* enum principal_how */
     enum transport in_transport;
     bool emergency;
+    uint32_t anchor_slot, anchor_gen; /* its media pass through us; 0: they do not */
     uint64_t begun_s, answered_s, seconds;
 };
 

@@ -326,6 +326,8 @@ void calls_stop(struct edge_worker *w);
 MUST_USE int calls_admit(const struct edge_req *r, struct edge_targets *ts, struct reason *why);
 /* `to`: the peer that it goes to, NULL: none. NULL: table full; goes on without. */
 struct edge_call *calls_begin(struct edge_req *r, const struct config_peer *to, uint32_t *ret_slot, uint32_t *ret_gen);
+/* Media of the call pass through us. On its own worker. */
+void calls_anchor(struct edge_worker *w, uint32_t slot, uint32_t gen, uint32_t anchor_slot, uint32_t anchor_gen);
 /* A response to `method` passed; session_s: its Session-Expires, 0 if none. Other workers' calls are told by message. */
 void calls_event(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned status, enum sip_method method,
                  uint32_t session_s);

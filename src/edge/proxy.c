@@ -413,13 +413,15 @@ static void branch_pass(struct branch *b, const struct sip_msg *m)
     proxy_conclude(p);
 }
 
-static void branch_response(struct branch *b, const struct sip_msg *m)
+static void branch_response(struct branch *b, const struct sip_msg *m, const struct rx *rx)
 {
     struct forward_changes changes = {0};
 
     if (b->p->anchor && !branch_anchored(b, m, &changes))
         return;
-    b->changes = b->p->anchor ? &changes : NULL;
+    if (!b->p->anchor && m->body.n && b->p->stx)
+        anchor_direct_response(m, &rx->path, &sip_stx_rx(b->p->stx)->path, &changes);
+    b->changes = &changes;
     branch_pass(b, m);
     b->changes = NULL;
 }
@@ -430,9 +432,8 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
     struct proxy *p = b->p;
 
     (void)tx;
-    (void)rx;
     proxy_enter(p);
-    branch_response(b, m);
+    branch_response(b, m, rx);
     proxy_leave(p);
 }
 
@@ -515,8 +516,11 @@ static int branch_send(struct branch *b, const struct path *path)
             return ERR_REFUSED;
         }
         anchor_name(p->anchor, &f.anchor_slot, &f.anchor_gen);
-        f.changes = &changes;
+    } else if (anchor_direct_request(p->r, b->t, path, &changes, &why) != 0) {
+        branch_fail(b, why.sip_status, why.code, why.clause);
+        return ERR_REFUSED;
     }
+    f.changes = &changes;
     u.arg = b;
     b->ctx = sip_ctx_new(p->w->txl, p->method, &u);
     if (!b->ctx)
@@ -922,6 +926,12 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     sip_stx_set_upper(r->tx, p);
     if (p->method == SIP_INVITE && !sip_msg_in_dialog(r->m)) {
         (void)calls_begin(r, targets->v[0]->peer, &p->call_slot, &p->call_gen); /* 100 comes from the transaction after 200 ms (17.2.1) */
+        if (anchor) {
+            uint32_t slot, gen;
+
+            anchor_name(anchor, &slot, &gen);
+            calls_anchor(p->w, p->call_slot, p->call_gen, slot, gen);
+        }
     } else if (r->has_token) {
         p->call_slot = r->token.call_slot;
         p->call_gen = r->token.call_gen;

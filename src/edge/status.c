@@ -3,6 +3,7 @@
  * Main thread; what workers own they put into rows themselves (ask.h). */
 #include "base/log.h"
 #include "base/mem.h"
+#include "edge/anchor_facts.h"
 #include "edge/ask.h"
 #include "edge/calls.h"
 #include "edge/status_priv.h"
@@ -37,6 +38,11 @@ static json_t *text(struct str s)
     }
     n = str_utf8_prefix(str_make(copy, n));
     return json_stringn_nocheck(copy, n);
+}
+
+json_t *status_json_text(struct str s)
+{
+    return text(s);
 }
 
 static json_t *text_z(const char *z)
@@ -301,8 +307,16 @@ static bool on_call_id(void *arg, const struct call_info *c)
 {
     struct view *l = arg;
 
-    if (str_eq(c->call_id, l->filter) && !rows_full(l->rows))
-        rows_add(l->rows, call_json(l->w, c));
+    json_t *row;
+
+    if (str_eq(c->call_id, l->filter) && !rows_full(l->rows)) {
+        row = call_json(l->w, c);
+        if (row && c->anchor_gen && !anchor_facts_add(l->w, c->anchor_slot, c->anchor_gen, row)) {
+            json_decref(row);
+            row = NULL;
+        }
+        rows_add(l->rows, row);
+    }
     return !l->rows->failed;
 }
 

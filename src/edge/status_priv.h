@@ -3,6 +3,7 @@
 #define EDGE_STATUS_PRIV_H
 
 #include "edge/edge_priv.h"
+#include <jansson.h>
 
 struct edge_numbers {
     uint64_t counters[EC_N];
@@ -16,6 +17,8 @@ struct edge_numbers {
 };
 MUST_USE int edge_numbers_get(struct edge *e, struct edge_numbers *ret);
 
+/* A text from outside, whatever bytes it has; NULL on no memory. */
+json_t *status_json_text(struct str s);
 extern const char *const edge_counter_names[EC_N]; /* "requests", ...: in JSON */
 const char *edge_how_text(unsigned how);           /* enum principal_how for people and scripts */
 

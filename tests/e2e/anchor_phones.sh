@@ -18,7 +18,20 @@ need "baresip starts for dave, in clear" phone_start dave udp 7410 7420 880
 need "carol registers" await 10 phone_registered carol
 need "dave registers" await 10 phone_registered dave
 
-# both_ways NAME: alice, with DTLS-SRTP and nothing else, calls NAME's baresip, and is called.
+status() { "$(edge_program)" status "$@" -c edge.conf --json; }
+
+# legs_are CALLER-METHOD CALLEE-METHOD LEVEL: of the one call that there is, with packets both ways and none that was not authentic.
+legs_are() {
+    local id
+    id=$(status calls | jq -er '.rows[0].call_id') || return 1
+    status call "$id" >call.json || return 1
+    jq -e --arg a "$1" --arg b "$2" --arg level "$3" '.rows[0] | .media == "protect" and
+        [.legs[].media[0].keys.method] == [$a, $b] and ([.security[].level] | unique) == [$level] and
+        ([.legs[].media[0].packets | .packets_in > 20 and .packets_out > 20 and .not_authentic == 0] | all)' call.json ||
+        { cat call.json; return 1; }
+}
+
+# both_ways NAME METHOD LEVEL: alice, with DTLS-SRTP and nothing else, calls NAME's baresip, and is called.
 both_ways() {
     local name=$1
     check "alice calls $name" our_status 0 alice --call "$name" --media dtls --play tone:440 --expect-tone 880 --duration 2
@@ -33,11 +46,12 @@ both_ways() {
     check "it is established" await 10 phone_established "$name"
     check "alice's keys are there" await 5 our_event alice security '"leg":"media"' '"method":"DTLS-SRTP"' '"proof":"media"'
     sleep 1.5
+    check "status shows both legs" legs_are "$2" dtls-srtp "$3"
     check "$name hangs up" phone_do "$name" hangup
     check "alice heard $name" our_end alice 0
     check "$name heard alice" phone_heard "$name" 440 880
 }
 
-both_ways carol
-both_ways dave
+both_ways carol sdes protected
+both_ways dave clear open
 check "the edge stops in order" edge_stop

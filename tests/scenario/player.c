@@ -4,6 +4,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/anchor.h"
+#include "edge/anchor_facts.h"
+#include "edge/calls.h"
 #include "pki/mint.h"
 #include <unistd.h>
 
@@ -361,6 +363,34 @@ static void step_party(char **word, unsigned n)
 
 /* ---- surroundings ---- */
 
+static bool find_call(void *arg, const struct call_info *c)
+{
+    struct call_info *found = arg;
+
+    if (str_eq(c->call_id, found->call_id))
+        *found = *c;
+    return true;
+}
+
+/* call-has PARTY TEXT: what status shows of the party's call has this text in it. */
+static void step_call_has(char **word, const char *rest)
+{
+    struct dialog *d = &P.dialog[party_index(party(word[1]))];
+    struct call_info c = {.call_id = str_z(d->call_id)};
+    json_t *row = json_object();
+    static char text[16384]; /* a step that does not hold does not come back */
+    size_t len;
+
+    calls_each(P.w, find_call, &c);
+    len = anchor_facts_add(P.w, c.anchor_slot, c.anchor_gen, row) ? json_dumpb(row, text, sizeof text - 1, JSON_COMPACT) : 0;
+    json_decref(row);
+    if (!len || len >= sizeof text)
+        fail("no memory");
+    text[len] = 0;
+    if (!strstr(text, rest))
+        fail("status shows %s", text);
+}
+
 static void step_counter(char **word, unsigned n)
 {
     static const struct {
@@ -461,6 +491,11 @@ static void step(char *line)
 
         while (take(party(word[1]), text, sizeof text))
             ;
+    } else if (strcmp(word[0], "call-has") == 0 && n >= 3) {
+        char copy[4096];
+
+        expand(copy, sizeof copy, line);
+        step_call_has(word, strchr(strchr(copy, ' ') + 1, ' ') + 1);
     } else if (strcmp(word[0], "counter") == 0)
         step_counter(word, n);
     else if (strcmp(word[0], "credential") == 0)

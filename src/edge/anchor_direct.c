@@ -1,0 +1,100 @@
+/* Descriptions of calls that are not anchored, on their way through the proxy. Two things it does
+ * not let pass, whatever the phones have agreed on: a key over a hop that others can read (RFC 4568
+ * 8), and media without keys between our domain and another one, unless policy says so (TR/100 8:
+ * "essential when transmitting media over the public Internet"). All else is untouched (RFC
+ * 3261 16.6). Worker thread. */
+#include "base/log.h"
+#include "edge/anchor_priv.h"
+
+static bool may_describe(enum sip_method m)
+{
+    return m == SIP_INVITE || m == SIP_ACK || m == SIP_PRACK || m == SIP_UPDATE;
+}
+
+/* NULL: none, or none that we can read: then it is not ours to judge. */
+static struct sdp *description(const struct sip_msg *m, struct str *ret_text)
+{
+    struct reason why = {0};
+    struct sdp *s;
+
+    if (anchor_body_find(m, ret_text, &why) != 0 || !ret_text->n)
+        return NULL;
+    return sdp_parse(m->arena, *ret_text, &s, &why) == 0 ? s : NULL;
+}
+
+static bool is_foreign(const struct config_peer *p)
+{
+    return !p || p->kind == CONFIG_PEERING || p->kind == CONFIG_SUBSCRIPTION;
+}
+
+/* May media between the two sides go without keys? What is said of the outer one counts; of one
+ * that nothing is said of, our own domain's line. Within the enterprise, its sites, servers and
+ * gateways included, phones decide. */
+static bool may_be_clear(const struct edge_req *r, const struct edge_target *t)
+{
+    bool out = !t->to_user && !t->is_flow_side && is_foreign(t->peer);
+    bool in = r->who.kind == PRINCIPAL_DOMAIN ||
+              (r->who.kind == PRINCIPAL_PEER && is_foreign(r->who.peer));
+    struct anchor_side caller, target;
+
+    if (r->emergency || t->emergency || (!out && !in))
+        return true;
+    anchor_side_caller(r, &caller);
+    anchor_side_target(r, t, &target);
+    if (out && target.cfg)
+        return target.cfg->allow_clear;
+    if (in && caller.cfg)
+        return caller.cfg->allow_clear;
+    return (caller.domain && caller.domain->media.allow_clear) ||
+           (target.domain && target.domain->media.allow_clear);
+}
+
+static bool is_clear_hop(const struct path *in, const struct path *out)
+{
+    return !transport_is_secure(in->transport) || !transport_is_secure(out->transport);
+}
+
+static int strip(const struct sip_msg *m, const struct sdp *s, struct str text, bool must,
+                 struct forward_changes *ret, struct reason *why)
+{
+    struct str is;
+    int err = anchor_sdp_strip(m->arena, s, must, &is, why);
+
+    if (err == 0 && is.n)
+        err = anchor_body_replace(m, text, is, ret);
+    if (err != 0 && err != ERR_REFUSED)
+        reason_set(why, "no-memory", NULL, 500, NULL);
+    if (is.n)
+        LOG(LOG_INFO, "keys-stripped", LS("call", m->call_id), LZ("clause", "RFC 4568 8"));
+    return err;
+}
+
+int anchor_direct_request(const struct edge_req *r, const struct edge_target *t,
+                          const struct path *out, struct forward_changes *ret, struct reason *why)
+{
+    const struct sip_msg *m = r->m;
+    struct str text;
+    struct sdp *s = may_describe(m->method) ? description(m, &text) : NULL;
+
+    if (!s)
+        return 0;
+    if ((m->method == SIP_INVITE || m->method == SIP_UPDATE) && anchor_sdp_has_clear(s) &&
+        !may_be_clear(r, t)) {
+        reason_set(why, "clear-media", "TR/100 8", 488,
+                   "media without keys, and no allow-clear-media line");
+        return ERR_REFUSED;
+    }
+    return is_clear_hop(&r->rx.path, out) ? strip(m, s, text, m->method == SIP_ACK, ret, why) : 0;
+}
+
+void anchor_direct_response(const struct sip_msg *m, const struct path *in, const struct path *out,
+                            struct forward_changes *ret)
+{
+    struct reason why = {0};
+    struct str text;
+    struct sdp *s =
+        may_describe(m->cseq_method) && is_clear_hop(in, out) ? description(m, &text) : NULL;
+
+    if (s && strip(m, s, text, true, ret, &why) != 0)
+        LOG(LOG_WARN, "keys-not-stripped", LS("call", m->call_id), LZ("reason", why.code));
+}
