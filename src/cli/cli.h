@@ -51,6 +51,7 @@ MUST_USE int cli_options(int argc, char **argv, const char *const *flags, struct
 /* Reads the configuration; problems go to standard error, a line each. CLI_OK or CLI_FAILED. */
 MUST_USE int cli_config_load(const char *file, struct config **ret);
 
+int cli_cert(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_help(int argc, char **argv);
 int cli_keeper(int argc, char **argv);

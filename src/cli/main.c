@@ -28,6 +28,17 @@ static const struct cli_command commands[] = {
      "Makes a CA, or a certificate signed by it, for those who have no CA.",
      "--ca makes FOLDER/ca.crt and FOLDER/ca.key, good for ten years. Without it, FOLDER/DOMAIN.crt and FOLDER/DOMAIN.key are made\n"
      "(anew, if they are there) for the SIP domains and addresses given, signed by the CA in FOLDER, good for 397 days."},
+    {"cert", cli_cert,
+     "request --key FILE --out FILE [--must-staple] [DOMAIN...] [--tn NUMBER|FIRST-LAST]... [--spc CODE]... | inspect FILE... | verify "
+     "--peer NAME [CERTIFICATE [--as-client]] [-c FILE]",
+     "Asks for certificates, says what is in them, and what the edge would make of a peer's.",
+     "request makes a certification request for SIP domains (each as URI sip:DOMAIN and as DNS name, for servers, clients and SIP\n"
+     "domains), or, with --tn and --spc, for those who sign calls from telephone numbers (TN Authorization List). The key is made if it\n"
+     "is not there. --must-staple asks that nobody takes the certificate without an OCSP answer from us.\n"
+     "inspect says which domains and numbers a certificate speaks for, until when, what it may be used for, how one would learn that it\n"
+     "is revoked, and what is wrong with it. Exit status 1 if something is.\n"
+     "verify connects to the next hop of a peer as the edge would, or takes a file, as of a server or, with --as-client, as of one that\n"
+     "connects to us. It waits for OCSP responders, and says whether the certificate is accepted, or why not (exit status 1)."},
     {"user", cli_user,
      "add|passwd|del|disable|enable USER@DOMAIN | list [DOMAIN] | import FILE [-c FILE] [--allow-md5] [--allow-weak-password]",
      "Says who may log in. A running edge sees it within two seconds.",

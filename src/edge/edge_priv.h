@@ -151,6 +151,9 @@ struct edge_snapshot {
 };
 /* Takes its own references. statuses may be NULL. */
 MUST_USE int snapshot_new(struct config *cfg, struct pki_statuses *statuses, struct edge_snapshot **ret, struct reason *why);
+/* The client context for a peer, NULL: for anybody; as a snapshot has it. */
+MUST_USE int snapshot_peer_tls(const struct config *cfg, const struct config_peer *p, struct pki_statuses *statuses,
+                               struct pki_tls_client **ret, struct reason *why);
 struct edge_snapshot *snapshot_ref(struct edge_snapshot *s);
 void snapshot_unref(struct edge_snapshot *s); /* NULL is fine */
 /* The client context for a peer of this snapshot; NULL: for anybody. */
@@ -308,6 +311,8 @@ typedef void (*hop_fn)(void *arg, const struct path *path, const struct reason *
 /* Finds the first path; `fn` is called later, or at once when no lookup is needed (then *ret_hop is already set). */
 MUST_USE int hop_start(const struct edge_req *r, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
                        struct hop **ret_hop);
+/* The name that its certificate must carry. p may be NULL. */
+struct str hop_expected_name(const struct config_peer *p, const struct sip_uri *u);
 /* The URI of a target's next hop: a bare one, or the first of a list of Route values. */
 MUST_USE int hop_uri(struct str next_hop, struct sip_uri *ret);
 void hop_next(struct hop *h); /* RFC 3263 4.3: that one failed, find the next one */

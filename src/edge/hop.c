@@ -124,9 +124,8 @@ static void hop_located(void *arg, const struct net_target *targets, size_t n, c
 }
 
 /* The name a certificate must carry: what was asked for before any DNS step (RFC 3263, RFC 5922 7.3), or what the peer's stanza says. */
-static struct str expected_name(const struct hop *h, const struct sip_uri *u)
+struct str hop_expected_name(const struct config_peer *p, const struct sip_uri *u)
 {
-    const struct config_peer *p = h->t->peer;
     struct addr a;
 
     if (p && p->certificate_names.n)
@@ -204,7 +203,7 @@ static int hop_locate(struct hop *h)
         reason_set(&h->why, "next-hop-uri", "RFC 3261 16.6", 416, NULL);
         return ERR_SYNTAX;
     }
-    h->server_name = expected_name(h, &u);
+    h->server_name = hop_expected_name(h->t->peer, &u);
     if ((err = locate_args(h, &u, &la)) != 0)
         return err;
     if (addr_parse(&a, la.host, 0) == 0)

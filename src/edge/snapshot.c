@@ -5,8 +5,8 @@
 #include "base/mem.h"
 #include "edge/anchor.h"
 
-static int tls_client_make(const struct config *cfg, const struct config_peer *p, struct pki_statuses *statuses,
-                           struct pki_tls_client **ret, struct reason *why)
+int snapshot_peer_tls(const struct config *cfg, const struct config_peer *p, struct pki_statuses *statuses,
+                      struct pki_tls_client **ret, struct reason *why)
 {
     const struct config_domain *d = cfg->n_domains ? &cfg->domains[0] : NULL;
     struct pki_tls_identity id = {0};
@@ -56,9 +56,9 @@ int snapshot_new(struct config *cfg, struct pki_statuses *statuses, struct edge_
     s->refs = 1;
     s->cfg = config_ref(cfg);
     s->tls_peer = mem_zalloc_array(cfg->n_peers ? cfg->n_peers : 1, sizeof *s->tls_peer);
-    err = s->tls_peer ? tls_client_make(cfg, NULL, statuses, &s->tls_any, why) : ERR_NOMEM;
+    err = s->tls_peer ? snapshot_peer_tls(cfg, NULL, statuses, &s->tls_any, why) : ERR_NOMEM;
     for (i = 0; err == 0 && i < cfg->n_peers; i++)
-        err = tls_client_make(cfg, &cfg->peers[i], statuses, &s->tls_peer[i], why);
+        err = snapshot_peer_tls(cfg, &cfg->peers[i], statuses, &s->tls_peer[i], why);
     if (err == 0)
         err = identity_own_load(cfg, s, why);
     if (err == 0)

@@ -205,6 +205,17 @@ static int check_identity(struct identity *i, const char *key_pem, bool is_serve
     return err;
 }
 
+int pki_file_names(const char *file, struct arena *a, struct str ret_names[PKI_NAMES_MAX],
+                   struct reason *why)
+{
+    STACK_OF(X509) *certs = sk_X509_new_null();
+    int err = certs ? load_certs(file, certs, CHAIN_MAX, why) : ERR_NOMEM;
+    if (!err)
+        err = pki_cert_names(sk_X509_value(certs, 0), a, ret_names);
+    sk_X509_pop_free(certs, X509_free);
+    return err;
+}
+
 static char *copy_lower(struct str s)
 {
     char *p = mem_alloc(s.n + 1);

@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/sbuf.h"
+#include "pki/pki_priv.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -43,7 +44,7 @@ static int fail_file(struct reason *reason, const char *file, int error)
 /* --- files: written beside and renamed, so that a reader sees the old or the new one, never half
  * --- */
 
-static BIO *out_open(const char *file, mode_t mode, char *tmp, size_t cap, struct reason *reason)
+BIO *mint_out_open(const char *file, mode_t mode, char *tmp, size_t cap, struct reason *reason)
 {
     struct sbuf b = sbuf_make(tmp, cap);
     sbuf_fmt(&b, "%s.new", file);
@@ -69,7 +70,7 @@ static BIO *out_open(const char *file, mode_t mode, char *tmp, size_t cap, struc
     return bio;
 }
 
-static int out_close(BIO *bio, bool ok, const char *tmp, const char *file, struct reason *reason)
+int mint_out_close(BIO *bio, bool ok, const char *tmp, const char *file, struct reason *reason)
 {
     errno = 0;
     ok = ok && BIO_flush(bio) == 1;
@@ -81,27 +82,27 @@ static int out_close(BIO *bio, bool ok, const char *tmp, const char *file, struc
     return fail_file(reason, file, error);
 }
 
-static int write_key(const char *file, EVP_PKEY *key, struct reason *reason)
+int mint_write_key(const char *file, EVP_PKEY *key, struct reason *reason)
 {
     char tmp[4096];
-    BIO *bio = out_open(file, 0600, tmp, sizeof(tmp), reason);
+    BIO *bio = mint_out_open(file, 0600, tmp, sizeof(tmp), reason);
     if (!bio)
         return ERR_IO;
     bool ok = PEM_write_bio_PKCS8PrivateKey(bio, key, NULL, NULL, 0, NULL, NULL) == 1;
-    return out_close(bio, ok, tmp, file, reason);
+    return mint_out_close(bio, ok, tmp, file, reason);
 }
 
 static int write_certs(const char *file, X509 *cert, const STACK_OF(X509) * more,
                        struct reason *reason)
 {
     char tmp[4096];
-    BIO *bio = out_open(file, 0644, tmp, sizeof(tmp), reason);
+    BIO *bio = mint_out_open(file, 0644, tmp, sizeof(tmp), reason);
     if (!bio)
         return ERR_IO;
     bool ok = PEM_write_bio_X509(bio, cert) == 1;
     for (int i = 0; ok && more && i < sk_X509_num(more); i++)
         ok = PEM_write_bio_X509(bio, sk_X509_value(more, i)) == 1;
-    return out_close(bio, ok, tmp, file, reason);
+    return mint_out_close(bio, ok, tmp, file, reason);
 }
 
 /* --- certificates --- */
@@ -255,11 +256,13 @@ int pki_mint_cert(const struct pki_mint_ca *ca, const struct pki_mint_args *args
     X509 *c = key ? cert_new(key, cn, args->not_before, args->days, ca) : NULL;
     int err = 0;
     if (!c || !add_ext(c, c, NID_basic_constraints, "critical,CA:FALSE") ||
-        !add_ext(c, c, NID_key_usage, "critical,digitalSignature") || !add_uses(c, args->uses) ||
+        !add_ext(c, c, NID_key_usage,
+                 args->key_usage ? args->key_usage : "critical,digitalSignature") ||
+        !add_uses(c, args->uses) ||
         !add_sans(c, args) || !add_status(c, args) || X509_sign(c, ca ? ca->key : key, EVP_sha256()) == 0)
         err = fail(reason, "making a certificate");
     if (!err)
-        err = write_key(args->key_file, key, reason);
+        err = mint_write_key(args->key_file, key, reason);
     if (!err)
         err = write_certs(args->cert_file, c, ca ? ca->above : NULL, reason);
     X509_free(c);
@@ -372,7 +375,7 @@ int pki_mint_ca_load(const char *cert_file, const char *key_file, struct pki_min
 int pki_mint_ca_save(const struct pki_mint_ca *ca, const char *cert_file, const char *key_file,
                      struct reason *reason)
 {
-    int err = key_file ? write_key(key_file, ca->key, reason) : 0;
+    int err = key_file ? mint_write_key(key_file, ca->key, reason) : 0;
     if (!err && cert_file)
         err = write_certs(cert_file, ca->cert, NULL, reason);
     return err;

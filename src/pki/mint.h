@@ -34,6 +34,7 @@ struct pki_mint_args {
     size_t n_sans;
     struct str cn;         /* empty: the first domain, or no subject at all */
     unsigned uses;         /* PKI_MINT_...; 0: no extended key usage */
+    const char *key_usage; /* in OpenSSL's notation; NULL: digitalSignature */
     struct str responder;  /* http: URL for OCSP (RFC 5280 4.2.2.1); empty: none */
     bool must_staple;      /* RFC 7633 */
     int64_t not_before;    /* seconds since 1970; 0: an hour ago */

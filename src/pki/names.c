@@ -42,6 +42,11 @@ static bool host_is_name(struct str s)
     return false;
 }
 
+bool pki_name_is_host(struct str s)
+{
+    return host_is_name(s);
+}
+
 static struct str without_final_dot(struct str s)
 {
     if (s.n > 1 && s.p[s.n - 1] == '.')

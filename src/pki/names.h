@@ -19,6 +19,8 @@ struct ssl_st;
  * subjectAltName that cannot be decoded yields no names. */
 MUST_USE int pki_cert_names(struct x509_st *cert, struct arena *a,
                             struct str ret_names[PKI_NAMES_MAX]);
+/* Could it be the host of a SIP URI, as a name? No wildcards, no blanks, no NUL. */
+bool pki_name_is_host(struct str s);
 /* Does one of the names stand for this domain? ERR_REFUSED if not: reason then has the expected and
  * presented names. */
 MUST_USE int pki_names_check(const struct str *names, size_t n, struct str domain,
@@ -27,6 +29,9 @@ MUST_USE int pki_names_check(const struct str *names, size_t n, struct str domai
  * hold: see pki_peer_is_verified. */
 MUST_USE int pki_peer_names(const struct ssl_st *ssl, struct arena *a,
                             struct str ret_names[PKI_NAMES_MAX]);
+/* Of the first certificate in a PEM file. What reading it fails with, and why. */
+MUST_USE int pki_file_names(const char *file, struct arena *a, struct str ret_names[PKI_NAMES_MAX],
+                            struct reason *why);
 /* Everything that a certificate claims to be, refused kinds of names included, for people:
  * "URI:sip:a.example, DNS:*.a.example, CN=a.example". Stops with "..." when dst is nearly full. */
 void pki_cert_describe(struct x509_st *cert, struct sbuf *dst);

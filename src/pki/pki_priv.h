@@ -44,6 +44,14 @@ MUST_USE int load_certs(const char *file, STACK_OF(X509) * ret, size_t max, stru
 MUST_USE int asn1_time_s(const ASN1_TIME *t, int64_t *ret);
 void time_text(int64_t t, char dst[32]); /* "2026-01-31 12:00:00 UTC" */
 
+/* --- mint.c --- */
+
+MUST_USE int mint_write_key(const char *file, EVP_PKEY *key, struct reason *reason);
+/* A file that is written beside and renamed: a reader sees the old or the new one, never half. */
+BIO *mint_out_open(const char *file, mode_t mode, char *tmp, size_t cap, struct reason *reason);
+MUST_USE int mint_out_close(BIO *bio, bool ok, const char *tmp, const char *file,
+                            struct reason *reason);
+
 /* --- tnauth.c --- */
 
 /* The value of the extension with this object identifier (its DER contents). ERR_NOTFOUND;

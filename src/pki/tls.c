@@ -444,6 +444,21 @@ int pki_tls_client_vouches(const struct pki_tls_client *c, const SSL *ssl, struc
     return chain_judge(c->ctx, ssl, why);
 }
 
+int pki_tls_client_judge_file(const struct pki_tls_client *c, const char *file,
+                              struct str server_name, enum cert_standing *ret, struct reason *why)
+{
+    STACK_OF(X509) *shown = sk_X509_new_null();
+    struct standing standing = {.standing = CERT_UNCHECKED};
+    int err = shown ? load_certs(file, shown, CHAIN_MAX, why) : ERR_NOMEM;
+    if (!err)
+        err = chain_judge_shown(c->ctx, shown, server_name, &standing, why);
+    if (!err && standing.standing == CERT_UNKNOWN)
+        *why = standing.doubt;
+    sk_X509_pop_free(shown, X509_free);
+    *ret = standing.standing;
+    return err;
+}
+
 bool pki_tls_client_sees_revoked(const struct pki_tls_client *c, const SSL *ssl, struct reason *why)
 {
     return revoke_is_seen(context_of(c->ctx), SSL_get0_verified_chain(ssl), why);

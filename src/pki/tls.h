@@ -124,6 +124,12 @@ enum cert_client_use pki_peer_client_use(const struct ssl_st *ssl);
 MUST_USE int pki_tls_client_vouches(const struct pki_tls_client *c, const struct ssl_st *ssl,
                                     struct reason *why);
 
+/* A chain in a PEM file, as if a server that was asked for `server_name` (empty: any name; a client) had
+ * shown it: judged as in a handshake, but for what could have been stapled. ERR_REFUSED and why; what
+ * load_certs fails with. */
+MUST_USE int pki_tls_client_judge_file(const struct pki_tls_client *c, const char *file,
+                                       struct str server_name, enum cert_standing *ret,
+                                       struct reason *why);
 /* Has a responder said, since the peer of this connection was accepted, that a certificate of its chain
  * is revoked? Asks again where it is time. Always false with PKI_REVOCATION_OFF. */
 bool pki_tls_client_sees_revoked(const struct pki_tls_client *c, const struct ssl_st *ssl,

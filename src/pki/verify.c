@@ -1,6 +1,7 @@
 /* Judging a peer's certificate, and remembering why it was refused. RFC 5280 6 (by
  * OpenSSL), 4.2.1.3, 4.2.1.10, 4.2.1.12; RFC 5922 7.3, 7.4; RFC 5924 5. Runs inside the handshake,
  * on the thread that owns the connection. */
+#include "base/addr.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "pki/names.h"
@@ -199,6 +200,18 @@ enum cert_client_use cert_client_use_of(X509 *cert)
     return use;
 }
 
+/* RFC 6216 6, case 10: a next hop that is given as an address is what it says if that is in an iPAddress;
+ * RFC 5922 7.1 knows it in sip: URIs only. It never stands for a domain. */
+static bool cert_has_address(X509 *cert, struct str expected)
+{
+    struct addr a;
+    return addr_parse(&a, expected, 0) == 0 &&
+           X509_check_ip(cert,
+                         addr_is_v6(&a) ? (const unsigned char *)&a.v6.sin6_addr
+                                        : (const unsigned char *)&a.v4.sin_addr,
+                         addr_is_v6(&a) ? 16 : 4, 0) == 1;
+}
+
 /* By the rule of the context, for the peer's own certificate; those of its issuers are for TLS in any case. */
 static bool usage_is_allowed(const struct context *c, X509 *cert, bool is_leaf)
 {
@@ -336,7 +349,8 @@ static int judge(X509_STORE_CTX *store, struct trial *t)
     n = a ? pki_cert_names(X509_STORE_CTX_get0_cert(store), a, names) : ERR_NOMEM;
     error = n < 0 ? X509_V_ERR_OUT_OF_MEM : check_chain(store, names, (size_t)n, t->c);
     if (error == X509_V_OK && !t->c->is_server && !t->any_name &&
-        pki_names_check(names, (size_t)n, str_z(t->expected), NULL) != 0)
+        pki_names_check(names, (size_t)n, str_z(t->expected), NULL) != 0 &&
+        !cert_has_address(X509_STORE_CTX_get0_cert(store), str_z(t->expected)))
         error = X509_V_ERR_HOSTNAME_MISMATCH;
     if (error == X509_V_OK && !t->is_staple_to_come && !t->c->insecure_no_verify &&
         revoke_judge(t->c, X509_STORE_CTX_get0_chain(store), &t->crl, NULL, &t->standing, &depth,
@@ -460,26 +474,32 @@ int status_to_staple(SSL *ssl, void *arg)
 int chain_judge_shown(SSL_CTX *ctx, STACK_OF(X509) * shown, struct str expected,
                       struct standing *ret, struct reason *why)
 {
-    struct trial t = {.c = context_of(ctx)};
+    struct context as = *context_of(ctx); /* to look at only */
+    struct trial t = {.c = &as, .any_name = expected.n == 0};
     char name[256];
     X509_STORE_CTX *store = X509_STORE_CTX_new();
     int error = X509_V_ERR_OUT_OF_MEM;
+    as.insecure_no_verify = false;
+    as.is_server = expected.n == 0;
     if (str_copy_z(name, sizeof(name), expected) != 0)
         name[0] = '\0';
-    t.expected = name;
-    if (store && X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(ctx), sk_X509_value(shown, 0),
-                                     shown) == 1 &&
-        X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(store), SSL_CTX_get0_param(ctx)) == 1)
+    t.expected = t.any_name ? NULL : name;
+    reason_set(&t.why, "no-memory", NULL, 0, "out of memory");
+    if (store &&
+        X509_STORE_CTX_init(store, SSL_CTX_get_cert_store(ctx), sk_X509_value(shown, 0), shown) ==
+            1 &&
+        X509_VERIFY_PARAM_set1(X509_STORE_CTX_get0_param(store), SSL_CTX_get0_param(ctx)) == 1) {
+        X509_VERIFY_PARAM_set_auth_level(X509_STORE_CTX_get0_param(store),
+                                         SSL_CTX_get_security_level(ctx));
         error = judge(store, &t);
-    else
-        reason_set(&t.why, "no-memory", NULL, 0, "out of memory");
+    }
     X509_STORE_CTX_free(store);
     ERR_clear_error();
     *ret = t.standing;
     if (error == X509_V_OK)
         return 0;
     *why = t.why;
-    return ERR_REFUSED;
+    return error == X509_V_ERR_OUT_OF_MEM ? ERR_NOMEM : ERR_REFUSED;
 }
 
 int chain_judge(SSL_CTX *ctx, const SSL *ssl, struct reason *why)
