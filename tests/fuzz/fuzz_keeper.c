@@ -1,0 +1,177 @@
+/* Frames between the daemon and its keeper, both directions: what comes in is any bytes, in pieces.
+ * Nothing may be read outside, what was understood builds the same bytes again, the keeper answers
+ * each request once and in order, and the daemon's side completes each job once, whatever the other
+ * side says. The first byte chooses the side. */
+#include "base/mem.h"
+#include "keeper/serve.h"
+#include "keeper/signer.h"
+#include "pki/mint.h"
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <time.h>
+#include <unistd.h>
+
+#define CHECK(x)                                                                                   \
+    do {                                                                                           \
+        if (!(x))                                                                                  \
+            abort();                                                                               \
+    } while (0)
+#define NOW UINT64_C(1796000000) /* what the seeds say */
+#define JOBS 4
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
+
+static struct keeper_keys *keys;
+static struct arena *arena, *job_arena;
+
+/* One key for a.example, of this run. */
+static void keys_make(void)
+{
+    char dir[] = "/tmp/fuzz_keeper.XXXXXX", cert[64], key[64];
+    struct str domain = STR("a.example");
+    struct pki_mint_args m = {.domains = &domain,
+                              .n_domains = 1,
+                              .not_before = NOW - 86400,
+                              .days = 3650,
+                              .cert_file = cert,
+                              .key_file = key};
+    struct keeper_key_args args = {
+        .name = STR("a"), .cert_file = cert, .key = key, .url = STR("https://a.example/cert")};
+
+    CHECK(mkdtemp(dir));
+    (void)snprintf(cert, sizeof(cert), "%s/crt", dir);
+    (void)snprintf(key, sizeof(key), "%s/key", dir);
+    CHECK(pki_mint_cert(NULL, &m, NULL) == 0);
+    CHECK(keeper_keys_new(&args, 1, &keys, NULL) == 0);
+    (void)unlink(cert);
+    (void)unlink(key);
+    (void)rmdir(dir);
+    arena = arena_new(65536, 1 << 20);
+    job_arena = arena_new(65536, 1 << 20);
+    CHECK(arena && job_arena);
+}
+
+static void check_frame(struct str in)
+{
+    struct keeper_frame f;
+    size_t n = 0;
+
+    if (keeper_frame_parse(in, &f, &n) != 0)
+        return;
+    CHECK(n <= in.n && n <= LIMIT_KEEPER_FRAME && n == keeper_frame_size(&f));
+    {
+        static char room[LIMIT_KEEPER_FRAME];
+        struct sbuf b = sbuf_make(room, sizeof(room));
+
+        keeper_frame_build(&b, &f);
+        CHECK(!b.overflow && str_eq(sbuf_get(&b), str_make(in.p, n)));
+    }
+}
+
+/* The keeper reads it. */
+static void serve(struct str in)
+{
+    static struct keeper_conn c;
+    static char lines[65536];
+    struct keeper_log log = {.lines = sbuf_make(lines, sizeof(lines))};
+    struct keeper_serving s = {
+        .keys = keys, .arena = arena, .log = &log, .now_s = NOW, .now_ms = 1000};
+    size_t piece = in.n ? 1 + (uint8_t)in.p[in.n - 1] * 16u : 1, at = 0;
+
+    keeper_log_time(&log, NOW);
+    c = (struct keeper_conn){.may_reload = in.n & 1};
+    while (at < in.n) {
+        size_t n = in.n - at < piece ? in.n - at : piece, done = 0, one;
+        struct keeper_frame f;
+        int err;
+
+        if (n > sizeof(c.in) - c.n_in)
+            n = sizeof(c.in) - c.n_in;
+        memcpy(c.in + c.n_in, in.p + at, n);
+        c.n_in += n;
+        at += n;
+        err = keeper_serve(&s, &c);
+        CHECK(c.n_in <= sizeof(c.in) && c.n_out <= sizeof(c.out));
+        while (done < c.n_out) { /* whole answers, each well formed */
+            CHECK(keeper_frame_parse(str_make(c.out + done, c.n_out - done), &f, &one) == 0);
+            CHECK(f.type == KEEPER_SIGNED && one <= KEEPER_ANSWER_MAX);
+            done += one;
+        }
+        c.n_out = 0;
+        log.lines.n = 0;
+        if (err != 0)
+            return;
+    }
+}
+
+static void on_done(struct identity_sign_job *job, int err, struct str value)
+{
+    unsigned *n = job->arg;
+
+    (void)err;
+    CHECK((err == 0) == (value.p != NULL));
+    CHECK(++*n == 1);
+}
+
+/* The daemon reads it. */
+static void answer(struct str in)
+{
+    struct identity_sign_job jobs[JOBS];
+    unsigned n_done[JOBS] = {0};
+    struct wheel *wheel = wheel_new(1000);
+    struct keeper_signer_args args = {.wheel = wheel, .max_waiting = JOBS};
+    struct keeper_signer *s;
+    size_t at = 0, n_cancelled = 0;
+    int pair[2];
+
+    CHECK(wheel && socketpair(AF_UNIX, SOCK_STREAM, 0, pair) == 0);
+    CHECK(keeper_signer_new(&args, &s) == 0);
+    keeper_signer_attach(s, pair[0]);
+    for (size_t i = 0; i < JOBS; i++) {
+        jobs[i] = (struct identity_sign_job){
+            .arena = job_arena,
+            .passport = {.x5u = STR("https://a.example/cert"), .input = STR("x.y")},
+            .key = STR("a"),
+            .done = on_done,
+            .arg = &n_done[i]};
+        CHECK(identity_sign_start(&jobs[i], keeper_signer_base(s)) == 0);
+    }
+    if (in.n & 1) {
+        identity_sign_cancel(&jobs[1]);
+        n_cancelled = 1;
+    }
+    while (at < in.n && keeper_signer_fd(s) >= 0) {
+        size_t n = in.n - at < 4096 ? in.n - at : 4096;
+        ssize_t sent = send(pair[1], in.p + at, n, MSG_NOSIGNAL | MSG_DONTWAIT);
+
+        if (sent <= 0)
+            break;
+        at += (size_t)sent;
+        keeper_signer_ready(s);
+    }
+    wheel_advance(wheel, 1000 + 2 * LIMIT_KEEPER_MS);
+    keeper_signer_free(s);
+    for (size_t i = 0; i < JOBS; i++)
+        CHECK(n_done[i] == (i == 1 && n_cancelled ? 0 : 1));
+    (void)close(pair[1]);
+    wheel_free(wheel);
+    arena_reset(job_arena);
+}
+
+int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
+{
+    struct str in = str_make((const char *)data, n);
+
+    if (!keys)
+        keys_make();
+    if (n == 0 || n > 4 * LIMIT_KEEPER_FRAME)
+        return 0;
+    in = str_make(in.p + 1, n - 1);
+    check_frame(in);
+    if (data[0] & 1)
+        answer(in);
+    else
+        serve(in);
+    return 0;
+}
