@@ -71,7 +71,7 @@ static bool fingerprint_make(struct keying_dtls_identity *id)
 
 static SSL_CTX *ctx_make(const struct keying_dtls_identity *id)
 {
-    int groups[] = {NID_X9_62_prime256v1, NID_X25519, NID_secp384r1};
+    int groups[] = {NID_X25519, NID_X9_62_prime256v1, NID_secp384r1};
     SSL_CTX *ctx = SSL_CTX_new(DTLS_method());
 
     if (ctx != NULL && SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION) == 1 &&
