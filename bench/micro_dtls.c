@@ -381,7 +381,7 @@ static void with_relay(unsigned n)
     static struct relay_end *ends[CALLS_MAX];
     static struct relay_keys *keys[CALLS_MAX];
     struct relay_config config = {
-        .n_workers = 1, .n_at = 1, .port_min = 20000, .port_max = 40000, .silent_ms = 0};
+        .n_workers = 1, .n_at = 1, .port_min = 20000, .port_max = 32000, .silent_ms = 0};
     struct relay_keyring_args ka = {.n_threads = 1, .on_change = no_change};
     struct relay_keyring *ring;
     struct keying_policy policy;

@@ -145,7 +145,8 @@ void relay_end_set(struct relay_end *e, const struct relay_end_setting *s);
  * is sent leaves by the port it is received at (RFC 4961). ERR_INVALID: keying_keys_check, or none
  * of these paths; ERR_NOMEM. What goes wrong later is told as RELAY_EVENT_REFUSED. */
 MUST_USE int relay_end_install(struct relay_end *e, const struct keying_install *install);
-/* Packets of key management out of this end. `to` not set: where the description says. */
+/* Packets of key management out of this end. `to` set: at once. Not set: where the description says,
+ * in the order of the calls. */
 void relay_end_send(struct relay_end *e, enum keying_path path, const struct addr *to,
                     const uint8_t *bytes, size_t n);
 /* Both directions; each end has at most one partner, who had others is parted from them. NULL:
