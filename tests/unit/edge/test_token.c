@@ -30,6 +30,8 @@ static void comes_out_as_it_went_in(void **state)
     assert_int_equal(u.call_slot, 0x01000007);
     assert_int_equal(u.call_gen, 9);
     assert_int_equal(u.caller_tag, 77);
+    assert_int_equal(u.anchor_slot, 0);
+    assert_int_equal(u.anchor_gen, 0);
     assert_false(u.emergency);
     assert_int_equal(u.caller.kind, PRINCIPAL_USER);
     assert_int_equal(u.caller.who, 11);
@@ -45,6 +47,15 @@ static void comes_out_as_it_went_in(void **state)
     assert_true(addr_eq(&u.callee.path.remote, &t.callee.path.remote));
     assert_int_equal(u.callee.path.flow, 0);
     assert_int_equal(u.callee.path.transport, TRANSPORT_UDP);
+    t.anchor_slot = 0xfffff; /* an anchored call's */
+    t.anchor_gen = 0xabcdef;
+    t.emergency = true;
+    check_err(token_dialog_seal(&keys, &t, STR("call@x"), text), 0);
+    check_err(token_dialog_open(&keys, str_z(text), STR("call@x"), &u), 0);
+    assert_int_equal(u.anchor_slot, 0xfffff);
+    assert_int_equal(u.anchor_gen, 0xabcdef);
+    assert_int_equal(u.caller_tag, 77);
+    assert_true(u.emergency);
     t.callee.has_path = false;
     check_err(token_dialog_seal(&keys, &t, STR("call@x"), text), 0);
     check_err(token_dialog_open(&keys, str_z(text), STR("call@x"), &u), 0);
