@@ -280,8 +280,9 @@ int relay_end_new(struct relay_call *c, const struct relay_end_args *args, struc
     e->wanted.is_new = true;
     e->quality = mem_zalloc(sizeof(*e->quality));
     if (e->quality == NULL || str_dup(&e->ufrag, args->ice_ufrag) != 0 ||
-        str_dup(&e->pwd, args->ice_pwd) != 0)
+        str_dup(&e->pwd, args->ice_pwd) != 0 || (e->ufrag.n > 0 && relay_agent_new(e) != 0))
         goto out;
+    e->has_agent = e->ice != NULL;
     relay_quality_clock(e->quality, 8000);
     err = bind_ports(e, args, why);
     if (err != 0)
@@ -305,6 +306,7 @@ out:
         mem_free((void *)(uintptr_t)e->ufrag.p);
         mem_free((void *)(uintptr_t)e->pwd.p);
         mem_free(e->quality);
+        mem_free(e->ice);
         mem_free(e);
     }
     if (err == ERR_NOMEM)

@@ -156,6 +156,7 @@ static void set(struct relay_end *e, struct relay_end_setting *s)
     e->told_latched = !addr_eq(&e->told_remote, &s->rtp);
     strs_take(&e->peer_ufrag, &s->ice_ufrag);
     strs_take(&e->peer_pwd, &s->ice_pwd);
+    relay_agent_set(e);
 }
 
 void relay_end_change(struct relay_end *e, struct relay_wanted *w)
@@ -180,6 +181,7 @@ void relay_end_tick(struct relay_end *e)
     unsigned silent_ms = e->call->relay->config.silent_ms;
     uint64_t last = relay_read(&e->last_in_ms), now = e->worker->now_ms;
 
+    relay_agent_tick(e);
     if (last < e->since_ms)
         last = e->since_ms;
     if (silent_ms == 0 || !e->sends || !addr_is_set(&e->way[KEYING_RTP].signalled)) {
@@ -248,5 +250,6 @@ void relay_end_gone(struct relay_end *e)
     str_free(&e->peer_ufrag);
     str_free(&e->peer_pwd);
     mem_free(e->quality);
+    mem_free(e->ice);
     mem_free(e);
 }

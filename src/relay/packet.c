@@ -113,7 +113,8 @@ static void send_by(struct relay_end *e, bool is_rtcp, uint8_t *p, size_t n)
     const struct addr *to = &e->way[path].to;
 
     if ((!e->receives && !is_rtcp) || !addr_is_set(to) ||
-        (path == KEYING_RTCP && !e->has_rtcp_port)) {
+        (path == KEYING_RTCP && !e->has_rtcp_port) ||
+        (e->has_agent && !relay_agent_may_send(e, path))) {
         drop_out(e, RELAY_DROP_HELD);
         return;
     }
@@ -208,13 +209,21 @@ static enum media_srtp_verdict open_packet(struct relay_end *e, unsigned path, b
     return is_rtcp ? media_srtcp_open(s, p, n) : media_srtp_open(s, p, n);
 }
 
+/* With ICE, from where a check has come, and from nowhere else. */
+static enum relay_origin origin_of(const struct relay_end *e, unsigned path,
+                                   const struct addr *from)
+{
+    if (e->has_agent)
+        return relay_agent_knows(e, path, from) ? RELAY_ORIGIN_KNOWN : RELAY_ORIGIN_FOREIGN;
+    return relay_way_judge(&e->way[path], from, e->protection, e->latch, e->worker->now_ms);
+}
+
 /* RTP or RTCP; what it is not is not known to be true before it is opened. */
 static void take(struct relay_end *e, unsigned path, const struct addr *from, bool is_rtcp,
                  uint8_t *p, size_t n)
 {
     size_t n_came = n;
-    enum relay_origin origin =
-        relay_way_judge(&e->way[path], from, e->protection, e->latch, e->worker->now_ms);
+    enum relay_origin origin = origin_of(e, path, from);
     struct rtp_packet rtp;
     struct rtcp_reader rtcp;
 
@@ -281,6 +290,8 @@ static void take_keys(struct relay_end *e, unsigned path, const struct addr *fro
 {
     if (e->protection != RELAY_PROTECT) {
         drop_in(e, RELAY_DROP_MALFORMED);
+    } else if (e->has_agent && !relay_agent_knows(e, path, from)) {
+        drop_in(e, RELAY_DROP_FOREIGN);
     } else if (!bucket_take(&e->keys_bucket, e->worker->now_ms, 0, LIMIT_RELAY_KEYS_RATE, n)) {
         drop_in(e, RELAY_DROP_POLICED);
     } else {
@@ -290,6 +301,16 @@ static void take_keys(struct relay_end *e, unsigned path, const struct addr *fro
                                                 .bytes = p,
                                                 .n = n});
     }
+}
+
+/* Checks, as often as anybody's packets before they are known to be good. */
+static void take_check(struct relay_end *e, unsigned path, const struct addr *from,
+                       const uint8_t *p, size_t n)
+{
+    if (bucket_take(&e->keys_bucket, e->worker->now_ms, 0, LIMIT_RELAY_KEYS_RATE, n))
+        relay_agent_take(e, path, from, p, n);
+    else
+        drop_in(e, RELAY_DROP_POLICED);
 }
 
 void relay_packet_in(struct relay_end *e, unsigned path, const struct addr *from, uint8_t *p,
@@ -316,6 +337,8 @@ void relay_packet_in(struct relay_end *e, unsigned path, const struct addr *from
         take(e, path, from, is_rtcp, p, n);
     else if (kind == RTP_DEMUX_DTLS || kind == RTP_DEMUX_ZRTP)
         take_keys(e, path, from, p, n);
+    else if (kind == RTP_DEMUX_STUN && e->has_agent)
+        take_check(e, path, from, p, n);
     else
         drop_in(e, RELAY_DROP_MALFORMED);
 }

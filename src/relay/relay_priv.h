@@ -10,6 +10,7 @@
 #include "base/rand.h"
 #include "media/source.h"
 #include "media/srtp.h"
+#include "relay/ice.h"
 #include "relay/relay.h"
 #include <pthread.h>
 #include <stdatomic.h>
@@ -194,6 +195,8 @@ struct relay_end {
     struct relay_step *work_steps;
     struct relay_sink work_sink;
     struct str ufrag, pwd, peer_ufrag, peer_pwd; /* ICE; heap */
+    struct relay_ice_flow *ice;                  /* one a path; NULL: ICE was not asked for */
+    bool has_agent, consent_told;                /* ICE is in use with this peer, or may be */
     bool is_dirty;                               /* the rest under the call's lock */
     struct relay_end *next_dirty;
     struct relay_wanted wanted;
@@ -252,6 +255,16 @@ void relay_end_gone(struct relay_end *e); /* frees it; its place in lists, too *
 void relay_end_tell(struct relay_end *e, const struct relay_event *event);
 void relay_end_tick(struct relay_end *e);
 void relay_call_run(struct mq_item *item, void *consumer);
+
+/* ---- agent.c: ICE of an end; on the worker's thread but for _new ---- */
+
+MUST_USE int relay_agent_new(struct relay_end *e);
+void relay_agent_set(struct relay_end *e); /* the settings have changed; the call's lock held */
+void relay_agent_take(struct relay_end *e, unsigned path, const struct addr *from, const uint8_t *p,
+                      size_t n);
+bool relay_agent_knows(const struct relay_end *e, unsigned path, const struct addr *from);
+bool relay_agent_may_send(const struct relay_end *e, unsigned path);
+void relay_agent_tick(struct relay_end *e);
 
 /* ---- packet.c: on the worker's thread ---- */
 

@@ -1,0 +1,88 @@
+/* The ICE agent of an end: a lite one for each path (relay/ice.h), told of checks by packet.c and
+ * of descriptions by end.c. It decides where packets go and from where they may come; keys still
+ * decide whether they are good. RFC 8445 2.5, 7.3; RFC 7675. On the worker's thread, but for the
+ * making of it. */
+#include "base/err.h"
+#include "base/mem.h"
+#include "relay/relay_priv.h"
+
+int relay_agent_new(struct relay_end *e)
+{
+    e->ice = mem_zalloc(RELAY_PATHS * sizeof(*e->ice));
+    return e->ice != NULL ? 0 : ERR_NOMEM;
+}
+
+/* Packets go where the selected pair says. */
+static void way_follow(struct relay_end *e, unsigned path)
+{
+    struct relay_way *w = &e->way[path];
+
+    if (!addr_is_set(&e->ice[path].to) || addr_eq(&w->to, &e->ice[path].to))
+        return;
+    w->signalled = w->to = e->ice[path].to;
+    w->is_heard = w->is_decided = true;
+    w->heard_ms = e->worker->now_ms;
+}
+
+void relay_agent_set(struct relay_end *e)
+{
+    if (e->ice == NULL)
+        return;
+    /* A peer that has answered without ICE is where its description says (RFC 8839 3.2.5). */
+    e->has_agent = e->peer_ufrag.n > 0 || !addr_is_set(&e->way[KEYING_RTP].signalled);
+    for (unsigned path = 0; path < RELAY_PATHS && e->has_agent; path++) {
+        if (e->peer_ufrag.n > 0)
+            relay_ice_flow_settle(&e->ice[path], e->peer_ufrag);
+        way_follow(e, path);
+    }
+}
+
+void relay_agent_take(struct relay_end *e, unsigned path, const struct addr *from, const uint8_t *p,
+                      size_t n)
+{
+    struct relay_ice_names names = {.ufrag = e->ufrag, .pwd = e->pwd, .peer_ufrag = e->peer_ufrag};
+    struct relay_ice_answer answer;
+    enum relay_ice_verdict v = relay_ice_check(&names, from, p, n, &answer);
+
+    if (answer.n > 0)
+        relay_packet_out(e, path, from, answer.bytes, answer.n);
+    if (v != RELAY_ICE_VALID && v != RELAY_ICE_NOMINATED) {
+        if (v != RELAY_ICE_IGNORED && v != RELAY_ICE_ELSEWHERE)
+            relay_tally(&e->ice_refused, 1);
+        return;
+    }
+    relay_tally(&e->ice_checks, 1);
+    if (!relay_ice_flow_check(&e->ice[path], v, answer.theirs, from, e->worker->now_ms))
+        return;
+    way_follow(e, path);
+    if (path == KEYING_RTP) {
+        (void)!pthread_mutex_lock(&e->call->lock);
+        e->told_remote = e->way[path].to;
+        (void)!pthread_mutex_unlock(&e->call->lock);
+    }
+    relay_end_tell(e, &(struct relay_event){.kind = RELAY_EVENT_REMOTE,
+                                            .path = (enum keying_path)path,
+                                            .from = e->way[path].to});
+}
+
+bool relay_agent_knows(const struct relay_end *e, unsigned path, const struct addr *from)
+{
+    return relay_ice_flow_knows(&e->ice[path], from, e->worker->now_ms);
+}
+
+bool relay_agent_may_send(const struct relay_end *e, unsigned path)
+{
+    return relay_ice_flow_may_send(&e->ice[path], e->worker->now_ms);
+}
+
+void relay_agent_tick(struct relay_end *e)
+{
+    bool may;
+
+    if (!e->has_agent || !addr_is_set(&e->ice[KEYING_RTP].to))
+        return;
+    may = relay_agent_may_send(e, KEYING_RTP);
+    if (!may && !e->consent_told)
+        relay_end_tell(e, &(struct relay_event){.kind = RELAY_EVENT_CONSENT});
+    e->consent_told = !may;
+}
