@@ -34,7 +34,7 @@ static void plan(struct anchor_sdp_section *v, const struct sdp *s, bool opaque,
         m->is_answer = bits & 2;
         if (bits & 8)
             m->mid = STR("m1");
-        if (opaque)
+        if (opaque || m->is_refused)
             continue;
         m->mux = bits & 16;
         m->proto = bits & 32 ? SDP_UDP_TLS_RTP_SAVPF : SDP_RTP_SAVP;
