@@ -4,6 +4,8 @@
 #include "base/mem.h"
 #include "base/sbuf.h"
 #include "edge/status_priv.h"
+#include "fetch/fetch.h"
+#include "keeper/link.h"
 #include <stdlib.h>
 #include <time.h>
 
@@ -194,6 +196,27 @@ static void put_location(struct sbuf *b, const struct edge_numbers *n)
          {"failed", n->store.failed}, {"dropped", n->store.dropped}, {"refused", l->store_refused});
 }
 
+static void put_keys(struct sbuf *b, const struct edge *e)
+{
+    struct keeper_link_stats k;
+    struct fetch_stats f;
+
+    if (e->keeper) {
+        keeper_link_stats(e->keeper, &k);
+        one(b, GAUGE, "keeper_up", "1 while the process that has identity keys can sign.", k.is_up);
+        one(b, GAUGE, "keeper_keys", "Keys that it has.", k.keys);
+        one(b, COUNTER, "keeper_ended_total", "How often it ended and was started anew.", k.ended);
+    }
+    if (credentials_stats(e, &f)) {
+        MANY(b, COUNTER, "fetches_total", "Certificates of others asked for, by what came of it.", "result", {"asked", f.asked},
+             {"cached", f.hits}, {"transfer", f.transfers}, {"redirect", f.redirects}, {"failed", f.failed},
+             {"refused", f.refused}, {"timeout", f.timeouts}, {"evicted", f.evicted});
+        one(b, GAUGE, "fetches_running", "Transfers under way.", f.running);
+        one(b, GAUGE, "fetch_cache_entries", "Answers kept.", f.cached);
+        one(b, GAUGE, "fetch_cache_bytes", "Their size.", f.cached_bytes);
+    }
+}
+
 char *edge_metrics_text(struct edge *e)
 {
     struct edge_numbers n;
@@ -208,6 +231,7 @@ char *edge_metrics_text(struct edge *e)
     put_asked(&b, &n);
     put_net(&b, &n.net);
     put_location(&b, &n);
+    put_keys(&b, e);
     sbuf_char(&b, 0);
     if (!b.overflow)
         return text;

@@ -230,11 +230,16 @@ static int allow_reading(scmp_filter_ctx ctx)
 int confine_calls(enum confine_as as, enum confine_mode mode, struct reason *why)
 {
     scmp_filter_ctx ctx;
+    uint32_t refused = SCMP_ACT_KILL_PROCESS;
     int err = 0;
 
     if (mode == CONFINE_OFF)
         return 0;
-    ctx = seccomp_init(mode == CONFINE_ENFORCE ? SCMP_ACT_KILL_PROCESS : SCMP_ACT_LOG);
+    /* The keeper knows all that it does. The daemon's libraries may try a call of a newer kernel first: they
+     * are told that there is none, and go on with the older one. */
+    if (as == CONFINE_EDGE)
+        refused = SCMP_ACT_ERRNO(ENOSYS);
+    ctx = seccomp_init(mode == CONFINE_ENFORCE ? refused : SCMP_ACT_LOG);
     if (!ctx)
         err = -ENOMEM;
     if (err == 0 && as == CONFINE_EDGE)
@@ -245,6 +250,8 @@ int confine_calls(enum confine_as as, enum confine_mode mode, struct reason *why
         err = allow_reading(ctx);
     if (err == 0)
         err = seccomp_attr_set(ctx, SCMP_FLTATR_CTL_TSYNC, 1);
+    if (err == 0)
+        (void)seccomp_attr_set(ctx, SCMP_FLTATR_CTL_LOG, 1); /* where the kernel can */
     if (err == 0)
         err = seccomp_load(ctx);
     if (ctx)

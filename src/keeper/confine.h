@@ -19,8 +19,9 @@ enum confine_as {
                             */
     CONFINE_EDGE,          /* the daemon */
 };
-/* System calls outside of the list end the process (ENFORCE) or are reported to the kernel's audit
- * log (LOG). ERR_IO. */
+/* System calls outside of the list end the process (ENFORCE; the daemon is told that the system has no
+ * such call), or are but reported in the kernel's audit log (LOG), which has them in either case.
+ * ERR_IO. */
 MUST_USE int confine_calls(enum confine_as as, enum confine_mode mode, struct reason *why);
 
 #endif
