@@ -18,7 +18,7 @@
 
 /* One file that TLS rests on. */
 struct edge_end {
-    const char *whose; /* "listen", "peer" */
+    const char *whose; /* "listen", "peer", "identity", "top" */
     const char *kind;  /* "certificate", "anchors", "crl" */
     char *name, *file;
     int64_t not_after;
@@ -162,6 +162,19 @@ static void on_end(void *arg, const char *kind, struct str file, int64_t not_aft
     g->failed = true;
 }
 
+/* Files that no context of TLS has. */
+static void add_file(struct gather *g, const char *whose, struct str name, const char *kind, struct str file)
+{
+    int64_t not_after;
+    struct reason why;
+
+    g->whose = whose;
+    g->name = name;
+    g->is_own_told = false;
+    if (file.n && pki_file_end(file.p, &not_after, &why) == 0)
+        on_end(g, kind, file, not_after);
+}
+
 /* Called once nothing can fail any more. */
 void edge_certs_loaded(struct edge_certs *c, const struct config *cfg,
                        const struct net_listener *ls, const struct edge_snapshot *snap)
@@ -187,6 +200,10 @@ void edge_certs_loaded(struct edge_certs *c, const struct config *cfg,
         g.is_own_told = cfg->peers[i].certificate.n == 0;
         pki_tls_client_ends(snapshot_tls(snap, &cfg->peers[i]), on_end, &g);
     }
+    for (i = 0; i < cfg->n_identities; i++)
+        add_file(&g, "identity", cfg->identities[i].name, "certificate", cfg->identities[i].certificate);
+    add_file(&g, "top", STR("identity-ca"), "anchors", cfg->identity_ca);
+    add_file(&g, "top", STR("fetch-ca"), "anchors", cfg->fetch_ca);
     if (g.failed)
         LOG(LOG_ERROR, "certificates", LZ("cause", "out of memory: not all of them are watched"));
 }

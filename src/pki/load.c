@@ -13,6 +13,7 @@
 #include <sys/stat.h>
 #include <time.h>
 
+#define ANCHORS_MAX 10000u /* certificates in a file of them */
 #define NAMES_ARENA (PKI_NAMES_MAX * 320u) /* the longest names, aligned, and their slices */
 
 /* OpenSSL would ask on the terminal; a daemon has nobody there. */
@@ -205,6 +206,22 @@ static int check_identity(struct identity *i, const char *key_pem, bool is_serve
     return err;
 }
 
+int pki_file_end(const char *file, int64_t *ret_not_after, struct reason *why)
+{
+    STACK_OF(X509) *certs = sk_X509_new_null();
+    int err = certs ? load_certs(file, certs, ANCHORS_MAX, why) : ERR_NOMEM;
+    int64_t soonest = INT64_MAX, last = 0, until;
+    for (int i = 0; !err && i < sk_X509_num(certs); i++) {
+        X509 *c = sk_X509_value(certs, i);
+        (void)!check_in_force(file, c, i + 1, &soonest, NULL);
+        if (asn1_time_s(X509_get0_notAfter(c), &until) == 0 && until > last)
+            last = until;
+    }
+    *ret_not_after = soonest < INT64_MAX ? soonest : last;
+    sk_X509_pop_free(certs, X509_free);
+    return err;
+}
+
 int pki_file_names(const char *file, struct arena *a, struct str ret_names[PKI_NAMES_MAX],
                    struct reason *why)
 {
@@ -277,7 +294,7 @@ int load_anchors(X509_STORE *store, const char *file, STACK_OF(X509_NAME) * ret_
                  int64_t *ret_not_after, struct reason *reason)
 {
     STACK_OF(X509) *certs = sk_X509_new_null();
-    int err = certs ? load_certs(file, certs, 10000, reason) : ERR_NOMEM;
+    int err = certs ? load_certs(file, certs, ANCHORS_MAX, reason) : ERR_NOMEM;
     size_t n_in_force = 0;
     struct reason why;
     *ret_not_after = INT64_MAX;

@@ -535,10 +535,17 @@ void pki_tls_server_staples(const struct pki_tls_server *s, int64_t now)
     const struct context *c = context_of(s->ctx);
     for (size_t i = 0; c->statuses && i < c->n_identities; i++) {
         const struct identity *id = &c->identities[i];
-        if (sk_X509_num(id->chain) > 0 &&
-            pki_statuses_own(c->statuses, id->cert, sk_X509_value(id->chain, 0), str_z(id->file),
-                             now) == ERR_NOMEM)
-            LOG(LOG_WARN, "staple-unavailable", LZ("file", id->file), LZ("cause", "out of memory"));
+        const char *cause = NULL;
+        char url[PKI_URL_MAX];
+        if (pki_ocsp_responder(id->cert, url) != 0)
+            continue;
+        if (sk_X509_num(id->chain) == 0)
+            cause = "the issuer's certificate is not behind it in the file";
+        else if (pki_statuses_own(c->statuses, id->cert, sk_X509_value(id->chain, 0),
+                                  str_z(id->file), now) != 0)
+            cause = "out of memory";
+        if (cause)
+            LOG(LOG_WARN, "staple-unavailable", LZ("file", id->file), LZ("cause", cause));
     }
 }
 

@@ -93,6 +93,9 @@ struct ssl_st *pki_tls_client_ssl(struct pki_tls_client *c, struct str server_na
 typedef void pki_end_fn(void *arg, const char *kind, struct str file, int64_t not_after);
 void pki_tls_server_ends(const struct pki_tls_server *s, pki_end_fn *fn, void *arg);
 void pki_tls_client_ends(const struct pki_tls_client *c, pki_end_fn *fn, void *arg);
+/* The same for the certificates in any PEM file: the soonest end among those in force (a file of nothing
+ * but ended ones: the last). What reading it fails with. */
+MUST_USE int pki_file_end(const char *file, int64_t *ret_not_after, struct reason *why);
 /* Names the certificates of the context that can be stapled (statuses.h, between begin and end). */
 void pki_tls_server_staples(const struct pki_tls_server *s, int64_t now);
 /* The soonest end of validity among the own certificates (seconds since 1970) and the file it is

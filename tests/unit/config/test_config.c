@@ -1,6 +1,7 @@
 /* The configuration: what is read, what is refused with which line and cure, what cannot be changed while running. */
 #include "check.h"
 #include "config/config.h"
+#include "pki/tls.h"
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -81,11 +82,41 @@ static void reads_what_is_written(void **state)
     config_unref(c);
 }
 
+/* RFC 5280 6.3, RFC 5924 5: off and ignore weaken, and are listed as what begins with allow-. */
+static void reads_revocation(void **state)
+{
+    struct config *c;
+
+    (void)state;
+    check_err(parse(DOMAIN "listen \"tls:127.0.0.1:5061\" { client-ca = \"ca\" client-crl = \"crl\" client-revocation = hard }\n"
+                    "peer \"a\" { domains = {\"a.example\"} }\n"
+                    "peer \"b\" { domains = {\"b.example\"} revocation = hard crl = \"crl\" client-usage = required }\n"
+                    "peer \"c\" { domains = {\"c.example\"}\n revocation = off\n client-usage = ignore }\n",
+                    &c),
+              0);
+    assert_int_equal(c->listens[0].client_revocation, PKI_REVOCATION_HARD);
+    assert_true(c->listens[0].client_crl.n > 0);
+    assert_int_equal(c->peers[0].revocation, PKI_REVOCATION_SOFT);
+    assert_int_equal(c->peers[0].client_usage, PKI_USAGE_ANY_TLS);
+    assert_int_equal(c->peers[1].revocation, PKI_REVOCATION_HARD);
+    assert_true(c->peers[1].crl.n > 0);
+    assert_int_equal(c->peers[1].client_usage, PKI_USAGE_REQUIRED);
+    assert_int_equal(c->peers[2].revocation, PKI_REVOCATION_OFF);
+    assert_int_equal(c->peers[2].client_usage, PKI_USAGE_IGNORE);
+    assert_int_equal(c->n_allow, 2);
+    check_str(c->allow[0].option, "revocation = off");
+    check_str(c->allow[0].where, "peer c");
+    assert_int_equal(c->allow[0].line, 6);
+    check_str(c->allow[1].option, "client-usage = ignore");
+    config_unref(c);
+}
+
 static void says_line_and_cure(void **state)
 {
     (void)state;
     expect_problem("workers = x\n" DOMAIN "listen \"tls:127.0.0.1:5061\" { }\n", "(text):1: workers = x: not a number from 0 to 64");
     expect_problem(DOMAIN "\n\nlisten \"tls:127.0.0.1:5061\" { tls-min = 1.1 }\n", "(text):4: tls-min = 1.1: must be one of 1.2|1.3");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { client-revocation = maybe }\n", "must be one of off|soft|hard");
     expect_problem("lisen \"tls:127.0.0.1:5061\" { }\n", "did you mean 'listen'");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" {\n  alow-clear = yes\n}\n", "3: there is no option 'alow-clear' in section listen; did you mean 'allow-clear'?");
     expect_problem(DOMAIN "listen \"udp:127.0.0.1:5060\" { }\n", "in clear; use tls or wss, or add allow-clear = yes");
@@ -241,7 +272,7 @@ static void finds_the_places_in_a_broken_file(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(reads_what_is_written),      cmocka_unit_test(says_line_and_cure),
+        cmocka_unit_test(reads_what_is_written), cmocka_unit_test(reads_revocation),      cmocka_unit_test(says_line_and_cure),
         cmocka_unit_test(reports_all_problems),       cmocka_unit_test(tells_what_needs_a_restart),
         cmocka_unit_test(documents_every_row),        cmocka_unit_test(shows_what_is_in_force),
         cmocka_unit_test(finds_the_places_in_a_broken_file),

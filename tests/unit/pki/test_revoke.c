@@ -342,6 +342,32 @@ static void test_bad_staples(void **state)
     OPENSSL_free(b.p);
 }
 
+/* A connection that was let in before anything was known, and what the responder said later. */
+static void test_seen_later(void **state)
+{
+    (void)state;
+    struct pki_statuses *st = new_statuses();
+    struct pki_tls_server *s = new_server((struct pki_tls_options){0}, "leaf");
+    struct pki_tls_client *soft = client_of(PKI_REVOCATION_SOFT, st),
+                          *off = client_of(PKI_REVOCATION_OFF, st);
+    struct reason why = {0};
+    SSL *client = pki_tls_client_ssl(soft, STR("a.example")), *server = pki_tls_server_ssl(s);
+    struct outcome o = shake(client, server);
+    assert_true(o.client_ok);
+    assert_false(pki_tls_client_sees_revoked(soft, client, &why));
+    give_answer("leaf", V_OCSP_CERTSTATUS_REVOKED);
+    assert_true(pki_tls_client_sees_revoked(soft, client, &why));
+    assert_string_equal(why.code, "tls-cert-revoked");
+    assert_false(pki_tls_client_sees_revoked(off, client, &why));
+    assert_false(pki_tls_client_sees_revoked(soft, server, &why)); /* it was shown nothing */
+    SSL_free(client);
+    SSL_free(server);
+    pki_tls_client_unref(soft);
+    pki_tls_client_unref(off);
+    pki_tls_server_unref(s);
+    pki_statuses_unref(st);
+}
+
 /* --- certificates of clients: nothing can be stapled --- */
 
 static void check_server(enum pki_revocation policy, struct pki_statuses *st, const char *crl,
@@ -621,7 +647,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_stapled),      cmocka_unit_test(test_asked),
         cmocka_unit_test(test_must_staple),  cmocka_unit_test(test_bad_staples),
-        cmocka_unit_test(test_clients),      cmocka_unit_test(test_crl_policy),
+        cmocka_unit_test(test_seen_later), cmocka_unit_test(test_clients),      cmocka_unit_test(test_crl_policy),
         cmocka_unit_test(test_crl_der),      cmocka_unit_test(test_ends),
         cmocka_unit_test(test_client_usage), cmocka_unit_test(test_cross),
     };
