@@ -428,7 +428,7 @@ void relay_keys_bind(struct relay_keys *keys, int section, struct relay_end *end
 
 void relay_keys_event(struct relay_keys *keys, int section, const struct relay_event *event)
 {
-    size_t n = event->kind == RELAY_EVENT_KEYS ? event->n : 0;
+    size_t n = event->kind == RELAY_EVENT_KEYS ? event->n : 0, max = LIMIT_RELAY_KEYS_QUEUE / 2;
     struct keyring_item *item;
 
     if (section < 0 || section >= (int)LIMIT_KEYING_SECTIONS || n > LIMIT_RELAY_PACKET)
@@ -440,8 +440,13 @@ void relay_keys_event(struct relay_keys *keys, int section, const struct relay_e
         .section = section, .kind = event->kind, .path = event->path, .from = event->from, .n = n};
     if (n > 0)
         memcpy(item->bytes, event->bytes, n);
-    /* What is no packet comes once for each run of keys, and is not to be lost to a flood. */
-    if (!keyring_put(&keys->job, item, n > 0 ? LIMIT_RELAY_KEYS_QUEUE : 2 * LIMIT_RELAY_KEYS_QUEUE))
+    /* Strangers have half of the room, the peer all of it; what is no packet comes once for each
+     * run of keys, and is not to be lost to a flood. */
+    if (event->kind != RELAY_EVENT_KEYS)
+        max = 2 * LIMIT_RELAY_KEYS_QUEUE;
+    else if (event->is_named)
+        max = LIMIT_RELAY_KEYS_QUEUE;
+    if (!keyring_put(&keys->job, item, max))
         mem_free(item);
 }
 

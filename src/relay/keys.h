@@ -69,7 +69,7 @@ MUST_USE int relay_keys_fork(struct relay_keys *keys, uint64_t cookie, struct re
  * before another leg has it. */
 void relay_keys_bind(struct relay_keys *keys, int section, struct relay_end *end);
 /* By the bound end, on its worker's thread: KEYS, MEDIA and REKEY go to the leg. Never waits; more
- * than LIMIT_RELAY_KEYS_QUEUE of one leg are dropped. */
+ * than LIMIT_RELAY_KEYS_QUEUE packets of one leg are dropped, of strangers half as many. */
 void relay_keys_event(struct relay_keys *keys, int section, const struct relay_event *event);
 
 /* keying_leg_offer, _answer, _accept, _rollback, _close, _tell with the time of now. */

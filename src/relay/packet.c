@@ -284,30 +284,40 @@ static void take_opaque(struct relay_end *e, unsigned path, const struct addr *f
 }
 
 /* A cookie exchange and the fingerprint decide who may speak here, so any source is heard; but not
- * as often as it likes. */
+ * as often as it likes, and strangers take nothing of what the address that the description names
+ * may send. */
 static void take_keys(struct relay_end *e, unsigned path, const struct addr *from, const uint8_t *p,
                       size_t n)
 {
+    const struct relay_way *way = &e->way[path];
+    const bool is_named =
+        e->has_agent || addr_eq(from, &way->signalled) || addr_eq(from, &way->to);
+
     if (e->protection != RELAY_PROTECT) {
         drop_in(e, RELAY_DROP_MALFORMED);
     } else if (e->has_agent && !relay_agent_knows(e, path, from)) {
         drop_in(e, RELAY_DROP_FOREIGN);
-    } else if (!bucket_take(&e->keys_bucket, e->worker->now_ms, 0, LIMIT_RELAY_KEYS_RATE, n)) {
+    } else if (!bucket_take(&e->keys_bucket[is_named], e->worker->now_ms, 0, LIMIT_RELAY_KEYS_RATE,
+                            n)) {
         drop_in(e, RELAY_DROP_POLICED);
     } else {
         relay_end_tell(e, &(struct relay_event){.kind = RELAY_EVENT_KEYS,
                                                 .path = (enum keying_path)path,
                                                 .from = *from,
+                                                .is_named = is_named,
                                                 .bytes = p,
                                                 .n = n});
     }
 }
 
-/* Checks, as often as anybody's packets before they are known to be good. */
+/* Checks, as often as anybody's packets before they are known to be good; those of sources that have
+ * been good before do not share with strangers, so that no flood ends the consent. */
 static void take_check(struct relay_end *e, unsigned path, const struct addr *from,
                        const uint8_t *p, size_t n)
 {
-    if (bucket_take(&e->keys_bucket, e->worker->now_ms, 0, LIMIT_RELAY_KEYS_RATE, n))
+    const bool is_known = relay_agent_knows(e, path, from);
+
+    if (bucket_take(&e->keys_bucket[is_known], e->worker->now_ms, 0, LIMIT_RELAY_KEYS_RATE, n))
         relay_agent_take(e, path, from, p, n);
     else
         drop_in(e, RELAY_DROP_POLICED);

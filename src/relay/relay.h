@@ -61,6 +61,7 @@ struct relay_event {
     enum relay_event_kind kind;
     enum keying_path path;
     struct addr from;
+    bool is_named; /* KEYS: it comes from where the description says, or media have come from */
     const uint8_t *bytes; /* during the call */
     size_t n;
     int err;

@@ -176,7 +176,7 @@ struct relay_end {
     uint16_t max_packets_s;
     struct relay_port port[RELAY_PATHS];
     struct relay_way way[RELAY_PATHS];
-    struct relay_bucket bucket, keys_bucket;
+    struct relay_bucket bucket, keys_bucket[2]; /* ... of strangers, of the peer */
     relay_count last_in_ms;
     uint64_t since_ms; /* since when it should send */
     struct relay_flow in, out;

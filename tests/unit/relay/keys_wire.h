@@ -70,8 +70,12 @@ static inline struct op *wire_take(void)
 static inline void wire_tell(struct op *op)
 {
     struct fake *f = op->to;
-    struct relay_event event = {
-        .kind = op->kind, .path = op->path, .from = op->from, .bytes = op->bytes, .n = op->n};
+    struct relay_event event = {.kind = op->kind,
+                                .path = op->path,
+                                .from = op->from,
+                                .is_named = true, /* nobody else is on the wire */
+                                .bytes = op->bytes,
+                                .n = op->n};
 
     if (op->is_bind) {
         struct relay_sink old = f->sink;

@@ -46,6 +46,19 @@ static size_t sealed(uint8_t p[RTP_BYTES + MEDIA_SRTP_GROWTH], uint32_t ssrc, ui
     return n;
 }
 
+static size_t heard_named;
+
+static void count_named(void *arg, int section, const struct relay_event *event)
+{
+    (void)arg;
+    (void)section;
+    heard_named += event->kind == RELAY_EVENT_KEYS && event->is_named;
+}
+static void no_reference(void *arg)
+{
+    (void)arg;
+}
+
 static void rtp_from(const struct addr *from, struct relay_end *e, uint16_t seq)
 {
     uint8_t p[RTP_BYTES];
@@ -423,6 +436,29 @@ static void policed(void **state)
     assert_int_equal(d.n_out, 146);
 }
 
+/* Hellos from anywhere, as many as come: the peer's own packets still get to key management. */
+static void keys_flood(void **state)
+{
+    uint8_t hello[64] = {22, 0xfe, 0xff}, mine[64] = {22, 0xfe, 0xfd};
+    struct addr from = d.stranger;
+    size_t n_mine = 0;
+
+    (void)state;
+    protect_a();
+    for (unsigned i = 0; i < 3 * LIMIT_RELAY_KEYS_RATE; i++) {
+        addr_set_port(&from, (uint16_t)(1024 + i));
+        dry_in(&d, d.a, KEYING_RTP, &from, hello, sizeof(hello));
+    }
+    assert_true(drops(d.a, RELAY_DROP_POLICED) >= LIMIT_RELAY_KEYS_RATE);
+    heard_named = 0;
+    relay_end_bind(d.a, &(struct relay_sink){
+                            .event = count_named, .ref = no_reference, .unref = no_reference});
+    for (; n_mine < 20; n_mine++)
+        dry_in(&d, d.a, KEYING_RTP, &d.peer_a, mine, sizeof(mine));
+    assert_int_equal(heard_named, n_mine);
+    relay_end_bind(d.a, NULL);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -440,6 +476,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(sizes, start, stop),
         cmocka_unit_test_setup_teardown(opaque, start, stop),
         cmocka_unit_test_setup_teardown(policed, start, stop),
+        cmocka_unit_test_setup_teardown(keys_flood, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

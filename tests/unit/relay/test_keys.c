@@ -502,6 +502,30 @@ static void test_queue(void **state)
     relay_keyring_free(ring);
 }
 
+/* Strangers have filled what they may of a leg's queue: the peer's packets find room. */
+static void test_queue_of_strangers(void **state)
+{
+    struct side a, b;
+    struct relay_event flood = {
+        .kind = RELAY_EVENT_KEYS, .bytes = (const uint8_t *)"\x16\xfe\xff\x01", .n = 4};
+
+    (void)state;
+    ring_start(true, 0);
+    pair_init(&a, &b);
+    signal_pair(&a, &b);
+    (void)wire_run();
+    check_err(addr_parse(&flood.from, STR("198.51.100.66"), 6666), 0);
+    for (unsigned i = 0; i < 50; i++) { /* before each turn of the pool */
+        for (unsigned k = 0; k < 2 * LIMIT_RELAY_KEYS_QUEUE; k++)
+            relay_keys_event(a.keys, 0, &flood);
+        (void)wire_run();
+        (void)relay_keyring_run(ring, ++dry_ms);
+    }
+    assert_true(has_keys(&a) && has_keys(&b));
+    pair_done(&a, &b);
+    relay_keyring_free(ring);
+}
+
 /* A day later there is another certificate; who holds the old one keeps it. */
 static void test_identity(void **state)
 {
@@ -738,9 +762,10 @@ int main(void)
         cmocka_unit_test(test_before_answer),  cmocka_unit_test(test_wrong_fingerprint),
         cmocka_unit_test(test_no_fingerprint), cmocka_unit_test(test_two_paths),
         cmocka_unit_test(test_rekey),          cmocka_unit_test(test_fork),
-        cmocka_unit_test(test_queue),          cmocka_unit_test(test_identity),
-        cmocka_unit_test(test_no_memory),      cmocka_unit_test(test_many),
-        cmocka_unit_test(test_flood),          cmocka_unit_test(test_races),
+        cmocka_unit_test(test_queue),          cmocka_unit_test(test_queue_of_strangers),
+        cmocka_unit_test(test_identity),       cmocka_unit_test(test_no_memory),
+        cmocka_unit_test(test_many),           cmocka_unit_test(test_flood),
+        cmocka_unit_test(test_races),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
