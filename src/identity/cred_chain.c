@@ -6,7 +6,7 @@
 /* "sip:Alice@Example.com;x" as 8224 8.5 writes it; p == NULL without an error: no URI of a user. */
 static int canonical(struct arena *a, struct str uri, struct str *ret)
 {
-    struct canon_uri u = {.whole = uri};
+    struct canon_uri u = {.user_is_phone = false};
     struct str rest = str_cut(uri, ':', &u.scheme), port;
     size_t at = str_find_char(rest, '@');
     int err;
