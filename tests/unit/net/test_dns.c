@@ -451,7 +451,7 @@ static void test_flood(void **state)
     assert_in_range(n, 1000, 4097);
     for (int i = 0; i < 50; i++)
         uv_run(&lab.loop, UV_RUN_ONCE);
-    assert_in_range(lab.longest_ms, 0, 500);
+    assert_in_range(lab.longest_ms, 0, LIMIT_DNS_MS / 2); /* a loop that waited would for the whole of it */
     lab_done(&lab);
 }
 
@@ -549,8 +549,8 @@ static void test_dead_server(void **state)
     lab_init(&lab, true, (struct dns_args){0});
     uint64_t ms = run_locate(&lab, "biloxi.test");
     assert_string_equal(located.why.code, "dns-timeout");
-    assert_in_range(ms, LIMIT_DNS_MS / 2, LIMIT_DNS_MS + 500);
-    assert_in_range(lab.longest_ms, 0, 500); /* the loop never waited */
+    assert_in_range(ms, LIMIT_DNS_MS / 2, 3 * LIMIT_DNS_MS);
+    assert_in_range(lab.longest_ms, 0, LIMIT_DNS_MS / 2); /* the loop never waited */
     lab_done(&lab);
 }
 
