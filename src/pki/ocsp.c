@@ -136,6 +136,17 @@ static const char *revocation_cause(int reason)
     return reason > 0 && (size_t)reason < ARRAY_LEN(causes) ? causes[reason] : NULL;
 }
 
+/* RFC 9325 4.5: by SHA-2 (or an algorithm with a hash of its own). */
+static bool is_strong(OCSP_BASICRESP *basic)
+{
+    const ASN1_OBJECT *alg = NULL;
+    int md = NID_undef, pk;
+
+    X509_ALGOR_get0(&alg, NULL, NULL, OCSP_resp_get0_tbs_sigalg(basic));
+    return OBJ_find_sigid_algs(OBJ_obj2nid(alg), &md, &pk) == 1 && md != NID_sha1 &&
+           md != NID_md5 && md != NID_md4 && md != NID_md2;
+}
+
 /* RFC 6960 4.2.2.2: the issuer itself, or a certificate that the issuer issued directly for this
  * purpose. Anybody else, however trusted for other things, must not say anything about the issuer's
  * certificates. */
@@ -143,7 +154,7 @@ static bool is_signed(OCSP_BASICRESP *basic, X509 *issuer)
 {
     STACK_OF(X509) *others = sk_X509_new_null();
     X509_STORE *store = X509_STORE_new();
-    bool ok = others && store && sk_X509_push(others, issuer) > 0 &&
+    bool ok = is_strong(basic) && others && store && sk_X509_push(others, issuer) > 0 &&
               X509_STORE_add_cert(store, issuer) == 1 &&
               X509_STORE_set_flags(store, X509_V_FLAG_PARTIAL_CHAIN) == 1 &&
               OCSP_basic_verify(basic, others, store, OCSP_TRUSTOTHER) == 1;

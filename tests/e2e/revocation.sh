@@ -18,7 +18,7 @@ issue() {
 }
 revoke() { openssl ca -config ca.cnf -revoke "certs/$1.crt" -crl_reason keyCompromise >>openssl.log 2>&1; }
 gencrl() { openssl ca -config ca.cnf -gencrl -out crl.new "$@" >>openssl.log 2>&1 && mv crl.new crl.pem; }
-answered() { grep -aq '^SIP/2.0 ' s_client.txt; }
+answered() { grep -aEq '^SIP/2.0 |alert|^closed' s_client.txt; }
 ask() {
     : >s_client.txt
     { options_request TLS; await 3 answered; } | timeout 5 openssl s_client -connect $ADDR:5061 -servername $DOMAIN -CAfile certs/ca.crt \
@@ -94,14 +94,28 @@ check "one line says whom and why" await 3 log_has edge.log 'tls-refused reason=
 
 check "a CRL in the configuration is enough where no responder is named (hard)" ask listed.test
 revoke listed.test
+# A connection of before, on which a call would be: it goes on whatever is loaded.
+mkfifo hold
+: >held.txt
+openssl s_client -connect $ADDR:5061 -servername $DOMAIN -CAfile certs/ca.crt -cert certs/soft.test.crt -key certs/soft.test.key -quiet \
+    <hold >held.txt 2>held.log &
+exec 9>hold
+held_answers() { [ "$(grep -ac '^SIP/2.0 200 ' held.txt)" = "$1" ]; }
+options_request TLS >&9
+check "a connection that stays open" await 5 held_answers 1
 before=$(reloads)
 check "a new CRL" gencrl
 check "is noticed by itself" await 8 more_reloads
 refuse "the certificate that it lists is not the peer's any more" ask listed.test
 check "the log says so" await 3 log_has edge.log 'not-vouched-for reason=tls-cert-revoked .*listed\.test'
-before=$(reloads)
+options_request TLS >&9
+check "what is open goes on" await 5 held_answers 2
+cat certs/ca.crt certs/ca.crt >certs/new.pem && mv certs/new.pem certs/ca.crt
 check "an expired CRL" gencrl -crl_lastupdate 20200101000000Z -crl_nextupdate 20200102000000Z
-check "is taken, too" await 8 more_reloads
+check "is taken, too, and another file of anchors" "$(edge_program)" reload -c edge.conf
+options_request TLS >&9
+check "and what is open goes on" await 5 held_answers 3
+exec 9>&-
 check "and said to be one" await 3 log_has edge.log 'warn crl-expired peer=listed file=[^ ]*/crl\.pem'
 check "in the status as well" json certificates '[.rows[] | select(.kind == "crl" and .state == "expired" and .name == "listed")] | length == 1'
 refuse "what it lists is still revoked" ask listed.test

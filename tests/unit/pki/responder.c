@@ -34,8 +34,8 @@ unsigned char *answer_make(const struct answer_args *a, size_t *ret_n)
     assert_non_null(OCSP_basic_add1_status(basic, id, a->status, a->cause,
                                            a->status == V_OCSP_CERTSTATUS_REVOKED ? revoked : NULL,
                                            from, until));
-    assert_int_equal(OCSP_basic_sign(basic, a->signer, a->key, EVP_sha256(), NULL,
-                                     a->with_signer ? 0 : OCSP_NOCERTS),
+    assert_int_equal(OCSP_basic_sign(basic, a->signer, a->key, a->hash ? a->hash : EVP_sha256(),
+                                     NULL, a->with_signer ? 0 : OCSP_NOCERTS),
                      1);
     OCSP_RESPONSE *r = OCSP_response_create(OCSP_RESPONSE_STATUS_SUCCESSFUL, basic);
     int n = i2d_OCSP_RESPONSE(r, &der);

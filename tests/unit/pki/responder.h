@@ -13,6 +13,7 @@ struct answer_args {
     bool with_signer;      /* the signer's certificate is in the answer */
     int status, cause;     /* V_OCSP_CERTSTATUS_..., OCSP_REVOKED_STATUS_... */
     long from_s, until_s;  /* from now; until_s 0: no nextUpdate */
+    const EVP_MD *hash; /* of the signature; NULL: SHA-256 */
     const EVP_MD *id_hash; /* NULL: SHA-1 */
 };
 X509 *read_cert(const char *file);

@@ -121,6 +121,9 @@ static void test_signers(void **state)
     struct answer_args a = good();
     a.with_signer = true;
     check_answer(a, 0, PKI_STATUS_GOOD, NULL);
+    a.hash = EVP_sha1();
+    check_answer(a, ERR_REFUSED, PKI_STATUS_UNKNOWN, "not signed by one who may");
+    a.hash = NULL;
     a.signer = delegate;
     a.key = delegate_key;
     check_answer(a, 0, PKI_STATUS_GOOD, NULL);
