@@ -33,6 +33,8 @@ void relay_agent_set(struct relay_end *e)
     for (unsigned path = 0; path < RELAY_PATHS && e->has_agent; path++) {
         if (e->peer_ufrag.n > 0)
             relay_ice_flow_settle(&e->ice[path], e->peer_ufrag);
+        if (e->peer_is_lite && addr_is_set(&e->way[path].signalled))
+            relay_ice_flow_select(&e->ice[path], &e->way[path].signalled);
         way_follow(e, path);
     }
 }

@@ -156,6 +156,7 @@ static void set(struct relay_end *e, struct relay_end_setting *s)
     e->told_latched = !addr_eq(&e->told_remote, &s->rtp);
     strs_take(&e->peer_ufrag, &s->ice_ufrag);
     strs_take(&e->peer_pwd, &s->ice_pwd);
+    e->peer_is_lite = s->ice_is_lite;
     relay_agent_set(e);
 }
 

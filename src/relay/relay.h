@@ -78,8 +78,8 @@ struct relay_config {
     struct relay_address at[RELAY_ADDRESSES_MAX];
     size_t n_at;
     uint16_t port_min, port_max; /* RTP at even ports, RTCP at the next (RFC 3550 11) */
-    unsigned wait_us; /* how long packets may gather on a busy worker, so that it wakes up once for
-                         several; 0: never */
+    unsigned wait_us; /* how long a packet may be held up on a busy worker, so that it wakes up once
+                         for several (850 keeps all under a millisecond); 0: never */
     unsigned silent_ms; /* see RELAY_EVENT_SILENT; 0: never told */
     bool dry; /* nothing is bound and nothing runs: ports are counted, calls work. For tests in
                  virtual time */
@@ -138,6 +138,7 @@ struct relay_end_setting {
     bool sends, receives;  /* the peer; false: held, its packets are dropped / it gets none */
     enum relay_latch latch;
     struct str ice_ufrag, ice_pwd; /* the peer's; checks must name ours:its */
+    bool ice_is_lite;              /* the peer checks nothing either (RFC 8445 8.2) */
     uint32_t max_bytes_s;          /* policed rate, 0: no limit */
     uint16_t max_packets_s;
 };

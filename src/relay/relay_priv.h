@@ -197,6 +197,7 @@ struct relay_end {
     struct str ufrag, pwd, peer_ufrag, peer_pwd; /* ICE; heap */
     struct relay_ice_flow *ice;                  /* one a path; NULL: ICE was not asked for */
     bool has_agent, consent_told;                /* ICE is in use with this peer, or may be */
+    bool peer_is_lite;
     bool is_dirty;                               /* the rest under the call's lock */
     struct relay_end *next_dirty;
     struct relay_wanted wanted;
@@ -230,6 +231,8 @@ struct relay_worker {
     struct list ends;
     struct relay_grave *graves, **last_grave; /* ends before the calls they were of */
     uint64_t now_us, now_ms, tick_ms;
+    uint64_t window_us, window_packets; /* how busy it is: see worker.c */
+    bool is_busy;
     relay_count in_packets, out_packets, in_bytes, out_bytes, dropped[16], wakeups, batches;
 };
 

@@ -17,7 +17,9 @@
 #define TICK_MS 500u
 #define COMMANDS_TURN 256u /* before packets have their turn again */
 #define TRIES 4u           /* reads of one port that may end in somebody else's error */
-#define GATHER_MIN 2u      /* packets in a turn from which on it pays to wait */
+#define ROUNDS 64u         /* looks at the ports without a wait */
+#define GATHER_MIN 2u      /* packets to be expected, from which on it pays to wait */
+#define WINDOW_US 10000u   /* over which packets are counted for that */
 #define TIMER_SLACK_NS 1000ul
 
 void relay_worker_clock(struct relay_worker *w)
@@ -75,7 +77,8 @@ static void tick(struct relay_worker *w)
     if (w->now_ms < w->tick_ms)
         return;
     w->tick_ms = w->now_ms + TICK_MS;
-    LIST_EACH(e, &w->ends, struct relay_end, wnode) {
+    LIST_EACH(e, &w->ends, struct relay_end, wnode)
+    {
         relay_end_tick(e);
     }
 }
@@ -87,29 +90,64 @@ static int wait_ms(const struct relay_worker *w)
                                     : 0;
 }
 
+/* One look at what is ready: commands first (who sends after a command was given may expect it to
+ * hold), then a datagram of each port that has one. */
+static unsigned look(struct relay_worker *w, int timeout_ms)
+{
+    struct epoll_event events[EVENTS];
+    unsigned n_packets = 0;
+    int n = epoll_wait(w->epoll_fd, events, EVENTS, timeout_ms);
+
+    relay_worker_clock(w);
+    (void)mq_drain(w->q, w, COMMANDS_TURN);
+    for (int i = 0; i < n; i++) {
+        if (events[i].data.ptr != NULL)
+            n_packets += read_port(events[i].data.ptr);
+    }
+    relay_worker_bury(w);
+    return n_packets;
+}
+
+/* How long packets may gather now. To wake up costs more than to pass on a packet, so under load it
+ * is done for several at once: as soon as that many are to be expected within the time they may be
+ * held up, which is wait_us less what the turn itself takes. */
+static unsigned gather_us(struct relay_worker *w, uint64_t began_us, unsigned n_packets)
+{
+    const unsigned wait_us = w->relay->config.wait_us;
+    uint64_t elapsed_us = began_us - w->window_us, took_us;
+
+    w->window_packets += n_packets;
+    if (elapsed_us >= WINDOW_US) {
+        w->is_busy = w->window_packets * wait_us >= GATHER_MIN * elapsed_us;
+        w->window_packets = 0;
+        w->window_us = began_us;
+    }
+    if (!w->is_busy || n_packets == 0)
+        return 0;
+    relay_worker_clock(w);
+    took_us = w->now_us - began_us;
+    return took_us < wait_us ? (unsigned)(wait_us - took_us) : 0;
+}
+
 static void *worker_main(void *arg)
 {
     struct relay_worker *w = arg;
-    const unsigned wait_us = w->relay->config.wait_us;
-    struct epoll_event events[EVENTS];
 
     (void)prctl(PR_SET_TIMERSLACK, TIMER_SLACK_NS);
     while (!atomic_load(&w->is_stopping)) {
-        unsigned n_packets = 0;
-        int n = epoll_wait(w->epoll_fd, events, EVENTS, wait_ms(w));
+        unsigned n = look(w, wait_ms(w)), n_more = n, us;
+        uint64_t began_us = w->now_us;
 
-        relay_worker_clock(w);
         relay_tally(&w->wakeups, 1);
-        /* First: who sends after a command was given may expect it to hold. */
-        (void)mq_drain(w->q, w, COMMANDS_TURN);
-        for (int i = 0; i < n; i++) {
-            if (events[i].data.ptr != NULL)
-                n_packets += read_port(events[i].data.ptr);
+        for (unsigned i = 0; i < ROUNDS && n_more > 0; i++) { /* until nothing is left */
+            n_more = look(w, 0);
+            n += n_more;
         }
-        relay_worker_bury(w);
+        relay_tally(&w->batches, n > 1);
         tick(w);
-        if (n_packets >= GATHER_MIN && wait_us > 0)
-            (void)nanosleep(&(struct timespec){.tv_nsec = (long)wait_us * 1000}, NULL);
+        us = gather_us(w, began_us, n);
+        if (us > 0)
+            (void)nanosleep(&(struct timespec){.tv_nsec = (long)us * 1000}, NULL);
     }
     return NULL;
 }
