@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <linux/capability.h>
 #include <seccomp.h>
+#include <stdbool.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
@@ -26,6 +27,7 @@ int confine_capabilities(uint64_t keep, struct reason *why)
 {
     struct __user_cap_header_struct head = {.version = _LINUX_CAPABILITY_VERSION_3};
     struct __user_cap_data_struct data[2], now[2];
+    bool too_many = false;
 
     if (syscall(SYS_capget, &head, now) != 0)
         goto failed;
@@ -33,16 +35,16 @@ int confine_capabilities(uint64_t keep, struct reason *why)
         uint32_t mask = now[i].permitted & (uint32_t)(keep >> (32 * i));
 
         data[i] = (struct __user_cap_data_struct){.effective = mask, .permitted = mask};
+        too_many = too_many || now[i].permitted != mask || now[i].inheritable;
     }
-    (void)prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0);
     /* Needs CAP_SETPCAP, which goes with the rest below; without it nothing can be gained anyhow,
      * for there are no new privileges. */
     for (unsigned long cap = 0; prctl(PR_CAPBSET_READ, cap, 0, 0, 0) >= 0; cap++) {
         if (cap >= 64 || !(keep >> cap & 1))
             (void)prctl(PR_CAPBSET_DROP, cap, 0, 0, 0);
     }
-    if (syscall(SYS_capset, &head, data) == 0)
-        return 0;
+    if (!too_many || syscall(SYS_capset, &head, data) == 0)
+        return 0; /* what is not inheritable any more is not ambient either */
 failed:
     reason_set(why, "capabilities", NULL, 0, "%s", strerror(errno));
     return ERR_IO;
@@ -258,6 +260,6 @@ int confine_calls(enum confine_as as, enum confine_mode mode, struct reason *why
         seccomp_release(ctx);
     if (err == 0)
         return 0;
-    reason_set(why, "seccomp", NULL, 0, "system calls cannot be confined: %s", strerror(-err));
+    reason_set(why, "seccomp", NULL, 0, "system calls cannot be confined (%s); seccomp = off starts without", strerror(-err));
     return ERR_IO;
 }

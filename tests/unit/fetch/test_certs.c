@@ -5,6 +5,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "fetch/certs.h"
+#include "oom.h"
 #include "pki/mint.h"
 #include <openssl/ssl.h>
 #include <poll.h>
@@ -84,6 +85,12 @@ static void answer(SSL *ssl, const char *path)
         memset(text, 'x', sizeof(text));
         while (!t.stop && SSL_write(ssl, text, sizeof(text)) > 0)
             ;
+    } else if (strcmp(path, "/slow") == 0) { /* never nothing, never the end */
+        const char *head = "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n";
+
+        (void)SSL_write(ssl, head, (int)strlen(head));
+        while (!t.stop && SSL_write(ssl, "x", 1) > 0)
+            (void)usleep(100000);
     } else if (strcmp(path, "/large") == 0) {
         const char *head = "HTTP/1.1 200 OK\r\nContent-Length: 65537\r\n\r\n";
 
@@ -387,6 +394,45 @@ static void bad(void **state)
     stop_fetcher();
 }
 
+static void slow(void **state)
+{
+    uint64_t began = now_ms();
+
+    (void)state;
+    start_fetcher(true, true);
+    one("127.0.0.1", "/slow", IDENTITY_CRED_MISSING, "fetch-timeout");
+    assert_true(now_ms() - began >= LIMIT_HTTPS_MS - 100);
+    stop_fetcher();
+}
+
+/* Every allocation of the worker's failing in turn: nobody is told twice, nothing leaks. */
+static void no_memory(void **state)
+{
+    unsigned n = 0;
+
+    (void)state;
+    start_fetcher(true, true);
+    OOM_SWEEP(100, {
+        struct got g = {.n = 0};
+        char path[32];
+        char room[128];
+        uint64_t id;
+        int err;
+
+        (void)snprintf(path, sizeof(path), "/sip?%u", n++);
+        err = certs_get(t.worker, url_of("127.0.0.1", path, room), on_cred, &g, &g.cred, &id);
+        if (err == ERR_AGAIN) {
+            worker_turn();
+            assert_int_equal(g.n, 1);
+            if (g.cred)
+                certs_put(g.cred);
+        } else {
+            check_err(err, ERR_NOMEM);
+        }
+    });
+    stop_fetcher();
+}
+
 /* A name is no way around the rule for addresses. */
 static void private_addresses(void **state)
 {
@@ -494,6 +540,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good),
         cmocka_unit_test(bad),
+        cmocka_unit_test(slow),
+        cmocka_unit_test(no_memory),
         cmocka_unit_test(private_addresses),
         cmocka_unit_test(server_not_trusted),
         cmocka_unit_test(many),
