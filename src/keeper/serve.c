@@ -27,6 +27,14 @@ static void log_request(struct keeper_serving *s, const struct keeper_conn *c,
     char line[2048];
     struct sbuf b = sbuf_make(line, sizeof(line));
 
+    if (s->log->second != s->now_s) {
+        s->log->second = s->now_s;
+        s->log->n_refused = 0;
+    }
+    if (status != KEEPER_DONE && s->log->n_refused++ >= KEEPER_LOG_REFUSALS) {
+        s->log->lost++;
+        return;
+    }
     sbuf_fmt(&b, "{\"time\":\"%s\",\"event\":\"sign\",\"worker\":%u", s->log->time, c->worker);
     log_member(&b, "key", f->name);
     if (p->type != PASSPORT_UNKNOWN)

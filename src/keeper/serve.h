@@ -9,11 +9,15 @@
 #define KEEPER_IN_BYTES (2 * LIMIT_KEEPER_FRAME)
 #define KEEPER_OUT_BYTES 65536u
 
+#define KEEPER_LOG_REFUSALS 100u /* lines a second */
+
 /* Lines of JSON; what does not fit is counted. */
 struct keeper_log {
     struct sbuf lines; /* over memory of the owner's; emptied by whoever writes it out */
     uint64_t lost;
-    char time[24]; /* of this turn, RFC 3339 */
+    uint64_t second;    /* and how many lines of refusals it has had: */
+    unsigned n_refused; /* whoever has taken over the daemon cannot fill the disk with them */
+    char time[24];      /* of this turn, RFC 3339 */
 };
 void keeper_log_time(struct keeper_log *l, uint64_t now_s);
 

@@ -58,7 +58,7 @@ static int setup(void **state)
     if (keeper_keys_new(&args, 1, &t.keys, &why) != 0)
         fail_msg("%s", why.detail);
     t.now_s = (uint64_t)time(NULL);
-    t.log.lines = sbuf_make(t.lines, sizeof(t.lines));
+    t.log = (struct keeper_log){.lines = sbuf_make(t.lines, sizeof(t.lines))};
     t.serving = (struct keeper_serving){.keys = t.keys,
                                         .arena = arena_new(65536, 1 << 20),
                                         .log = &t.log,
@@ -379,6 +379,28 @@ static void served(void **state)
     assert_true(t.serving.reload_asked);
 }
 
+static void log_bounded(void **state)
+{
+    struct keeper_frame f = {.type = KEEPER_SIGN, .name = STR("b"), .body = STR("x.y")};
+    unsigned n_lines = 0;
+
+    (void)state;
+    for (unsigned i = 0; i < 300; i++) {
+        struct sbuf in = sbuf_make(t.conn->in, sizeof(t.conn->in));
+
+        keeper_frame_build(&in, &f);
+        t.conn->n_in = in.n;
+        t.conn->n_out = 0;
+        t.serving.now_s = t.now_s + (i >= 250);
+        check_err(keeper_serve(&t.serving, t.conn), 0);
+        assert_true(t.conn->n_out > 0); /* answered all the same */
+    }
+    for (size_t i = 0; i < t.log.lines.n; i++)
+        n_lines += t.log.lines.p[i] == '\n';
+    assert_int_equal(n_lines, KEEPER_LOG_REFUSALS + 50);
+    assert_int_equal(t.log.lost, 150);
+}
+
 /* --- the signer --- */
 
 struct asked {
@@ -606,9 +628,10 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        TEST(frames), TEST(frames_refused),  TEST(keys_refused), TEST(judged), TEST(limited),
-        TEST(served), TEST(signed_far_away), TEST(too_many),     TEST(late),   TEST(gone),
-        TEST(mad),    TEST(no_memory),
+        TEST(frames),    TEST(frames_refused), TEST(keys_refused), TEST(judged),
+        TEST(limited),   TEST(served),         TEST(log_bounded),  TEST(signed_far_away),
+        TEST(too_many),  TEST(late),           TEST(gone),         TEST(mad),
+        TEST(no_memory),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
