@@ -52,7 +52,9 @@ static void place_unref(struct anchor_place *p)
         return;
     for (i = 0; i < p->n; i++)
         relay_end_free(p->v[i].end);
-    secret_wipe(p, sizeof *p);
+    if (p->v)
+        secret_wipe(p->v, p->n * sizeof *p->v); /* passwords of ICE */
+    mem_free(p->v);
     mem_free(p);
 }
 
@@ -104,6 +106,29 @@ static void unbind_all(struct anchor_leg *leg)
         }
 }
 
+int anchor_leg_room(struct anchor_leg *leg, unsigned n)
+{
+    struct anchor_place *p = leg->place;
+    struct anchor_section *sec;
+    struct anchor_end *v;
+
+    if (n > leg->n_sec) {
+        if ((sec = mem_realloc(leg->sec, n * sizeof *sec)) == NULL)
+            return ERR_NOMEM;
+        memset(sec + leg->n_sec, 0, (n - leg->n_sec) * sizeof *sec);
+        leg->sec = sec;
+        leg->n_sec = n;
+    }
+    if (n > p->n) {
+        if ((v = mem_realloc(p->v, n * sizeof *v)) == NULL)
+            return ERR_NOMEM;
+        memset(v + p->n, 0, (n - p->n) * sizeof *v);
+        p->v = v;
+        p->n = n;
+    }
+    return 0;
+}
+
 struct anchor_leg *anchor_leg_fork(struct anchor_leg *leg)
 {
     struct anchor_leg *twin = leg_alloc(leg->a, &leg->side);
@@ -114,12 +139,16 @@ struct anchor_leg *anchor_leg_fork(struct anchor_leg *leg)
     twin->sess_id = leg->sess_id;
     twin->version = leg->version;
     twin->offered = leg->offered;
+    twin->place = leg->place;
+    twin->place->refs++;
+    if (anchor_leg_room(twin, leg->n) != 0) {
+        anchor_leg_free(twin);
+        return NULL;
+    }
     twin->n = leg->n;
     for (i = 0; i < leg->n; i++)
         twin->sec[i] =
             (struct anchor_section){.is_taken = leg->sec[i].is_taken, .proto = leg->sec[i].proto};
-    twin->place = leg->place;
-    twin->place->refs++;
     if ((leg->keys &&
          relay_keys_fork(leg->keys, anchor_cookie(leg->a, twin->id), &twin->keys) != 0) ||
         anchor_text_set(&twin->out, anchor_text_get(&leg->out)) != 0) {
@@ -145,10 +174,11 @@ void anchor_leg_free(struct anchor_leg *leg)
     unbind_all(leg);
     relay_keys_free(leg->keys);
     place_unref(leg->place);
-    for (i = 0; i < ARRAY_LEN(leg->sec); i++) {
+    for (i = 0; i < leg->n_sec; i++) {
         anchor_said_free(leg->sec[i].said);
         anchor_text_done(&leg->sec[i].mid);
     }
+    mem_free(leg->sec);
     anchor_text_done(&leg->in);
     anchor_text_done(&leg->out);
     list_remove(&leg->node);
@@ -200,8 +230,6 @@ int anchor_leg_end(struct anchor_leg *leg, unsigned i, const struct sdp *hint, b
     struct str ufrag, pwd;
     int err;
 
-    if (i >= leg->place->n)
-        leg->place->n = i + 1;
     if (e->end) {
         end_bind(leg, i);
         return 0;
@@ -238,7 +266,8 @@ void anchor_leg_close(struct anchor_leg *leg, unsigned i)
         relay_keys_close(leg->keys, (int)i);
     if (i < leg->place->n)
         end_free(leg, i);
-    leg->sec[i].is_taken = false;
+    if (i < leg->n_sec)
+        leg->sec[i].is_taken = false;
 }
 
 /* The clock of the first format, for jitter in time. */

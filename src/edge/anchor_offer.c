@@ -73,7 +73,7 @@ static void section_ends(const struct anchor_leg *leg, unsigned i, struct anchor
 
 static int said_keep(struct anchor_section *s, const struct keying_said *said)
 {
-    struct anchor_said *kept = mem_zalloc(sizeof *kept);
+    struct anchor_said *kept = mem_zalloc(sizeof *kept + said->n * sizeof kept->attr[0]);
     size_t i;
 
     if (!kept || anchor_text_set(&kept->text, sbuf_get(&said->text)) != 0) {
@@ -160,6 +160,8 @@ int anchor_offer_take(struct anchor_leg *x, const struct sdp *offer, struct reas
         reason_set(why, "sdp-offer", "RFC 3264 8", 488, "fewer m= lines than before");
         return ERR_REFUSED;
     }
+    if (anchor_leg_room(x, offer->n_media) != 0)
+        return no_memory(why);
     x->n = offer->n_media;
     for (i = 0; i < x->n; i++) {
         int err;
@@ -261,7 +263,7 @@ int anchor_offer_make(struct anchor_leg *y, struct anchor_leg *x, const struct s
     bool any = false, any_wanted = false;
     unsigned i;
 
-    if (!sections)
+    if (!sections || anchor_leg_room(y, offer->n_media) != 0)
         return no_memory(why);
     y->n = offer->n_media;
     y->offered = 0;

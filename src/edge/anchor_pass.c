@@ -6,6 +6,8 @@
 #include "edge/anchor_priv.h"
 #include "sdp/answer.h"
 
+#define REKEY_AFTER_ACK_MS 100u /* the ACK is to be there first */
+
 static int no_memory(struct reason *why)
 {
     reason_set(why, "no-memory", NULL, 500, NULL);
@@ -723,7 +725,7 @@ enum anchor_verdict anchor_ack(struct edge_req *r, struct forward_changes *ret)
     if (err == 0 && !d->is_acked) {
         d->is_acked = true;
         if (d->wants_rekey[0] || d->wants_rekey[1])
-            anchor_rekey_timer(&d->timer);
+            wheel_start(a->w->net->wheel, &d->timer, REKEY_AFTER_ACK_MS);
     }
     if (err != 0 && !a->is_ended) {
         anchor_own_ack(d, r->from_caller, ret->cseq, STR_NULL);

@@ -93,13 +93,13 @@ struct anchor_end {
 struct anchor_place {
     unsigned refs;
     struct keying_policy policy; /* of the keys of all of them, with the identity of the call */
-    unsigned n;
-    struct anchor_end v[LIMIT_SDP_MEDIA];
+    unsigned n; /* as many as the longest description had sections */
+    struct anchor_end *v;
 };
 struct anchor_said { /* of an answer that is ready before it is asked for */
-    size_t n;
-    struct sdp_new_attr attr[KEYING_ATTRS_MAX];
     struct anchor_text text;
+    size_t n;
+    struct sdp_new_attr attr[];
 };
 struct anchor_section {
     bool is_taken;        /* in the exchange under way, or the last one */
@@ -116,8 +116,8 @@ struct anchor_leg {
     struct anchor_side side;
     struct anchor_place *place;
     struct relay_keys *keys; /* NULL: none, packets pass as they are */
-    unsigned n;
-    struct anchor_section sec[LIMIT_SDP_MEDIA];
+    unsigned n, n_sec; /* sections of the last description; those that there is room for */
+    struct anchor_section *sec;
     struct anchor_text in, out; /* the last description agreed on, and the last one said */
     uint64_t sess_id, version;
     unsigned without; /* bits of methods: this side has refused them */
@@ -125,6 +125,8 @@ struct anchor_leg {
 };
 /* NULL: no memory, or too many. */
 MUST_USE struct anchor_leg *anchor_leg_new(struct anchor *a, const struct anchor_side *side);
+/* Room for a description of n sections. ERR_NOMEM. */
+MUST_USE int anchor_leg_room(struct anchor_leg *leg, unsigned n);
 /* Another answer to what `leg` has offered: its place, keys of its own. */
 MUST_USE struct anchor_leg *anchor_leg_fork(struct anchor_leg *leg);
 void anchor_leg_free(struct anchor_leg *leg); /* NULL is fine */

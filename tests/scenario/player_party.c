@@ -274,6 +274,8 @@ static void step_reply(struct sim_party *p, char **word, unsigned n, const char 
         fail("%s has received no request", p->name);
     req = parse(a, request_to_answer(i, word, n));
     own_tag(p, req);
+    if (n >= 6 && strcmp(word[n - 2], "tag") == 0) /* as a proxy's that forks */
+        snprintf(d->local_tag, sizeof d->local_tag, "%s", word[n - 1]);
     r.status = status;
     r.to_tag = str_z(d->local_tag);
     for (l = extra; *l && strncmp(l, "\r\n", 2) != 0; l = strstr(l, "\r\n") + 2) {
