@@ -105,6 +105,15 @@ void anchor_name(const struct anchor *a, uint32_t *ret_slot, uint32_t *ret_gen)
     *ret_gen = a->gen;
 }
 
+static void on_wrong(struct wheel_timer *t);
+
+void anchor_set_call(struct anchor *a, uint32_t slot, uint32_t gen)
+{
+    a->call_slot = slot;
+    a->call_gen = gen;
+    calls_anchor(a->w, slot, gen, a->slot, a->gen);
+}
+
 /* ---- records ---- */
 
 void anchor_exchange_done(struct anchor_exchange *x)
@@ -174,6 +183,7 @@ void anchor_end(struct anchor *a)
     if (a->is_ended)
         return;
     a->is_ended = true;
+    wheel_cancel(a->w->net->wheel, &a->wrong);
     LIST_EACH(d, &a->dialogs, struct anchor_dialog, node)
     {
         wheel_cancel(a->w->net->wheel, &d->timer);
@@ -264,6 +274,7 @@ static int anchor_new(struct edge_req *r, enum anchor_mode mode, const struct an
     list_init(&a->dialogs);
     list_init(&a->own);
     a->refs = 1;
+    wheel_timer_init(&a->wrong, on_wrong);
     a->w = r->w;
     a->mode = mode;
     a->side = *side;
@@ -475,9 +486,70 @@ bool anchor_expire(struct edge_worker *w, uint32_t slot, uint32_t gen, bool has_
         return true;
     if (!has_timer && has_moved(a))
         return false;
-    reason_set(&why, has_timer ? "session-expired" : "media-timeout", has_timer ? "RFC 4028 10" : "TR/100 6.2", 480, NULL);
+    reason_set(&why, has_timer ? "session-expired" : "media-timeout",
+               has_timer ? "RFC 4028 10" : "TR/100 6.2", 480, NULL);
+    a->call_gen = 0; /* whoever asks is about to end the record */
     anchor_hang_up(a, &why);
     return true;
+}
+
+/* If it is not answered yet, the answer comes too late. */
+static void leg_failed(struct anchor *a, unsigned leg_id, const struct reason *why)
+{
+    LIST_EACH(leg, &a->legs, struct anchor_leg, node)
+    {
+        if (leg->id == leg_id && !leg->failure.code)
+            leg->failure = *why;
+    }
+}
+
+#define WRONG_MS 5000u /* for the right one to come, where a wrong one was first */
+
+/* Has a leg met a certificate that its side has not announced, and no other one since (RFC 8122 5)?
+ */
+static bool is_wrong(struct anchor_leg *leg, int section)
+{
+    struct keying_facts f;
+
+    if (!leg || !leg->keys)
+        return false;
+    relay_keys_facts(leg->keys, section, &f);
+    return (f.attacks & KEYING_ATTACK_FINGERPRINT) && f.proof < KEYING_PROOF_HANDSHAKE;
+}
+
+/* Anybody can do a handshake who gets at a port, so a wrong one alone ends nothing; that no right
+ * one follows does (RFC 5763 5). */
+static void on_wrong(struct wheel_timer *t)
+{
+    struct anchor *a = CONTAINER_OF(t, struct anchor, wrong);
+    struct anchor_dialog *d = a->answered;
+    struct reason why = {0};
+    bool is_near, is_far = false;
+    unsigned i;
+
+    for (i = 0; d && d->state == ANCHOR_CONFIRMED && d->near && d->far && i < d->far->n && !is_far;
+         i++) {
+        is_near = d->near->sec[i].is_taken && is_wrong(d->near, (int)i);
+        is_far = is_near || (d->far->sec[i].is_taken && is_wrong(d->far, (int)i));
+    }
+    if (!is_far)
+        return;
+    reason_set(&why, "dtls-fingerprint", "RFC 8122 5", 488,
+               "the certificate is not the one that its description announces");
+    anchor_hang_up(a, &why);
+}
+
+static void on_facts(struct anchor *a, unsigned leg_id, int section)
+{
+    LIST_EACH(leg, &a->legs, struct anchor_leg, node)
+    {
+        if (leg->id != leg_id || leg->is_wrong || !is_wrong(leg, section))
+            continue;
+        leg->is_wrong = true;
+        LOG(LOG_NOTICE, "media-attack", LS("call", anchor_text_get(&a->call_id)),
+            LI("section", section), LZ("reason", "dtls-fingerprint"), LZ("clause", "RFC 8122 5"));
+        wheel_start(a->w->net->wheel, &a->wrong, WRONG_MS);
+    }
 }
 
 static void on_keys(struct anchor *a, unsigned leg_id, const struct anchor_event *ev)
@@ -485,9 +557,15 @@ static void on_keys(struct anchor *a, unsigned leg_id, const struct anchor_event
     struct anchor_dialog *d = a->answered;
     bool is_far = d && d->far && d->far->id == leg_id;
 
+    if (ev->change == RELAY_KEYS_FACTS) {
+        on_facts(a, leg_id, ev->section);
+        return;
+    }
     LOG(LOG_INFO, "media-keys", LS("call", anchor_text_get(&a->call_id)),
         LI("section", ev->section), LZ("what", ev->change == RELAY_KEYS_REKEY ? "rekey" : "failed"),
         LZ("reason", ev->reason.code), LZ("detail", ev->reason.detail));
+    if (ev->change == RELAY_KEYS_FAILED)
+        leg_failed(a, leg_id, &ev->reason);
     if (!d || d->state != ANCHOR_CONFIRMED || (!is_far && !(d->near && d->near->id == leg_id)))
         return; /* a branch that is not the answered one, or too early to act: nothing passes
                    without keys */

@@ -55,6 +55,8 @@ void anchor_unref(struct anchor *a); /* NULL is fine */
 void anchor_discard(struct anchor *a, const struct anchor_dialog *d);
 /* For the dialog token. */
 void anchor_name(const struct anchor *a, uint32_t *ret_slot, uint32_t *ret_gen);
+/* Its record in calls.c and itself know each other. */
+void anchor_set_call(struct anchor *a, uint32_t slot, uint32_t gen);
 
 /* A request that leaves along `out`. */
 enum anchor_verdict anchor_request(struct proxy *p, struct branch *b, const struct path *out,

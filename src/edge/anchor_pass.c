@@ -472,6 +472,11 @@ static enum anchor_verdict first_response(struct proxy *p, struct branch *b,
                    "a 2xx without the description that it needs");
         goto refused;
     }
+    if (m->status >= 200 && d->near && d->far && (d->near->failure.code || d->far->failure.code)) {
+        *why = d->near->failure.code ? d->near->failure : d->far->failure;
+        why->sip_status = 488;
+        goto refused;
+    }
     if (m->status >= 200 && d->state != ANCHOR_CONFIRMED)
         settle_on(d);
     return ANCHOR_PASS;

@@ -48,7 +48,7 @@ static void on_change(void *arg, uint64_t cookie, const struct relay_keys_change
                               .section = change->section,
                               .reason = change->reason};
 
-    if (change->kind == RELAY_KEYS_REKEY || change->kind == RELAY_KEYS_FAILED)
+    if (change->kind != RELAY_KEYS_ASK)
         event_post(arg, &ev);
 }
 

@@ -122,6 +122,8 @@ struct anchor_leg {
     uint64_t sess_id, version;
     unsigned without; /* bits of methods: this side has refused them */
     unsigned offered; /* bits of methods in the offer that is out */
+    bool is_wrong;         /* said already: a certificate that was not announced */
+    struct reason failure; /* no keys will come; code NULL: nothing has failed */
 };
 /* NULL: no memory, or too many. */
 MUST_USE struct anchor_leg *anchor_leg_new(struct anchor *a, const struct anchor_side *side);
@@ -247,9 +249,11 @@ struct anchor {
     struct anchor_leg *caller; /* NULL: each branch (or dialog) has its own */
     struct anchor_text call_id, from_tag, from, to, offer, contact, routes;
     uint32_t invite_cseq;
+    uint32_t call_slot, call_gen; /* its record (calls.c); 0: none */
     unsigned next_leg;
     struct list legs, branches, dialogs, own;
     struct anchor_dialog *answered;
+    struct wheel_timer wrong; /* somebody with another certificate was there: is nobody else? */
 };
 struct anchors {
     struct edge_worker *w;

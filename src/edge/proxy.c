@@ -926,12 +926,8 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     sip_stx_set_upper(r->tx, p);
     if (p->method == SIP_INVITE && !sip_msg_in_dialog(r->m)) {
         (void)calls_begin(r, targets->v[0]->peer, &p->call_slot, &p->call_gen); /* 100 comes from the transaction after 200 ms (17.2.1) */
-        if (anchor) {
-            uint32_t slot, gen;
-
-            anchor_name(anchor, &slot, &gen);
-            calls_anchor(p->w, p->call_slot, p->call_gen, slot, gen);
-        }
+        if (anchor)
+            anchor_set_call(anchor, p->call_slot, p->call_gen);
     } else if (r->has_token) {
         p->call_slot = r->token.call_slot;
         p->call_gen = r->token.call_gen;
