@@ -44,9 +44,11 @@ check "over a clear hop no keys are offered in the SDP" our_status 4 alice --med
 check "and the phone says why" our_event alice call-failed '"reason":"keying-clear-hop"'
 need "bob waits on a clear hop" our_start bob --answer
 SERVER=tls:$ADDR:5061
-check "nor are they taken from it" our_status 0 alice --media sdes --call bob --expect-status 488
-check "which alice is told" our_event alice ended sdes-clear-hop
-check "bob's phone ends" our_end bob 4
+check "nor does the edge let any pass to one" our_status 0 alice --media sdes --call bob --expect-status 488
+check "which alice is told" our_event alice ended keys-over-clear
+check "bob's phone has heard nothing of it" no_event bob incoming
+kill "$OUR_PID_bob"
+check "and goes" await 5 our_gone "$OUR_PID_bob"
 
 need "bob waits" our_start bob --answer
 password=$(password_of alice) "$(edge_program)" phone --user "alice@$DOMAIN" --password-env password --server "$SERVER" \
