@@ -88,6 +88,8 @@
 #define LIMIT_POLICY_PARTIES 32u           /* caller, callee, recorders, members of a conference */
 #define LIMIT_POLICY_HOPS 8u               /* hops of ours, of one party */
 #define LIMIT_POLICY_MEDIA LIMIT_SDP_MEDIA /* of one party */
+#define LIMIT_FACTS_MEDIA 8u               /* m= lines of a call whose facts are kept */
+#define LIMIT_CALLS_TOLD 256u              /* calls that have ended and can still be explained, a worker */
 #define LIMIT_POLICY_TEXT 256u             /* bytes that are kept of an address or a name */
 
 /* Certificates that speak for telephone numbers (RFC 8226) */

@@ -53,6 +53,7 @@ MUST_USE int cli_config_load(const char *file, struct config **ret);
 
 int cli_cert(int argc, char **argv);
 int cli_check(int argc, char **argv);
+int cli_explain(int argc, char **argv);
 int cli_help(int argc, char **argv);
 int cli_keeper(int argc, char **argv);
 int cli_mint(int argc, char **argv);

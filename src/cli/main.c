@@ -19,8 +19,13 @@ static const struct cli_command commands[] = {
      "Shows what a running edge does; only rows that have TEXT, if it is given.",
      "Without a view: listeners and how long their certificates last, weakenings in force, numbers of users, connections, calls.\n"
      "registrations: who is registered, from where, how. flows: open connections, whose they are, TLS version and suite.\n"
-     "calls: calls under way, and how the caller was authenticated. certificates: every file that TLS rests on, until when, and what OCSP responders said. counters: everything that is counted. config: every option in force.\n"
+     "calls: calls under way, how the caller was authenticated, and the security status (the lower of both sides'). call ID: one, with what\n"
+     "is known of its media and why its status is no better, for each side. certificates: every file that TLS rests on, until when, and what OCSP responders said. counters: everything that is counted. config: every option in force.\n"
      "--json prints what the daemon says, one line, for scripts. Lists end at 10,000 rows and say how many there are."},
+    {"explain", cli_explain, "CALL-ID [--json] [-c FILE]",
+     "Tells in plain words how secure a call is, for caller and callee, and what would make it better.",
+     "Who they are and how that is known, which hops the signalling crossed, how the media are protected; of calls under way, and of\n"
+     "those that ended last. Exit status 1 if there is no such call."},
     {"reload", cli_reload, "[-c FILE]", "Makes a running edge read its configuration anew, and says whether it did.",
      "Does what SIGHUP does, but waits for the result: problems are printed, and the exit status is 0 only if the new\n"
      "configuration is in force."},

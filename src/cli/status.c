@@ -241,11 +241,29 @@ static void cell_caller(const json_t *row, char dst[CELL_MAX])
         snprintf(dst, CELL_MAX, "%s", *text_of(row, "caller") ? text_of(row, "caller") : text_of(row, "from"));
 }
 
+/* The lower of what caller and callee have. */
+static void cell_level(const json_t *row, char dst[CELL_MAX])
+{
+    static const char *const levels[] = {"attacked", "open", "protected", "secure", "end-to-end"};
+    const json_t *security = json_object_get(row, "security");
+    const char *lowest = text_of(row, "level");
+    size_t i, k, at = ARRAY_LEN(levels);
+
+    for (i = 0; i < json_array_size(security); i++)
+        for (k = 0; k < at; k++)
+            if (strcmp(text_of(json_array_get(security, i), "level"), levels[k]) == 0) {
+                lowest = levels[k];
+                at = k;
+            }
+    snprintf(dst, CELL_MAX, "%s", lowest);
+}
+
 static void show_calls(const json_t *answer)
 {
     static const struct column columns[] = {
         {"CALLER", NULL, cell_caller},   {"KNOWN BY", "authenticated", NULL}, {"OVER", "transport", NULL},
-        {"CALLS", "target", NULL},       {"STATE", NULL, cell_lasts},         {"CALL-ID", "call_id", NULL},
+        {"CALLS", "target", NULL},       {"STATE", NULL, cell_lasts},         {"SECURITY", NULL, cell_level},
+        {"CALL-ID", "call_id", NULL},
     };
 
     print_rows(answer, columns, ARRAY_LEN(columns), "no call is under way");
@@ -302,7 +320,7 @@ static void show_security(const json_t *s)
         printf("  %s (%s)\n", text_of(json_array_get(reasons, i), "text"), text_of(json_array_get(reasons, i), "clause"));
 }
 
-/* The media of a call that pass through us; of others nothing more is known than `calls` shows. */
+/* The media of a call that pass through us; of others what offer and answer say is in its security. */
 static void show_call(const json_t *answer)
 {
     const json_t *rows = json_object_get(answer, "rows"), *row, *legs, *security;
@@ -448,6 +466,18 @@ static const struct view *view_find(const char *name)
     return NULL;
 }
 
+static const char *state_words(const char *state)
+{
+    static const char *const words[][2] = {{"trying", "is being set up"}, {"ringing", "rings"}, {"answered", "is under way"},
+                                           {"ended", "has ended"}, {"failed", "came to nothing"}};
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(words); i++)
+        if (strcmp(words[i][0], state) == 0)
+            return words[i][1];
+    return "is in a state that this command does not know";
+}
+
 int cli_status(int argc, char **argv)
 {
     static const char *const flags[] = {"json", NULL};
@@ -475,6 +505,41 @@ int cli_status(int argc, char **argv)
     json_decref(answer);
     free(text);
     return cli_flush();
+}
+
+int cli_explain(int argc, char **argv)
+{
+    static const char *const flags[] = {"json", NULL};
+    struct cli_options o = {.config = CLI_CONFIG_FILE};
+    char line[CONSOLE_LINE_MAX], *text = NULL;
+    const json_t *rows, *row;
+    json_t *answer;
+    int n, status;
+    size_t i;
+
+    if (cli_options(argc, argv, flags, &o) != CLI_OK)
+        return CLI_USAGE;
+    if (argc - o.first != 1)
+        return cli_usage(argv[0]);
+    n = snprintf(line, sizeof line, "status explain %s", argv[o.first]);
+    if ((status = daemon_ask(o.config, str_make(line, n < 0 ? 0 : (size_t)n), &answer, &text)) != CLI_OK)
+        return status;
+    rows = json_object_get(answer, "rows");
+    if (o.flags)
+        puts(text);
+    else
+        print_silent(answer);
+    for (i = 0; i < json_array_size(rows); i++) {
+        if (o.flags)
+            continue;
+        row = json_array_get(rows, i);
+        printf("%sThis call %s.\n%s", i ? "\n" : "", state_words(text_of(row, "state")), text_of(row, "text"));
+    }
+    if (!i)
+        cli_error("no call with that Call-ID is under way, nor among those that ended last");
+    json_decref(answer);
+    free(text);
+    return i ? cli_flush() : CLI_FAILED;
 }
 
 int cli_reload(int argc, char **argv)

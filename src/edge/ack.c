@@ -1,6 +1,7 @@
 /* The ACK to a 2xx, which has no transaction: forwarded without state (RFC 3261 16.11), at once where the way is known, else after the
  * next hop was looked up. What waits for a lookup outlives its message, so it has copies of its own.
  * Owner: the worker, in the list `acks` as long as they wait. Worker thread. */
+#include "edge/facts.h"
 #include "edge/proxy_priv.h"
 
 struct ack_wait {
@@ -90,6 +91,15 @@ fail:
     return NULL;
 }
 
+/* The answer to an offer in the 2xx (RFC 3261 13.2.1). */
+static void note_answer(const struct edge_req *r)
+{
+    struct facts_media media;
+
+    if (r->has_token && r->token.call_gen && !r->token.anchor_gen && facts_describe(r->m, &media))
+        calls_said(r->w, r->token.call_slot, r->token.call_gen, FACTS_ANSWER, &media);
+}
+
 void proxy_ack(struct edge_req *r, const struct edge_target *target)
 {
     struct forward_changes changes = {0};
@@ -97,6 +107,7 @@ void proxy_ack(struct edge_req *r, const struct edge_target *target)
 
     if (r->token.anchor_gen && anchor_ack(r, &changes) != ANCHOR_PASS)
         return;
+    note_answer(r);
     if (target->has_path) {
         ack_send(r, target, &target->path, &changes);
         return;

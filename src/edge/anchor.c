@@ -143,7 +143,6 @@ static void dialog_free(struct anchor_dialog *d)
 static void branch_free(struct anchor_branch *b)
 {
     anchor_text_done(&b->offer_out);
-    anchor_party_done(&b->party);
     list_remove(&b->node);
     mem_free(b);
 }
@@ -158,7 +157,6 @@ static void anchor_free(struct anchor *a)
     {
         branch_free(b);
     }
-    anchor_party_done(&a->party);
     anchor_text_done(&a->call_id);
     anchor_text_done(&a->from_tag);
     anchor_text_done(&a->from);

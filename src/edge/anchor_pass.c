@@ -185,10 +185,6 @@ static enum anchor_verdict first_request(struct proxy *p, struct branch *b, cons
         (void)no_memory(why);
         return ANCHOR_REFUSED;
     }
-    if (!a->has_party)
-        anchor_party_caller(&a->party, p->r);
-    a->has_party = true;
-    anchor_party_callee(&ab->party, a->w, b->t, out);
     anchor_side_path(&ab->side, out);
     if (ab->far)
         ab->far->side.is_v6 = ab->side.is_v6;

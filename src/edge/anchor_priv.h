@@ -58,23 +58,6 @@ static inline struct str anchor_text_get(const struct anchor_text *t)
     return str_make(t->p, t->n);
 }
 
-/* ---- parties (anchor_facts.c) ---- */
-
-struct anchor_party {
-    struct policy_identity identity; /* its texts are the two below */
-    struct policy_hop hop;
-    enum policy_beyond beyond;
-    enum policy_ends_at ends_at;
-    unsigned hints;
-    enum policy_bound signed_bound; /* what its signature is worth for fingerprints */
-    struct anchor_text address, by;
-};
-/* Once its signatures have been looked at. */
-void anchor_party_caller(struct anchor_party *p, const struct edge_req *r);
-void anchor_party_callee(struct anchor_party *p, struct edge_worker *w, const struct edge_target *t,
-                         const struct path *out);
-void anchor_party_done(struct anchor_party *p);
-
 /* ---- legs (anchor_media.c) ---- */
 
 struct anchor_leg;
@@ -198,7 +181,6 @@ uint32_t anchor_count_own(struct anchor_count *c);
 struct anchor_branch {
     struct list node;
     struct anchor *a;
-    struct anchor_party party;
     struct anchor_side side;
     struct anchor_leg *near, *far; /* far: of the first answer */
     bool far_taken;                /* ... which has come */
@@ -234,8 +216,6 @@ struct anchor_dialog {
 
 struct anchor {
     struct list node;          /* in the worker's */
-    struct anchor_party party; /* the caller */
-    bool has_party;
     unsigned refs;
     struct edge_worker *w;
     uint32_t slot, gen;

@@ -6,6 +6,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/anchor.h"
+#include "edge/facts.h"
+#include "edge/security.h"
 
 #define CALLS_MAX 0x00ffffffu
 #define CALLS_SWEEP_MS 10000u
@@ -18,6 +20,7 @@ struct edge_call {
     bool has_timer; /* the deadline is its session timer's */
     struct call_peer *from, *to; /* whose limits it counts against; NULL: nobody's */
     struct call_info info;       /* strings behind the struct */
+    struct facts_call facts;
 };
 
 /* Calls under way with a peer, by its name, so that they are still counted after a reload. There are as many as the configurations
@@ -100,8 +103,25 @@ int calls_admit(const struct edge_req *r, struct edge_targets *ts, struct reason
 
 /* ---- records ---- */
 
+static void call_free(struct edge_call *call)
+{
+    if (call)
+        facts_done(&call->facts);
+    mem_free(call);
+}
+
+static const struct call_info *call_show(struct edge_call *call, uint64_t now)
+{
+    call->info.state = call->state;
+    call->info.begun_s = call->begun_s;
+    call->info.answered_s = call->answered_s;
+    call->info.seconds = now - (call->answered_s ? call->answered_s : call->begun_s);
+    return &call->info;
+}
+
 static void call_remove(struct edge_calls *c, struct edge_call *call)
 {
+    security_ended(c->w, call_show(call, net_wall_s(c->w->net)));
     c->v[call->slot] = NULL;
     c->free_list[c->n_free++] = call->slot;
     c->n--;
@@ -109,7 +129,7 @@ static void call_remove(struct edge_calls *c, struct edge_call *call)
         call->from->n--;
     if (call->to)
         call->to->n--;
-    mem_free(call);
+    call_free(call);
 }
 
 static void on_sweep(struct wheel_timer *t)
@@ -158,7 +178,7 @@ void calls_stop(struct edge_worker *w)
         return;
     wheel_cancel(w->net->wheel, &c->sweep);
     for (i = 0; i < c->cap; i++)
-        mem_free(c->v[i]);
+        call_free(c->v[i]);
     LIST_EACH(p, &c->peers, struct call_peer, node)
     {
         list_remove(&p->node);
@@ -227,6 +247,8 @@ static struct edge_call *call_new(const struct edge_req *r)
     call->info.how = (unsigned)r->who.how;
     call->info.in_transport = r->rx.path.transport;
     call->info.emergency = r->emergency;
+    call->info.facts = &call->facts;
+    facts_caller(&call->facts, r, call->info.from, call->info.caller);
     call->begun_s = net_wall_s(r->w->net);
     call->deadline_s = call->begun_s + r->cfg->timer_c_s + 60;
     return call;
@@ -274,7 +296,52 @@ void calls_anchor(struct edge_worker *w, uint32_t slot, uint32_t gen, uint32_t a
     call->info.anchor_gen = anchor_gen;
 }
 
+const struct call_info *calls_find(const struct edge_worker *w, uint32_t slot, uint32_t gen)
+{
+    struct edge_call *call = gen && slot >> 24 == w->id ? call_at(w->calls, slot, gen) : NULL;
+
+    return call ? call_show(call, net_wall_s(w->net)) : NULL;
+}
+
+struct facts_call *calls_facts(const struct edge_worker *w, uint32_t slot, uint32_t gen)
+{
+    struct edge_call *call = gen && slot >> 24 == w->id ? call_at(w->calls, slot, gen) : NULL;
+
+    return call ? &call->facts : NULL;
+}
+
 /* ---- events ---- */
+
+struct call_said {
+    uint32_t slot, gen;
+    enum facts_said said;
+    struct facts_media media;
+};
+
+static void said_posted(void *edge_worker, void *arg)
+{
+    const struct call_said *s = arg;
+    struct facts_call *f = calls_facts(edge_worker, s->slot, s->gen);
+
+    if (f)
+        facts_said(f, s->said, &s->media);
+    mem_free(arg);
+}
+
+void calls_said(struct edge_worker *w, uint32_t slot, uint32_t gen, enum facts_said said, const struct facts_media *media)
+{
+    struct facts_call *f = calls_facts(w, slot, gen);
+    unsigned owner = slot >> 24;
+    struct call_said *copy;
+
+    if (f)
+        facts_said(f, said, media);
+    if (!gen || owner == w->id || owner >= w->edge->n_workers || (copy = mem_alloc(sizeof *copy)) == NULL)
+        return;
+    *copy = (struct call_said){slot, gen, said, *media};
+    if (net_post(w->net, owner, said_posted, copy) != 0)
+        mem_free(copy);
+}
 
 struct call_event {
     uint32_t slot, gen;
@@ -363,11 +430,7 @@ void calls_each(const struct edge_worker *w, bool (*fn)(void *arg, const struct 
 
         if (!call)
             continue;
-        call->info.state = call->state;
-        call->info.begun_s = call->begun_s;
-        call->info.answered_s = call->answered_s;
-        call->info.seconds = now - (call->answered_s ? call->answered_s : call->begun_s);
-        if (!fn(arg, &call->info))
+        if (!fn(arg, call_show(call, now)))
             return;
     }
 }

@@ -5,6 +5,7 @@
 #include "base/path.h"
 
 struct edge_worker;
+struct facts_call;
 
 enum call_state { CALL_TRYING, CALL_RINGING, CALL_ANSWERED };
 
@@ -17,6 +18,7 @@ struct call_info {
     bool emergency;
     uint32_t anchor_slot, anchor_gen; /* its media pass through us; 0: they do not */
     uint64_t begun_s, answered_s, seconds;
+    const struct facts_call *facts;
 };
 
 uint32_t calls_count(const struct edge_worker *w);

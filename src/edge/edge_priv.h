@@ -110,7 +110,9 @@ enum edge_counter {
     EC_CALLS_ENDED, EC_CALLS_FAILED, EC_FORWARDED, EC_LOOPS, EC_TOKENS_FORGED, EC_OVERLOAD_503, EC_EMERGENCY, EC_STRAYS,
     EC_HANDOVERS, EC_GARBAGE, EC_TOO_LARGE, EC_TAP_SENT, EC_TAP_DROPPED,
     EC_IDENTITY_VALID, EC_IDENTITY_ABSENT, EC_IDENTITY_UNVERIFIABLE, EC_IDENTITY_STALE, EC_IDENTITY_BROKEN,
-    EC_IDENTITY_CONTRADICTED, EC_IDENTITY_SIGNED, EC_IDENTITY_UNSIGNED, EC_N
+    EC_IDENTITY_CONTRADICTED, EC_IDENTITY_SIGNED, EC_IDENTITY_UNSIGNED,
+    EC_LEVEL_ATTACKED, EC_LEVEL_OPEN, EC_LEVEL_PROTECTED, EC_LEVEL_SECURE, EC_LEVEL_END_TO_END, /* as in enum policy_level */
+    EC_STATUS_REFUSED, EC_ATTACKS, EC_N
 };
 
 /* What a flow's connection is known for: net's flow_user. Freed in on_flow_closed. */
@@ -175,6 +177,7 @@ struct edge_worker {
     struct edge_guard *guard;     /* guessers and overload (gate.c) */
     struct edge_calls *calls;     /* calls.c */
     struct anchors *anchors;      /* calls whose media pass through us (anchor.h) */
+    struct security_told *told;   /* calls that have ended (security.h) */
     struct list proxies;          /* proxy.c's contexts */
     struct list acks;             /* ack.c: those whose next hop is being looked up */
     struct wheel_timer sweep;     /* worker 0: registrations that expired */
@@ -333,6 +336,11 @@ MUST_USE int calls_admit(const struct edge_req *r, struct edge_targets *ts, stru
 struct edge_call *calls_begin(struct edge_req *r, const struct config_peer *to, uint32_t *ret_slot, uint32_t *ret_gen);
 /* Media of the call pass through us. On its own worker. */
 void calls_anchor(struct edge_worker *w, uint32_t slot, uint32_t gen, uint32_t anchor_slot, uint32_t anchor_gen);
+/* Its record, and the facts in it (facts.h); NULL: gone, or another worker's. */
+struct call_info;
+struct facts_call;
+const struct call_info *calls_find(const struct edge_worker *w, uint32_t slot, uint32_t gen);
+struct facts_call *calls_facts(const struct edge_worker *w, uint32_t slot, uint32_t gen);
 /* A response to `method` passed; session_s: its Session-Expires, 0 if none. Other workers' calls are told by message. */
 void calls_event(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned status, enum sip_method method,
                  uint32_t session_s);

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "edge/anchor.h"
 #include "edge/edge_worker.h"
+#include "edge/security.h"
 #include "edge/request_priv.h"
 
 /* A response, or a request in the dialog of an anchored call, that another worker read: moved over there whole, once. */
@@ -343,7 +344,7 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
     err = ERR_NOMEM;
     if (!w->txl || !w->replay || credentials_worker_start(w) != 0)
         goto fail;
-    if ((err = worker_sent_by(w)) != 0 || (err = gate_start(w)) != 0 || (err = calls_start(w)) != 0 || (err = anchors_start(w)) != 0)
+    if ((err = worker_sent_by(w)) != 0 || (err = gate_start(w)) != 0 || (err = security_start(w)) != 0 || (err = calls_start(w)) != 0 || (err = anchors_start(w)) != 0)
         goto fail;
     *ret_user = worker_callbacks;
     ret_user->arg = w;
@@ -379,6 +380,7 @@ void edge_worker_stop(struct edge_worker *w)
     anchors_stop(w);
     sip_txl_free(w->txl);
     calls_stop(w);
+    security_stop(w);
     gate_stop(w);
     credentials_worker_stop(w);
     digest_replay_free(w->replay);

@@ -128,6 +128,11 @@ static void put_edge(struct sbuf *b, const struct edge_numbers *n)
          {"refused", c[EC_REGISTERS_REFUSED]});
     MANY(b, COUNTER, "calls_total", "Calls, by what became of them.", "event", {"started", c[EC_CALLS_STARTED]},
          {"answered", c[EC_CALLS_ANSWERED]}, {"ended", c[EC_CALLS_ENDED]}, {"failed", c[EC_CALLS_FAILED]});
+    MANY(b, COUNTER, "calls_by_level_total", "Answered calls that have ended, by security status (the lower of both sides).", "level",
+         {"attacked", c[EC_LEVEL_ATTACKED]}, {"open", c[EC_LEVEL_OPEN]}, {"protected", c[EC_LEVEL_PROTECTED]},
+         {"secure", c[EC_LEVEL_SECURE]}, {"end-to-end", c[EC_LEVEL_END_TO_END]});
+    one(b, COUNTER, "calls_refused_by_status_total", "Calls refused by require-status or on-attack.", c[EC_STATUS_REFUSED]);
+    one(b, COUNTER, "attacks_total", "Calls of which something signed or fingerprinted was contradicted.", c[EC_ATTACKS]);
     MANY(b, COUNTER, "identities_total", "Signed identities of requests, by verdict (RFC 8224 6.2).", "verdict",
          {"valid", c[EC_IDENTITY_VALID]}, {"absent", c[EC_IDENTITY_ABSENT]}, {"unverifiable", c[EC_IDENTITY_UNVERIFIABLE]},
          {"stale", c[EC_IDENTITY_STALE]}, {"broken", c[EC_IDENTITY_BROKEN]}, {"contradicted", c[EC_IDENTITY_CONTRADICTED]});

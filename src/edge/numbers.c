@@ -39,6 +39,13 @@ const char *const edge_counter_names[EC_N] = {
     [EC_IDENTITY_CONTRADICTED] = "identity_contradicted",
     [EC_IDENTITY_SIGNED] = "identity_signed",
     [EC_IDENTITY_UNSIGNED] = "identity_not_signed",
+    [EC_LEVEL_ATTACKED] = "calls_attacked",
+    [EC_LEVEL_OPEN] = "calls_open",
+    [EC_LEVEL_PROTECTED] = "calls_protected",
+    [EC_LEVEL_SECURE] = "calls_secure",
+    [EC_LEVEL_END_TO_END] = "calls_end_to_end",
+    [EC_STATUS_REFUSED] = "calls_refused_by_status",
+    [EC_ATTACKS] = "attacks_seen",
     [EC_TAP_SENT] = "mirrored",
     [EC_TAP_DROPPED] = "mirror_dropped",
 };

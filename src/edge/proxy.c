@@ -11,6 +11,8 @@
  * whoever is further up the stack still finds the context. */
 #include "base/log.h"
 #include "base/mem.h"
+#include "edge/calls.h"
+#include "edge/facts.h"
 #include "edge/identity_service.h"
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
@@ -208,6 +210,83 @@ static void proxy_reply_with(struct proxy *p, unsigned status, const char *code,
 static void proxy_reply(struct proxy *p, unsigned status, const char *code, const char *clause)
 {
     proxy_reply_with(p, status, code, clause, STR_NULL);
+}
+
+/* ---- facts (facts.h) ---- */
+
+static bool begins_call(const struct proxy *p)
+{
+    return p->method == SIP_INVITE && !sip_msg_in_dialog(p->r->m);
+}
+
+/* What a transaction within a dialog has agreed on: of its request's offer and the answer to it, of an answer in PRACK (RFC 3262 5),
+ * or an offer that the ACK will answer. */
+static void note_descriptions(const struct proxy *p, const struct sip_msg *m)
+{
+    struct facts_media said, answer;
+    bool asked = facts_describe(p->r->m, &said), answered = facts_describe(m, &answer);
+
+    if (asked && answered) {
+        facts_agree(&said, &answer, &said);
+        calls_said(p->w, p->call_slot, p->call_gen, FACTS_AGREED, &said);
+    } else if (asked && p->method == SIP_PRACK) {
+        calls_said(p->w, p->call_slot, p->call_gen, FACTS_ANSWER, &said);
+    } else if (answered && p->method == SIP_INVITE) {
+        calls_said(p->w, p->call_slot, p->call_gen, FACTS_OFFER, &answer);
+    }
+}
+
+static bool is_redirected(const struct branch *b)
+{
+    return b < b->p->first || b >= b->p->first + b->p->n_first;
+}
+
+static void note_callee(const struct branch *b, struct facts_call *f, const struct path *path, const struct hop_facts *hop)
+{
+    struct facts_party party;
+
+    facts_callee(&party, b->p->r, b->t, path, hop, is_redirected(b));
+    facts_set_callee(f, &party);
+    f->callee_of = hop || !path->flow ? b : NULL;
+}
+
+/* Somebody is called: who answers may be another. A connection that is only being made is looked at again when the answer comes. */
+static void note_called(const struct branch *b, const struct path *path)
+{
+    struct facts_call *f = begins_call(b->p) ? calls_facts(b->p->w, b->p->call_slot, b->p->call_gen) : NULL;
+
+    if (f && !f->has_callee)
+        note_callee(b, f, path, path->flow ? net_facts(b->p->w->net, path->flow) : NULL);
+}
+
+static void note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
+{
+    const struct proxy *p = b->p;
+    struct facts_call *f;
+    struct facts_media media;
+
+    if (!p->r || !b->t || !p->call_gen || m->status <= 100 || m->status >= 300)
+        return;
+    if (!begins_call(p)) {
+        if (!p->anchor && m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE || p->method == SIP_PRACK))
+            note_descriptions(p, m);
+        return;
+    }
+    f = calls_facts(p->w, p->call_slot, p->call_gen);
+    if (!f)
+        return;
+    if (f->callee_of != b)
+        note_callee(b, f, sip_ctx_path(b->ctx), rx->hop);
+    if (!p->anchor && facts_describe(m, &media))
+        facts_said(f, p->r->m->body.n ? FACTS_ANSWER : FACTS_OFFER, &media);
+}
+
+static void note_vouch(const struct proxy *p)
+{
+    const struct call_info *c = p->r->vouch && begins_call(p) ? calls_find(p->w, p->call_slot, p->call_gen) : NULL;
+
+    if (c)
+        facts_vouched(calls_facts(p->w, p->call_slot, p->call_gen), p->r, c->from);
 }
 
 /* ---- answers ---- */
@@ -421,6 +500,7 @@ static void branch_response(struct branch *b, const struct sip_msg *m, const str
         return;
     if (!b->p->anchor && m->body.n && b->p->stx)
         anchor_direct_response(m, &rx->path, &sip_stx_rx(b->p->stx)->path, &changes);
+    note_answer(b, m, rx);
     b->changes = &changes;
     branch_pass(b, m);
     b->changes = NULL;
@@ -545,6 +625,7 @@ static int branch_send(struct branch *b, const struct path *path)
         b->ctx = NULL;
         return err;
     }
+    note_called(b, path);
     edge_count(p->w, EC_FORWARDED);
     start_timer_c(b);
     return 0;
@@ -847,6 +928,7 @@ static void on_verified(void *arg, const struct reason *refuse)
 
     proxy_enter(p);
     p->is_verifying = false;
+    note_vouch(p);
     if (refuse)
         proxy_refuse(p, refuse);
     else
@@ -860,9 +942,12 @@ static void proxy_start(struct proxy *p)
     struct reason why = {0};
     int err = identity_verify(p->r, on_verified, p, &why);
 
-    if (err == ERR_AGAIN)
+    if (err == ERR_AGAIN) {
         p->is_verifying = true;
-    else if (err != 0)
+        return;
+    }
+    note_vouch(p);
+    if (err != 0)
         proxy_refuse(p, &why);
     else
         proxy_conclude(p); /* starts the first group */

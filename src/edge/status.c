@@ -3,9 +3,9 @@
  * Main thread; what workers own they put into rows themselves (ask.h). */
 #include "base/log.h"
 #include "base/mem.h"
-#include "edge/anchor_facts.h"
 #include "edge/ask.h"
 #include "edge/calls.h"
+#include "edge/security.h"
 #include "edge/status_priv.h"
 #include <jansson.h>
 #include <stdlib.h>
@@ -285,14 +285,21 @@ static json_t *call_json(const struct edge_worker *w, const struct call_info *c)
 static bool on_call(void *arg, const struct call_info *c)
 {
     struct view *l = arg;
+    json_t *row;
 
     if (!has_text(c->call_id, l->filter) && !has_text(c->from, l->filter) && !has_text(c->to, l->filter) &&
         !has_text(c->caller, l->filter))
         return true;
     if (rows_full(l->rows))
         l->rows->total++;
-    else
-        rows_add(l->rows, call_json(l->w, c));
+    else {
+        row = call_json(l->w, c);
+        if (row && !security_add_level(l->w, c, row)) {
+            json_decref(row);
+            row = NULL;
+        }
+        rows_add(l->rows, row);
+    }
     return !l->rows->failed;
 }
 
@@ -306,12 +313,11 @@ static void calls_of(struct edge_worker *w, void *answer, struct str filter)
 static bool on_call_id(void *arg, const struct call_info *c)
 {
     struct view *l = arg;
-
     json_t *row;
 
     if (str_eq(c->call_id, l->filter) && !rows_full(l->rows)) {
         row = call_json(l->w, c);
-        if (row && c->anchor_gen && !anchor_facts_add(l->w, c->anchor_slot, c->anchor_gen, row)) {
+        if (row && !security_add(l->w, c, row)) {
             json_decref(row);
             row = NULL;
         }
@@ -325,6 +331,19 @@ static void call_of(struct edge_worker *w, void *answer, struct str id)
     struct view l = {answer, id, w};
 
     calls_each(w, on_call_id, &l);
+}
+
+static bool on_story(void *arg, json_t *row)
+{
+    struct rows *rows = arg;
+
+    rows_add(rows, row);
+    return !rows_full(rows);
+}
+
+static void story_of(struct edge_worker *w, void *answer, struct str id)
+{
+    security_explain(w, id, on_story, answer);
 }
 
 /* ---- summary ---- */
@@ -517,6 +536,8 @@ char *edge_status_json(struct edge *e, struct str what)
         return ask_rows(e, calls_of, rest);
     if (str_eq(word, STR("call")) && rest.n)
         return ask_rows(e, call_of, rest);
+    if (str_eq(word, STR("explain")) && rest.n)
+        return ask_rows(e, story_of, rest);
     if (str_eq(word, STR("summary")) && !rest.n)
         return summary(e);
     if (str_eq(word, STR("counters")) && !rest.n)

@@ -4,8 +4,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/anchor.h"
-#include "edge/anchor_facts.h"
 #include "edge/calls.h"
+#include "edge/security.h"
 #include "pki/mint.h"
 #include <unistd.h>
 
@@ -382,7 +382,7 @@ static void step_call_has(char **word, const char *rest)
     size_t len;
 
     calls_each(P.w, find_call, &c);
-    len = anchor_facts_add(P.w, c.anchor_slot, c.anchor_gen, row) ? json_dumpb(row, text, sizeof text - 1, JSON_COMPACT) : 0;
+    len = c.facts && security_add(P.w, &c, row) ? json_dumpb(row, text, sizeof text - 1, JSON_COMPACT) : 0;
     json_decref(row);
     if (!len || len >= sizeof text)
         fail("no memory");
@@ -402,7 +402,9 @@ static void step_counter(char **word, unsigned n)
         {"slowed", EC_GUESSES_SLOWED}, {"registers", EC_REGISTERS_OK}, {"started", EC_CALLS_STARTED},
         {"answered", EC_CALLS_ANSWERED}, {"ended", EC_CALLS_ENDED}, {"failed", EC_CALLS_FAILED}, {"forged", EC_TOKENS_FORGED},
         {"loops", EC_LOOPS}, {"emergency", EC_EMERGENCY}, {"strays", EC_STRAYS}, {"identity-valid", EC_IDENTITY_VALID},
-        {"identity-signed", EC_IDENTITY_SIGNED}, {"identity-unsigned", EC_IDENTITY_UNSIGNED}, {"forwarded", EC_FORWARDED}};
+        {"identity-signed", EC_IDENTITY_SIGNED}, {"identity-unsigned", EC_IDENTITY_UNSIGNED}, {"forwarded", EC_FORWARDED},
+        {"level-attacked", EC_LEVEL_ATTACKED}, {"level-open", EC_LEVEL_OPEN}, {"level-protected", EC_LEVEL_PROTECTED},
+        {"level-secure", EC_LEVEL_SECURE}, {"attacks", EC_ATTACKS}, {"status-refused", EC_STATUS_REFUSED}};
     size_t i;
 
     if (n < 3)

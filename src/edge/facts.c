@@ -1,0 +1,470 @@
+/* The facts of a call: see facts.h. RFC 3264 6 for offer and answer; RFC 4568 8, RFC 5763 5, RFC
+ * 6189 8.1 for what a description shows of keys; RFC 8588, TR/100 7.7 and gap 2 for hints of a
+ * gateway. */
+#include "edge/facts.h"
+#include "base/mem.h"
+#include "edge/anchor_facts.h"
+#include "edge/anchor_priv.h"
+#include "edge/identity_service.h"
+#include "keying/sdes_line.h"
+
+#define BIT(m) ((uint8_t)(1u << (m)))
+
+/* ---- descriptions ---- */
+
+static enum policy_media_kind media_kind(enum sdp_kind k)
+{
+    switch (k) {
+    case SDP_AUDIO:
+        return POLICY_MEDIA_AUDIO;
+    case SDP_VIDEO:
+        return POLICY_MEDIA_VIDEO;
+    case SDP_TEXT:
+        return POLICY_MEDIA_TEXT;
+    case SDP_IMAGE:
+        return POLICY_MEDIA_IMAGE;
+    case SDP_OTHER:
+    case SDP_APPLICATION:
+    case SDP_MESSAGE:
+        break;
+    }
+    return POLICY_MEDIA_OTHER;
+}
+
+static uint8_t methods_of(const struct sdp *s, int i)
+{
+    uint8_t m = 0;
+
+    if (sdp_attr_inherited(s, i, SDP_A_FINGERPRINT, 0))
+        m |= BIT(KEYING_DTLS);
+    if (sdp_has(s, i, SDP_A_CRYPTO))
+        m |= BIT(KEYING_SDES);
+    if (sdp_attr_inherited(s, i, SDP_A_KEY_MGMT, 0))
+        m |= BIT(KEYING_MIKEY);
+    if (sdp_has(s, i, SDP_A_ZRTP_HASH))
+        m |= BIT(KEYING_ZRTP);
+    return m;
+}
+
+/* The best of several; a profile of DTLS takes nothing else (RFC 5764 8). */
+static enum keying_method_id best_of(uint8_t methods)
+{
+    static const enum keying_method_id order[] = {KEYING_DTLS, KEYING_MIKEY, KEYING_SDES,
+                                                  KEYING_ZRTP};
+
+    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+        if (methods & BIT(order[i]))
+            return order[i];
+    return KEYING_CLEAR;
+}
+
+/* An answer has one line; of an offer the first one is what is preferred. */
+static void read_crypto(const struct sdp *s, int i, struct facts_medium *m)
+{
+    const struct sdp_line *l = sdp_attr(s, i, SDP_A_CRYPTO, 0);
+    struct sdes_line line;
+    struct reason why = {0};
+
+    if (!l || sdes_line_parse(l->arg, &line, &why) != 0)
+        return;
+    m->suite = line.keys.suite;
+    m->weak = (uint8_t)((line.keys.unencrypted_rtp ? FACTS_RTP_PLAIN : 0) |
+                        (line.keys.unencrypted_rtcp ? FACTS_RTCP_PLAIN : 0) |
+                        (line.keys.unauthenticated_rtp ? FACTS_RTP_UNSIGNED : 0));
+    sdes_line_wipe(&line);
+}
+
+void facts_read(const struct sdp *s, int i, struct facts_medium *m)
+{
+    const struct sdp_media *sm = &s->media[i];
+
+    *m = (struct facts_medium){.kind = (uint8_t)media_kind(sm->kind),
+                               .methods = methods_of(s, i),
+                               .is_off = sdp_media_is_rejected(s, i),
+                               .is_secure = sdp_proto_is_secure(sm->proto)};
+    if (sdp_proto_is_dtls(sm->proto))
+        m->methods &= BIT(KEYING_DTLS);
+    if (m->methods & BIT(KEYING_SDES))
+        read_crypto(s, i, m);
+    m->method = (uint8_t)best_of(m->methods);
+}
+
+/* The least of all media counts: those that there is no room for are judged with the last one. */
+static void fold(struct facts_medium *last, const struct facts_medium *one)
+{
+    if (last->is_off) {
+        *last = *one;
+        return;
+    }
+    last->methods &= one->methods;
+    last->method = (uint8_t)best_of(last->methods);
+    last->weak |= one->weak;
+}
+
+bool facts_describe(const struct sip_msg *m, struct facts_media *ret)
+{
+    struct reason why = {0};
+    struct str text;
+    struct sdp *s;
+
+    ret->n = 0;
+    if (!m->body.n || anchor_body_find(m, &text, &why) != 0 || !text.n ||
+        sdp_parse(m->arena, text, &s, &why) != 0)
+        return false;
+    for (unsigned i = 0; i < s->n_media; i++) {
+        struct facts_medium one;
+
+        facts_read(s, (int)i, &one);
+        if (ret->n < LIMIT_FACTS_MEDIA)
+            ret->v[ret->n++] = one;
+        else if (!one.is_off)
+            fold(&ret->v[LIMIT_FACTS_MEDIA - 1], &one);
+    }
+    return ret->n > 0;
+}
+
+static void agree_one(const struct facts_medium *o, const struct facts_medium *a,
+                      struct facts_medium *ret)
+{
+    uint8_t both = o->methods & a->methods;
+
+    *ret = *a;
+    ret->is_agreed = true;
+    ret->method = (uint8_t)best_of(both);
+    if (a->is_off)
+        return;
+    if (!both && a->methods)
+        ret->attacks = KEYING_ATTACK_NOT_OFFERED;
+    else if (!both && a->is_secure)
+        ret->attacks = KEYING_ATTACK_STRIPPED;
+    if (ret->method != KEYING_SDES) {
+        ret->suite = NULL;
+        ret->weak = 0;
+    }
+}
+
+void facts_agree(const struct facts_media *offer, const struct facts_media *answer,
+                 struct facts_media *ret)
+{
+    struct facts_media both = {.n = offer->n < answer->n ? offer->n : answer->n};
+
+    for (unsigned i = 0; i < both.n; i++)
+        agree_one(&offer->v[i], &answer->v[i], &both.v[i]);
+    *ret = both;
+}
+
+void facts_said(struct facts_call *f, enum facts_said said, const struct facts_media *media)
+{
+    switch (said) {
+    case FACTS_OFFER:
+        f->offer = *media;
+        break;
+    case FACTS_ANSWER:
+        facts_agree(&f->offer, media, &f->media);
+        break;
+    case FACTS_AGREED:
+        f->media = *media;
+        break;
+    }
+}
+
+struct keying_facts facts_keys(const struct facts_medium *m)
+{
+    struct keying_facts f = keying_facts_clear();
+
+    f.method = (enum keying_method_id)m->method;
+    f.attacks = m->attacks;
+    if (f.method == KEYING_CLEAR)
+        return f;
+    f.suite = m->suite;
+    f.unencrypted_rtp = (m->weak & FACTS_RTP_PLAIN) != 0;
+    f.unencrypted_rtcp = (m->weak & FACTS_RTCP_PLAIN) != 0;
+    f.unauthenticated_rtp = (m->weak & FACTS_RTP_UNSIGNED) != 0;
+    f.proof = m->is_agreed ? KEYING_PROOF_NEGOTIATED : KEYING_PROOF_NONE;
+    if (f.method == KEYING_DTLS || f.method == KEYING_ZRTP) {
+        f.known_to = KEYING_KNOWN_ENDS;
+        f.forward_secret = f.excludes_passive = true;
+        f.middle = f.method == KEYING_DTLS ? KEYING_MIDDLE_IF_SDP_OK : KEYING_MIDDLE_IF_SAS_OK;
+    } else { /* of MIKEY we do not look inside: it may be without encryption */
+        f.known_to = KEYING_KNOWN_HOPS;
+        f.is_interim = f.method == KEYING_SDES;
+    }
+    if (f.method == KEYING_ZRTP) /* both can; whether they do is settled in the media */
+        f.proof = KEYING_PROOF_NONE;
+    return f;
+}
+
+/* ---- who ---- */
+
+static enum policy_how how_of(enum principal_how how)
+{
+    switch (how) {
+    case AUTH_DIGEST:
+        return POLICY_BY_DIGEST;
+    case AUTH_FLOW:
+        return POLICY_BY_FLOW;
+    case AUTH_CERTIFICATE:
+        return POLICY_BY_CERTIFICATE;
+    case AUTH_SOURCE:
+        return POLICY_BY_SOURCE;
+    case AUTH_NONE:
+        break;
+    }
+    return POLICY_BY_NOTHING;
+}
+
+static void party_of_kind(struct facts_party *p, enum principal_kind kind,
+                          const struct config_peer *peer, enum policy_how how)
+{
+    p->identity.how = how;
+    p->identity.verdict = p->identity.worst = IDENTITY_ABSENT;
+    if (kind == PRINCIPAL_USER) {
+        p->identity.known = POLICY_ID_AUTHENTICATED;
+        p->beyond = POLICY_BEYOND_NONE;
+        p->ends_at = POLICY_ENDS_USER;
+        return;
+    }
+    p->identity.known = kind == PRINCIPAL_NONE ? POLICY_ID_CLAIMED : POLICY_ID_SITE;
+    p->beyond = POLICY_BEYOND_UNKNOWN;
+    p->ends_at = peer && peer->kind == CONFIG_GATEWAY ? POLICY_ENDS_GATEWAY : POLICY_ENDS_UNKNOWN;
+}
+
+/* "tel:...", "sip:+4930...@host", "...;user=phone". */
+static bool is_number(struct str uri)
+{
+    struct sip_uri u;
+
+    if (sip_uri_parse(uri, &u) != 0)
+        return false;
+    return u.scheme == SIP_SCHEME_TEL || u.user_is_phone || (u.user.n && u.user.p[0] == '+');
+}
+
+/* Gap 2: a number at a carrier's may be a telephone behind a gateway that does not say so. */
+static void hint_of_carrier(struct facts_party *p, const struct config_peer *peer, struct str uri)
+{
+    if (peer && peer->kind == CONFIG_SUBSCRIPTION && is_number(uri))
+        p->hints |= POLICY_HINT_CARRIER;
+}
+
+static struct str host_of(struct str uri)
+{
+    struct sip_uri u;
+
+    return sip_uri_parse(uri, &u) == 0 ? u.host : STR_NULL;
+}
+
+void facts_caller(struct facts_call *f, const struct edge_req *r, struct str from, struct str by)
+{
+    struct facts_party *p = &f->party[POLICY_CALLER];
+    const struct config_peer *peer = r->who.peer;
+
+    f->is_emergency = r->emergency;
+    party_of_kind(p, r->who.kind, peer, how_of(r->who.how));
+    if (peer && peer->allow_asserted_identity && sip_msg_has(r->m, SIP_H_P_ASSERTED_IDENTITY))
+        p->identity.known = POLICY_ID_ASSERTED;
+    hint_of_carrier(p, peer, from);
+    p->identity.address = from;
+    p->identity.by = r->who.kind == PRINCIPAL_USER ? STR_NULL : by;
+    p->hop = policy_hop_from(r->rx.hop, r->rx.path.transport, p->identity.by);
+    p->hop.authenticated |= r->who.kind == PRINCIPAL_USER && r->hop_secure;
+    (void)facts_describe(r->m, &f->offer);
+}
+
+static struct str signer_of(enum identity_authority a, struct str from)
+{
+    switch (a) {
+    case IDENTITY_BY_NUMBER:
+        return STR("the holder of the number");
+    case IDENTITY_BY_POLICY:
+    case IDENTITY_BY_PROVIDER:
+        return STR("a service provider");
+    case IDENTITY_NO_AUTHORITY:
+    case IDENTITY_BY_DOMAIN:
+    case IDENTITY_BY_USER:
+        break;
+    }
+    return host_of(from);
+}
+
+void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str from)
+{
+    struct facts_party *p = &f->party[POLICY_CALLER];
+    const struct identity_vouch *v = r->vouch;
+    struct policy_identity id;
+    bool is_tn;
+
+    if (!v || !v->is_looked_at || v->result.verdict == IDENTITY_ABSENT)
+        return;
+    is_tn = v->shown.m.orig.is_tn; /* policy tells numbers from addresses by their form */
+    p->hints |=
+        policy_identity_from(&v->result, is_tn ? STR("+") : from,
+                             signer_of(v->result.authority, from), v->shown.has_fingerprints, &id);
+    p->signed_bound = policy_bound_from(&v->result);
+    id.address = from;
+    id.how = p->identity.how;
+    if (id.known < p->identity.known) {
+        id.known = p->identity.known;
+        id.by = p->identity.by;
+    }
+    p->identity = id;
+    /* Who is signed for by name is who calls; a gateway would be marked, or hinted at. */
+    if (id.known == POLICY_ID_VERIFIED && p->ends_at == POLICY_ENDS_UNKNOWN)
+        p->ends_at = p->hints ? POLICY_ENDS_MAYBE_GATEWAY : POLICY_ENDS_USER;
+}
+
+/* A connection of another worker, or one that is only being made: what our configuration asks of it
+ * at least. */
+static struct hop_facts hop_at_least(const struct edge_worker *w, const struct edge_target *t,
+                                     const struct path *out)
+{
+    const struct config_listen *l =
+        out->listener < w->cfg->n_listens ? &w->cfg->listens[out->listener] : NULL;
+    int min = t->peer ? t->peer->tls_min : l ? l->tls_min : 12;
+    bool is_usual = t->peer ? !t->peer->ciphers.n : l && !l->ciphers.n;
+
+    if (!transport_is_secure(out->transport))
+        return (struct hop_facts){0};
+    return (struct hop_facts){.secure = true,
+                              .tls_version = min >= 13 ? "TLSv1.3" : "TLSv1.2",
+                              .forward_secret = min >= 13 || is_usual,
+                              .peer_verified =
+                                  !t->to_user && !(t->peer && t->peer->allow_unverified)};
+}
+
+void facts_callee(struct facts_party *p, const struct edge_req *r, const struct edge_target *t,
+                  const struct path *out, const struct hop_facts *hop, bool is_redirected)
+{
+    struct edge_worker *w = r->w;
+    struct hop_facts least = hop_at_least(w, t, out);
+    bool is_flow = t->to_user && t->has_path && !t->route.n;
+    enum principal_kind kind = t->aor.n          ? PRINCIPAL_USER
+                               : t->is_flow_side ? r->flow_side.kind
+                               : t->peer         ? PRINCIPAL_PEER
+                                                 : PRINCIPAL_DOMAIN;
+
+    *p = (struct facts_party){0};
+    if (!hop && out->flow)
+        hop = net_facts(w->net, out->flow);
+    /* A user of ours is known by the connection that it registered on; by an address alone else. */
+    party_of_kind(p, kind, t->peer,
+                  kind != PRINCIPAL_USER                              ? POLICY_BY_CERTIFICATE
+                  : is_flow && transport_is_secure(t->path.transport) ? POLICY_BY_FLOW
+                                                                      : POLICY_BY_SOURCE);
+    if (kind == PRINCIPAL_USER && t->route.n)
+        p->beyond = POLICY_BEYOND_UNKNOWN; /* a proxy is between us (RFC 3327) */
+    if (is_redirected)
+        p->identity.reached = IDENTITY_REACHED_UNPROVEN;
+    hint_of_carrier(p, t->peer, t->uri);
+    if (p->hints && p->ends_at == POLICY_ENDS_UNKNOWN)
+        p->ends_at = POLICY_ENDS_MAYBE_GATEWAY;
+    p->identity.address = t->aor.n ? t->aor : t->uri;
+    p->identity.by = t->peer ? t->peer->name : STR_NULL;
+    p->hop =
+        policy_hop_from(hop && hop->tls_version ? hop : &least, out->transport, p->identity.by);
+    p->hop.authenticated |= kind == PRINCIPAL_USER && transport_is_secure(out->transport);
+}
+
+static struct str keep(char **at, struct str s)
+{
+    struct str r = {*at, s.n < LIMIT_POLICY_TEXT ? s.n : LIMIT_POLICY_TEXT};
+
+    if (r.n)
+        memcpy(*at, s.p, r.n);
+    *at += r.n;
+    return r;
+}
+
+void facts_set_callee(struct facts_call *f, const struct facts_party *p)
+{
+    struct facts_party *to = &f->party[POLICY_CALLEE];
+    char *text = mem_alloc(2 * LIMIT_POLICY_TEXT), *at = text;
+
+    mem_free(to->text);
+    *to = *p;
+    to->text = text;
+    f->has_callee = true;
+    to->identity.address = text ? keep(&at, p->identity.address) : STR_NULL;
+    to->identity.by = text ? keep(&at, p->identity.by) : STR_NULL;
+    to->hop.peer = to->identity.by;
+}
+
+void facts_done(struct facts_call *f)
+{
+    mem_free(f->party[POLICY_CALLEE].text);
+}
+
+/* ---- policy's form ---- */
+
+enum policy_bound facts_bound(const struct facts_party *p, const struct keying_facts *keys)
+{
+    if (keys->method == KEYING_CLEAR)
+        return POLICY_BOUND_NONE;
+    if (keys->method == KEYING_DTLS && p->signed_bound > POLICY_BOUND_US)
+        return p->signed_bound;
+    return p->hop.secure && p->hop.authenticated && p->beyond == POLICY_BEYOND_NONE
+               ? POLICY_BOUND_US
+               : POLICY_BOUND_NONE;
+}
+
+static uint8_t put_media(const struct facts_media *from, struct policy_medium *ret)
+{
+    uint8_t n = 0;
+
+    for (unsigned i = 0; i < from->n; i++)
+        if (!from->v[i].is_off)
+            ret[n++] = (struct policy_medium){.kind = (enum policy_media_kind)from->v[i].kind,
+                                              .section = (uint8_t)i,
+                                              .relay = POLICY_RELAY_PASSED,
+                                              .keys = facts_keys(&from->v[i])};
+    return n;
+}
+
+static int put_party(const struct edge_worker *w, const struct facts_call *f,
+                     const struct facts_ask *ask, const struct facts_party *p, unsigned side,
+                     struct arena *a, struct policy_party *ret)
+{
+    const struct facts_media *said = f->media.n ? &f->media : &f->offer;
+    size_t max = ask->anchor_gen ? LIMIT_POLICY_MEDIA : LIMIT_FACTS_MEDIA;
+    struct policy_medium *media = arena_alloc(a, max * sizeof(*media));
+    struct policy_hop *hop = arena_alloc(a, sizeof(*hop));
+    uint8_t n;
+
+    if (!media || !hop)
+        return ERR_NOMEM;
+    n = ask->anchor_gen
+            ? anchor_facts_media(w, ask->anchor_slot, ask->anchor_gen, ask->branch, side, a, media)
+            : put_media(said, media);
+    for (unsigned i = 0; i < n; i++) {
+        media[i].bound = facts_bound(p, &media[i].keys);
+        media[i].bound_by = media[i].bound > POLICY_BOUND_US ? p->identity.by : STR_NULL;
+    }
+    *hop = p->hop;
+    *ret = (struct policy_party){.ends_at = p->ends_at,
+                                 .hints = p->hints,
+                                 .identity = p->identity,
+                                 .beyond = p->beyond,
+                                 .n_hops = 1,
+                                 .n_media = n,
+                                 .hops = hop,
+                                 .media = media};
+    return 0;
+}
+
+int facts_make(const struct edge_worker *w, const struct facts_call *f, const struct facts_ask *ask,
+               struct arena *a, struct policy_facts **ret)
+{
+    const struct facts_party *callee = ask->callee ? ask->callee : &f->party[POLICY_CALLEE];
+    struct policy_facts *pf = arena_zalloc(a, sizeof(*pf));
+
+    if (!pf || !(pf->parties = arena_zalloc(a, 2 * sizeof(*pf->parties))))
+        return ERR_NOMEM;
+    pf->subject = POLICY_CALL;
+    pf->is_emergency = f->is_emergency;
+    pf->n_parties = ask->callee || f->has_callee ? 2 : 1;
+    *ret = pf;
+    for (unsigned i = 0; i < pf->n_parties; i++)
+        if (put_party(w, f, ask, i == POLICY_CALLER ? &f->party[POLICY_CALLER] : callee, i, a,
+                      &pf->parties[i]) != 0)
+            return ERR_NOMEM;
+    return 0;
+}

@@ -1,0 +1,91 @@
+/* The facts of a call as its messages show them, kept with its record (calls.c): who is on each
+ * side and how that is known, our hops both ways, and what offer and answer agree on. TR/100 10,
+ * 7.2, 7.3, 7.5, 7.7, 8.2. Kept small, since every call has them; policy's own form
+ * (policy/facts.h) is made of them when somebody asks: a header for a phone, a rule, `status`,
+ * `explain`, the end of the call. Of anchored calls the media's facts are those of the media plane
+ * (anchor_facts.h). Worker thread. */
+#ifndef EDGE_FACTS_H
+#define EDGE_FACTS_H
+
+#include "edge/edge_priv.h"
+#include "policy/facts.h"
+
+/* One m= line, of one description or of an offer and its answer. */
+struct facts_medium {
+    uint8_t kind;    /* enum policy_media_kind */
+    uint8_t methods; /* bits of enum keying_method_id: what there are lines for */
+    uint8_t method;  /* enum keying_method_id: agreed, or the best one offered */
+    uint8_t attacks; /* KEYING_ATTACK_... */
+    bool is_off;     /* port 0 */
+    bool is_secure;  /* its profile needs keys */
+    bool is_agreed;
+    uint8_t weak;                     /* FACTS_... of the SDES line that was taken */
+    const struct keying_suite *suite; /* of SDES; NULL: not known here */
+};
+enum { FACTS_RTP_PLAIN = 1, FACTS_RTCP_PLAIN = 2, FACTS_RTP_UNSIGNED = 4 };
+struct facts_media {
+    uint8_t n; /* 0: no description, or none that can be read */
+    struct facts_medium v[LIMIT_FACTS_MEDIA];
+};
+/* One section of a description; its keys as keying says it. */
+struct sdp;
+void facts_read(const struct sdp *s, int section, struct facts_medium *ret);
+struct keying_facts facts_keys(const struct facts_medium *m);
+/* The description in a message's body. False: there is none. */
+bool facts_describe(const struct sip_msg *m, struct facts_media *ret);
+/* What an answer makes of an offer (RFC 3264 6). */
+void facts_agree(const struct facts_media *offer, const struct facts_media *answer,
+                 struct facts_media *ret);
+/* What descriptions of one transaction, or its ACK, mean. */
+enum facts_said { FACTS_OFFER, FACTS_ANSWER, FACTS_AGREED };
+
+struct facts_party {
+    struct policy_identity identity; /* texts: of the call's record, or of `text` */
+    struct policy_hop hop;
+    enum policy_beyond beyond;
+    enum policy_ends_at ends_at;
+    enum policy_bound signed_bound; /* what its signature is worth for fingerprints */
+    unsigned hints;
+    char *text; /* of the callee */
+};
+struct facts_call {
+    bool is_emergency, has_callee;
+    struct facts_party party[2]; /* POLICY_CALLER, POLICY_CALLEE */
+    const void *callee_of;    /* names the branch that the callee is of, once all is known of it */
+    struct facts_media offer; /* of calls that are not anchored: the last offer, ... */
+    struct facts_media media; /* ... and what it was agreed on; none yet: n is 0 */
+};
+void facts_said(struct facts_call *f, enum facts_said said, const struct facts_media *media);
+/* The same for a call's record, whatever worker has it (calls.c). */
+void calls_said(struct edge_worker *w, uint32_t slot, uint32_t gen, enum facts_said said,
+                const struct facts_media *media);
+
+/* The caller, as the request shows; texts as `from` and `by` (the record's copies of From's URI and
+ * of the principal). */
+void facts_caller(struct facts_call *f, const struct edge_req *r, struct str from, struct str by);
+/* ... once its signatures have been judged: r->vouch. */
+void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str from);
+/* Who is called along a path, or has answered: then `hop` is what the answer came by. */
+void facts_callee(struct facts_party *p, const struct edge_req *r, const struct edge_target *t,
+                  const struct path *out, const struct hop_facts *hop, bool is_redirected);
+/* The same for good: its texts are copied. A callee without a name, for want of memory, is still
+ * one. */
+void facts_set_callee(struct facts_call *f, const struct facts_party *p);
+void facts_done(struct facts_call *f);
+
+/* What of the keys of a medium the party's description is bound by (TR/100 8.3). */
+enum policy_bound facts_bound(const struct facts_party *p, const struct keying_facts *keys);
+
+/* policy's form; everything in the arena. `callee`: instead of the one that has answered; NULL:
+ * that one. `anchor`: its media are those of an anchored call, given by slot and generation; 0:
+ * not. ERR_NOMEM. */
+struct anchor_branch;
+struct facts_ask {
+    const struct facts_party *callee;
+    uint32_t anchor_slot, anchor_gen;
+    const struct anchor_branch *branch; /* ... that has not answered yet; NULL: the call's */
+};
+MUST_USE int facts_make(const struct edge_worker *w, const struct facts_call *f,
+                        const struct facts_ask *ask, struct arena *a, struct policy_facts **ret);
+
+#endif
