@@ -236,6 +236,12 @@ void check_all(struct load *l, cfg_t *root)
         check_signing(l, cfg_getnsec(root, "identity", (unsigned)i), &c->identities[i]);
     if (c->fetch_ca.n)
         (void)check_file(l, root, "fetch-ca", c->fetch_ca);
+    if (c->identity_ca.n)
+        (void)check_file(l, root, "identity-ca", c->identity_ca);
+    if (c->identity_crl.n && !c->identity_ca.n)
+        load_problem(l, load_line(l, root, "identity-crl"), "identity-crl without identity-ca; add identity-ca = \"FILE\"");
+    else if (c->identity_crl.n)
+        (void)check_file(l, root, "identity-crl", c->identity_crl);
     for (i = 0; i < c->n_domains; i++)
         check_media_side(l, cfg_getnsec(root, "domain", (unsigned)i), &c->domains[i].media);
     for (i = 0; i < c->n_peers; i++)

@@ -170,6 +170,7 @@ struct config {
     struct str server_header;   /* Server / User-Agent text; empty: none */
     struct addr metrics;        /* Prometheus listener; unset: none */
     bool has_metrics;
+    struct str identity_crl;    /* CRLs of every CA under them; empty: revocation is not checked */
     struct str identity_ca;     /* anchors for the certificates of signed identities; empty: none can be verified */
     uint32_t identity_freshness_s;
     struct str fetch_ca;        /* anchors for the servers that certificates are fetched from; empty: the system's */

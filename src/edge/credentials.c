@@ -42,7 +42,8 @@ static int post(void *arg, unsigned worker, void (*fn)(void *worker, void *arg),
 static int set_anchors(struct fetched *f, const struct config *cfg, struct reason *why)
 {
     struct pki_anchors *anchors;
-    int err = pki_anchors_new(cfg->identity_ca.n ? cfg->identity_ca.p : NULL, NULL, &anchors, why);
+    int err = pki_anchors_new(cfg->identity_ca.n ? cfg->identity_ca.p : NULL,
+                              cfg->identity_crl.n ? cfg->identity_crl.p : NULL, &anchors, why);
 
     if (err != 0)
         return err;

@@ -130,6 +130,11 @@ static void says_line_and_cure(void **state)
     expect_problem("domain \"a.b\" { unknown-users = \"x\" }\nlisten \"udp:127.0.0.1:5060\" { allow-clear = yes }\n", "there is no such peer");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { next-hop = \"sip:192.0.2.1\" }\n", "3: next-hop = \"sip:192.0.2.1\" may be reached in clear");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { }\n", "is never met");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nidentity \"other.test\" { }\n", "is not a domain of ours");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nidentity \"example.com\" { key = k }\n", "needs certificate, key and url");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nidentity \"example.com\" { url = \"http://x/\" }\n", "by https://");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nidentity \"example.com\" { numbers = {\"+49\"} }\n", "digits alone");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nidentity-crl = x\n", "identity-crl without identity-ca");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nlisten \"tls:127.0.0.1:5061\" { }\n", "3: the section \"tls:127.0.0.1:5061\" is there twice; remove one");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nemergency { numbers = {\"112\"} }\n", "emergency numbers without a peer");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nhep { allow-mirror = yes }\n", "the mirror has no collector");
