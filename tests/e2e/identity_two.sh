@@ -75,6 +75,44 @@ check "bob calls alice" bob our_status 0 bob --call "sip:alice@example.com" --ex
 check "alice is content" our_end alice 0
 check "his call was verified, too" sh -c "'$(edge_program)' status counters -c edge.conf | grep -Eq 'identity_valid\"?[: ]+[1-9]'"
 
+# Revoked: the certificate is in a CRL of the CA that vouched for it.
+cat >ca.cnf <<END
+[ca]
+default_ca = d
+[d]
+database = $WORK/stir.index
+crlnumber = $WORK/stir.number
+default_md = sha256
+default_crl_days = 1
+END
+: >stir.index
+echo 01 >stir.number
+stir_ca() { openssl ca -config ca.cnf -cert certs/stir.crt -keyfile certs/stir.key "$@" >>openssl.log 2>&1; }
+reloads() { grep -c 'reloaded' edge-partner.log; }
+reloaded() { [ "$(reloads)" -gt "$1" ]; }
+need "a CRL that lists nothing" stir_ca -gencrl -out crl.pem
+echo "identity-crl = \"$WORK/crl.pem\"" >>partner.conf
+n=$(reloads)
+kill -HUP $PARTNER_PID
+need "partner.test looks at it" await 10 reloaded "$n"
+need "bob waits" bob our_start bob --answer --play tone:880 --duration 1
+check "a call signed by what is not revoked is let in" our_status 0 alice --call "sip:bob@$PARTNER"
+check "bob's phone ends" bob our_end bob 0
+stir_ca -revoke certs/id.$DOMAIN.crt
+n=$(reloads)
+need "one that lists example.com's" stir_ca -gencrl -out crl.new
+mv crl.new crl.pem
+need "is noticed by itself" await 10 reloaded "$n"
+need "bob waits" bob our_start bob --answer --duration 1
+check "a call signed by what is revoked is refused" our_status 4 alice --call "sip:bob@$PARTNER"
+check "with 437" our_event alice ended '437'
+kill "$OUR_PID_bob"
+need "an end of that" await 5 our_gone "$OUR_PID_bob"
+sed -i '/^identity-crl/d' partner.conf
+n=$(reloads)
+kill -HUP $PARTNER_PID
+need "it looks no more" await 10 reloaded "$n"
+
 # Unsigned: refused, since partner.test requires a signature of this peer.
 sed -i 's/verify-identity = prefer/verify-identity = prefer  sign-identity = none/' edge.conf
 kill -HUP $E2E_EDGE_PID
