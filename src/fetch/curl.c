@@ -6,16 +6,17 @@
 #include <errno.h>
 #include <pthread.h>
 #include <stdatomic.h>
+#include <stdio.h>
 #include <time.h>
-#include <unistd.h>
 
 #define POSTS_MAX 65536u
 #define POLL_MAX_MS 1000
+#define CA_BYTES_MAX (4u << 20)
 
 struct fetch {
     struct fetch_core core;
     struct addr_net *allowed;
-    char *ca_file;
+    struct curl_blob ca; /* data NULL: the system's anchors */
     CURLM *multi;
     struct mq *mq;
     pthread_t thread;
@@ -96,8 +97,9 @@ static bool set_options(struct request *r, const struct fetch_transfer *t, uint6
     SET(CURLOPT_SSLVERSION, (long)CURL_SSLVERSION_TLSv1_2);
     SET(CURLOPT_SSL_VERIFYPEER, 1L);
     SET(CURLOPT_SSL_VERIFYHOST, 2L);
-    if (r->f->ca_file) {
-        SET(CURLOPT_CAINFO, r->f->ca_file);
+    if (r->f->ca.data) {
+        SET(CURLOPT_CAINFO_BLOB, &r->f->ca);
+        SET(CURLOPT_CAINFO, NULL);
         SET(CURLOPT_CAPATH, NULL);
     }
     SET(CURLOPT_FOLLOWLOCATION, 0L);
@@ -273,19 +275,37 @@ static void *thread_main(void *arg)
 
 /* --- its life --- */
 
-static int copy_args(struct fetch *f, const struct fetch_args *args)
+/* Once: later we may be somebody who cannot read it any more. */
+static int read_ca(struct fetch *f, const char *file, struct reason *why)
 {
-    size_t n = args->ca_file ? strlen(args->ca_file) + 1 : 0;
+    size_t n = 0;
+    FILE *in;
 
+    errno = 0;
+    in = fopen(file, "re");
+    if (in && (f->ca.data = mem_alloc(CA_BYTES_MAX)) != NULL)
+        n = fread(f->ca.data, 1, CA_BYTES_MAX, in);
+    if (!in || (f->ca.data && (ferror(in) || n == 0))) {
+        reason_set(why, "fetch-ca", NULL, 0, "%s: %s", file, errno ? strerror(errno) : "is empty");
+        if (in)
+            fclose(in);
+        return ERR_IO;
+    }
+    fclose(in);
+    f->ca.len = n;
+    f->ca.flags = CURL_BLOB_NOCOPY;
+    if (n == CA_BYTES_MAX)
+        reason_set(why, "fetch-ca", NULL, 0, "%s: too large", file);
+    return !f->ca.data ? ERR_NOMEM : n == CA_BYTES_MAX ? ERR_LIMIT : 0;
+}
+
+static int copy_allowed(struct fetch *f, const struct fetch_args *args)
+{
     f->allowed = mem_zalloc_array(args->n_allowed, sizeof(*f->allowed));
-    if (n)
-        f->ca_file = mem_alloc(n);
-    if (!f->allowed || (n && !f->ca_file))
+    if (!f->allowed)
         return ERR_NOMEM;
     if (args->n_allowed)
         memcpy(f->allowed, args->allowed, args->n_allowed * sizeof(*f->allowed));
-    if (n)
-        memcpy(f->ca_file, args->ca_file, n);
     return 0;
 }
 
@@ -293,17 +313,17 @@ int fetch_new(const struct fetch_args *args, struct fetch **ret, struct reason *
 {
     struct fetch *f = mem_zalloc(sizeof(*f));
     struct fetch_transport t = {.start = transport_start, .cancel = transport_cancel, .arg = f};
+    int err;
 
     *ret = NULL;
     if (!f)
         return ERR_NOMEM;
     pthread_mutex_init(&f->lock, NULL);
-    if (args->ca_file && access(args->ca_file, R_OK) != 0) {
-        reason_set(why, "fetch-ca", NULL, 0, "%s: %s", args->ca_file, strerror(errno));
+    if (args->ca_file && (err = read_ca(f, args->ca_file, why)) != 0) {
         fetch_free(f);
-        return ERR_IO;
+        return err;
     }
-    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || copy_args(f, args) != 0 ||
+    if (curl_global_init(CURL_GLOBAL_DEFAULT) != 0 || copy_allowed(f, args) != 0 ||
         !(f->mq = mq_new(POSTS_MAX, wake, f)) || !(f->multi = curl_multi_init()) ||
         fetch_core_init(&f->core, &t, f->allowed, args->n_allowed) != 0 ||
         pthread_create(&f->thread, NULL, thread_main, f) != 0) {
@@ -341,7 +361,7 @@ void fetch_free(struct fetch *f)
         (void)curl_multi_cleanup(f->multi);
     pthread_mutex_destroy(&f->lock);
     mem_free(f->allowed);
-    mem_free(f->ca_file);
+    mem_free(f->ca.data);
     mem_free(f);
 }
 
