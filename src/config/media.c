@@ -63,9 +63,15 @@ void check_media_side(struct load *l, const cfg_t *sec, const struct config_medi
     size_t i;
 
     for (i = 0; i < m->keys.n; i++)
-        if (!str_eq(m->keys.v[i], STR("dtls")) && !str_eq(m->keys.v[i], STR("sdes")))
+        if (!str_eq(m->keys.v[i], STR("dtls")) && !str_eq(m->keys.v[i], STR("sdes")) &&
+            !str_eq(m->keys.v[i], STR("clear")))
             load_problem(l, load_line(l, sec, "media-keys"),
-                         "media-keys: \"%s\" is no method; use dtls, sdes", m->keys.v[i].p);
+                         "media-keys: \"%s\" is no method; use dtls, sdes, or clear alone", m->keys.v[i].p);
+    for (i = 0; i < m->keys.n; i++)
+        if (str_eq(m->keys.v[i], STR("clear")) && (m->keys.n > 1 || !m->allow_clear))
+            load_problem(l, load_line(l, sec, "media-keys"),
+                         m->keys.n > 1 ? "media-keys: clear stands alone; allow-clear-media adds it to other methods"
+                                       : "media-keys: media go in clear; add allow-clear-media = yes");
     for (i = 0; i < m->suites.n; i++)
         if (!keying_suite_find(m->suites.v[i]))
             load_problem(l, load_line(l, sec, "media-suites"),

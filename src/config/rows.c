@@ -28,7 +28,7 @@ const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "id
       "inner side of calls with other domains; the stronger wish of the two sides counts."}},                                    \
     {ROW_LIST, (at) + SIDE(keys), NULL,                                                                                          \
      {section, "media-keys", "list", "dtls, sdes", NULL, 0, 0, YES, "TR/100 8.2",                                                \
-      "Key management for media that we protect, the preferred method first."}},                                                 \
+      "Key management for media that we protect, the preferred method first; clear alone: for those who know none."}},                                                 \
     {ROW_LIST, (at) + SIDE(suites), NULL,                                                                                        \
      {section, "media-suites", "list", "", NULL, 0, 0, YES, "TR/100 8.1",                                                        \
       "SRTP suites by their names in SDP, the preferred first; empty: AEAD_AES_256_GCM, AEAD_AES_128_GCM, "                      \

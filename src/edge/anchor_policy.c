@@ -16,8 +16,10 @@ static void read_methods(const struct config_media_side *c, struct keying_policy
 {
     size_t i;
 
-    for (i = 0, p->n_methods = 0; i < c->keys.n && p->n_methods < KEYING_METHODS - 1; i++)
-        p->methods[p->n_methods++] = str_eq(c->keys.v[i], STR("sdes")) ? KEYING_SDES : KEYING_DTLS;
+    for (i = 0, p->n_methods = 0; i < c->keys.n && p->n_methods < 2; i++)
+        if (!str_eq(c->keys.v[i], STR("clear"))) /* what allow-clear-media adds below */
+            p->methods[p->n_methods++] =
+                str_eq(c->keys.v[i], STR("sdes")) ? KEYING_SDES : KEYING_DTLS;
 }
 
 static void read_suites(const struct config_media_side *c, struct keying_policy *p)

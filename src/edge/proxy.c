@@ -199,6 +199,10 @@ static void proxy_reply_with(struct proxy *p, unsigned status, const char *code,
         resp.extra[resp.n_extra].name = STR("Reason");
         resp.extra[resp.n_extra++].value = reason_value;
     }
+    if (status == 500 && p->anchor && code && strcmp(code, "offer-pending") == 0) { /* RFC 3311 5.2: up to 10 s */
+        resp.extra[resp.n_extra].name = STR("Retry-After");
+        resp.extra[resp.n_extra++].value = STR("3");
+    }
     proxy_over(p, status, 0);
     identity_verify_answered(p->r, status);
     proxy_forget_request(p);

@@ -274,9 +274,67 @@ static void finds_the_places_in_a_broken_file(void **state)
     check_err(config_load_places(name, &c), ERR_IO);
 }
 
+#define MEDIA "media { address = {\"10.0.0.1 advertise 192.0.2.1\", \"2001:db8::1\"} ports = \"20000-20999\" silence-limit = 0 }\n"
+
+static void media_of_sides(void **state)
+{
+    struct config *c;
+    struct addr local, advertised;
+    uint16_t from, to;
+    uint64_t day;
+
+    (void)state;
+    check_err(parse(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\n" MEDIA
+                    "peer \"a\" { domains = {\"a.example\"} media = protect media-keys = {\"sdes\", \"dtls\"} sdes-until = \"2027-12-31\"\n"
+                    "  media-suites = {\"AES_CM_128_HMAC_SHA1_32\"} srtcp-tag = detect roc = keep allow-media-nat = yes }\n",
+                    &c),
+              0);
+    assert_int_equal(c->domains[0].media.mode, CONFIG_MEDIA_DIRECT);
+    assert_false(c->domains[0].media.allow_clear);
+    assert_int_equal(c->domains[0].media.roc, 2);
+    assert_int_equal(c->peers[0].media.mode, CONFIG_MEDIA_PROTECT);
+    assert_int_equal(c->peers[0].media.keys.n, 2);
+    assert_int_equal(c->peers[0].media.srtcp_tag, 2);
+    assert_int_equal(c->peers[0].media.roc, 0);
+    assert_true(c->peers[0].media.nat);
+    assert_int_equal(c->media.silence_s, 0);
+    assert_true(config_ports_parse(c->media.ports, &from, &to));
+    assert_int_equal(from, 20000);
+    assert_int_equal(to, 20999);
+    assert_true(config_media_address_parse(c->media.address.v[0], &local, &advertised));
+    assert_true(addr_is_set(&advertised));
+    assert_true(config_media_address_parse(c->media.address.v[1], &local, &advertised));
+    assert_false(addr_is_set(&advertised));
+    assert_true(config_date_parse(c->peers[0].media.sdes_until, &day));
+    assert_true(day == 1830297600u); /* 2028-01-01 */
+    assert_false(config_date_parse(STR("2027-02-30"), &day));
+    assert_false(config_date_parse(STR("27-02-03"), &day));
+    assert_false(config_media_address_parse(STR("10.0.0.1 advertise 2001:db8::1"), &local, &advertised));
+    assert_false(config_media_address_parse(STR("0.0.0.0"), &local, &advertised));
+    config_unref(c);
+}
+
+static void media_that_does_not_fit(void **state)
+{
+    (void)state;
+#define PEER(lines) DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"a\" { domains = {\"a.example\"} " lines " }\n"
+    expect_problem(PEER("media = protect"), "by no address");
+    expect_problem(PEER("media-keys = {\"zrtp\"}"), "no method");
+    expect_problem(PEER("media-keys = {\"clear\"}"), "add allow-clear-media");
+    expect_problem(PEER("allow-clear-media = yes media-keys = {\"dtls\", \"clear\"}"), "clear stands alone");
+    expect_problem(PEER("media-suites = {\"AES\"}"), "no suite");
+    expect_problem(PEER("media-best-effort = yes"), "add allow-clear-media");
+    expect_problem(PEER("sdes-until = \"soon\""), "must be a day");
+    expect_problem(PEER("media = perhaps"), "must be one of");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nmedia { address = {\"host\"} }\n", "must be an address");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nmedia { ports = \"1-2\" }\n", "must be a range");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(media_of_sides),
+        cmocka_unit_test(media_that_does_not_fit),
         cmocka_unit_test(reads_what_is_written), cmocka_unit_test(reads_revocation),      cmocka_unit_test(says_line_and_cure),
         cmocka_unit_test(reports_all_problems),       cmocka_unit_test(tells_what_needs_a_restart),
         cmocka_unit_test(documents_every_row),        cmocka_unit_test(shows_what_is_in_force),
