@@ -686,7 +686,7 @@ void anchor_request_over(struct proxy *p, unsigned status)
     if (p->method != SIP_BYE || status == 401 || status == 407)
         return;
     d->state = ANCHOR_OVER;
-    if (!a->answered || d == a->answered)
+    if (d == a->answered) /* of an early dialog: the INVITE's own end follows */
         anchor_end(a);
 }
 

@@ -222,6 +222,28 @@ static void put_keys(struct sbuf *b, const struct edge *e)
     }
 }
 
+/* The media plane, if calls are anchored at all. */
+static void put_media(struct sbuf *b, const struct edge *e)
+{
+    struct labelled drops[RELAY_DROP_N];
+    struct relay_stats st;
+    unsigned i;
+
+    if (!e->relay)
+        return;
+    relay_stats(e->relay, &st);
+    one(b, GAUGE, "media_calls", "Calls whose media pass through us.", st.calls);
+    one(b, GAUGE, "media_ends", "Media of their legs and branches.", st.ends);
+    MANY(b, GAUGE, "media_ports", "Port pairs for media.", "state", {"used", st.ports_used}, {"free", st.ports_free});
+    MANY(b, COUNTER, "media_packets_total", "Media packets accepted, and sent on.", "direction", {"in", st.in_packets},
+         {"out", st.out_packets});
+    MANY(b, COUNTER, "media_bytes_total", "Their bytes.", "direction", {"in", st.in_bytes}, {"out", st.out_bytes});
+    for (i = 0; i < RELAY_DROP_N; i++)
+        drops[i] = (struct labelled){relay_drop_text((enum relay_drop)i), st.dropped[i]};
+    many(b, COUNTER, "media_dropped_total", "Media packets not passed on.", "reason", drops, RELAY_DROP_N);
+    one(b, COUNTER, "media_wakeups_total", "Turns of media threads.", st.wakeups);
+}
+
 char *edge_metrics_text(struct edge *e)
 {
     struct edge_numbers n;
@@ -237,6 +259,7 @@ char *edge_metrics_text(struct edge *e)
     put_net(&b, &n.net);
     put_location(&b, &n);
     put_keys(&b, e);
+    put_media(&b, e);
     sbuf_char(&b, 0);
     if (!b.overflow)
         return text;

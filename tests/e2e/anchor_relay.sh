@@ -6,7 +6,7 @@
 . "$E2E_HERE/ourphone.sh"
 
 make_certs
-DOMAIN_LINES="media = relay" edge_conf "workers = 4" "media { address = {\"$ADDR\"} ports = \"30000-30199\" }"
+DOMAIN_LINES="media = relay" edge_conf "workers = 4" "metrics = \"127.0.0.1:9460\"" "media { address = {\"$ADDR\"} ports = \"30000-30199\" }"
 our_user alice bob
 need "the edge starts" edge_start
 status() { "$(edge_program)" status "$@" -c edge.conf --json; }
@@ -30,6 +30,7 @@ need "bob waits, and will hang up" our_start bob --answer --play tone:880 --expe
 need "alice calls him" our_start alice --call bob --play tone:440 --expect-tone 880
 check "bob has heard her and hung up" our_end bob 0
 check "alice heard him" our_end alice 0
+check "metrics have counted" eval 'curl -s http://127.0.0.1:9460/metrics | grep -Eq "^sallyport_media_packets_total.direction=.in.. [1-9][0-9]{2}"'
 no_calls() { status calls | jq -e '.total == 0'; }
 check "no call is left" await 5 no_calls
 check "the edge stops in order" edge_stop
