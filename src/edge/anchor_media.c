@@ -4,7 +4,7 @@
 #include "base/secret.h"
 #include "edge/anchor_priv.h"
 
-#define LEGS_MAX 200u /* of one call: forks of forks; cookies have room for 4096 */
+_Static_assert(LIMIT_CALL_LEGS < 1u << ANCHOR_COOKIE_LEG, "a cookie names any of them");
 
 /* ---- text ---- */
 
@@ -62,7 +62,7 @@ static void place_unref(struct anchor_place *p)
 
 static struct anchor_leg *leg_alloc(struct anchor *a, const struct anchor_side *side)
 {
-    struct anchor_leg *leg = a->next_leg < LEGS_MAX ? mem_zalloc(sizeof *leg) : NULL;
+    struct anchor_leg *leg = a->next_leg < LIMIT_CALL_LEGS ? mem_zalloc(sizeof *leg) : NULL;
 
     if (!leg)
         return NULL;

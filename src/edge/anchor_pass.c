@@ -354,10 +354,10 @@ static void settle_on(struct anchor_dialog *d)
     relay_keys_tell(d->far->keys, -1, &no_more);
 }
 
-/* A dialog that is only to be ended. */
+/* A dialog that is only to be ended. NULL: too many, or no memory. */
 static struct anchor_dialog *late_dialog(struct anchor_branch *ab, struct str tag)
 {
-    struct anchor_dialog *d = mem_zalloc(sizeof *d);
+    struct anchor_dialog *d = ab->a->n_late < LIMIT_CALL_LATE ? mem_zalloc(sizeof *d) : NULL;
 
     if (!d)
         return NULL;
@@ -373,6 +373,7 @@ static struct anchor_dialog *late_dialog(struct anchor_branch *ab, struct str ta
         return NULL;
     }
     list_append(&ab->a->dialogs, &d->node);
+    ab->a->n_late++;
     return d;
 }
 
@@ -423,6 +424,18 @@ static enum anchor_verdict first_failure(struct anchor_branch *ab, const struct 
     return ANCHOR_AGAIN;
 }
 
+/* Tags are for those who answer to choose: what another branch says by the same one is another
+ * dialog. */
+static struct anchor_dialog *branch_dialog(const struct anchor_branch *ab, struct str tag)
+{
+    LIST_EACH(d, &ab->a->dialogs, struct anchor_dialog, node)
+    {
+        if (d->b == ab && str_eq(anchor_text_get(&d->tag), tag))
+            return d;
+    }
+    return NULL;
+}
+
 static enum anchor_verdict first_response(struct proxy *p, struct branch *b,
                                           const struct sip_msg *m, struct forward_changes *ret,
                                           struct reason *why)
@@ -437,7 +450,7 @@ static enum anchor_verdict first_response(struct proxy *p, struct branch *b,
         return ANCHOR_PASS;
     if (m->status >= 300)
         return a->is_ended || p->canceled || p->final_sent ? ANCHOR_PASS : first_failure(ab, m);
-    d = anchor_dialog_find(a, m->to_tag);
+    d = branch_dialog(ab, m->to_tag);
     if (m->status >= 200 && (a->is_ended || ab->is_refused || (a->answered && a->answered != d))) {
         struct reason late = {0};
 
@@ -448,6 +461,10 @@ static enum anchor_verdict first_response(struct proxy *p, struct branch *b,
     if (a->is_ended || ab->is_refused || a->answered != NULL) {
         if (m->status < 200 || a->answered != d)
             return ANCHOR_DROP;
+    }
+    if (!d && anchor_dialog_find(a, m->to_tag)) { /* the caller could not tell them apart */
+        reason_set(why, "tag-taken", "RFC 3261 19.3", 502, "another branch has this To tag");
+        goto refused;
     }
     if (!d && (d = dialog_new(ab, m->to_tag)) == NULL) {
         (void)no_memory(why);
@@ -659,6 +676,8 @@ void anchor_branch_over(struct proxy *p, struct branch *b)
             anchor_leg_free(d->near);
         d->far = d->near = NULL;
         d->state = ANCHOR_OVER;
+        if (!d->is_hung_up)
+            anchor_text_done(&d->tag); /* nobody is found by it any more: who says it now is another */
     }
     anchor_leg_free(ab->far);
     if (ab->near != a->caller)

@@ -230,7 +230,7 @@ struct anchor {
     struct anchor_text call_id, from_tag, from, to, offer, contact, routes;
     uint32_t invite_cseq;
     uint32_t call_slot, call_gen; /* its record (calls.c); 0: none */
-    unsigned next_leg;
+    unsigned next_leg, n_late; /* n_late: dialogs that were only to be ended */
     struct list legs, branches, dialogs, own;
     struct anchor_dialog *answered;
     struct wheel_timer wrong; /* somebody with another certificate was there: is nobody else? */
