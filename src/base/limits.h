@@ -41,6 +41,8 @@
 #define LIMIT_MAX_BREADTH 60u /* RFC 5393 5.3.3.1 */
 #define LIMIT_REDIRECTS 8u
 #define LIMIT_TARGETS 32u
+#define LIMIT_PEER_STATES 1024u           /* peers whose health is kept */
+#define LIMIT_PEER_CHOICE 8u             /* peers for one destination that are tried in turn */
 
 /* Authentication */
 #define LIMIT_DIGEST_PARAMS 32u         /* parameters of one challenge or of one set of credentials */

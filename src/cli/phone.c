@@ -250,7 +250,7 @@ static int add_login(struct input *in, const char *value)
     if (!(user = strrchr(text, ':')))
         return wrong("login", value, "not REALM:USER:FILE");
     *user++ = '\0';
-    cfg->logins[cfg->n_logins] = (struct phone_login){.realm = str_z(text), .user = str_z(user)};
+    cfg->logins[cfg->n_logins] = (struct digest_login){.realm = str_z(text), .user = str_z(user)};
     if (read_password(file, &cfg->logins[cfg->n_logins].password) != CLI_OK)
         return CLI_USAGE;
     cfg->n_logins++;
@@ -721,7 +721,7 @@ static int complete(struct input *in)
     if (sc->call.n && !sc->ring_ms)
         sc->ring_ms = 60000;
     if (in->has_password) {
-        struct phone_login *l = &cfg->logins[cfg->n_logins++];
+        struct digest_login *l = &cfg->logins[cfg->n_logins++];
 
         l->realm = in->realm ? str_z(in->realm) : cfg->domain;
         l->user = in->auth_user ? str_z(in->auth_user) : cfg->user;

@@ -6,6 +6,7 @@
 #include <jansson.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <time.h>
 
 #define COLUMNS_MAX 12
 #define CELL_MAX 80 /* of a cell; longer ones are cut, --json has the whole */
@@ -358,6 +359,26 @@ static void show_certificates(const json_t *answer)
     print_rows(answer, columns, ARRAY_LEN(columns), "no certificate is in use");
 }
 
+static void cell_health(const json_t *row, char dst[CELL_MAX])
+{
+    char t[32] = "";
+    time_t since = (time_t)number_of(row, "since");
+    struct tm tm;
+
+    if (number_of(row, "since") && gmtime_r(&since, &tm))
+        strftime(t, sizeof t, " since %Y-%m-%dT%H:%M:%SZ", &tm);
+    snprintf(dst, CELL_MAX, "%s%s%s%s%s", text_of(row, "health"), *text_of(row, "reason") ? " (" : "", text_of(row, "reason"),
+             *text_of(row, "reason") ? ")" : "", t);
+}
+
+static void show_peers(const json_t *answer)
+{
+    static const struct column columns[] = {{"PEER", "peer", NULL}, {"KIND", "kind", NULL}, {"HEALTH", NULL, cell_health},
+                                            {"CHECKS", "checks", NULL}, {"FAILED", "checks_failed", NULL}, {"WHERE", "next_hop", NULL}};
+
+    print_rows(answer, columns, ARRAY_LEN(columns), "there is no peer");
+}
+
 static void cell_option(const json_t *row, char dst[CELL_MAX])
 {
     const char *section = text_of(row, "section");
@@ -453,7 +474,7 @@ static const struct view {
     {"flows", show_flows, true},       {"calls", show_calls, true},
     {"call", show_call, true},
     {"counters", show_counters, false}, {"config", show_config, false},
-    {"certificates", show_certificates, false},
+    {"certificates", show_certificates, false}, {"peers", show_peers, false},
 };
 
 static const struct view *view_find(const char *name)

@@ -142,12 +142,27 @@ static void check_domain(struct load *l, const cfg_t *sec, const struct config_d
         load_problem(l, load_line(l, sec, "realm"), "realm must not contain quotes or backslashes");
 }
 
+static void check_numbers(struct load *l, const cfg_t *sec, const struct config_peer *p)
+{
+    size_t i, k;
+
+    for (i = 0; i < p->numbers.n; i++) {
+        struct str n = p->numbers.v[i];
+
+        for (k = n.n && n.p[0] == '+'; k < n.n && n.p[k] >= '0' && n.p[k] <= '9'; k++)
+            ;
+        if (!n.n || k < n.n)
+            load_problem(l, load_line(l, sec, "numbers"),
+                         "numbers: \"%s\" is no beginning of a number; use digits, with + before a country code, as \"+4930\"", n.p);
+    }
+}
+
 static void check_peer(struct load *l, const cfg_t *sec, const struct config_peer *p)
 {
     unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
     bool star = p->domains.n == 1 && str_eq(p->domains.v[0], STR("*"));
 
-    if (!p->domains.n && !p->next_hop.n && !p->n_sources && !p->certificate_names.n)
+    if (!p->domains.n && !p->next_hop.n && !p->n_sources && !p->certificate_names.n && !p->numbers.n)
         load_problem(l, line, "peer \"%s\" is never met; add domains, next-hop or certificate-names", p->name.p);
     if ((star || !p->domains.n) && !p->next_hop.n && !p->certificate_names.n && !p->n_sources)
         load_problem(l, line, "peer \"%s\" takes all domains but has no next-hop; add next-hop = \"sip:...\"", p->name.p);
@@ -156,6 +171,12 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
     if (p->crl.n && check_file(l, sec, "crl", p->crl))
         check_crl(l, sec, "crl", p->crl);
     check_identity(l, sec, STR_NULL, p->certificate, p->key);
+    if (p->numbers.n && !p->next_hop.n && (star || !p->domains.n))
+        load_problem(l, load_line(l, sec, "numbers"), "peer \"%s\" takes numbers but nothing says where it is; add next-hop = \"sip:...\"",
+                     p->name.p);
+    if (p->check_interval_s && !p->next_hop.n && (star || !p->domains.n))
+        load_problem(l, load_line(l, sec, "check-interval"),
+                     "peer \"%s\" cannot be asked: nothing says where it is; add next-hop = \"sip:...\"", p->name.p);
     if (p->certificate_names.n && !can_come(l->c, p))
         load_problem(l, load_line(l, sec, "certificate-names"),
                      "peer \"%s\" cannot prove itself when it connects; add its ca = \"FILE\", or client-ca to a listen section",
@@ -172,6 +193,7 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
             load_problem(l, load_line(l, sec, "next-hop"),
                          "next-hop = \"%s\" may be reached in clear; add ;transport=tls or allow-clear = yes", p->next_hop.p);
     }
+    check_numbers(l, sec, p);
     if (p->kind == CONFIG_SUBSCRIPTION)
         load_problem(l, load_line(l, sec, "kind"),
                      "kind = subscription: trunks that we register with a carrier are not available; use peering");

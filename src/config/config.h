@@ -104,6 +104,9 @@ struct config_peer { /* peer "carrier" { ... } */
     bool allow_relay;            /* may send requests for any destination through us, not only for our domains */
     struct str trunk_user;       /* reserved for subscription trunks */
     unsigned max_calls;          /* 0: no limit */
+    struct config_strs numbers;  /* beginnings of numbers that go to it: "+4930" of E.164, "00" as dialled */
+    unsigned priority, weight;   /* among several for one destination (RFC 2782) */
+    unsigned check_interval_s;   /* 0: it is not asked whether it is there */
     enum config_verify verify_identity; /* what is done with Identity headers of its requests (RFC 8224 6.2) */
     enum config_sign sign_identity;
     bool allow_provider_identity; /* a service provider's code is authority enough for a number (RFC 8226 9) */

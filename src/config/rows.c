@@ -268,6 +268,18 @@ static const struct row peer_rows[] = {
       "It belongs to our trust domain: it gets a P-Asserted-Identity with the authenticated user, of hidden callers too."}},
     {ROW_U32, PEER(max_calls), NULL,
      {"peer", "max-calls", "number", "0", NULL, 0, 1000000, YES, "TR/100 6.2", "Calls under way with it at once, per worker; 0: no limit."}},
+    {ROW_LIST, PEER(numbers), NULL,
+     {"peer", "numbers", "list", "", NULL, 0, 0, YES, "TR/100 7.6",
+      "Beginnings of telephone numbers that go to it, of our users' calls: \"+4930\" of numbers with country code, \"00\" as "
+      "dialled; the longest that fits counts."}},
+    {ROW_U32, PEER(priority), NULL,
+     {"peer", "priority", "number", "10", NULL, 0, 65535, YES, "RFC 2782",
+      "Of several peers for one destination the lowest is tried first; the next when it does not answer, or with 408, 430 or 503."}},
+    {ROW_U32, PEER(weight), NULL,
+     {"peer", "weight", "number", "10", NULL, 0, 65535, YES, "RFC 2782", "Its share among those of the same priority."}},
+    {ROW_U32, PEER(check_interval_s), NULL,
+     {"peer", "check-interval", "number", "0", "seconds", 0, 86400, YES, "RFC 3261 11",
+      "It is asked so often by OPTIONS whether it is there, and tried last while it is not; 0: never."}},
     MEDIA_SIDE_ROWS("peer", offsetof(struct config_peer, media))
 };
 

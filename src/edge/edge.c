@@ -7,6 +7,7 @@
 #include "edge/tap.h"
 #include "edge/anchor.h"
 #include "edge/edge_worker.h"
+#include "edge/peers.h"
 #include "identity/replay.h"
 #include "net/pages.h"
 #include "pki/chain.h"
@@ -314,6 +315,8 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
     }
     if ((err = keys_load(cfg, &e->keys, why)) != 0)
         return err;
+    if (!(e->peers = peer_states_new()))
+        return ERR_NOMEM;
     if (!(e->identity_seen = identity_replay_new(LIMIT_IDENTITY_SEEN, (const uint8_t *)e->keys.hash)))
         return ERR_NOMEM;
     str_hash_set_key(e->keys.hash[0], e->keys.hash[1]); /* tokens name principals by this hash: the same after a restart */
@@ -331,6 +334,7 @@ void edge_done(struct edge *e)
     edge_certs_free(e->certificates);
     identity_replay_free(e->identity_seen);
     location_free(e->loc);
+    peer_states_free(e->peers);
     if (e->store)
         store_close(e->store);
     config_unref(e->cfg);

@@ -29,7 +29,7 @@ void edge_set_keeper(struct edge *e, struct keeper_link *link);
 void edge_stop(struct edge *e, unsigned grace_ms);
 
 /* For the command line and monitoring. Main thread; waits for workers, which are asked by message, a second at most. A malloc'd text
- * that the caller frees; NULL on no memory. `what`: "summary", "counters", "config", "certificates", "call ID",
+ * that the caller frees; NULL on no memory. `what`: "summary", "counters", "config", "certificates", "peers", "call ID",
  * "explain ID", or one of "registrations", "flows",
  * "calls" with a text behind it that rows must have. {"error": "..."} if it is none of these. */
 char *edge_status_json(struct edge *e, struct str what);

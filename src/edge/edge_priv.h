@@ -34,6 +34,8 @@ struct edge_cert {
 };
 
 struct relay_keyring;
+struct peer_states;
+struct edge_health;
 struct anchors;
 struct anchor_policies;
 
@@ -52,6 +54,7 @@ struct edge {
     struct relay_keyring *keyring;
     struct relay_address relay_at[RELAY_ADDRESSES_MAX];
     size_t n_relay_at;
+    struct peer_states *peers; /* peers.h */
     struct edge_tap *tap; /* HEP mirror (tap.c); NULL: none */
     struct edge_cert certs[EDGE_LISTENERS_MAX]; /* by listener of cfg */
     struct edge_certs *certificates; /* certs.c; NULL under the scenario player */
@@ -179,6 +182,8 @@ struct edge_worker {
     struct anchors *anchors;      /* calls whose media pass through us (anchor.h) */
     struct security_told *told;   /* calls that have ended (security.h) */
     struct list proxies;          /* proxy.c's contexts */
+    struct list own_requests;     /* own_request.c */
+    struct edge_health *health;   /* worker 0: checks of peers (health.h) */
     struct list acks;             /* ack.c: those whose next hop is being looked up */
     struct wheel_timer sweep;     /* worker 0: registrations that expired */
     struct str sent_by[EDGE_LISTENERS_MAX]; /* per listener: "host[:port]" for Via and the like */
@@ -283,6 +288,7 @@ struct edge_target {
     bool to_user;          /* a registered contact: no more proxies of ours behind it */
     bool is_flow_side;     /* it is the flow that a token of ours in a Route names (RFC 5626 5.3) */
     bool allow_clear;      /* may be reached in clear, whatever the peer's stanza says */
+    bool is_one_of;        /* others of its group may do the same: they are tried when it does not answer in time */
     bool emergency;        /* ... and must be reached somehow: TLS first, then without (RFC 6881) */
 };
 struct edge_targets {

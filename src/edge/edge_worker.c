@@ -5,6 +5,8 @@
 #include "base/mem.h"
 #include "edge/anchor.h"
 #include "edge/edge_worker.h"
+#include "edge/health.h"
+#include "edge/own_request.h"
 #include "edge/security.h"
 #include "edge/request_priv.h"
 
@@ -329,6 +331,7 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
         return ERR_NOMEM;
     list_init(&w->proxies);
     list_init(&w->acks);
+    list_init(&w->own_requests);
     wheel_timer_init(&w->sweep, on_sweep);
     w->edge = e;
     w->net = net;
@@ -349,6 +352,8 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
     *ret_user = worker_callbacks;
     ret_user->arg = w;
     e->workers[w->id] = w;
+    if (w->id == 0 && (err = health_start(w)) != 0)
+        goto fail;
     if (w->id == 0)
         wheel_start(net->wheel, &w->sweep, LOCATION_SWEEP_MS);
     return 0;
@@ -374,6 +379,8 @@ void edge_worker_stop(struct edge_worker *w)
         return;
     net_each_flow(w->net, forget_flow, w);
     wheel_cancel(w->net->wheel, &w->sweep);
+    health_stop(w);
+    own_requests_stop(w);
     proxy_worker_stop(w);
     ack_worker_stop(w);
     keeper_worker_stop(w);
@@ -402,6 +409,8 @@ void edge_worker_reload(void *edge_worker, void *arg)
         w->snap = snap;
         w->cfg = snap->cfg;
         (void)worker_sent_by(w);
+        if (w->id == 0 && health_start(w) != 0)
+            LOG(LOG_ERROR, "reload-worker", LZ("error", err_text(ERR_NOMEM)));
     } else {
         log_reason(LOG_ERROR, "reload-worker", &why, NULL, 0);
     }

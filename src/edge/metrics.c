@@ -3,6 +3,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sbuf.h"
+#include "edge/peers.h"
 #include "edge/status_priv.h"
 #include "fetch/fetch.h"
 #include "keeper/link.h"
@@ -201,6 +202,21 @@ static void put_location(struct sbuf *b, const struct edge_numbers *n)
          {"failed", n->store.failed}, {"dropped", n->store.dropped}, {"refused", l->store_refused});
 }
 
+static void put_peers(struct sbuf *b, struct edge *e)
+{
+    bool any = false;
+    size_t i;
+
+    for (i = 0; i < e->cfg->n_peers; i++) {
+        if (!e->cfg->peers[i].check_interval_s)
+            continue;
+        if (!any)
+            family(b, GAUGE, "peer_up", "0 while a peer does not answer its checks.");
+        any = true;
+        sample(b, "peer_up", "peer", e->cfg->peers[i].name, !peer_is_down(e, &e->cfg->peers[i]));
+    }
+}
+
 static void put_keys(struct sbuf *b, const struct edge *e)
 {
     struct keeper_link_stats k;
@@ -258,6 +274,7 @@ char *edge_metrics_text(struct edge *e)
     put_asked(&b, &n);
     put_net(&b, &n.net);
     put_location(&b, &n);
+    put_peers(&b, e);
     put_keys(&b, e);
     put_media(&b, e);
     sbuf_char(&b, 0);

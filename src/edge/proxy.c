@@ -346,19 +346,43 @@ static void cancel_branches(struct proxy *p, const struct branch *except, struct
     }
 }
 
+static void branch_give_up(struct branch *b);
+
 static void on_timer_c(struct wheel_timer *t)
 {
     struct branch *b = CONTAINER_OF(t, struct branch, timer_c);
 
     if (!b->ctx || b->state == BRANCH_DONE)
         return;
+    if (b->state == BRANCH_CALLING && b->is_hurried) {
+        proxy_enter(b->p);
+        branch_give_up(b);
+        proxy_leave(b->p);
+        return;
+    }
     LOG(LOG_INFO, "timer-c", LZ("clause", "RFC 3261 16.8"));
     sip_ctx_cancel(b->ctx, STR_NULL);
 }
 
+/* Is there somebody else to be asked the same? */
+static bool has_another(const struct branch *b)
+{
+    unsigned i;
+
+    for (i = 0; b->t->is_one_of && i < b->p->n; i++)
+        if (!branch_at(b->p, i)->started && str_eq(branch_at(b->p, i)->t->group, b->t->group))
+            return true;
+    return false;
+}
+
+#define HURRY_MS 4000u /* a server that works answers before its client has repeated a request three times (RFC 3261 17.1) */
+
 static void start_timer_c(struct branch *b)
 {
-    if (b->p->method == SIP_INVITE)
+    b->is_hurried = b->state == BRANCH_CALLING && b->p->r && !b->p->final_sent && has_another(b);
+    if (b->is_hurried)
+        wheel_start(b->p->w->net->wheel, &b->timer_c, HURRY_MS);
+    else if (b->p->method == SIP_INVITE)
         wheel_start(b->p->w->net->wheel, &b->timer_c, (uint64_t)b->p->w->cfg->timer_c_s * 1000);
 }
 
@@ -408,6 +432,19 @@ static bool branch_next_server(struct branch *b)
     }
     hop_next(b->hop);
     return true;
+}
+
+/* It has not said a word, and another peer may do: that one is asked. Should this one wake up, it is told that nobody waits. */
+static void branch_give_up(struct branch *b)
+{
+    if (b->hop && b->t && !b->t->has_path)
+        hop_failed(b->hop);
+    if (b->p->method == SIP_INVITE)
+        sip_ctx_cancel(b->ctx, STR_NULL);
+    branch_let_go(b);
+    branch_fail(b, 408, "no-response", "RFC 3263 4.3");
+    if (!b->p->final_sent)
+        proxy_conclude(b->p);
 }
 
 static int branch_send(struct branch *b, const struct path *path);

@@ -32,6 +32,7 @@ struct branch {
     uint64_t called_us;         /* when the request went out */
     enum branch_state state;
     bool started, canceled;
+    bool is_hurried; /* timer_c is that of a first answer: another peer may do instead */
     bool is_signed;                    /* as far as it is to be; asked once, whatever servers are tried */
     struct identity_signing *signing;  /* under way */
     const struct path *signed_path;    /* where it goes then */

@@ -143,12 +143,29 @@ static int canonical_aor(struct edge_req *r, struct str *ret)
     return sip_uri_aor(r->m->arena, &u, ret);
 }
 
+/* Who is no user of ours: a number that a peer takes, or whoever the domain says. */
+static int route_to_unknown(struct edge_req *r, struct edge_targets *ts, struct reason *why)
+{
+    const struct config_peer *p = r->domain->unknown_users.n ? config_peer_find(r->cfg, r->domain->unknown_users) : NULL;
+    struct str e164 = STR_NULL;
+    struct route_choice c;
+
+    if (route_choice_of_number(r, &c, &e164) != 0)
+        return route_no_memory(why);
+    if (!c.n && p) {
+        c = (struct route_choice){{p}, 1};
+        e164 = STR_NULL;
+    }
+    if (c.n)
+        return route_choice_add(r, ts, &c, e164, why);
+    reason_set(why, "no-such-user", "RFC 3261 16.5", 404, NULL);
+    return ERR_NOTFOUND;
+}
+
 static int route_to_user(struct edge_req *r, struct edge_targets *ts, struct reason *why)
 {
     struct location_query q = {.now_s = net_wall_s(r->w->net)};
     struct location_targets lt = {0};
-    const struct config_peer *p;
-    struct edge_target *t;
     int err = ERR_NOTFOUND;
 
     if (r->ruri.scheme != SIP_SCHEME_TEL) {
@@ -165,17 +182,10 @@ static int route_to_user(struct edge_req *r, struct edge_targets *ts, struct rea
         return add_bindings(r, &lt, ts, why);
     if (err != ERR_NOTFOUND)
         return route_no_memory(why);
-    p = r->domain->unknown_users.n ? config_peer_find(r->cfg, r->domain->unknown_users) : NULL;
-    if (!p || q.has_gr) {
-        reason_set(why, "no-such-user", "RFC 3261 16.5", 404, NULL);
-        return ERR_NOTFOUND;
-    }
-    t = route_target_add(r, ts);
-    if (!t)
-        return route_no_memory(why);
-    t->uri = r->uri;
-    route_target_peer(r, t, p);
-    return 0;
+    if (!q.has_gr)
+        return route_to_unknown(r, ts, why);
+    reason_set(why, "no-such-user", "RFC 3261 16.5", 404, NULL);
+    return ERR_NOTFOUND;
 }
 
 /* ---- elsewhere ---- */
@@ -187,6 +197,7 @@ static int route_outside(struct edge_req *r, struct edge_targets *ts, struct rea
     struct sip_addr a;
     struct sip_uri u = r->ruri;
     struct str hop = STR_NULL;
+    struct route_choice c;
 
     /* Who may use us as a way to others: our users, and peers that have an allow-relay line (TR/100 6.2, 6.3). */
     if (r->who.kind != PRINCIPAL_USER && !(r->who.peer && r->who.peer->allow_relay)) {
@@ -204,11 +215,14 @@ static int route_outside(struct edge_req *r, struct edge_targets *ts, struct rea
         reason_set(why, "uri-scheme", "RFC 3261 16.5", 416, "%.*s cannot be routed", STR_FMT(u.scheme_text));
         return ERR_UNSUPPORTED;
     }
+    route_choice_of_host(r, u.host, &c);
+    if (!hop.n && c.n)
+        return route_choice_add(r, ts, &c, STR_NULL, why);
     t = route_target_add(r, ts);
     if (!t)
         return route_no_memory(why);
     t->uri = r->uri;
-    p = hop.n ? route_peer_of_contact(r, u.host) : peer_of_host(r->cfg, u.host);
+    p = hop.n ? route_peer_of_contact(r, u.host) : NULL;
     if (p)
         route_target_peer(r, t, p);
     else

@@ -519,6 +519,14 @@ static char *certificates(const struct edge *e)
                             "workers_silent", 0, "rows", list));
 }
 
+static char *peers(struct edge *e)
+{
+    json_t *list = status_peers_json(e);
+    json_int_t n = (json_int_t)json_array_size(list);
+
+    return finish(json_pack("{s:I, s:I, s:i, s:o}", "total", n, "shown", n, "workers_silent", 0, "rows", list));
+}
+
 /* ---- entry ---- */
 
 char *edge_status_json(struct edge *e, struct str what)
@@ -544,6 +552,8 @@ char *edge_status_json(struct edge *e, struct str what)
         return counters(e);
     if (str_eq(word, STR("config")) && !rest.n)
         return configuration(e);
+    if (str_eq(word, STR("peers")) && !rest.n)
+        return peers(e);
     if (str_eq(word, STR("certificates")) && !rest.n)
         return certificates(e);
     return finish(json_pack("{s:s}", "error", "there is no such view"));

@@ -19,6 +19,7 @@ MUST_USE int edge_numbers_get(struct edge *e, struct edge_numbers *ret);
 
 /* A text from outside, whatever bytes it has; NULL on no memory. */
 json_t *status_json_text(struct str s);
+json_t *status_peers_json(struct edge *e); /* status_peers.c: a row each; NULL on no memory */
 extern const char *const edge_counter_names[EC_N]; /* "requests", ...: in JSON */
 const char *edge_how_text(unsigned how);           /* enum principal_how for people and scripts */
 

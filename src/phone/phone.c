@@ -53,7 +53,7 @@ int phone_new(struct net *net, const struct phone_config *cfg, const struct phon
     p->out = out;
     list_init(&p->requests);
     list_init(&p->calls);
-    auth_init(&p->auth, cfg);
+    digest_client_init(&p->auth, cfg->logins, cfg->n_logins, cfg->allow_md5);
     reg_init(p);
     p->arena = arena_new(1024, 64u << 10);
     const struct sip_txl_user tu = {.arg = p,
@@ -83,7 +83,7 @@ void phone_free(struct phone *p)
     call_free(c);
     phone_requests_done(p);
     sip_txl_free(p->txl);
-    auth_done(&p->auth);
+    digest_client_done(&p->auth);
     phone_flow_unset(p);
     arena_free(p->arena);
     mem_free(p);
@@ -118,7 +118,7 @@ void phone_flow_unset(struct phone *p)
     p->flow_arena = NULL;
     p->contact = STR_NULL;
     p->has_path = false;
-    auth_forget(&p->auth);
+    digest_client_forget(&p->auth);
 }
 
 static bool is_ours(const struct phone *p, const struct path *path)

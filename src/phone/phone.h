@@ -20,7 +20,7 @@
 #ifndef PHONE_PHONE_H
 #define PHONE_PHONE_H
 
-#include "base/secret.h"
+#include "identity/digest_client.h"
 #include "net/net.h"
 #include "sip/tx.h"
 
@@ -30,17 +30,11 @@ struct phone_out;       /* out.h */
 
 #define PHONE_LOGINS_MAX 8u
 
-/* A password and the realm it is for; it is never used for another (RFC 3261 22.1). */
-struct phone_login {
-    struct str realm, user;
-    struct secret password;
-};
-
 /* All slices are borrowed for the phone's life. */
 struct phone_config {
     struct str user, domain; /* address of record */
     struct str display;      /* empty: none */
-    struct phone_login logins[PHONE_LOGINS_MAX];
+    struct digest_login logins[PHONE_LOGINS_MAX];
     unsigned n_logins;
     bool allow_md5; /* answers MD5 challenges */
     /* Where to: the server's host (empty: the domain by RFC 3263, TLS alone) and what its

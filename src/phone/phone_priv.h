@@ -5,7 +5,7 @@
 
 #include "base/limits.h"
 #include "base/list.h"
-#include "identity/digest.h"
+#include "identity/digest_client.h"
 #include "phone/media.h"
 #include "phone/out.h"
 #include "phone/phone.h"
@@ -16,48 +16,7 @@
 #define PHONE_ROUTES_MAX 16u
 #define PHONE_EARLY_MAX 8u   /* dialogs that an INVITE of ours may make by forking */
 #define PHONE_CALLS_LIMIT 8u /* at once, whatever the configuration says */
-#define PHONE_CREDS_MAX 4u   /* credentials in one request */
 #define PHONE_TARGETS_MAX 8u /* addresses of the server that are tried */
-
-/* ---- auth.c: challenges that came, and answers to them ---- */
-
-struct auth_entry {
-    struct arena *arena;        /* NULL: unused */
-    bool is_proxy, is_register; /* 407 or 401; 401s count for the method they came with */
-    struct digest_challenge challenge;
-    const struct phone_login *login;
-    struct digest_ha1 ha1;
-    uint32_t nc;
-};
-#define AUTH_ENTRIES 8u
-struct auth {
-    const struct phone_config *cfg;
-    struct auth_entry entries[AUTH_ENTRIES];
-    unsigned at;
-    struct str algo; /* of the last answer */
-    bool proved;     /* the server has answered with a right rspauth */
-};
-/* One answer in a request. */
-struct auth_cred {
-    struct str name, value;
-    struct digest_ha1 ha1;
-};
-void auth_init(struct auth *a, const struct phone_config *cfg);
-void auth_done(struct auth *a);
-void auth_forget(struct auth *a); /* nonces are bound to the flow */
-/* Takes the challenges of a 401 or 407. 0: worth trying (again). ERR_REFUSED and the reason: no
- * credentials for the realm, wrong password (challenged again for the same nonce's sake, not
- * stale), only algorithms we do not do. */
-MUST_USE int auth_challenged(struct auth *a, const struct sip_msg *response, bool is_register,
-                             bool was_answered, struct reason *why);
-/* Answers for a request, of every challenge that applies to it. Values live in the arena. */
-MUST_USE int auth_answer(struct auth *a, struct arena *mem, struct rand_source *rand,
-                         bool is_register, struct str method, struct str ruri, struct str body,
-                         struct auth_cred ret[PHONE_CREDS_MAX], unsigned *ret_n);
-/* Authentication-Info of a 2xx: does the server know the password? ERR_REFUSED: it claims to and
- * does not. Takes the next nonce from it. */
-MUST_USE int auth_check_info(struct auth *a, const struct sip_msg *response, bool is_register,
-                             const struct auth_cred *creds, unsigned n, struct reason *why);
 
 /* ---- dialog.c (RFC 3261 12) ---- */
 
@@ -115,7 +74,7 @@ struct request {
     uint32_t *cseq_counter; /* of the dialog, or NULL: counts on from cseq */
     unsigned tries;
     struct str method_text;
-    struct auth_cred creds[PHONE_CREDS_MAX];
+    struct digest_client_cred creds[DIGEST_CLIENT_CREDS_MAX];
     unsigned n_creds;
     struct wheel_timer later; /* what went wrong at once is told later */
     enum sip_tx_end later_why;
@@ -411,7 +370,7 @@ struct phone {
     struct phone_out *out;
     struct arena *arena;
     struct sip_txl *txl;
-    struct auth auth;
+    struct digest_client auth;
     struct registration reg;
     bool has_path;
     struct path

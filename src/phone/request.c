@@ -61,8 +61,8 @@ static int message_build(struct request *r, struct str branch, struct buf **ret)
     struct str cseq = arena_fmt(r->arena, "%u %.*s", r->cseq, STR_FMT(r->method_text));
     if (via_text.p == NULL || cseq.p == NULL)
         return ERR_NOMEM;
-    int err = auth_answer(&p->auth, r->arena, &p->net->rand, r->is_register, r->method_text,
-                          r->base.ruri, r->base.body, r->creds, &r->n_creds);
+    int err = digest_client_answer(&p->auth, r->arena, &p->net->rand, r->is_register, r->method_text,
+                                   r->base.ruri, r->base.body, r->creds, &r->n_creds);
     if (err)
         return err;
     add(&q, STR("Via"), via_text);
@@ -128,6 +128,15 @@ static void fail_later(struct request *r, enum sip_tx_end why)
 
 /* ---- answers ---- */
 
+static int check_info(struct request *r, const struct sip_msg *m)
+{
+    struct digest_client_values v;
+    v.n_own = sip_msg_lines(m, SIP_H_AUTHENTICATION_INFO, v.own, ARRAY_LEN(v.own));
+    v.n_proxy = sip_msg_lines(m, SIP_H_PROXY_AUTHENTICATION_INFO, v.proxy, ARRAY_LEN(v.proxy));
+    return digest_client_check_info(&r->p->auth, m->arena, &v, r->is_register, r->creds, r->n_creds,
+                                    m->body, &r->why);
+}
+
 /* A challenge that can be answered: the request goes out again. */
 static bool challenge(struct request *r, struct sip_msg *m)
 {
@@ -135,7 +144,11 @@ static bool challenge(struct request *r, struct sip_msg *m)
         r->tries >= TRIES_MAX)
         return false;
     r->why = (struct reason){0};
-    if (auth_challenged(&r->p->auth, m, r->is_register, r->was_challenged, &r->why) != 0)
+    struct digest_client_values v;
+    v.n_own = sip_msg_lines(m, SIP_H_WWW_AUTHENTICATE, v.own, ARRAY_LEN(v.own));
+    v.n_proxy = sip_msg_lines(m, SIP_H_PROXY_AUTHENTICATE, v.proxy, ARRAY_LEN(v.proxy));
+    if (digest_client_challenged(&r->p->auth, m->arena, &v, r->is_register, r->was_challenged,
+                                 &r->why) != 0)
         return false;
     r->was_challenged = true;
     sip_ctx_detach(r->tx);
@@ -153,8 +166,7 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
         return;
     if (m->status >= 200)
         r->is_final = true;
-    if (m->status >= 200 && m->status < 300 &&
-        auth_check_info(&r->p->auth, m, r->is_register, r->creds, r->n_creds, &r->why) == 0)
+    if (m->status >= 200 && m->status < 300 && check_info(r, m) == 0)
         r->why = (struct reason){0};
     tell(r, m, rx, SIP_TX_TIMEOUT);
 }

@@ -426,6 +426,16 @@ const struct sip_hdr *sip_msg_hdr(const struct sip_msg *m, enum sip_hdr_id id, u
     return k >= 0 ? &m->hdrs[k] : NULL;
 }
 
+size_t sip_msg_lines(const struct sip_msg *m, enum sip_hdr_id id, struct str *ret, size_t cap)
+{
+    const struct sip_hdr *h;
+    size_t n = 0;
+
+    while (n < cap && (h = sip_msg_hdr(m, id, (unsigned)n)) != NULL)
+        ret[n++] = h->value;
+    return n;
+}
+
 const struct sip_hdr *sip_msg_hdr_named(const struct sip_msg *m, struct str name, unsigned i)
 {
     enum sip_hdr_id id = sip_hdr_parse(name);

@@ -108,6 +108,8 @@ MUST_USE int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **r
 
 /* The i-th header line of an id, NULL if absent. */
 const struct sip_hdr *sip_msg_hdr(const struct sip_msg *m, enum sip_hdr_id id, unsigned i);
+/* The values of its lines, the first `cap` of them; how many. */
+size_t sip_msg_lines(const struct sip_msg *m, enum sip_hdr_id id, struct str *ret, size_t cap);
 /* Any header by name (case-insensitive, compact forms known); NULL if absent. */
 const struct sip_hdr *sip_msg_hdr_named(const struct sip_msg *m, struct str name, unsigned i);
 static inline bool sip_msg_has(const struct sip_msg *m, enum sip_hdr_id id)

@@ -391,6 +391,26 @@ static void step_call_has(char **word, const char *rest)
         fail("status shows %s", text);
 }
 
+/* What status shows of a peer. */
+static void step_peer_has(char **word, const char *rest)
+{
+    char *text = edge_status_json(P.w->edge, STR("peers"));
+    json_t *all = text ? json_loads(text, 0, NULL) : NULL, *row;
+    static char found[4096];
+    size_t i, len = 0;
+
+    free(text);
+    json_array_foreach(json_object_get(all, "rows"), i, row)
+        if (strcmp(json_string_value(json_object_get(row, "peer")), word[1]) == 0)
+            len = json_dumpb(row, found, sizeof found - 1, JSON_COMPACT);
+    json_decref(all);
+    if (!len || len >= sizeof found)
+        fail("status has no peer %s", word[1]);
+    found[len] = 0;
+    if (!strstr(found, rest))
+        fail("status shows %s", found);
+}
+
 static void step_counter(char **word, unsigned n)
 {
     static const struct {
@@ -498,6 +518,11 @@ static void step(char *line)
 
         expand(copy, sizeof copy, line);
         step_call_has(word, strchr(strchr(copy, ' ') + 1, ' ') + 1);
+    } else if (strcmp(word[0], "peer-has") == 0 && n >= 3) {
+        char copy[4096];
+
+        expand(copy, sizeof copy, line);
+        step_peer_has(word, strchr(strchr(copy, ' ') + 1, ' ') + 1);
     } else if (strcmp(word[0], "counter") == 0)
         step_counter(word, n);
     else if (strcmp(word[0], "credential") == 0)

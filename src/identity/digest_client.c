@@ -1,47 +1,48 @@
 /* Credentials per realm (RFC 3261 22, 7616, 8760): which challenge is answered, with which
- * password, counted how often. Nonces are bound to the flow they came on and forgotten with it.
- * Owner: the phone; its thread. */
-#include "phone/phone_priv.h"
+ * password, counted how often. Nonces are bound to the flow they came on and forgotten with it. */
+#include "identity/digest_client.h"
+#include "base/limits.h"
 
 #define ENTRY_BYTES (6u * LIMIT_DIGEST_VALUE_BYTES)
 
-void auth_init(struct auth *a, const struct phone_config *cfg)
+void digest_client_init(struct digest_client *c, const struct digest_login *logins,
+                        unsigned n_logins, bool allow_md5)
 {
-    *a = (struct auth){.cfg = cfg};
+    *c = (struct digest_client){.logins = logins, .n_logins = n_logins, .allow_md5 = allow_md5};
 }
 
-static void entry_drop(struct auth_entry *e)
+static void entry_drop(struct digest_client_entry *e)
 {
     arena_free(e->arena);
     secret_wipe(&e->ha1, sizeof(e->ha1));
-    *e = (struct auth_entry){0};
+    *e = (struct digest_client_entry){0};
 }
 
-void auth_forget(struct auth *a)
+void digest_client_forget(struct digest_client *a)
 {
-    for (unsigned i = 0; i < AUTH_ENTRIES; i++)
+    for (unsigned i = 0; i < DIGEST_CLIENT_ENTRIES; i++)
         entry_drop(&a->entries[i]);
 }
 
-void auth_done(struct auth *a)
+void digest_client_done(struct digest_client *a)
 {
-    auth_forget(a);
+    digest_client_forget(a);
 }
 
-static const struct phone_login *login_find(const struct auth *a, struct str realm)
+static const struct digest_login *login_find(const struct digest_client *a, struct str realm)
 {
-    for (unsigned i = 0; i < a->cfg->n_logins; i++) {
-        if (str_eq(a->cfg->logins[i].realm, realm)) /* realms have case */
-            return &a->cfg->logins[i];
+    for (unsigned i = 0; i < a->n_logins; i++) {
+        if (!a->logins[i].realm.n || str_eq(a->logins[i].realm, realm)) /* realms have case */
+            return &a->logins[i];
     }
     return NULL;
 }
 
-static struct auth_entry *entry_find(struct auth *a, struct str realm, bool is_proxy,
-                                     bool is_register)
+static struct digest_client_entry *entry_find(struct digest_client *a, struct str realm,
+                                              bool is_proxy, bool is_register)
 {
-    for (unsigned i = 0; i < AUTH_ENTRIES; i++) {
-        struct auth_entry *e = &a->entries[i];
+    for (unsigned i = 0; i < DIGEST_CLIENT_ENTRIES; i++) {
+        struct digest_client_entry *e = &a->entries[i];
         if (e->arena && e->is_proxy == is_proxy && (is_proxy || e->is_register == is_register) &&
             str_eq(e->challenge.realm, realm))
             return e;
@@ -50,18 +51,18 @@ static struct auth_entry *entry_find(struct auth *a, struct str realm, bool is_p
 }
 
 /* A challenge that is to be answered from now on, in place of an older one of the same realm. */
-static int entry_take(struct auth *a, const struct digest_challenge *ch,
-                      const struct phone_login *login, bool is_proxy, bool is_register)
+static int entry_take(struct digest_client *a, const struct digest_challenge *ch,
+                      const struct digest_login *login, bool is_proxy, bool is_register)
 {
-    struct auth_entry *e = entry_find(a, ch->realm, is_proxy, is_register);
+    struct digest_client_entry *e = entry_find(a, ch->realm, is_proxy, is_register);
     if (e == NULL)
-        e = &a->entries[a->at++ % AUTH_ENTRIES];
+        e = &a->entries[a->at++ % DIGEST_CLIENT_ENTRIES];
     entry_drop(e);
-    struct auth_entry next = {.arena = arena_new(ENTRY_BYTES / 4, ENTRY_BYTES),
-                              .is_proxy = is_proxy,
-                              .is_register = is_register,
-                              .challenge = *ch,
-                              .login = login};
+    struct digest_client_entry next = {.arena = arena_new(ENTRY_BYTES / 4, ENTRY_BYTES),
+                                       .is_proxy = is_proxy,
+                                       .is_register = is_register,
+                                       .challenge = *ch,
+                                       .login = login};
     if (next.arena == NULL)
         return ERR_NOMEM;
     next.challenge.realm = arena_str(next.arena, ch->realm);
@@ -84,11 +85,11 @@ static int entry_take(struct auth *a, const struct digest_challenge *ch,
 }
 
 struct taking {
-    struct auth *a;
+    struct digest_client *a;
     bool is_register, was_answered;
-    unsigned n;                      /* challenges that will be answered */
-    struct str realms[AUTH_ENTRIES]; /* done with: of several for one realm the first that we can do
-                                        counts (RFC 8760 2.4) */
+    unsigned n;                               /* challenges that will be answered */
+    struct str realms[DIGEST_CLIENT_ENTRIES]; /* done with: of several for one realm the first that
+                                        we can do counts (RFC 8760 2.4) */
     unsigned n_realms;
     struct reason *why; /* the first one that cannot be */
 };
@@ -111,14 +112,15 @@ static int take_one(struct taking *t, struct arena *mem, struct str value, bool 
         if (str_eq(t->realms[i], ch.realm))
             return 0;
     }
-    if (err || (ch.algo == DIGEST_MD5 && !t->a->cfg->allow_md5) || t->n_realms == AUTH_ENTRIES) {
+    if (err || (ch.algo == DIGEST_MD5 && !t->a->allow_md5) ||
+        t->n_realms == DIGEST_CLIENT_ENTRIES) {
         give_up(t, "digest-algorithm", "RFC 8760 2.4",
                 err ? "a challenge that we cannot answer, realm"
-                    : "only MD5 is offered (--allow-md5 would take it), realm",
+                    : "only MD5 is offered (allow-md5 would take it), realm",
                 ch.realm);
         return 0;
     }
-    const struct phone_login *login = login_find(t->a, ch.realm);
+    const struct digest_login *login = login_find(t->a, ch.realm);
     if (login == NULL) {
         give_up(t, "digest-realm", "RFC 3261 22.1", "no credentials for the realm", ch.realm);
         return 0;
@@ -133,39 +135,42 @@ static int take_one(struct taking *t, struct arena *mem, struct str value, bool 
     return entry_take(t->a, &ch, login, is_proxy, t->is_register);
 }
 
-int auth_challenged(struct auth *a, const struct sip_msg *response, bool is_register,
-                    bool was_answered, struct reason *why)
+/* The two kinds are asked for, and answered, apart (RFC 3261 22.3). */
+static int take_all(struct taking *t, struct arena *mem, const struct str *v, size_t n,
+                    bool is_proxy)
 {
-    static const struct {
-        enum sip_hdr_id id;
-        bool is_proxy;
-    } kinds[] = {{SIP_H_WWW_AUTHENTICATE, false}, {SIP_H_PROXY_AUTHENTICATE, true}};
+    int err = 0;
+    t->n_realms = 0;
+    for (size_t i = 0; i < n && !err; i++)
+        err = take_one(t, mem, v[i], is_proxy);
+    return err;
+}
+
+int digest_client_challenged(struct digest_client *a, struct arena *mem,
+                             const struct digest_client_values *v, bool is_register,
+                             bool was_answered, struct reason *why)
+{
     struct reason unused = {0};
     struct taking t = {.a = a,
                        .is_register = is_register,
                        .was_answered = was_answered,
                        .why = why ? why : &unused};
     *t.why = (struct reason){0};
-    for (unsigned k = 0; k < ARRAY_LEN(kinds); k++) {
-        const struct sip_hdr *h;
-        t.n_realms = 0;
-        for (unsigned i = 0;
-             (h = sip_msg_hdr(response, kinds[k].id, i)) != NULL && i < LIMIT_DIGEST_PARAMS; i++) {
-            int err = take_one(&t, response->arena, h->value, kinds[k].is_proxy);
-            if (err)
-                return err;
-        }
-    }
+    int err = take_all(&t, mem, v->own, v->n_own, false);
+    if (!err)
+        err = take_all(&t, mem, v->proxy, v->n_proxy, true);
+    if (err)
+        return err;
     if (t.n)
         return 0;
     if (t.why->code == NULL)
-        reason_set(t.why, "digest-missing", "RFC 3261 22.2", 0, "%u without a challenge",
-                   response->status);
+        reason_set(t.why, "digest-missing", "RFC 3261 22.2", 0, "asked for without a challenge");
     return ERR_REFUSED;
 }
 
-static int answer_one(struct auth_entry *e, struct arena *mem, struct rand_source *rand,
-                      struct str method, struct str ruri, struct str body, struct auth_cred *ret)
+static int answer_one(struct digest_client_entry *e, struct arena *mem, struct rand_source *rand,
+                      struct str method, struct str ruri, struct str body,
+                      struct digest_client_cred *ret)
 {
     char cnonce[24];
     rand_token(rand, cnonce, sizeof(cnonce));
@@ -186,20 +191,20 @@ static int answer_one(struct auth_entry *e, struct arena *mem, struct rand_sourc
     int err = digest_answer_build(&b, &args);
     if (err)
         return err;
-    *ret =
-        (struct auth_cred){.name = e->is_proxy ? STR("Proxy-Authorization") : STR("Authorization"),
-                           .value = sbuf_get(&b),
-                           .ha1 = e->ha1};
+    *ret = (struct digest_client_cred){.name = e->is_proxy ? STR("Proxy-Authorization")
+                                                           : STR("Authorization"),
+                                       .value = sbuf_get(&b),
+                                       .ha1 = e->ha1};
     return 0;
 }
 
-int auth_answer(struct auth *a, struct arena *mem, struct rand_source *rand, bool is_register,
-                struct str method, struct str ruri, struct str body,
-                struct auth_cred ret[PHONE_CREDS_MAX], unsigned *ret_n)
+int digest_client_answer(struct digest_client *a, struct arena *mem, struct rand_source *rand,
+                         bool is_register, struct str method, struct str ruri, struct str body,
+                         struct digest_client_cred ret[DIGEST_CLIENT_CREDS_MAX], unsigned *ret_n)
 {
     *ret_n = 0;
-    for (unsigned i = 0; i < AUTH_ENTRIES && *ret_n < PHONE_CREDS_MAX; i++) {
-        struct auth_entry *e = &a->entries[i];
+    for (unsigned i = 0; i < DIGEST_CLIENT_ENTRIES && *ret_n < DIGEST_CLIENT_CREDS_MAX; i++) {
+        struct digest_client_entry *e = &a->entries[i];
         if (e->arena == NULL || (!e->is_proxy && e->is_register != is_register))
             continue;
         int err = answer_one(e, mem, rand, method, ruri, body, &ret[*ret_n]);
@@ -211,11 +216,12 @@ int auth_answer(struct auth *a, struct arena *mem, struct rand_source *rand, boo
     return 0;
 }
 
-/* RFC 7616 3.5: the nonce to go on with, of a server that has proved itself or does not claim to. Without memory the next challenge
- * brings one. */
-static void take_next_nonce(struct auth *a, const struct digest_credentials *own, struct str nonce, bool is_proxy, bool is_register)
+/* RFC 7616 3.5: the nonce to go on with, of a server that has proved itself or does not claim to.
+ * Without memory the next challenge brings one. */
+static void take_next_nonce(struct digest_client *a, const struct digest_credentials *own,
+                            struct str nonce, bool is_proxy, bool is_register)
 {
-    struct auth_entry *e = entry_find(a, own->realm, is_proxy, is_register);
+    struct digest_client_entry *e = entry_find(a, own->realm, is_proxy, is_register);
     if (e == NULL || !str_eq(e->challenge.nonce, own->nonce))
         return;
     struct digest_challenge ch = e->challenge;
@@ -225,9 +231,9 @@ static void take_next_nonce(struct auth *a, const struct digest_credentials *own
     (void)!entry_take(a, &ch, e->login, is_proxy, is_register);
 }
 
-static int check_info(struct auth *a, struct arena *mem, struct str value,
-                      const struct auth_cred *cred, bool is_proxy, bool is_register, struct str body,
-                      struct reason *why)
+static int check_info(struct digest_client *a, struct arena *mem, struct str value,
+                      const struct digest_client_cred *cred, bool is_proxy, bool is_register,
+                      struct str body, struct reason *why)
 {
     struct digest_info info;
     struct digest_credentials own;
@@ -246,16 +252,17 @@ static int check_info(struct auth *a, struct arena *mem, struct str value,
     return 0;
 }
 
-int auth_check_info(struct auth *a, const struct sip_msg *response, bool is_register,
-                    const struct auth_cred *creds, unsigned n, struct reason *why)
+int digest_client_check_info(struct digest_client *a, struct arena *mem,
+                             const struct digest_client_values *info, bool is_register,
+                             const struct digest_client_cred *creds, unsigned n_creds,
+                             struct str body, struct reason *why)
 {
-    for (unsigned i = 0; i < n; i++) {
+    for (unsigned i = 0; i < n_creds; i++) {
         bool is_proxy = str_eq(creds[i].name, STR("Proxy-Authorization"));
-        const struct sip_hdr *h = sip_msg_hdr(
-            response, is_proxy ? SIP_H_PROXY_AUTHENTICATION_INFO : SIP_H_AUTHENTICATION_INFO, 0);
-        int err = h ? check_info(a, response->arena, h->value, &creds[i], is_proxy, is_register,
-                                 response->body, why)
-                    : 0;
+        const struct str *v = is_proxy ? info->proxy : info->own;
+        int err = (is_proxy ? info->n_proxy : info->n_own)
+                      ? check_info(a, mem, v[0], &creds[i], is_proxy, is_register, body, why)
+                      : 0;
         if (err)
             return err;
     }

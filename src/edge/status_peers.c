@@ -1,0 +1,49 @@
+/* What `sallyport status peers` shows: each peer of the configuration in force, and what is known
+ * of it (edge/peers.h). Main thread. */
+#include "edge/peers.h"
+#include "edge/status_priv.h"
+
+static const char *kind_text(enum config_peer_kind k)
+{
+    static const char *const texts[] = {
+        [CONFIG_PEERING] = "peering", [CONFIG_SUBSCRIPTION] = "subscription",
+        [CONFIG_GATEWAY] = "gateway", [CONFIG_SITE] = "site",
+        [CONFIG_SERVER] = "server",
+    };
+
+    return (size_t)k < ARRAY_LEN(texts) ? texts[k] : "?";
+}
+
+static json_t *peer_json(struct edge *e, const struct config_peer *p)
+{
+    const struct peer_state *at = peer_state_get(e, p);
+    struct peer_state s = {0};
+    json_t *row;
+
+    if (at)
+        peer_state_read(at, &s);
+    if (!p->check_interval_s)
+        s.health = PEER_UNKNOWN; /* it was asked by an earlier configuration */
+    row = json_pack("{s:o, s:s, s:o, s:s, s:I, s:I}", "peer", status_json_text(p->name), "kind",
+                    kind_text(p->kind), "next_hop", status_json_text(p->next_hop), "health",
+                    peer_health_text(s.health), "checks", (json_int_t)s.checks, "checks_failed",
+                    (json_int_t)s.failures);
+    if (row && s.health != PEER_UNKNOWN)
+        json_object_set_new(row, "since", json_integer((json_int_t)s.since_s));
+    if (row && s.health == PEER_DOWN && s.reason)
+        json_object_set_new(row, "reason", json_string(s.reason));
+    return row;
+}
+
+json_t *status_peers_json(struct edge *e)
+{
+    json_t *list = json_array();
+    size_t i;
+
+    for (i = 0; list && i < e->cfg->n_peers; i++)
+        if (json_array_append_new(list, peer_json(e, &e->cfg->peers[i])) != 0) {
+            json_decref(list);
+            return NULL;
+        }
+    return list;
+}
