@@ -18,6 +18,7 @@
 #ifndef NO_AUTO_INIT
 #define NO_AUTO_INIT
 #endif
+#define PREFETCH(p) __builtin_prefetch(p) /* p may be anything: nothing is read by the program */
 #define AT_START __attribute__((constructor)) /* runs before main */
 #define BIT_LOWEST(v) ((unsigned)__builtin_ctzll(v))        /* index of the lowest set bit; v is not 0 */
 #define BIT_HIGHEST(v) (63u - (unsigned)__builtin_clzll(v)) /* index of the highest set bit; v is not 0 */

@@ -93,10 +93,13 @@ enum media_srtp_verdict msrtp_epoch_get(struct media_srtp *s, struct msrtp_epoch
 
 /* ---- keys ---- */
 
-static void session_done(struct msrtp_session *k)
+static void session_free(struct msrtp_session *k)
 {
+    if (k == NULL)
+        return;
     msrtp_cipher_done(&k->cipher);
     secret_wipe(k, sizeof(*k));
+    mem_free(k);
 }
 
 static void key_free(struct msrtp_key *key)
@@ -104,8 +107,8 @@ static void key_free(struct msrtp_key *key)
     if (key == NULL)
         return;
     for (size_t i = 0; i < ARRAY_LEN(key->rtp); i++) {
-        session_done(&key->rtp[i]);
-        session_done(&key->rtcp[i]);
+        session_free(key->rtp[i]);
+        session_free(key->rtcp[i]);
     }
     EVP_CIPHER_CTX_free(key->prf);
     epoch_unref(key->epoch);
@@ -142,24 +145,30 @@ static bool session_derive(const struct msrtp_key *key, struct msrtp_session *k,
 
 /* The session keys for r: those that are there, or else in place of the older ones. */
 static struct msrtp_session *session_get(const struct media_srtp *s, struct msrtp_key *key,
-                                         struct msrtp_session pair[2], unsigned first_label,
+                                         struct msrtp_session *pair[2], unsigned first_label,
                                          uint64_t r)
 {
-    struct msrtp_session *k =
-        pair[0].is_ready && (!pair[1].is_ready || pair[1].r < pair[0].r) ? &pair[1] : &pair[0];
+    bool has_first = pair[0] != NULL && pair[0]->is_ready;
+    bool has_second = pair[1] != NULL && pair[1]->is_ready;
+    unsigned at = has_first && (!has_second || pair[1]->r < pair[0]->r);
     EVP_CIPHER_CTX *prf = key->prf;
     bool ok;
 
-    if (LIKELY(pair[0].is_ready && pair[0].r == r))
-        return &pair[0];
-    if (pair[1].is_ready && pair[1].r == r)
-        return &pair[1];
+    if (LIKELY(has_first && pair[0]->r == r))
+        return pair[0];
+    if (has_second && pair[1]->r == r)
+        return pair[1];
+    if (pair[at] == NULL)
+        pair[at] = mem_zalloc(sizeof(*pair[at]));
+    if (pair[at] == NULL)
+        return NULL;
     if (prf == NULL)
         prf = msrtp_kdf_new(key->master, key->suite->key_len);
-    ok = prf != NULL && session_derive(key, k, prf, s->dir == MEDIA_SRTP_SEND, first_label, r);
+    ok = prf != NULL &&
+         session_derive(key, pair[at], prf, s->dir == MEDIA_SRTP_SEND, first_label, r);
     if (prf != key->prf)
         EVP_CIPHER_CTX_free(prf);
-    return ok ? k : NULL;
+    return ok ? pair[at] : NULL;
 }
 
 struct msrtp_session *msrtp_key_rtp(const struct media_srtp *s, struct msrtp_key *key,
@@ -263,6 +272,7 @@ void media_srtp_free(struct media_srtp *s)
         return;
     for (unsigned i = 0; i < s->n_all; i++)
         key_free(s->keys[i]);
+    mem_free(s->used);
     secret_wipe(s, sizeof(*s));
     mem_free(s);
 }
@@ -376,6 +386,22 @@ static int install_epoch(struct media_srtp *s, const struct keying_keys *keys, s
     return in->epoch != NULL ? 0 : ERR_NOMEM;
 }
 
+/* Room to remember n more keys. */
+static int used_reserve(struct media_srtp *s, unsigned n)
+{
+    unsigned cap = s->n_used + n < SRTP_IDS ? s->n_used + n : SRTP_IDS;
+    uint8_t(*grown)[16];
+
+    if (s->dir != MEDIA_SRTP_SEND || cap <= s->cap_used)
+        return 0;
+    grown = mem_realloc(s->used, cap * sizeof(*grown));
+    if (grown == NULL)
+        return ERR_NOMEM;
+    s->used = grown;
+    s->cap_used = cap;
+    return 0;
+}
+
 static int install_prepare(struct media_srtp *s, const struct keying_keys *keys, struct install *in)
 {
     int err = install_epoch(s, keys, in);
@@ -399,6 +425,8 @@ static int install_prepare(struct media_srtp *s, const struct keying_keys *keys,
         if (err == 0)
             in->keys[i]->epoch = epoch_ref(epoch);
     }
+    if (err == 0)
+        err = used_reserve(s, (unsigned)keys->n);
     return err == 0 ? hint_all(s, keys, in->epoch) : err;
 }
 

@@ -127,9 +127,9 @@ struct msrtp_key {
     uint64_t n_rtp, n_rtcp, max_rtp, max_rtcp;
     uint64_t due_rtp, due_rtcp; /* when to ask for new keys */
     EVP_CIPHER_CTX *prf;        /* kept only if kdr is not 0 */
-    struct msrtp_session
-        rtp[2]; /* two, so that reordering around a change of r does not derive again and again */
-    struct msrtp_session rtcp[2];
+    /* Made when first needed. Two, so that reordering around a change of r does not derive again and
+     * again; without changes there is never a second. */
+    struct msrtp_session *rtp[2], *rtcp[2];
     uint8_t mki_len;
     uint8_t mki[];
 };
@@ -142,8 +142,8 @@ struct media_srtp {
     unsigned n_now, n_all;
     unsigned at;       /* sending: which of them */
     unsigned n_probes; /* extra attempts that may still be made */
-    uint8_t used[SRTP_IDS][16];
-    unsigned n_used;
+    unsigned n_used, cap_used;
+    uint8_t (*used)[16]; /* sending: the last SRTP_IDS of them */
     struct media_srtp_stats stats;
 };
 

@@ -262,7 +262,7 @@ int relay_end_new(struct relay_call *c, const struct relay_end_args *args, struc
     }
     c->n_ends++;
     unlock(&c->lock);
-    e = mem_zalloc(sizeof(*e));
+    e = mem_alloc_aligned(RELAY_LINE, (sizeof(*e) + RELAY_LINE - 1) / RELAY_LINE * RELAY_LINE);
     if (e == NULL)
         goto out;
     *e = (struct relay_end){.call = c,

@@ -81,9 +81,9 @@ static bool is_over_rate(struct relay_end *e, size_t n)
 void relay_packet_out(struct relay_end *e, unsigned path, const struct addr *to, const uint8_t *p,
                       size_t n)
 {
-    struct relay *r = e->call->relay;
+    if (e->worker->is_dry) {
+        struct relay *r = e->call->relay;
 
-    if (r->config.dry) {
         if (r->on_send != NULL)
             r->on_send(r->on_send_arg, e, path, to, p, n);
     } else if (sendto(e->port[path].fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to)) <
@@ -290,8 +290,7 @@ static void take_keys(struct relay_end *e, unsigned path, const struct addr *fro
                       size_t n)
 {
     const struct relay_way *way = &e->way[path];
-    const bool is_named =
-        e->has_agent || addr_eq(from, &way->signalled) || addr_eq(from, &way->to);
+    const bool is_named = e->has_agent || addr_eq(from, &way->signalled) || addr_eq(from, &way->to);
 
     if (e->protection != RELAY_PROTECT) {
         drop_in(e, RELAY_DROP_MALFORMED);
@@ -310,8 +309,8 @@ static void take_keys(struct relay_end *e, unsigned path, const struct addr *fro
     }
 }
 
-/* Checks, as often as anybody's packets before they are known to be good; those of sources that have
- * been good before do not share with strangers, so that no flood ends the consent. */
+/* Checks, as often as anybody's packets before they are known to be good; those of sources that
+ * have been good before do not share with strangers, so that no flood ends the consent. */
 static void take_check(struct relay_end *e, unsigned path, const struct addr *from,
                        const uint8_t *p, size_t n)
 {

@@ -70,12 +70,12 @@ MUST_USE int relay_ports_probe(const struct addr *local);
 
 /* One path (RTP or RTCP) of an end. */
 struct relay_way {
-    struct addr signalled; /* as the description says */
     struct addr to;        /* in use: as signalled, or what has proven itself */
     bool is_heard;         /* something was accepted from `to` */
     bool is_decided;       /* clear: the address is settled until the next description */
-    uint64_t until_ms;     /* clear: how long another address may still show itself */
     uint64_t heard_ms;     /* when something came from `to` last */
+    struct addr signalled; /* as the description says */
+    uint64_t until_ms;     /* clear: how long another address may still show itself */
 };
 enum relay_origin {
     RELAY_ORIGIN_KNOWN,
@@ -115,6 +115,8 @@ void relay_quality_rtcp_out(struct relay_quality *q, const uint8_t *p, size_t n,
 
 /* ---- objects ---- */
 
+#define RELAY_LINE 64     /* bytes of a cache line */
+#define RELAY_HOT_LINES 7 /* at the beginning of an end */
 #define RELAY_PATHS 2 /* KEYING_RTP, KEYING_RTCP */
 
 struct relay_end;
@@ -159,12 +161,15 @@ struct relay_grave {
 };
 
 struct relay_end {
-    /* what each packet needs */
+    /* What each packet needs, in RELAY_HOT_LINES cache lines: with hundreds of calls none of it is in
+     * the first caches when a packet comes, so a worker asks for it ahead. */
     struct relay_call *call;
     struct relay_worker *worker;
     struct relay_end *partner;
+    struct relay_quality *quality;
     struct media_srtp *srtp[2][RELAY_PATHS]; /* by enum media_srtp_dir; both paths may have one in
                                                 common */
+    struct relay_port port[RELAY_PATHS];
     enum relay_protection protection;
     enum relay_latch latch;
     bool mux, sends, receives, has_rtcp_port;
@@ -172,17 +177,17 @@ struct relay_end {
     uint8_t media_told;   /* bits of paths */
     uint8_t drop_old;     /* bits of paths: when the newest keys have been used */
     bool rekey_told, silent_told;
-    uint32_t max_bytes_s;
+    bool has_agent, consent_told; /* ICE is in use with this peer, or may be */
+    bool peer_is_lite;
     uint16_t max_packets_s;
-    struct relay_port port[RELAY_PATHS];
+    uint32_t max_bytes_s;
     struct relay_way way[RELAY_PATHS];
-    struct relay_bucket bucket, keys_bucket[2]; /* ... of strangers, of the peer */
-    relay_count last_in_ms;
-    uint64_t since_ms; /* since when it should send */
     struct relay_flow in, out;
+    relay_count last_in_ms;
     relay_count in_rtcp, out_rtcp;
-    relay_count dropped[16]; /* by enum relay_drop */
-    struct relay_quality *quality;
+    struct relay_bucket bucket, keys_bucket[2]; /* ... of strangers, of the peer */
+    uint64_t since_ms;                          /* since when it should send */
+    relay_count dropped[RELAY_DROP_N];          /* by enum relay_drop */
     /* the rest */
     relay_count ice_checks, ice_refused;
     uint64_t cookie;
@@ -196,8 +201,6 @@ struct relay_end {
     struct relay_sink work_sink;
     struct str ufrag, pwd, peer_ufrag, peer_pwd; /* ICE; heap */
     struct relay_ice_flow *ice;                  /* one a path; NULL: ICE was not asked for */
-    bool has_agent, consent_told;                /* ICE is in use with this peer, or may be */
-    bool peer_is_lite;
     bool is_dirty;                               /* the rest under the call's lock */
     struct relay_end *next_dirty;
     struct relay_wanted wanted;
@@ -232,7 +235,7 @@ struct relay_worker {
     struct relay_grave *graves, **last_grave; /* ends before the calls they were of */
     uint64_t now_us, now_ms, tick_ms;
     uint64_t window_us, window_packets; /* how busy it is: see worker.c */
-    bool is_busy;
+    bool is_busy, is_dry;
     relay_count in_packets, out_packets, in_bytes, out_bytes, dropped[16], wakeups, batches;
 };
 

@@ -33,11 +33,19 @@ static enum relay_origin judge_unproven(const struct relay_way *w, const struct 
     return RELAY_ORIGIN_LATCH;
 }
 
+/* Nearly every packet is IPv4's and from the address in use. */
+static bool is_same(const struct addr *a, const struct addr *b)
+{
+    if (LIKELY(a->sa.sa_family == AF_INET && b->sa.sa_family == AF_INET))
+        return a->v4.sin_port == b->v4.sin_port && a->v4.sin_addr.s_addr == b->v4.sin_addr.s_addr;
+    return addr_eq(a, b);
+}
+
 enum relay_origin relay_way_judge(const struct relay_way *w, const struct addr *from,
                                   enum relay_protection protection, enum relay_latch latch,
                                   uint64_t now_ms)
 {
-    if (addr_eq(from, &w->to))
+    if (is_same(from, &w->to))
         return RELAY_ORIGIN_KNOWN;
     if (protection == RELAY_PROTECT)
         return RELAY_ORIGIN_PROVE;

@@ -77,8 +77,7 @@ static void tick(struct relay_worker *w)
     if (w->now_ms < w->tick_ms)
         return;
     w->tick_ms = w->now_ms + TICK_MS;
-    LIST_EACH(e, &w->ends, struct relay_end, wnode)
-    {
+    LIST_EACH(e, &w->ends, struct relay_end, wnode) {
         relay_end_tick(e);
     }
 }
@@ -90,17 +89,41 @@ static int wait_ms(const struct relay_worker *w)
                                     : 0;
 }
 
+/* Asks for the memory that the next packets need, while the kernel is busy with this one: each step
+ * finds what the one before has asked for. */
+static void warm_up(const struct epoll_event *events, int n)
+{
+    const struct relay_port *port;
+
+    if (n > 3 && (port = events[3].data.ptr) != NULL)
+        PREFETCH(port);
+    if (n > 2 && (port = events[2].data.ptr) != NULL) {
+        for (unsigned i = 0; i < RELAY_HOT_LINES; i++)
+            PREFETCH((const char *)port->end + RELAY_LINE * i);
+    }
+    if (n > 1 && (port = events[1].data.ptr) != NULL) {
+        const struct relay_end *e = port->end;
+
+        for (unsigned i = 0; i < RELAY_HOT_LINES && e->partner != NULL; i++)
+            PREFETCH((const char *)e->partner + RELAY_LINE * i);
+        PREFETCH(e->quality);
+        PREFETCH((const char *)e->quality + RELAY_LINE);
+        PREFETCH(e->srtp[MEDIA_SRTP_RECEIVE][port->path]);
+    }
+}
+
 /* One look at what is ready: commands first (who sends after a command was given may expect it to
  * hold), then a datagram of each port that has one. */
 static unsigned look(struct relay_worker *w, int timeout_ms)
 {
-    struct epoll_event events[EVENTS];
+    NO_AUTO_INIT struct epoll_event events[EVENTS];
     unsigned n_packets = 0;
     int n = epoll_wait(w->epoll_fd, events, EVENTS, timeout_ms);
 
     relay_worker_clock(w);
     (void)mq_drain(w->q, w, COMMANDS_TURN);
     for (int i = 0; i < n; i++) {
+        warm_up(events + i, n - i);
         if (events[i].data.ptr != NULL)
             n_packets += read_port(events[i].data.ptr);
     }
@@ -139,7 +162,9 @@ static void *worker_main(void *arg)
         uint64_t began_us = w->now_us;
 
         relay_tally(&w->wakeups, 1);
-        for (unsigned i = 0; i < ROUNDS && n_more > 0; i++) { /* until nothing is left */
+        /* Again as long as it is as much as before: several wait at the same ports. */
+        for (unsigned i = 0, before = 0; i < ROUNDS && n_more > before / 2; i++) {
+            before = n_more;
             n_more = look(w, 0);
             n += n_more;
         }
@@ -166,6 +191,7 @@ int relay_worker_start(struct relay_worker *w, struct relay *r)
     sigset_t all, before;
 
     w->relay = r;
+    w->is_dry = r->config.dry;
     w->epoll_fd = w->wake_fd = -1;
     list_init(&w->ends);
     w->last_grave = &w->graves;

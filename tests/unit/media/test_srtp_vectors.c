@@ -290,9 +290,9 @@ static void test_mb_is_used(void **state)
 
     (void)state;
     if (msrtp_mb_is_there())
-        assert_non_null(s->keys[0]->rtp[0].cipher.mb);
+        assert_non_null(s->keys[0]->rtp[0]->cipher.mb);
     else
-        assert_non_null(s->keys[0]->rtp[0].cipher.evp);
+        assert_non_null(s->keys[0]->rtp[0]->cipher.evp);
     media_srtp_free(s);
 }
 
