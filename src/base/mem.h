@@ -34,6 +34,9 @@ MUST_USE static inline void *mem_realloc(void *p, size_t n)
 {
     return UNLIKELY(fault_hit()) ? NULL : realloc(p, n ? n : 1);
 }
+/* Takes so much from the system for the calling thread, without using it yet: the C library would grow its heap page by page, with a
+ * system call for each. A hint; works once it has been told to keep what is free (M_TRIM_THRESHOLD). */
+void mem_thread_reserve(size_t n);
 static inline void mem_free(void *p) /* NULL is fine */
 {
     free(p);

@@ -261,8 +261,11 @@ static void allow_log(const struct config *cfg)
 
 /* ---- start, reload, stop ---- */
 
+#define WORKER_HEAP_BYTES (32u << 20) /* some ten thousand transactions */
+
 static int worker_start_cb(void *arg, struct net *net, struct net_user *ret_user)
 {
+    mem_thread_reserve(WORKER_HEAP_BYTES);
     return edge_worker_start(arg, net, ret_user);
 }
 

@@ -190,6 +190,9 @@ struct edge_worker {
     char sent_by_text[EDGE_LISTENERS_MAX][ADDR_TEXT_MAX];
     struct keeper_signer *keeper; /* keeper.c's */
     struct certs_worker *certs;   /* credentials.c's */
+    char date[40]; /* Date (RFC 3261 20.17) of this second */
+    size_t date_n;
+    uint64_t date_s;
     uint64_t counters[EC_N];
     uint64_t responses_by_class[7];
 };

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/location_priv.h"
+#include "base/sbuf.h"
 #include <stdio.h>
 
 /* What names a binding within its address of record: instance and reg-id (RFC 5626 6), or the URI.
@@ -44,19 +45,23 @@ void loc_store_put(struct location *l, struct loc_stripe *s, struct loc_binding 
         .listener = b->path.listener,
         .user_agent = loc_text(b, LOC_AGENT),
     };
-    int n;
+    struct sbuf text = sbuf_make(contact, sizeof(contact));
 
     if (!l->store)
         return;
-    n = snprintf(contact, sizeof(contact), "<%.*s>%.*s", STR_FMT(loc_text(b, LOC_URI)),
-                 STR_FMT(loc_text(b, LOC_PARAMS)));
-    row.contact = str_make(contact, n < 0 ? 0 : (size_t)n);
+    sbuf_char(&text, '<');
+    sbuf_str(&text, loc_text(b, LOC_URI));
+    sbuf_char(&text, '>');
+    sbuf_str(&text, loc_text(b, LOC_PARAMS));
+    row.contact = sbuf_get(&text);
     if (b->has_path) {
         struct str from = addr_text(&b->path.remote, remote);
 
-        n = snprintf(source, sizeof(source), "%.*s %.*s",
-                     STR_FMT(transport_text(b->path.transport)), STR_FMT(from));
-        row.source = str_make(source, n < 0 ? 0 : (size_t)n);
+        text = sbuf_make(source, sizeof(source));
+        sbuf_str(&text, transport_text(b->path.transport));
+        sbuf_char(&text, ' ');
+        sbuf_str(&text, from);
+        row.source = sbuf_get(&text);
         if (is_datagram || b->can_dial) {
             row.remote = from;
             row.local = addr_text(&b->path.local, local);

@@ -106,15 +106,22 @@ static bool uri_matches(const struct edge_req *r, struct str uri)
 static int aor_of_username(struct edge_req *r, const struct config_domain *d, struct str username, struct str *ret)
 {
     struct str user, rest = str_cut(username, '@', &user);
+    size_t cap = user.n + d->name.n + 8;
     struct sip_uri u;
-    struct str text;
+    struct sbuf b;
+    char *text;
 
     if (rest.p && !config_domain_find(r->cfg, rest))
         return ERR_NOTFOUND;
-    text = arena_fmt(r->m->arena, "sip:%.*s@%.*s", STR_FMT(user), STR_FMT(d->name));
-    if (!text.p)
+    text = arena_alloc(r->m->arena, cap);
+    if (!text)
         return ERR_NOMEM;
-    return sip_uri_parse(text, &u) != 0 ? ERR_NOTFOUND : sip_uri_aor(r->m->arena, &u, ret);
+    b = sbuf_make(text, cap);
+    sbuf_lit(&b, "sip:");
+    sbuf_str(&b, user);
+    sbuf_char(&b, '@');
+    sbuf_str(&b, d->name);
+    return sip_uri_parse(sbuf_get(&b), &u) != 0 ? ERR_NOTFOUND : sip_uri_aor(r->m->arena, &u, ret);
 }
 
 static void wrong_password(struct edge_req *r, const struct digest_credentials *c, const char *code)

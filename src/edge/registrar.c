@@ -226,7 +226,8 @@ static void put_contact(struct sbuf *b, const struct location_binding *c)
         sbuf_fmt(b, ";reg-id=%u", c->reg_id);
     put_gruu(b, "pub-gruu", c->pub_gruu, sips);
     put_gruu(b, "temp-gruu", c->temp_gruu, sips);
-    sbuf_fmt(b, ";expires=%u", c->expires_s);
+    sbuf_lit(b, ";expires=");
+    sbuf_u64(b, c->expires_s);
 }
 
 static void extra(struct sip_response *resp, struct str name, struct str value)
@@ -239,13 +240,15 @@ static void extra(struct sip_response *resp, struct str name, struct str value)
 
 static struct str date_text(const struct edge_req *r)
 {
-    char text[40];
-    time_t t = (time_t)net_wall_s(r->w->net);
+    struct edge_worker *w = r->w;
+    time_t t = (time_t)net_wall_s(w->net);
     struct tm tm;
 
-    if (!gmtime_r(&t, &tm) || !strftime(text, sizeof text, "%a, %d %b %Y %H:%M:%S GMT", &tm))
-        return STR_NULL;
-    return arena_str(r->m->arena, str_z(text));
+    if (w->date_n && w->date_s == (uint64_t)t)
+        return str_make(w->date, w->date_n); /* made once a second */
+    w->date_n = gmtime_r(&t, &tm) ? strftime(w->date, sizeof w->date, "%a, %d %b %Y %H:%M:%S GMT", &tm) : 0;
+    w->date_s = (uint64_t)t;
+    return str_make(w->date, w->date_n);
 }
 
 #define CONTACT_LINES 14u /* what does not fit is joined into the last of them */

@@ -125,9 +125,16 @@ static int read_quoted(struct reader *r, struct str *ret)
     size_t start = r->at;
     bool plain = true;
 
-    for (; r->at < r->all.n && r->all.p[r->at] != '"'; r->at++) {
-        unsigned char c = (unsigned char)r->all.p[r->at];
+    for (; r->at < r->all.n; r->at++) {
+        const unsigned char *p = (const unsigned char *)r->all.p + r->at;
+        const unsigned char *end = (const unsigned char *)r->all.p + r->all.n;
+        unsigned char c;
 
+        while (p < end && *p >= 0x20 && *p != '"' && *p != '\\' && *p != 0x7f)
+            p++; /* nearly all of it */
+        r->at = (size_t)(p - (const unsigned char *)r->all.p);
+        if (p == end || (c = *p) == '"')
+            break;
         if (c == '\\') {
             plain = false;
             r->at++; /* what is escaped does not end the string */
@@ -136,7 +143,7 @@ static int read_quoted(struct reader *r, struct str *ret)
                 return refuse(r, "a control character is escaped");
         } else if (c == '\r' || c == '\n') {
             plain = false;
-        } else if ((c < 0x20 && c != '\t') || c == 0x7f) {
+        } else if (c != '\t') {
             return refuse(r, "control character in a quoted string");
         }
     }
