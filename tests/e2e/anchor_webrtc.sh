@@ -22,7 +22,7 @@ need "it knows the CA" certutil -d sql:browser/.pki/nssdb -A -t "C,," -n ca -i c
 "$(tool tone)" make wendy.wav 440 60 48000
 python3 -m http.server 8080 --bind $ADDR --directory "$E2E_HERE/jssip" >http.log 2>&1 &
 need "the page is served" await 5 tcp_open 8080
-plan="{%22server%22:%22wss://$DOMAIN:5063%22,%22user%22:%22wendy@$DOMAIN%22,%22password%22:%22$(password_of wendy)%22,%22calls%22:[%22sip:carol@$DOMAIN%22,%22sip:dave@$DOMAIN%22],%22seconds%22:3}"
+plan="{%22server%22:%22wss://$DOMAIN:5063%22,%22user%22:%22wendy@$DOMAIN%22,%22password%22:%22$(password_of wendy)%22,%22calls%22:[%22sip:carol@$DOMAIN%22,%22sip:dave@$DOMAIN%22],%22seconds%22:5}"
 HOME=$WORK/browser chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
     --disable-background-networking --disable-component-update --disable-sync --enable-logging=stderr \
     --disable-features=WebRtcHideLocalIpsWithMdns --allow-loopback-in-peer-connection \
@@ -41,9 +41,14 @@ check "she calls carol" await 5 says "calls sip:carol"
 check "carol answers" await 15 says 'call confirmed'
 check "ICE and DTLS-SRTP are done" await 10 says 'media connected'
 check "wendy hears carol's 880 Hz" await 10 says 'hears 880'
+check "she holds the call" await 10 says held
+check "and goes on" await 5 says 'goes on'
+mark
+check "wendy hears carol again" await 10 says 'hears 880'
 check "she hangs up" await 10 says 'call ended'
 check "carol heard wendy's 440 Hz" phone_heard carol 440 880
 check "she calls dave" await 5 says "calls sip:dave"
+mark
 check "wendy hears dave's 660 Hz" await 15 says 'hears 660'
 check "she hangs up" await 10 says waits
 check "dave heard wendy's 440 Hz" phone_heard dave 440 660

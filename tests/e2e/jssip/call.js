@@ -72,6 +72,14 @@ function watch(pc) {
     pc.addEventListener('icegatheringstatechange', () => say('gathering', pc.iceGatheringState));
 }
 
+// Held, and taken up again: two re-INVITEs.
+function hold(session) {
+    session.hold({}, () => {
+        say('held');
+        setTimeout(() => session.unhold({}, () => say('goes on')), 300);
+    });
+}
+
 let ua;
 
 function next() {
@@ -83,7 +91,8 @@ function next() {
     say('calls', target);
     const session = ua.call(target, media);
     follow(session);
-    session.on('confirmed', () => setTimeout(() => session.terminate(), (plan.seconds || 3) * 1000));
+    session.once('confirmed', () => setTimeout(() => hold(session), 1500));
+    session.once('confirmed', () => setTimeout(() => session.terminate(), (plan.seconds || 3) * 1000));
 }
 
 ua = new JsSIP.UA({
