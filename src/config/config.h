@@ -38,6 +38,12 @@ struct config_media_side {
     int roc;                  /* keep | reset | probe */
 };
 
+/* What a domain of ours, or a peer, asks of the security status of calls with it (TR/100 10). */
+struct config_status {
+    int require;     /* the least: enum policy_level; open: nothing */
+    int on_attack;   /* enum policy_on_attack */
+};
+
 struct config_listen { /* listen "tls:192.0.2.1:5061" { ... } */
     enum transport transport;
     struct addr addr;
@@ -73,6 +79,9 @@ struct config_domain { /* domain "example.com" { ... } */
     bool service_route;       /* phones are told to send their requests through us (RFC 3608) */
     struct canon_dial dial;   /* how numbers are dialled here: what is signed and compared is a number of E.164 */
     bool sips_only;           /* users of the domain are reached by secure hops only (refuses clear bindings for calls) */
+    bool status_header;       /* its phones are told the status of their calls: X-Sallyport-Status */
+    bool status_call_info;    /* ... by the Call-Info that Cisco's know */
+    struct config_status status;
     struct config_media_side media;
 };
 
@@ -112,6 +121,7 @@ struct config_peer { /* peer "carrier" { ... } */
     bool allow_provider_identity; /* a service provider's code is authority enough for a number (RFC 8226 9) */
     bool allow_asserted_identity; /* what it asserts is believed (RFC 3325) */
     bool assert_identity;        /* it is told whom we have authenticated, and keeps it private as we do */
+    struct config_status status;
     struct config_media_side media;
 };
 

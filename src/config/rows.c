@@ -51,6 +51,16 @@ const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "id
      {section, "roc", "one of keep|reset|probe", "probe", NULL, 0, 0, YES, "RFC 3711 3.3.1",                                     \
       "What its rollover counters do when it takes new keys: go on, begin anew, or whichever its packets show."}},
 
+/* What they ask of the security status alike: enum policy_level and policy_on_attack. */
+#define STATUS(m) offsetof(struct config_status, m)
+#define STATUS_ROWS(section, at)                                                                                                 \
+    {ROW_ENUM, (at) + STATUS(require), "open|protected|secure",                                                                  \
+     {section, "require-status", "one of open|protected|secure", "open", NULL, 1, 0, YES, "TR/100 10",                           \
+      "The least security status of calls with it, as docs/security-status.md has them; others are refused."}},                  \
+    {ROW_ENUM, (at) + STATUS(on_attack), "reject|alarm",                                                                         \
+     {section, "on-attack", "one of reject|alarm", "reject", NULL, 0, 0, YES, "TR/100 10",                                       \
+      "A call of which something signed is contradicted is refused, or goes on and is shown and logged as attacked."}},
+
 static const struct row top[] = {
     {ROW_PATH, TOP(state_dir), NULL,
      {"", "state-dir", "file", "/var/lib/sallyport", NULL, 0, 0, NO, NULL,
@@ -204,6 +214,13 @@ static const struct row domain_rows[] = {
       "User parts of digits alone are telephone numbers, without user=phone."}},
     {ROW_BOOL, DOMAIN(sips_only), NULL,
      {"domain", "sips-only", "yes/no", "no", NULL, 0, 0, YES, "RFC 5630 5.2", "Registrations are taken over TLS only."}},
+    {ROW_BOOL, DOMAIN(status_header), NULL,
+     {"domain", "status-header", "yes/no", "no", NULL, 0, 0, YES, "TR/100 10",
+      "Its phones are told how secure a call is, before they answer and when they are answered: X-Sallyport-Status."}},
+    {ROW_BOOL, DOMAIN(status_call_info), NULL,
+     {"domain", "status-call-info", "yes/no", "no", NULL, 0, 0, YES, "TR/100 10",
+      "The same by the Call-Info that phones of Cisco's show as a lock."}},
+    STATUS_ROWS("domain", offsetof(struct config_domain, status))
     MEDIA_SIDE_ROWS("domain", offsetof(struct config_domain, media))
 };
 
@@ -280,6 +297,7 @@ static const struct row peer_rows[] = {
     {ROW_U32, PEER(check_interval_s), NULL,
      {"peer", "check-interval", "number", "0", "seconds", 0, 86400, YES, "RFC 3261 11",
       "It is asked so often by OPTIONS whether it is there, and tried last while it is not; 0: never."}},
+    STATUS_ROWS("peer", offsetof(struct config_peer, status))
     MEDIA_SIDE_ROWS("peer", offsetof(struct config_peer, media))
 };
 
@@ -340,7 +358,7 @@ bool row_is_weak(const struct row *row, int value)
     static const struct {
         const char *name;
         int value;
-    } weak[] = {{"revocation", 0}, {"client-revocation", 0}, {"client-usage", 2}};
+    } weak[] = {{"revocation", 0}, {"client-revocation", 0}, {"client-usage", 2}, {"on-attack", 1}};
     size_t i;
 
     for (i = 0; row->kind == ROW_ENUM && i < ARRAY_LEN(weak); i++)

@@ -31,6 +31,7 @@ struct forward_changes {
     struct str rack; /* empty: as it came */
     bool has_body;
     struct str content_type, body;
+    struct str status, call_info; /* what a phone of ours is told of the call (status_phone.h); empty: nothing */
 };
 
 enum anchor_verdict {

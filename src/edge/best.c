@@ -2,6 +2,7 @@
 #include "base/log.h"
 #include "edge/asserted.h"
 #include "edge/proxy_priv.h"
+#include "edge/status_phone.h"
 
 unsigned best_rank(unsigned status)
 {
@@ -77,7 +78,7 @@ static struct buf *response_build(const struct branch *b, const struct sip_msg *
     if (!e)
         return NULL;
     sip_edit_remove_value(e, SIP_H_VIA, 0);
-    sip_edit_remove(e, SIP_H_X_SALLYPORT_STATUS);
+    status_phone_strip(e, m);
     asserted_edit_response(e, m, b->believed, b->p->tells_sender, b->p->sender_is_phone);
     for (i = 0; taken; i++, taken >>= 1)
         if (taken & 1)

@@ -406,16 +406,36 @@ enum policy_bound facts_bound(const struct facts_party *p, const struct keying_f
                : POLICY_BOUND_NONE;
 }
 
-static uint8_t put_media(const struct facts_media *from, struct policy_medium *ret)
+/* What may come of an offer: the weakest method in it, or none where the profile does not need one
+ * (RFC 8643). */
+static struct facts_medium weakest(const struct facts_medium *m)
+{
+    static const enum keying_method_id order[] = {KEYING_ZRTP, KEYING_SDES, KEYING_MIKEY,
+                                                  KEYING_DTLS};
+    struct facts_medium ret = *m;
+
+    if (m->is_agreed)
+        return ret;
+    ret.method = KEYING_CLEAR;
+    for (size_t i = 0; m->is_secure && ret.method == KEYING_CLEAR && i < ARRAY_LEN(order); i++)
+        if (m->methods & BIT(order[i]))
+            ret.method = (uint8_t)order[i];
+    return ret;
+}
+
+static uint8_t put_media(const struct facts_media *from, bool is_weakest, struct policy_medium *ret)
 {
     uint8_t n = 0;
 
-    for (unsigned i = 0; i < from->n; i++)
-        if (!from->v[i].is_off)
-            ret[n++] = (struct policy_medium){.kind = (enum policy_media_kind)from->v[i].kind,
+    for (unsigned i = 0; i < from->n; i++) {
+        const struct facts_medium one = is_weakest ? weakest(&from->v[i]) : from->v[i];
+
+        if (!one.is_off)
+            ret[n++] = (struct policy_medium){.kind = (enum policy_media_kind)one.kind,
                                               .section = (uint8_t)i,
                                               .relay = POLICY_RELAY_PASSED,
-                                              .keys = facts_keys(&from->v[i])};
+                                              .keys = facts_keys(&one)};
+    }
     return n;
 }
 
@@ -423,7 +443,7 @@ static int put_party(const struct edge_worker *w, const struct facts_call *f,
                      const struct facts_ask *ask, const struct facts_party *p, unsigned side,
                      struct arena *a, struct policy_party *ret)
 {
-    const struct facts_media *said = f->media.n ? &f->media : &f->offer;
+    const struct facts_media *said = f->media.n && !ask->callee ? &f->media : &f->offer;
     size_t max = ask->anchor_gen ? LIMIT_POLICY_MEDIA : LIMIT_FACTS_MEDIA;
     struct policy_medium *media = arena_alloc(a, max * sizeof(*media));
     struct policy_hop *hop = arena_alloc(a, sizeof(*hop));
@@ -433,7 +453,7 @@ static int put_party(const struct edge_worker *w, const struct facts_call *f,
         return ERR_NOMEM;
     n = ask->anchor_gen
             ? anchor_facts_media(w, ask->anchor_slot, ask->anchor_gen, ask->branch, side, a, media)
-            : put_media(said, media);
+            : put_media(said, ask->is_weakest, media);
     for (unsigned i = 0; i < n; i++) {
         media[i].bound = facts_bound(p, &media[i].keys);
         media[i].bound_by = media[i].bound > POLICY_BOUND_US ? p->identity.by : STR_NULL;

@@ -76,15 +76,14 @@ void facts_done(struct facts_call *f);
 /* What of the keys of a medium the party's description is bound by (TR/100 8.3). */
 enum policy_bound facts_bound(const struct facts_party *p, const struct keying_facts *keys);
 
-/* policy's form; everything in the arena. `callee`: instead of the one that has answered; NULL:
- * that one. `anchor`: its media are those of an anchored call, given by slot and generation; 0:
- * not. ERR_NOMEM. */
 struct anchor_branch;
 struct facts_ask {
-    const struct facts_party *callee;
-    uint32_t anchor_slot, anchor_gen;
+    const struct facts_party *callee;   /* instead of the one that has answered; NULL: that one */
+    uint32_t anchor_slot, anchor_gen;   /* whose media pass through us; 0: they do not */
     const struct anchor_branch *branch; /* ... that has not answered yet; NULL: the call's */
+    bool is_weakest; /* of what is offered, the weakest that may come of it; else the best */
 };
+/* policy's form; everything in the arena. ERR_NOMEM. */
 MUST_USE int facts_make(const struct edge_worker *w, const struct facts_call *f,
                         const struct facts_ask *ask, struct arena *a, struct policy_facts **ret);
 

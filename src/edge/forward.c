@@ -4,6 +4,7 @@
 #include "edge/asserted.h"
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
+#include "edge/status_phone.h"
 
 #define RR_TEXT_MAX (TOKEN_TEXT_MAX + 384)
 
@@ -282,6 +283,10 @@ int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct for
         return err;
     if (c->rack.n)
         sip_edit_set(e, SIP_H_RACK, c->rack);
+    if (c->status.n)
+        sip_edit_add_last(e, SIP_H_X_SALLYPORT_STATUS, c->status);
+    if (c->call_info.n)
+        sip_edit_add_last(e, SIP_H_CALL_INFO, c->call_info);
     if (!c->has_body)
         return 0;
     sip_edit_body(e, c->content_type, c->body);
@@ -309,6 +314,7 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         return err;
     if (m->method == SIP_REGISTER && (err = add_path(e, r)) != 0)
         return err;
+    status_phone_strip(e, m); /* only we may say this (TR/100 10: a status from outside is worth nothing) */
     if (f->changes && (err = forward_change(e, m, f->changes)) != 0)
         return err;
     remove_own_credentials(e, r);
@@ -317,7 +323,6 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         sip_edit_remove(e, SIP_H_IDENTITY);
         sip_edit_remove(e, SIP_H_IDENTITY_INFO);
     }
-    sip_edit_remove(e, SIP_H_X_SALLYPORT_STATUS); /* only we may say this (TR/100 10: a status from outside is worth nothing) */
     if (f->date.n)
         sip_edit_set(e, SIP_H_DATE, f->date);
     if (f->identity.n)

@@ -4,10 +4,11 @@
  * holds credentials only while it runs, so that a verdict keeps nothing alive.
  *
  * Policy of a peer (verify-identity): `require` refuses whatever is not valid; `prefer` refuses
- * what is contradicted, since only that is an attack, and lets the rest pass as what it is;
+ * what is contradicted, since only that is an attack (unless on-attack says that it only alarms), and lets the rest pass as what it is;
  * `tolerate` lets all pass and reports; `strip` takes the headers off unseen. */
 #include "base/log.h"
 #include "edge/identity_service.h"
+#include "policy/rules.h"
 
 struct wait { /* for one certificate */
     struct identity_verification *v;
@@ -59,11 +60,23 @@ static size_t values_of(const struct sip_msg *m, struct str v[LIMIT_IDENTITY_HEA
     return n;
 }
 
+/* `on-attack = alarm`: it goes on, and is shown and logged as what it is. */
+static bool only_alarms(const struct edge_req *r)
+{
+    const struct config_domain *d;
+    struct str user, host = str_cut(r->who.name, '@', &user);
+
+    if (r->who.peer)
+        return r->who.peer->status.on_attack == POLICY_ATTACK_ALARM;
+    d = r->who.kind == PRINCIPAL_USER ? config_domain_find(r->cfg, host) : NULL;
+    return d && d->status.on_attack == POLICY_ATTACK_ALARM;
+}
+
 static bool decide(const struct edge_req *r, const struct identity_result *res, struct reason *why)
 {
     enum config_verify mode = mode_of(r);
     bool refuse = res->verdict == IDENTITY_CONTRADICTED
-                      ? mode != CONFIG_VERIFY_TOLERATE
+                      ? mode != CONFIG_VERIFY_TOLERATE && !only_alarms(r)
                       : res->verdict != IDENTITY_VALID && must_be_signed(r);
     if (res->verdict == IDENTITY_CONTRADICTED)
         LOG(LOG_WARN, "identity-contradicted", LZ("reason", res->why.code),

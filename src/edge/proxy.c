@@ -16,6 +16,7 @@
 #include "edge/identity_service.h"
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
+#include "edge/status_phone.h"
 
 static void branch_start(struct branch *b);
 static void proxy_conclude(struct proxy *p);
@@ -240,16 +241,11 @@ static void note_descriptions(const struct proxy *p, const struct sip_msg *m)
     }
 }
 
-static bool is_redirected(const struct branch *b)
-{
-    return b < b->p->first || b >= b->p->first + b->p->n_first;
-}
-
 static void note_callee(const struct branch *b, struct facts_call *f, const struct path *path, const struct hop_facts *hop)
 {
     struct facts_party party;
 
-    facts_callee(&party, b->p->r, b->t, path, hop, is_redirected(b));
+    facts_callee(&party, b->p->r, b->t, path, hop, branch_is_redirected(b));
     facts_set_callee(f, &party);
     f->callee_of = hop || !path->flow ? b : NULL;
 }
@@ -536,12 +532,15 @@ static void branch_pass(struct branch *b, const struct sip_msg *m)
 static void branch_response(struct branch *b, const struct sip_msg *m, const struct rx *rx)
 {
     struct forward_changes changes = {0};
+    struct proxy *p = b->p;
 
     if (b->p->anchor && !branch_anchored(b, m, &changes))
         return;
     if (!b->p->anchor && m->body.n && b->p->stx)
         anchor_direct_response(m, &rx->path, &sip_stx_rx(b->p->stx)->path, &changes);
     note_answer(b, m, rx);
+    if (p->r && begins_call(p))
+        status_tell_caller(b, m, &changes);
     b->changes = &changes;
     branch_pass(b, m);
     b->changes = NULL;
@@ -638,6 +637,10 @@ static int branch_send(struct branch *b, const struct path *path)
         }
         anchor_name(p->anchor, &f.anchor_slot, &f.anchor_gen);
     } else if (anchor_direct_request(p->r, b->t, path, &changes, &why) != 0) {
+        branch_fail(b, why.sip_status, why.code, why.clause);
+        return ERR_REFUSED;
+    }
+    if (begins_call(p) && status_check_request(b, path, &changes, &why) != 0) {
         branch_fail(b, why.sip_status, why.code, why.clause);
         return ERR_REFUSED;
     }

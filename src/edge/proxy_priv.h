@@ -76,6 +76,12 @@ static inline struct branch *branch_at(struct proxy *p, unsigned i)
     return i < p->n_first ? &p->first[i] : &p->more[i - p->n_first];
 }
 
+/* It is of a target that a redirection brought (redirect.c). */
+static inline bool branch_is_redirected(const struct branch *b)
+{
+    return b < b->p->first || b >= b->p->first + b->p->n_first;
+}
+
 /* best.c */
 /* Lower is better: 6xx ends it, then the lowest class; within 4xx those that let the caller mend its request. */
 unsigned best_rank(unsigned status);

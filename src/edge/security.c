@@ -151,6 +151,8 @@ void security_ended(struct edge_worker *w, const struct call_info *c)
 
     if (a && security_facts(w, c, a, &f) == 0) {
         security_level(f, &st);
+        if (st.level == POLICY_ATTACKED)
+            edge_count(w, EC_ATTACKS);
         if (c->answered_s)
             edge_count(w, (enum edge_counter)(EC_LEVEL_ATTACKED + (int)st.level));
         if (LOG_INFO >= log_threshold || st.level == POLICY_ATTACKED)
