@@ -164,6 +164,13 @@ void snapshot_unref(struct edge_snapshot *s); /* NULL is fine */
 /* The client context for a peer of this snapshot; NULL: for anybody. */
 struct pki_tls_client *snapshot_tls(const struct edge_snapshot *s, const struct config_peer *p);
 
+/* Who the sender of a request that another worker read is by its certificate: that worker has the connection, and has looked. */
+struct gate_vouch {
+    bool is_handed;
+    bool as_domain; /* by the anchors for domains without a stanza */
+    uint64_t peer;  /* principal_id; 0: no peer */
+};
+
 struct identity_signer; /* identity/sign.h */
 struct keeper_signer;   /* keeper/signer.h */
 struct certs_worker;    /* fetch/certs.h */
@@ -193,6 +200,7 @@ struct edge_worker {
     char date[40]; /* Date (RFC 3261 20.17) of this second */
     size_t date_n;
     uint64_t date_s;
+    struct gate_vouch vouch;      /* of the message that is just read */
     uint64_t counters[EC_N];
     uint64_t responses_by_class[7];
 };
@@ -210,6 +218,7 @@ struct edge_req {
     struct sip_msg *m;
     struct rx rx;        /* hop is valid until the callback returns; copy what is needed later */
     bool hop_secure, hop_peer_verified;
+    struct gate_vouch handed;
     struct sip_uri ruri; /* after 16.4 route preprocessing */
     struct str uri;      /* its text */
     const struct config_domain *domain; /* of the (effective) request-URI; NULL: not ours */
@@ -254,6 +263,8 @@ void request_ack(struct edge_worker *w, struct sip_msg *m, const struct rx *rx);
 MUST_USE int gate_admit(struct edge_req *r);
 /* ACK and CANCEL are never challenged: is an ACK from a side of the dialog, as far as token, flow and source tell? */
 bool gate_ack_ok(struct edge_req *r);
+/* What the connection of a message proves of its sender, for the worker that it is handed over to. */
+void gate_vouch(struct edge_worker *w, const struct rx *rx, struct gate_vouch *ret);
 /* The peer that the certificate, or the address alone, says a request is from; NULL: none. */
 const struct config_peer *gate_peer(const struct edge_req *r, enum principal_how *ret_how);
 MUST_USE int gate_start(struct edge_worker *w);

@@ -15,6 +15,7 @@
 struct handover {
     struct rx rx;
     struct hop_facts hop;
+    struct gate_vouch vouch;
     struct buf *buf;
     struct str names[HANDOVER_NAMES];
     char text[]; /* of the names */
@@ -29,7 +30,9 @@ static void handover_run(void *edge_worker, void *arg)
 
     h->rx.hop = &h->hop;
     h->rx.buf = h->buf;
+    w->vouch = h->vouch;
     worker_input(w, &h->rx, false);
+    w->vouch = (struct gate_vouch){0};
     buf_unref(h->buf);
     mem_free(h);
 }
@@ -60,12 +63,14 @@ static struct handover *handover_new(const struct rx *rx)
     return h;
 }
 
-static void worker_handover(struct edge_worker *w, const struct rx *rx, unsigned to)
+static void worker_handover(struct edge_worker *w, const struct sip_msg *m, const struct rx *rx, unsigned to)
 {
     struct handover *h = handover_new(rx);
 
     if (!h)
         return;
+    if (m->is_request)
+        gate_vouch(w, rx, &h->vouch);
     h->buf = buf_copy(buf_str(rx->buf)); /* the reader may still hold references of its own */
     if (!h->buf || net_post(w->net, to, handover_run, h) != 0) {
         buf_unref(h->buf);
@@ -148,7 +153,7 @@ static void worker_input(struct edge_worker *w, const struct rx *rx, bool may_ha
         edge_count(w, EC_TOO_LARGE);
     owner = may_hand_over ? owner_of(w, m) : -1;
     if (owner >= 0) {
-        worker_handover(w, rx, (unsigned)owner);
+        worker_handover(w, m, rx, (unsigned)owner);
         sip_txl_arena_done(w->txl, a);
         return;
     }

@@ -69,7 +69,10 @@ static bool is_by_rules(const struct edge_req *r, const struct config_peer *p)
 static bool is_vouched(const struct edge_req *r, const struct config_peer *p)
 {
     const struct path *path = &r->rx.path;
+    const struct principal peer = {.kind = PRINCIPAL_PEER, .name = p->name};
 
+    if (r->handed.is_handed)
+        return r->handed.peer == principal_id(&peer);
     if (!p->ca.n && !r->rx.hop->outgoing && path->listener < r->cfg->n_listens && r->cfg->listens[path->listener].client_ca.n)
         return is_by_rules(r, p);
     return net_vouched(r->w->net, path->flow, snapshot_tls(r->snap, p), STR_NULL);
@@ -157,6 +160,21 @@ static int check_peer_from(struct edge_req *r)
         from.scheme != SIP_SCHEME_TEL && request_domain(r->cfg, &from, &r->rx.path.local))
         return gate_refuse(r, "from-is-ours", "TR/100 7.5.3", 403, "a foreign peer may not speak for our domain");
     return 0;
+}
+
+void gate_vouch(struct edge_worker *w, const struct rx *rx, struct gate_vouch *ret)
+{
+    const struct edge_req r = {.w = w, .snap = w->snap, .cfg = w->cfg, .rx = *rx};
+    struct principal peer = {.kind = PRINCIPAL_PEER};
+
+    *ret = (struct gate_vouch){.is_handed = true};
+    if (!rx->hop->peer_verified)
+        return;
+    ret->as_domain = net_vouched(w->net, rx->path.flow, snapshot_tls(w->snap, NULL), STR_NULL);
+    if ((peer.peer = peer_by_certificate(&r)) == NULL)
+        return;
+    peer.name = peer.peer->name;
+    ret->peer = principal_id(&peer);
 }
 
 /* ---- users ---- */
@@ -298,7 +316,7 @@ static bool is_domain_side(struct edge_req *r, const struct token_side *side)
     for (i = 0; r->hop_secure && hop->peer_verified && i < hop->n_peer_names; i++) {
         r->who = (struct principal){.kind = PRINCIPAL_DOMAIN, .how = AUTH_CERTIFICATE, .name = hop->peer_names[i]};
         if (principal_id(&r->who) == side->who)
-            return net_vouched(r->w->net, r->rx.path.flow, snapshot_tls(r->snap, NULL), STR_NULL);
+            return r->handed.is_handed ? r->handed.as_domain : net_vouched(r->w->net, r->rx.path.flow, snapshot_tls(r->snap, NULL), STR_NULL);
     }
     return false;
 }

@@ -477,6 +477,7 @@ static void fill_req(struct edge_req *r, struct edge_worker *w, struct sip_msg *
     r->rx = *rx;
     r->hop_secure = rx->hop->secure;
     r->hop_peer_verified = rx->hop->peer_verified;
+    r->handed = w->vouch;
 }
 
 /* Which side of its dialog sends this? Only the token's memory of the caller's tag tells (RFC 3261 12.2.1.1). */
