@@ -6,6 +6,10 @@
 #include "base/secret.h"
 #include "media/srtp_priv.h"
 
+#define WARM_LINE 64
+#define WARM_CTR 192u /* round keys */
+#define WARM_GCM 512u /* ... and the first powers of the hash key */
+
 const char *media_srtp_verdict_text(enum media_srtp_verdict v)
 {
     static const char *const texts[MEDIA_SRTP_VERDICTS] = {
@@ -275,6 +279,39 @@ void media_srtp_free(struct media_srtp *s)
     mem_free(s->used);
     secret_wipe(s, sizeof(*s));
     mem_free(s);
+}
+
+static void warm(const void *p, size_t n)
+{
+    for (size_t at = 0; at < n; at += WARM_LINE)
+        PREFETCH((const char *)p + at);
+}
+
+void media_srtp_warm(const struct media_srtp *s, unsigned step)
+{
+    const struct msrtp_key *key;
+    const struct msrtp_session *k;
+
+    if (s == NULL)
+        return;
+    if (step == 0) {
+        warm(s, sizeof(*s));
+        return;
+    }
+    if (s->n_now == 0)
+        return;
+    key = s->keys[s->at];
+    k = step > 1 ? key->rtp[0] : NULL;
+    if (step == 1) {
+        warm(key, sizeof(*key));
+    } else if (step == 2) {
+        warm(key->epoch, sizeof(*key->epoch));
+        warm(k, sizeof(*k));
+    } else {
+        warm(key->epoch->ssrcs, sizeof(*key->epoch->ssrcs));
+        if (k != NULL && k->cipher.mb != NULL)
+            warm(k->cipher.mb, key->suite->cipher == KEYING_AES_GCM ? WARM_GCM : WARM_CTR);
+    }
 }
 
 const struct media_srtp_stats *media_srtp_stats(const struct media_srtp *s)

@@ -83,6 +83,12 @@ enum media_srtp_verdict media_srtcp_protect(struct media_srtp *s, uint8_t *p, si
                                             size_t cap);
 enum media_srtp_verdict media_srtcp_open(struct media_srtp *s, uint8_t *p, size_t *n);
 
+/* Asks the processor for the memory that the next packet will need, without waiting for it. Each step
+ * follows pointers that the one before has asked for: call it with 0, 1, 2 and 3, other work in
+ * between. Changes nothing. NULL is fine. */
+#define MEDIA_SRTP_WARM_STEPS 4
+void media_srtp_warm(const struct media_srtp *s, unsigned step);
+
 const struct media_srtp_stats *media_srtp_stats(const struct media_srtp *s);
 /* The highest index so far (rollover counter and sequence number) of an SSRC; false if it has sent
  * nothing yet. */

@@ -243,6 +243,9 @@ static int bind_ports(struct relay_end *e, const struct relay_end_args *args, st
     return err;
 }
 
+_Static_assert(sizeof(struct relay_quality) % RELAY_LINE == 0,
+               "an aligned allocation has whole lines");
+
 int relay_end_new(struct relay_call *c, const struct relay_end_args *args, struct relay_end **ret,
                   struct reason *why)
 {
@@ -278,7 +281,9 @@ int relay_end_new(struct relay_call *c, const struct relay_end_args *args, struc
     list_init(&e->wnode);
     e->wanted.last = &e->wanted.first;
     e->wanted.is_new = true;
-    e->quality = mem_zalloc(sizeof(*e->quality));
+    e->quality = mem_alloc_aligned(RELAY_LINE, sizeof(*e->quality));
+    if (e->quality != NULL)
+        memset(e->quality, 0, sizeof(*e->quality));
     if (e->quality == NULL || str_dup(&e->ufrag, args->ice_ufrag) != 0 ||
         str_dup(&e->pwd, args->ice_pwd) != 0 || (e->ufrag.n > 0 && relay_agent_new(e) != 0))
         goto out;
@@ -409,14 +414,14 @@ int relay_end_install(struct relay_end *e, const struct keying_install *install)
 void relay_end_send(struct relay_end *e, enum keying_path path, const struct addr *to,
                     const uint8_t *bytes, size_t n)
 {
-    const unsigned port =
-        (path == KEYING_RTCP || path == KEYING_RTCP_BACK) && e->has_rtcp_port ? KEYING_RTCP
-                                                                              : KEYING_RTP;
+    const unsigned port = (path == KEYING_RTCP || path == KEYING_RTCP_BACK) && e->has_rtcp_port
+                              ? KEYING_RTCP
+                              : KEYING_RTP;
     struct relay_step *step;
 
     /* Where the packet is to go is known: it need not wait for the worker, which has the sockets
-     * opened before anybody knows of the end, and closes them after everybody has let go of it. Such
-     * packets are in nobody's counters. */
+     * opened before anybody knows of the end, and closes them after everybody has let go of it.
+     * Such packets are in nobody's counters. */
     if (to != NULL && addr_is_set(to) && n <= LIMIT_RELAY_PACKET && e->port[port].fd >= 0) {
         (void)!sendto(e->port[port].fd, bytes, n, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa,
                       addr_len(to));

@@ -150,6 +150,8 @@ static void set(struct relay_end *e, struct relay_end_setting *s)
     e->receives = s->receives;
     e->max_bytes_s = s->max_bytes_s;
     e->max_packets_s = s->max_packets_s;
+    relay_end_disconnect(
+        e); /* it may come from elsewhere now; connected again by its next packet */
     relay_way_set(&e->way[KEYING_RTP], &s->rtp, now_ms);
     relay_way_set(&e->way[KEYING_RTCP], &s->rtcp, now_ms);
     e->told_remote = e->way[KEYING_RTP].to;
@@ -183,6 +185,8 @@ void relay_end_tick(struct relay_end *e)
     uint64_t last = relay_read(&e->last_in_ms), now = e->worker->now_ms;
 
     relay_agent_tick(e);
+    if (now >= e->way[KEYING_RTP].heard_ms + LIMIT_RELAY_MOVE_MS)
+        relay_end_disconnect(e); /* the peer may have moved */
     if (last < e->since_ms)
         last = e->since_ms;
     if (silent_ms == 0 || !e->sends || !addr_is_set(&e->way[KEYING_RTP].signalled)) {

@@ -10,6 +10,7 @@
  *
  * What is not accepted changes a counter and nothing else. */
 #include "relay/relay_priv.h"
+#include <errno.h>
 
 static void drop_in(struct relay_end *e, enum relay_drop why)
 {
@@ -78,6 +79,31 @@ static bool is_over_rate(struct relay_end *e, size_t n)
 
 /* ---- out ---- */
 
+/* to NULL: where a connection goes. An ICMP error for an earlier packet takes the place of a send:
+ * it says nothing about this one. */
+static bool port_send(const struct relay_port *port, const struct addr *to, const uint8_t *p,
+                      size_t n)
+{
+    const int flags = MSG_DONTWAIT | MSG_NOSIGNAL;
+
+    for (unsigned i = 0; i < 2; i++) {
+        ssize_t sent;
+
+        if (to == NULL && port->is_connected) {
+            sent = send(port->fd, p, n, flags);
+        } else {
+            const struct addr *a = to != NULL ? to : &port->end->way[port->path].to;
+
+            sent = sendto(port->fd, p, n, flags, &a->sa, addr_len(a));
+        }
+        if (sent >= 0)
+            return true;
+        if (errno != ECONNREFUSED)
+            return false;
+    }
+    return false;
+}
+
 void relay_packet_out(struct relay_end *e, unsigned path, const struct addr *to, const uint8_t *p,
                       size_t n)
 {
@@ -86,8 +112,7 @@ void relay_packet_out(struct relay_end *e, unsigned path, const struct addr *to,
 
         if (r->on_send != NULL)
             r->on_send(r->on_send_arg, e, path, to, p, n);
-    } else if (sendto(e->port[path].fd, p, n, MSG_DONTWAIT | MSG_NOSIGNAL, &to->sa, addr_len(to)) <
-               0) {
+    } else if (!port_send(&e->port[path], to == &e->way[path].to ? NULL : to, p, n)) {
         drop_out(e, RELAY_DROP_SEND);
         return;
     }
@@ -151,6 +176,29 @@ static void pass(struct relay_end *e, bool is_rtcp, uint8_t *p, size_t n)
 
 /* ---- in ---- */
 
+/* RTP from the address in use, and no other can take its place any more but by a description or
+ * when it falls silent: then only that address is heard, by the kernel's doing, and sending costs
+ * less. */
+static void connect_if_settled(struct relay_end *e)
+{
+    struct relay_port *port = &e->port[KEYING_RTP];
+    const struct relay_way *w = &e->way[KEYING_RTP];
+
+    if (port->is_connected || port->fd < 0 || e->has_agent || !w->is_heard ||
+        (e->worker->now_ms < w->until_ms && !addr_eq(&w->to, &w->signalled)))
+        return;
+    port->is_connected = connect(port->fd, &w->to.sa, addr_len(&w->to)) == 0;
+}
+
+void relay_end_disconnect(struct relay_end *e)
+{
+    struct relay_port *port = &e->port[KEYING_RTP];
+    const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
+
+    if (port->is_connected && connect(port->fd, &nobody, sizeof(nobody)) == 0)
+        port->is_connected = false;
+}
+
 static void accepted(struct relay_end *e, unsigned path, const struct addr *from,
                      enum relay_origin origin, bool is_rtcp, size_t n)
 {
@@ -174,6 +222,8 @@ static void accepted(struct relay_end *e, unsigned path, const struct addr *from
                                                 .path = (enum keying_path)path,
                                                 .from = *from});
     }
+    if (path == KEYING_RTP && origin == RELAY_ORIGIN_KNOWN)
+        connect_if_settled(e);
     if (UNLIKELY((e->media_told & 1u << path) == 0) &&
         (e->protection != RELAY_PROTECT || media_srtp_is_used(e->srtp[MEDIA_SRTP_RECEIVE][path]))) {
         e->media_told |= (uint8_t)(1u << path);

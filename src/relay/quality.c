@@ -33,7 +33,7 @@ void relay_quality_rtp(struct relay_quality *q, const uint8_t *p, uint64_t now_u
     q->source_us = now_us;
     (void)!rtp_source_update(&q->source, seq, ts, (uint32_t)(now_us * q->clock_hz / 1000000));
     atomic_store_explicit(&q->lost, rtp_source_lost(&q->source), memory_order_relaxed);
-    set_u32(&q->jitter_us, (uint32_t)((uint64_t)q->source.jitter * (1000000 / 16) / q->clock_hz));
+    set_u32(&q->jitter_16, q->source.jitter); /* in time only for who asks */
 }
 
 static void report_in(struct relay_quality *q, const struct rtcp_report *r, uint64_t now_us)

@@ -183,11 +183,13 @@ void relay_end_stats(const struct relay_end *e, struct relay_end_stats *ret)
     ret->is_latched = e->told_latched;
     (void)!pthread_mutex_unlock(&e->call->lock);
     ret->lost = atomic_load_explicit(&q->lost, memory_order_relaxed);
-    ret->jitter_us = atomic_load_explicit(&q->jitter_us, memory_order_relaxed);
     ret->has_report = atomic_load_explicit(&q->has_report, memory_order_relaxed);
     ret->report_fraction = atomic_load_explicit(&q->report_fraction, memory_order_relaxed);
     ret->report_lost = atomic_load_explicit(&q->report_lost, memory_order_relaxed);
     ret->report_jitter_us = atomic_load_explicit(&q->report_jitter_us, memory_order_relaxed);
     ret->rtt_us = atomic_load_explicit(&q->rtt_us, memory_order_relaxed);
     ret->rtp_clock = atomic_load_explicit(&q->hz, memory_order_relaxed);
+    ret->jitter_us =
+        (uint32_t)((uint64_t)atomic_load_explicit(&q->jitter_16, memory_order_relaxed) *
+                   (1000000 / 16) / ret->rtp_clock);
 }

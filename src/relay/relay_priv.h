@@ -104,7 +104,8 @@ struct relay_quality {
     /* For other threads. */
     _Atomic int64_t lost;
     _Atomic int32_t report_lost;
-    _Atomic uint32_t jitter_us, report_jitter_us, rtt_us, hz;
+    _Atomic uint32_t jitter_16; /* 1/16 of a unit of the clock */
+    _Atomic uint32_t report_jitter_us, rtt_us, hz;
     _Atomic uint8_t report_fraction;
     _Atomic bool has_report;
 };
@@ -123,6 +124,7 @@ struct relay_end;
 struct relay_port { /* one of our sockets */
     int fd;         /* -1: none */
     uint8_t path;
+    bool is_connected; /* to the address in use: the kernel drops what comes from others */
     struct relay_end *end;
 };
 
@@ -261,6 +263,9 @@ void relay_end_gone(struct relay_end *e); /* frees it; its place in lists, too *
 void relay_end_tell(struct relay_end *e, const struct relay_event *event);
 void relay_end_tick(struct relay_end *e);
 void relay_call_run(struct mq_item *item, void *consumer);
+
+/* Takes the port's connection back, so that all sources are heard again. */
+void relay_end_disconnect(struct relay_end *e);
 
 /* ---- agent.c: ICE of an end; on the worker's thread but for _new ---- */
 
