@@ -99,6 +99,7 @@ void call_in(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struc
     sip_stx_set_upper(tx, c);
     if (p->user.on_incoming)
         p->user.on_incoming(p->user.arg, c->id, m->from.uri, m->ruri);
+    call_status(c, m);
     if (err) {
         call_because(c, status_of(err), &why);
         call_event(c, CALL_E_HANG_UP, NULL);

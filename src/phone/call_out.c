@@ -198,6 +198,7 @@ void call_act_early(struct call *c, struct sip_msg *m)
     struct dialog *d = early_get(c, m);
     if (!reliable(c, d, m))
         return;
+    call_status(c, m);
     if (m->body.n && answer_take(c, m, &why) != 0)
         why.code =
             NULL; /* the final answer may be a good one; until then there is no early media */
@@ -241,6 +242,7 @@ void call_act_confirm(struct call *c, struct sip_msg *m)
     }
     session_settled(&c->session);
     call_timer_agreed(c, m);
+    call_status(c, m);
     call_up(c);
 }
 

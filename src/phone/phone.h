@@ -76,6 +76,9 @@ struct phone_user {
                             uint64_t again_ms);
     void (*on_left)(void *arg); /* phone_leave is done */
     void (*on_incoming)(void *arg, phone_call_id call, struct str from, struct str to);
+    /* What our edge says of the call's security (X-Sallyport-Status, phone/status.h), whenever it says
+     * something else: believed only where it came along our own connection, and that is TLS. */
+    void (*on_status)(void *arg, phone_call_id call, struct str value);
     void (*on_ringing)(void *arg, phone_call_id call, unsigned status);
     /* What was offered for the sound was refused with this; less is offered now, as policy allows.
      */

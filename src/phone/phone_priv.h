@@ -252,6 +252,7 @@ struct call {
     unsigned n_early;
     struct session session;
     struct str peer; /* their URI */
+    uint64_t status_hash; /* of the status that was told last */
     unsigned end_status;
     struct reason end_why;
     bool has_end;
@@ -302,6 +303,8 @@ struct call *call_new(struct phone *p);
 void call_free(struct call *c);
 struct call *call_find(struct phone *p, phone_call_id id);
 struct call *call_of_dialog(struct phone *p, const struct sip_msg *m);
+/* Tells what the edge says of its security, in the INVITE or a response to it. */
+void call_status(struct call *c, const struct sip_msg *m);
 void call_because(struct call *c, unsigned status,
                   const struct reason *why); /* the first cause of its end counts */
 void call_up(struct call *c);

@@ -2,6 +2,7 @@
  * step told as an event, and at the end one status that says whether all of it went as asked.
  * Owner: run.c; thread: the phone's. */
 #include "phone/script.h"
+#include "phone/status.h"
 #include "base/mem.h"
 #include "base/wheel.h"
 
@@ -298,6 +299,22 @@ static void on_answer(struct wheel_timer *t)
 {
     struct script *s = CONTAINER_OF(t, struct script, answer);
     (void)!phone_answer(s->phone, s->call);
+}
+
+static void on_status(void *arg, phone_call_id call, struct str value)
+{
+    struct script *s = arg;
+    struct phone_status st;
+    char text[POLICY_WHYS * 64];
+    struct sbuf b = sbuf_make(text, sizeof(text));
+    (void)call;
+    if (phone_status_parse(value, &st) != 0)
+        return;
+    phone_status_words(&b, &st);
+    const struct log_field f[] = {LZ("level", policy_level_code(st.level)),
+                                  LZ("expected", policy_level_code(st.expected)),
+                                  LB("proven", st.is_proven), LS("reasons", st.reasons)};
+    PHONE_SAY(s->out, "status", f, "our edge says of the call: %.*s", STR_FMT(sbuf_get(&b)));
 }
 
 static void on_ringing(void *arg, phone_call_id call, unsigned status)
@@ -670,6 +687,7 @@ int script_new(struct net *net, const struct phone_run *run, struct phone_out *o
                                     .on_left = on_left,
                                     .on_incoming = on_incoming,
                                     .on_ringing = on_ringing,
+                                    .on_status = on_status,
                                     .on_offered_less = on_offered_less,
                                     .on_call_up = on_call_up,
                                     .on_call_end = on_call_end,

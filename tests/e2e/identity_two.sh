@@ -34,7 +34,8 @@ partner_conf() {
     {
         echo "state-dir = \"$WORK/partner\""
         echo "control = \"$WORK/partner.ctl\""
-        echo "domain \"$PARTNER\" { certificate = \"$WORK/certs/$PARTNER.crt\"  key = \"$WORK/certs/$PARTNER.key\" }"
+        echo "log-level = info"
+        echo "domain \"$PARTNER\" { status-header = yes  certificate = \"$WORK/certs/$PARTNER.crt\"  key = \"$WORK/certs/$PARTNER.key\" }"
         echo "listen \"tls:$NEXT_ADDR:5061\" { }"
         echo "listen \"wss:$NEXT_ADDR:5063\" { }"
         identity_lines $PARTNER id.$PARTNER $NEXT_ADDR
@@ -51,7 +52,7 @@ partner_ready() { [ -n "$(ss -H -ltn "src $NEXT_ADDR and sport = :5063")" ] && [
 # What the partner's counters say: identity VERDICT NUMBER
 identity_counter() { "$(edge_program)" status counters -c partner.conf | grep -Eq "identity_$1\"?[: ]+$2\b"; }
 
-edge_conf "$(identity_lines $DOMAIN id.$DOMAIN $ADDR)" "$(peer_lines partner $PARTNER $NEXT_ADDR prefer)"
+DOMAIN_LINES="status-header = yes" edge_conf "$(identity_lines $DOMAIN id.$DOMAIN $ADDR)" "$(peer_lines partner $PARTNER $NEXT_ADDR prefer)"
 partner_conf
 our_user alice
 DOMAIN=$PARTNER
@@ -68,6 +69,16 @@ check "bob is content" our_end bob 0
 check "her call was signed" sh -c "'$(edge_program)' status counters -c edge.conf | grep -Eq 'identity_signed\"?[: ]+[1-9]'"
 check "and verified" identity_counter valid '[1-9][0-9]*'
 check "what the keeper signed is in its log" grep -q '"sip:alice@example.com"' edge.log
+
+# What each is told of it: bob knows who calls and whose keys these are; nobody has signed bob's answer. (TR/100 10)
+check "bob is told before he answers that it will be secure" our_event bob status '"level":"protected","expected":"secure"'
+check "alice is told that it is protected, and why not more" our_event alice status '"level":"protected"' media-not-bound identity-site-only
+call_id() { CALL_ID=$(sed -n 's/.* call-security call=\([^ ]*\) .*/\1/p' edge-partner.log | tr -d '"' | head -n 1) && [ -n "$CALL_ID" ]; }
+need "the end of the call is in partner.test's log" await 10 call_id
+explained() { "$(edge_program)" explain "$CALL_ID" -c partner.conf >explain.txt; }
+check "it can still be explained" explained
+check "as secure for bob, by the signature of alice's domain" grep -q "Secure: sip:alice@example.com, signed by example.com" explain.txt
+check "a call that there never was cannot" eval "! '$(edge_program)' explain no-such-call -c partner.conf"
 
 # The other way: bob calls alice.
 need "alice waits" our_start alice --answer --play tone:440 --duration 2

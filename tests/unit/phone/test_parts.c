@@ -4,6 +4,7 @@
 #include "media/tone.h"
 #include "media/wav.h"
 #include "phone/sound.h"
+#include "phone/status.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -116,6 +117,37 @@ static void sounds(void **state)
     unlink(file);
 }
 
+/* X-Sallyport-Status, as an edge writes it, and as somebody else might. */
+static void statuses(void **state)
+{
+    (void)state;
+    static const char *const bad[] = {"",
+                                      "safe",
+                                      "secure;expected=more",
+                                      "secure;reasons=none",
+                                      "secure;reasons=\"A\x1b[2J\"",
+                                      "Secure;proven=yes"};
+    struct phone_status s;
+    char text[1024];
+    struct sbuf b = sbuf_make(text, sizeof(text));
+    assert_int_equal(phone_status_parse(STR("protected;expected=secure;proven=no;reasons=\"media-not-"
+                                            "agreed,not-known-yet\";later=1"),
+                                        &s),
+                     0);
+    assert_int_equal(s.level, POLICY_PROTECTED);
+    assert_int_equal(s.expected, POLICY_SECURE);
+    assert_false(s.is_proven);
+    phone_status_words(&b, &s);
+    assert_true(str_eq(sbuf_get(&b),
+                       STR("Protected (expected: Secure), as agreed, not proven. No media keys are "
+                           "agreed yet. not-known-yet")));
+    assert_int_equal(phone_status_parse(STR("attacked;proven=yes"), &s), 0);
+    assert_int_equal(s.expected, POLICY_ATTACKED);
+    assert_true(s.is_proven);
+    for (size_t i = 0; i < ARRAY_LEN(bad); i++)
+        check_err(phone_status_parse(str_z(bad[i]), &s), ERR_SYNTAX);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -123,6 +155,7 @@ int main(void)
         cmocka_unit_test(trace),
         cmocka_unit_test(strict_route),
         cmocka_unit_test(sounds),
+        cmocka_unit_test(statuses),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
