@@ -22,7 +22,7 @@ need "it knows the CA" certutil -d sql:browser/.pki/nssdb -A -t "C,," -n ca -i c
 "$(tool tone)" make wendy.wav 440 60 48000
 python3 -m http.server 8080 --bind $ADDR --directory "$E2E_HERE/jssip" >http.log 2>&1 &
 need "the page is served" await 5 tcp_open 8080
-plan="{%22server%22:%22wss://$DOMAIN:5063%22,%22user%22:%22wendy@$DOMAIN%22,%22password%22:%22$(password_of wendy)%22,%22calls%22:[%22sip:carol@$DOMAIN%22,%22sip:dave@$DOMAIN%22],%22seconds%22:5}"
+plan="{%22server%22:%22wss://$DOMAIN:5063%22,%22user%22:%22wendy@$DOMAIN%22,%22password%22:%22$(password_of wendy)%22,%22calls%22:[%22sip:carol@$DOMAIN%22,%22sip:dave@$DOMAIN%22],%22holds%22:%22sip:carol@$DOMAIN%22,%22seconds%22:3}"
 HOME=$WORK/browser chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
     --disable-background-networking --disable-component-update --disable-sync --enable-logging=stderr \
     --disable-features=WebRtcHideLocalIpsWithMdns --allow-loopback-in-peer-connection \
