@@ -1,6 +1,7 @@
 #!/bin/bash
-# The demonstration (share/demo.sh, what ./run starts): it makes its enterprise, a call with sound goes through, what it
-# says of the call's security is what the phones say, another program's port is left alone, and a second run keeps all.
+# The demonstration (share/demo.sh, what ./run starts): it makes two enterprises and a carrier, four calls turn out as it tells, what it
+# says of their security is what phones and edges say, another program's port is left alone, a second run keeps all, and a call that does
+# not turn out as told makes it fail. (TR/100 10, 7.4.2, 7.7)
 . "$(dirname "$0")/lib.sh"
 
 root=$(cd "$E2E_HERE/../.." && pwd)
@@ -13,30 +14,54 @@ demo_stop() {
     wait $DEMO
 }
 says() { grep -q -- "$1" "$2"; }
+up_or_dead() { says 'Ctrl-C stops it' "$1" || ! alive $DEMO; }
+# part NUMBER WORDS: what is told of that call has these words.
+part() { sed -n "/^$1\\. /,/^\$/p" first.log | grep -q -- "$2"; }
 
 python3 -m http.server --bind 127.0.0.1 5061 >/dev/null 2>&1 &
-need "another program has port 5061" await 5 tcp_open 5061
-demo first.txt
-check "it comes up and tells how to register" await 60 says 'Ctrl-C stops it' first.txt
-check "on another port" says 'TLS on 127.0.0.1:5071' first.txt
-check "the call went through" says 'they talked for 4 seconds' first.txt
-check "both heard the other's tone" eval '[ "$(grep -h "\"event\":\"quality\"" demo/alice.json demo/bob.json | grep -c "\"tone_heard\":true")" = 2 ]'
-check "alice was known by digest" says 'proved for this very request' first.txt
-check "the certificate was verified" says "verified the edge's certificate as demo.example" first.txt
-check "the sound is DTLS-SRTP" says 'Sound        DTLS-SRTP with AEAD_AES_256_GCM' first.txt
-check "which the phones have proved" says 'Proven, not only agreed' first.txt
-check "the key is the phones' alone" says 'nobody but the two ends; who records the call cannot open it later' first.txt
-check "the call is protected, not more" says 'In all       protected' first.txt
+need "another program has port 5061 of 127.0.0.1" await 5 tcp_open 5061
+demo first.log
+await 90 up_or_dead first.log
+need "it comes up, and all four calls have gone as told" says 'Ctrl-C stops it' first.log
+check "on another port" says 'example1 *127.0.0.1:5071' first.log
+check "the others on the usual one" says 'example2 *127.0.0.2:5061' first.log
+
+check "1: they talked" part 1 'each heard the other'
+check "by DTLS-SRTP between the phones" part 1 'DTLS-SRTP with AEAD_AES_256_GCM, proven by what was heard'
+check "every hop was TLS" eval '[ "$(sed -n "/^1\\. /,/^\$/p" first.log | grep -c "TLSv1.3.*each knows the other")" = 4 ]'
+check "example1.com has signed who calls" part 1 'sip:alice@example1.com. example1.com has signed that'
+check "and her keys" part 1 'the signature of example1.com vouches for them'
+check "it is secure for Bob" part 1 'Secure: sip:alice@example1.com, signed by example1.com'
+check "which his phone has been told" part 1 "Bob's phone shows: .*secure"
+check "and not for Alice" part 1 "Alice's phone shows: protected"
+check "because nobody signs whose keys the answer has" part 1 'media-not-bound'
+check "2: the sound went through the carrier" part 2 'It went to 127.0.0.3:[0-9]* from alice, to 127.0.0.3:'
+check "and the call is secure for Bob all the same" part 2 'Secure: sip:alice@example1.com, signed by example1.com'
+check "3: other fingerprints than the signed ones are an attack" part 3 'Attacked: sip:alice@example1.com'
+check "Bob's phone does not ring" part 3 'did not ring'
+check "Alice is told why" part 3 "Alice's phone shows: 438 .*identity-mky-contradicted"
+check "4: a call to a gateway is protected" part 4 "Alice's phone shows: protected"
+check "and no more, because of the gateway" part 4 'ends-at-gateway, TR/100 7.7'
+
 check "the files are for their owner only" [ "$(stat -c %a demo)" = 700 ]
-check "nothing is weakened" eval '! "$(edge_program)" check -c demo/sallyport.conf | grep -q weakened'
+weakened() { "$(edge_program)" check -c "demo/$1/sallyport.conf" | grep -o 'weakened.*'; }
+check "the enterprises are weakened by loopback's addresses alone" eval '[ "$(weakened example1; weakened example2)" = "weakened: top: allow-fetch-from
+weakened: top: allow-fetch-from" ]'
+check "the carrier forwards, and no more" eval '! weakened carrier | grep -v allow-relay'
 cp -r demo kept
 refuse "a second one beside it is refused" "$root/share/demo.sh" "$(edge_program)" "$WORK/demo"
 check "it stops in order" demo_stop
-check "and says that it keeps its data" says 'is kept' first.txt
-demo second.txt
-check "it comes up again" await 30 says 'Ctrl-C stops it' second.txt
-check "with the same passwords" cmp demo/passwords kept/passwords
+check "and says that it keeps its data" says 'is kept' first.log
+no_edges() { ! pgrep -f "demo/.*/sallyport.conf"; }
+check "no edge is left" await 5 no_edges
+
+# Again: with what is there. And with a carrier that has become worse: it does not let the call through.
+sed -i 's/allow-relay = yes/allow-relay = no/' demo/carrier/sallyport.conf
+demo second.log
+wait $DEMO
+check "a call that does not go as told ends it with status 1" [ $? = 1 ]
+check "which it says" says 'did not go as it should' second.log
+check "the passwords are the same" cmp demo/passwords kept/passwords
 check "the same CA" cmp demo/pki/ca.crt kept/pki/ca.crt
-check "the same port" says 'TLS on 127.0.0.1:5071' second.txt
-check "and another call" says 'they talked for 4 seconds' second.txt
-check "it stops again" demo_stop
+check "the same port" says 'example1 *127.0.0.1:5071' second.log
+check "no edge is left" await 5 no_edges
