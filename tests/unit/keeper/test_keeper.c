@@ -583,7 +583,7 @@ static void gone(void **state)
 /* Something that is not our keeper: nobody gets a signature from it. */
 static void mad(void **state)
 {
-    static const struct keeper_frame says[] = {
+    const struct keeper_frame says[] = {
         {.type = KEEPER_SIGNED, .id = 5, .status = KEEPER_DONE, .body = STR("AAAA")},
         {.type = KEEPER_STATE, .id = 0, .status = KEEPER_DONE, .body = STR("hello")},
         {.type = KEEPER_SIGN, .id = 0, .name = STR("a"), .body = STR("x.y")},

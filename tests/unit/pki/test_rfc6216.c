@@ -213,7 +213,7 @@ static void test_tls(void **state)
 static void test_look_alikes(void **state)
 {
     (void)state;
-    static const struct {
+    const struct {
         struct pki_mint_san san;
         bool same;
     } rows[] = {

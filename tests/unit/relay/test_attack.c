@@ -290,7 +290,7 @@ static void ssrc_floods(void **state)
 static void forged_bye(void **state)
 {
     (void)state;
-    uint8_t p[256];
+    uint8_t p[RTP_BYTES + MEDIA_SRTP_GROWTH];
     struct rtcp_builder b = {.p = p, .cap = sizeof(p)};
     rtcp_put_report(&b, 1, NULL, NULL, 0);
     rtcp_put_bye(&b, 1);

@@ -399,7 +399,7 @@ static void key_management(void **state)
 static void figures(void **state)
 {
     (void)state;
-    uint8_t p[RTP_BYTES], report[256];
+    uint8_t p[256], report[256]; /* as fixture_rtcp wants it */
     struct rtcp_builder b = {.p = report, .cap = sizeof(report)};
     struct rtcp_report block = {
         .fraction = 64, .lost = 5, .jitter = 80, .lsr = 0x33445566, .dlsr = 65536 / 2};
