@@ -371,9 +371,16 @@ static void cell_health(const json_t *row, char dst[CELL_MAX])
              *text_of(row, "reason") ? ")" : "", t);
 }
 
+static void cell_registration(const json_t *row, char dst[CELL_MAX])
+{
+    snprintf(dst, CELL_MAX, "%s%s%s%s", text_of(row, "registration"), *text_of(row, "registration_reason") ? " (" : "",
+             text_of(row, "registration_reason"), *text_of(row, "registration_reason") ? ")" : "");
+}
+
 static void show_peers(const json_t *answer)
 {
     static const struct column columns[] = {{"PEER", "peer", NULL}, {"KIND", "kind", NULL}, {"HEALTH", NULL, cell_health},
+                                            {"REGISTRATION", NULL, cell_registration},
                                             {"CHECKS", "checks", NULL}, {"FAILED", "checks_failed", NULL}, {"WHERE", "next_hop", NULL}};
 
     print_rows(answer, columns, ARRAY_LEN(columns), "there is no peer");

@@ -157,6 +157,27 @@ static void check_numbers(struct load *l, const cfg_t *sec, const struct config_
     }
 }
 
+static void check_trunk(struct load *l, const cfg_t *sec, const struct config_peer *p)
+{
+    unsigned line = load_line(l, sec, "kind") ? load_line(l, sec, "kind") : (unsigned)sec->line;
+    bool has_domain = p->registrar.n || (p->domains.n && !str_eq(p->domains.v[0], STR("*")));
+
+    if (p->kind != CONFIG_SUBSCRIPTION) {
+        if (p->trunk_user.n || p->password_file.n || p->bulk_numbers)
+            load_problem(l, load_line(l, sec, p->trunk_user.n ? "user" : p->password_file.n ? "password-file" : "bulk-numbers"),
+                         "peer \"%s\" has an account but is none to register with; add kind = subscription", p->name.p);
+        return;
+    }
+    if (!p->trunk_user.n || !p->password_file.n)
+        load_problem(l, line, "peer \"%s\" is a subscription without account; add user and password-file", p->name.p);
+    else
+        (void)check_file(l, sec, "password-file", p->password_file);
+    if (!has_domain || (p->registrar.n && !host_ok(p->registrar)))
+        load_problem(l, line, "peer \"%s\": nothing says whom to register with; add registrar = \"DOMAIN\"", p->name.p);
+    if (!l->c->media.address.n)
+        load_problem(l, line, "peer \"%s\" challenges our calls, which media through us are needed for; add media { address = ... }", p->name.p);
+}
+
 static void check_peer(struct load *l, const cfg_t *sec, const struct config_peer *p)
 {
     unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
@@ -194,9 +215,7 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
                          "next-hop = \"%s\" may be reached in clear; add ;transport=tls or allow-clear = yes", p->next_hop.p);
     }
     check_numbers(l, sec, p);
-    if (p->kind == CONFIG_SUBSCRIPTION)
-        load_problem(l, load_line(l, sec, "kind"),
-                     "kind = subscription: trunks that we register with a carrier are not available; use peering");
+    check_trunk(l, sec, p);
 }
 
 /* The key is not looked at: only the keeper opens it. */

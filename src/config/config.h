@@ -111,7 +111,12 @@ struct config_peer { /* peer "carrier" { ... } */
     bool allow_unverified;       /* its certificate is not checked */
     bool allow_last_hop_exception; /* RFC 3261's sips last-hop exception, RFC 5630 3.1.3 */
     bool allow_relay;            /* may send requests for any destination through us, not only for our domains */
-    struct str trunk_user;       /* reserved for subscription trunks */
+    /* kind subscription: an account of ours with it */
+    struct str trunk_user, password_file;
+    struct str registrar;        /* domain that is registered with; empty: its first one */
+    unsigned register_expires_s;
+    bool bulk_numbers;           /* one registration for all numbers (RFC 6140) */
+    bool allow_md5;              /* its MD5 challenges are answered */
     unsigned max_calls;          /* 0: no limit */
     struct config_strs numbers;  /* beginnings of numbers that go to it: "+4930" of E.164, "00" as dialled */
     unsigned priority, weight;   /* among several for one destination (RFC 2782) */

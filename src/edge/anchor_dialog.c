@@ -41,6 +41,17 @@ uint32_t anchor_count_own(struct anchor_count *c)
     return c->last_out;
 }
 
+uint32_t anchor_count_again(struct anchor_count *c, uint32_t in, enum sip_method method)
+{
+    uint32_t out = anchor_count_own(c);
+
+    if (c->has_in && in == c->last_in)
+        c->offset = (int64_t)out - in;
+    if (method == SIP_INVITE && in == c->invite_in)
+        c->invite_out = out;
+    return out;
+}
+
 /* ---- what messages show ---- */
 
 void anchor_learn_target(struct anchor_dialog *d, bool is_callee, const struct sip_msg *m)

@@ -188,8 +188,9 @@ static enum anchor_verdict first_request(struct proxy *p, struct branch *b, cons
     anchor_side_path(&ab->side, out);
     if (ab->far)
         ab->far->side.is_v6 = ab->side.is_v6;
-    ret->cseq = ab->is_again ? anchor_count_own(&ab->count)
-                             : anchor_count_map(&ab->count, m->cseq, SIP_INVITE);
+    ret->cseq = b->is_challenged ? anchor_count_again(&ab->count, m->cseq, SIP_INVITE)
+                : ab->is_again   ? anchor_count_own(&ab->count)
+                                 : anchor_count_map(&ab->count, m->cseq, SIP_INVITE);
     if (ab->count.last_out > ret->cseq)
         ret->cseq = ab->count.last_out; /* again, to the next server */
     ab->count.invite_out = ret->cseq;
@@ -559,15 +560,16 @@ static int request_body(struct proxy *p, struct anchor_dialog *d, const struct s
     return ex_offer(d, from_caller, m, text, false, ret, why);
 }
 
-static enum anchor_verdict later_request(struct proxy *p, struct forward_changes *ret,
-                                         struct reason *why)
+static enum anchor_verdict later_request(struct proxy *p, const struct branch *b,
+                                         struct forward_changes *ret, struct reason *why)
 {
     struct anchor_dialog *d = p->dialog;
     const struct sip_msg *m = p->r->m;
     struct anchor_count *c = p->from_caller ? &d->to_callee : &d->to_caller;
     struct str text, out;
 
-    ret->cseq = anchor_count_map(c, m->cseq, m->method);
+    ret->cseq = b->is_challenged ? anchor_count_again(c, m->cseq, m->method)
+                                 : anchor_count_map(c, m->cseq, m->method);
     ret->has_cseq = ret->cseq != m->cseq;
     if (m->method == SIP_PRACK && map_rack(c, m, ret) != 0) {
         (void)no_memory(why);
@@ -639,7 +641,7 @@ enum anchor_verdict anchor_request(struct proxy *p, struct branch *b, const stru
                                    struct forward_changes *ret, struct reason *why)
 {
     if (p->dialog)
-        return later_request(p, ret, why);
+        return later_request(p, b, ret, why);
     if (sip_msg_in_dialog(p->r->m)) {
         reason_set(why, "no-such-dialog", "RFC 3261 12.2.2", 481, NULL);
         return ANCHOR_REFUSED;

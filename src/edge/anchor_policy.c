@@ -4,6 +4,7 @@
  * Worker thread. */
 #include "base/mem.h"
 #include "edge/anchor_priv.h"
+#include "edge/trunk.h"
 
 struct anchor_policies {
     struct keying_policy any[ANCHOR_POLICY_KINDS];    /* domains without a stanza */
@@ -169,7 +170,7 @@ enum anchor_mode anchor_side_wish(const struct anchor_side *s, bool crosses)
     case CONFIG_MEDIA_DIRECT:
         break;
     }
-    return ANCHOR_DIRECT;
+    return trunk_is(s->peer) ? ANCHOR_RELAY : ANCHOR_DIRECT; /* whoever answers challenges needs numbers of its own (RFC 3261 22.3) */
 }
 
 void anchor_side_settle(struct anchor_side *s, const struct edge_snapshot *snap, bool crosses,

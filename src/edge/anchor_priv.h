@@ -177,6 +177,8 @@ struct anchor_count {
 };
 uint32_t anchor_count_map(struct anchor_count *c, uint32_t in, enum sip_method method);
 uint32_t anchor_count_own(struct anchor_count *c);
+/* The same request once more, which takes another number (RFC 3261 22.2). */
+uint32_t anchor_count_again(struct anchor_count *c, uint32_t in, enum sip_method method);
 
 struct anchor_branch {
     struct list node;

@@ -36,6 +36,8 @@ struct edge_cert {
 struct relay_keyring;
 struct peer_states;
 struct edge_health;
+struct edge_trunks;
+struct digest_login;
 struct anchors;
 struct anchor_policies;
 
@@ -126,6 +128,7 @@ struct edge_flow {
     uint32_t instance; /* hash of the +sip.instance it registered, 0: none */
     bool registered;   /* the location service knows this flow */
     char text[256];    /* storage of `user` */
+    char trunk[64];     /* name of the peer whose account was registered along it; empty: none */
     char peer_text[64]; /* ... and of `peer` */
 };
 
@@ -153,6 +156,7 @@ struct edge_snapshot {
     size_t n_own;
     struct identity_own_set *own_set; /* what has them */
     struct anchor_policies *media;    /* of domains and peers */
+    struct digest_login *logins;      /* of trunks, by index of the peer (trunk.h) */
 };
 /* Takes its own references. statuses may be NULL. */
 MUST_USE int snapshot_new(struct config *cfg, struct pki_statuses *statuses, struct edge_snapshot **ret, struct reason *why);
@@ -169,6 +173,7 @@ struct gate_vouch {
     bool is_handed;
     bool as_domain; /* by the anchors for domains without a stanza */
     uint64_t peer;  /* principal_id; 0: no peer */
+    uint64_t trunk; /* ... of the one whose account was registered along the connection */
 };
 
 struct identity_signer; /* identity/sign.h */
@@ -190,6 +195,7 @@ struct edge_worker {
     struct security_told *told;   /* calls that have ended (security.h) */
     struct list proxies;          /* proxy.c's contexts */
     struct list own_requests;     /* own_request.c */
+    struct edge_trunks *trunks;   /* trunk.c */
     struct edge_health *health;   /* worker 0: checks of peers (health.h) */
     struct list acks;             /* ack.c: those whose next hop is being looked up */
     struct wheel_timer sweep;     /* worker 0: registrations that expired */
@@ -278,6 +284,7 @@ bool login_is_ours(const struct edge_req *r, struct str credentials);
 
 /* flows.c */
 struct edge_flow *flow_find(const struct edge_req *r); /* of the connection that the request came by; NULL: nothing is known */
+struct edge_flow *flow_get_by_id(struct edge_worker *w, flow_id flow); /* of this worker; NULL: none, or no memory */
 struct edge_flow *flow_get(const struct edge_req *r);  /* makes it; NULL: no connection of this worker, or no memory */
 void flow_bind(struct edge_flow *f, struct str aor, struct str instance); /* the user whose it is; empty: nobody's any more */
 /* A request of a peer was admitted: its connection is known as the peer's, and may be used to reach it (RFC 5923). */

@@ -9,6 +9,7 @@
 #include "edge/own_request.h"
 #include "edge/security.h"
 #include "edge/request_priv.h"
+#include "edge/trunk.h"
 
 /* A response, or a request in the dialog of an anchored call, that another worker read: moved over there whole, once. */
 #define HANDOVER_NAMES 16u /* of a certificate */
@@ -196,6 +197,7 @@ static void on_flow_closed(void *arg, flow_id flow, const struct path *path, enu
         location_flow_closed(w->edge->loc, flow);
     mem_free(f);
     sip_txl_flow_failed(w->txl, flow);
+    trunks_flow_closed(w, flow);
 }
 
 static void on_unreachable(void *arg, const struct path *path)
@@ -357,7 +359,7 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
     *ret_user = worker_callbacks;
     ret_user->arg = w;
     e->workers[w->id] = w;
-    if (w->id == 0 && (err = health_start(w)) != 0)
+    if ((err = trunks_start(w)) != 0 || (w->id == 0 && (err = health_start(w)) != 0))
         goto fail;
     if (w->id == 0)
         wheel_start(net->wheel, &w->sweep, LOCATION_SWEEP_MS);
@@ -385,6 +387,7 @@ void edge_worker_stop(struct edge_worker *w)
     net_each_flow(w->net, forget_flow, w);
     wheel_cancel(w->net->wheel, &w->sweep);
     health_stop(w);
+    trunks_stop(w);
     own_requests_stop(w);
     proxy_worker_stop(w);
     ack_worker_stop(w);
@@ -414,7 +417,7 @@ void edge_worker_reload(void *edge_worker, void *arg)
         w->snap = snap;
         w->cfg = snap->cfg;
         (void)worker_sent_by(w);
-        if (w->id == 0 && health_start(w) != 0)
+        if (trunks_start(w) != 0 || (w->id == 0 && health_start(w) != 0))
             LOG(LOG_ERROR, "reload-worker", LZ("error", err_text(ERR_NOMEM)));
     } else {
         log_reason(LOG_ERROR, "reload-worker", &why, NULL, 0);

@@ -11,16 +11,23 @@ struct edge_flow *flow_find(const struct edge_req *r)
     return net_get_user(r->w->net, r->rx.path.flow);
 }
 
-struct edge_flow *flow_get(const struct edge_req *r)
+struct edge_flow *flow_get_by_id(struct edge_worker *w, flow_id flow)
 {
-    struct edge_flow *f = flow_find(r);
+    struct edge_flow *f = net_get_user(w->net, flow);
 
-    if (f || !r->rx.path.flow || flow_worker(r->rx.path.flow) != r->w->id)
+    if (f || !net_facts(w->net, flow))
         return f;
     f = mem_zalloc(sizeof *f);
     if (f)
-        net_set_user(r->w->net, r->rx.path.flow, f);
+        net_set_user(w->net, flow, f);
     return f;
+}
+
+struct edge_flow *flow_get(const struct edge_req *r)
+{
+    if (!r->rx.path.flow || flow_worker(r->rx.path.flow) != r->w->id)
+        return NULL;
+    return flow_get_by_id(r->w, r->rx.path.flow);
 }
 
 void flow_bind(struct edge_flow *f, struct str aor, struct str instance)

@@ -327,6 +327,8 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         sip_edit_set(e, SIP_H_DATE, f->date);
     if (f->identity.n)
         sip_edit_add_last(e, SIP_H_IDENTITY, f->identity);
+    for (unsigned i = 0; i < f->n_creds; i++)
+        sip_edit_add_named(e, f->creds[i].name, f->creds[i].value);
     if (f->is_own)
         sip_edit_remove(e, SIP_H_VIA);
     else

@@ -8,6 +8,7 @@
 #include "edge/gate_priv.h"
 #include "edge/guard.h"
 #include "edge/request_priv.h"
+#include "edge/trunk.h"
 
 int gate_start(struct edge_worker *w)
 {
@@ -111,10 +112,31 @@ static const struct config_peer *peer_by_source(const struct edge_req *r)
     return NULL;
 }
 
+/* Whose account was registered along its connection, which only the worker of the connection knows. */
+static const struct config_peer *peer_by_account(const struct edge_req *r)
+{
+    size_t i;
+
+    if (!r->handed.is_handed)
+        return trunk_of_flow(r);
+    for (i = 0; r->handed.trunk && i < r->cfg->n_peers; i++) {
+        const struct principal p = {.kind = PRINCIPAL_PEER, .name = r->cfg->peers[i].name};
+
+        if (trunk_is(&r->cfg->peers[i]) && principal_id(&p) == r->handed.trunk)
+            return &r->cfg->peers[i];
+    }
+    return NULL;
+}
+
 const struct config_peer *gate_peer(const struct edge_req *r, enum principal_how *ret_how)
 {
-    const struct config_peer *p = peer_by_certificate(r);
+    const struct config_peer *p = peer_by_account(r);
 
+    if (p) { /* we made the connection, and proved ourselves along it; who is there its certificate has said then */
+        *ret_how = r->hop_secure && r->hop_peer_verified ? AUTH_CERTIFICATE : AUTH_FLOW;
+        return p;
+    }
+    p = peer_by_certificate(r);
     *ret_how = p ? AUTH_CERTIFICATE : AUTH_SOURCE;
     return p ? p : peer_by_source(r);
 }
@@ -168,6 +190,10 @@ void gate_vouch(struct edge_worker *w, const struct rx *rx, struct gate_vouch *r
     struct principal peer = {.kind = PRINCIPAL_PEER};
 
     *ret = (struct gate_vouch){.is_handed = true};
+    if ((peer.peer = trunk_of_flow(&r)) != NULL) {
+        peer.name = peer.peer->name;
+        ret->trunk = principal_id(&peer);
+    }
     if (!rx->hop->peer_verified)
         return;
     ret->as_domain = net_vouched(w->net, rx->path.flow, snapshot_tls(w->snap, NULL), STR_NULL);

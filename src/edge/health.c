@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "edge/own_request.h"
 #include "edge/peers.h"
+#include "edge/trunk.h"
 
 #define CHECK_LIMIT_MS 8000u /* less than any transaction's patience: four repetitions */
 
@@ -46,6 +47,8 @@ static void on_checked(void *arg, const struct own_request_result *r)
                          : r->status == 503 ? "unavailable"
                                             : "no-response",
                          net_wall_s(c->h->w->net));
+    if (!is_up && trunk_flow(c->h->w, c->peer))
+        net_close(c->h->w->net, trunk_flow(c->h->w, c->peer), NET_CLOSE_LOCAL); /* a dead one is registered anew */
     check_again(c);
 }
 
@@ -66,6 +69,7 @@ static int check_begin(struct check *c, struct arena *a)
     host = c->peer->domains.n && !str_eq(c->peer->domains.v[0], STR("*")) ? c->peer->domains.v[0]
                                                                           : u.host;
     args.next_hop = hop;
+    args.flow = trunk_flow(w, c->peer); /* keeps it open, too */
     args.uri = args.to = u.host_is_v6 && str_eq(host, u.host)
                              ? arena_fmt(a, "sip:[%.*s]", STR_FMT(host))
                              : arena_fmt(a, "sip:%.*s", STR_FMT(host));

@@ -2,6 +2,7 @@
 #include "edge/peers.h"
 #include "base/log.h"
 #include "base/mem.h"
+#include "edge/trunk.h"
 
 struct peer_states {
     struct peer_state v[LIMIT_PEER_STATES];
@@ -45,6 +46,9 @@ void peer_state_read(const struct peer_state *s, struct peer_state *ret)
         .reason = __atomic_load_n(&s->reason, __ATOMIC_RELAXED),
         .checks = __atomic_load_n(&s->checks, __ATOMIC_RELAXED),
         .failures = __atomic_load_n(&s->failures, __ATOMIC_RELAXED),
+        .trunk = __atomic_load_n(&s->trunk, __ATOMIC_RELAXED),
+        .trunk_until_s = __atomic_load_n(&s->trunk_until_s, __ATOMIC_RELAXED),
+        .trunk_reason = __atomic_load_n(&s->trunk_reason, __ATOMIC_RELAXED),
     };
 }
 
@@ -68,11 +72,26 @@ bool peer_state_set(struct edge *e, const struct config_peer *p, bool is_up, con
     return true;
 }
 
+bool peer_trunk_set(struct edge *e, const struct config_peer *p, unsigned state, const char *reason,
+                    uint64_t until_s)
+{
+    struct peer_state *s = peer_state_get(e, p);
+
+    if (!s)
+        return false;
+    __atomic_store_n(&s->trunk_until_s, until_s, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->trunk_reason, reason, __ATOMIC_RELAXED);
+    return __atomic_exchange_n(&s->trunk, state, __ATOMIC_RELAXED) != state;
+}
+
+/* It does not answer, or does not let us register. */
 bool peer_is_down(struct edge *e, const struct config_peer *p)
 {
-    const struct peer_state *s = p->check_interval_s ? peer_state_get(e, p) : NULL;
+    bool is_checked = p->check_interval_s > 0, is_trunk = trunk_is(p);
+    const struct peer_state *s = is_checked || is_trunk ? peer_state_get(e, p) : NULL;
 
-    return s && __atomic_load_n(&s->health, __ATOMIC_RELAXED) == PEER_DOWN;
+    return s && ((is_checked && __atomic_load_n(&s->health, __ATOMIC_RELAXED) == PEER_DOWN) ||
+                 (is_trunk && __atomic_load_n(&s->trunk, __ATOMIC_RELAXED) == TRUNK_FAILED));
 }
 
 const char *peer_health_text(unsigned health)

@@ -15,6 +15,9 @@ struct peer_state {
     uint64_t since_s;   /* of `health` */
     const char *reason; /* a constant: why it is down */
     uint64_t checks, failures;
+    unsigned trunk;           /* enum trunk_state of trunk.h */
+    uint64_t trunk_until_s;   /* of the registration */
+    const char *trunk_reason; /* a constant: why it is not registered */
 };
 struct peer_states;
 
@@ -26,6 +29,9 @@ void peer_state_read(const struct peer_state *s, struct peer_state *ret);
 /* What a check has found. True: that is news, and has been logged. */
 bool peer_state_set(struct edge *e, const struct config_peer *p, bool is_up, const char *reason,
                     uint64_t now_s);
+/* What became of its registration. True: that is news. */
+bool peer_trunk_set(struct edge *e, const struct config_peer *p, unsigned state, const char *reason,
+                    uint64_t until_s);
 bool peer_is_down(struct edge *e, const struct config_peer *p);
 const char *peer_health_text(unsigned health);
 

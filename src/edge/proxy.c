@@ -17,6 +17,7 @@
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
 #include "edge/status_phone.h"
+#include "edge/trunk.h"
 
 static void branch_start(struct branch *b);
 static void proxy_conclude(struct proxy *p);
@@ -466,6 +467,26 @@ static void branch_again(struct branch *b)
     branch_path(b, &path, NULL);
 }
 
+/* A carrier that we have an account with challenges us: the caller, who has none there, hears nothing of it (RFC 3261 22.3; it is
+ * the anchored call's own numbers that allow to send again). */
+static bool branch_challenged(struct branch *b, const struct sip_msg *m)
+{
+    struct reason why = {0};
+    struct path path;
+
+    if ((m->status != 401 && m->status != 407) || !b->t || !trunk_is(b->t->peer) || !b->p->r || b->canceled || b->p->final_sent || !b->ctx)
+        return false;
+    if (trunk_challenged(b->p->w, b->t->peer, m, b->was_challenged, &why) != 0) {
+        LOG(LOG_WARN, "trunk-challenge", LS("peer", b->t->peer->name), LZ("reason", why.code), LZ("detail", why.detail));
+        return false;
+    }
+    path = *sip_ctx_path(b->ctx);
+    branch_let_go(b);
+    b->was_challenged = b->is_challenged = true;
+    branch_path(b, &path, NULL);
+    return true;
+}
+
 /* What becomes of a response in an anchored call. True: it passes, with the changes. */
 static bool branch_anchored(struct branch *b, const struct sip_msg *m, struct forward_changes *changes)
 {
@@ -473,6 +494,8 @@ static bool branch_anchored(struct branch *b, const struct sip_msg *m, struct fo
 
     if (b->state == BRANCH_DONE && m->status >= 300)
         return false; /* refused by us before */
+    if (branch_challenged(b, m))
+        return false;
     switch (anchor_response(b->p, b, m, changes, &why)) {
     case ANCHOR_PASS:
         return true;
@@ -625,10 +648,11 @@ static int branch_send(struct branch *b, const struct path *path)
     struct sip_ctx_user u = callbacks;
     struct forward_args f = {.t = b->t, .out = path, .breadth = p->breadth, .call_slot = p->call_slot,
                              .call_gen = p->call_gen, .identity = b->identity, .date = b->date};
+    struct digest_client_cred creds[DIGEST_CLIENT_CREDS_MAX];
     struct forward_changes changes = {0};
     struct reason why = {0};
     struct buf *msg;
-    int err;
+    int err = 0;
 
     if (p->anchor) {
         if (anchor_request(p, b, path, &changes, &why) != ANCHOR_PASS) {
@@ -636,6 +660,7 @@ static int branch_send(struct branch *b, const struct path *path)
             return ERR_REFUSED;
         }
         anchor_name(p->anchor, &f.anchor_slot, &f.anchor_gen);
+        b->is_challenged = false;
     } else if (anchor_direct_request(p->r, b->t, path, &changes, &why) != 0) {
         branch_fail(b, why.sip_status, why.code, why.clause);
         return ERR_REFUSED;
@@ -651,7 +676,12 @@ static int branch_send(struct branch *b, const struct path *path)
         return ERR_LIMIT;
     sip_ctx_set_loop_hash(b->ctx, p->r->loop_hash);
     f.branch = sip_ctx_via_branch(b->ctx);
-    err = forward_build(p->r, &f, &msg);
+    if (p->anchor && trunk_is(b->t->peer)) {
+        f.creds = creds;
+        err = trunk_answer(p->w, b->t->peer, p->r->m->arena, p->method, b->t->uri, changes.has_body ? changes.body : p->r->m->body, creds,
+                           &f.n_creds);
+    }
+    err = err ? err : forward_build(p->r, &f, &msg);
     if (err != 0) {
         branch_let_go(b);
         return err;

@@ -3,6 +3,7 @@
 #define EDGE_PROXY_PRIV_H
 
 #include "edge/anchor.h"
+#include "identity/digest_client.h"
 
 /* RFC 3261 16.6 steps 1 to 10: the copy that leaves along `out` to `t`, with `branch` in its Via. `breadth`: Max-Breadth for it
  * (RFC 5393 5.3.3), 0: none to set. `call_*`: which call record the dialog token names. */
@@ -15,6 +16,8 @@ struct forward_args {
     struct str identity, date; /* headers to add; empty: none (identity_service.h) */
     uint32_t anchor_slot, anchor_gen;      /* of an anchored call, for the token; 0: none */
     const struct forward_changes *changes; /* of an anchored call; NULL: none */
+    const struct digest_client_cred *creds; /* for a carrier that has challenged us */
+    unsigned n_creds;
     bool is_own;                           /* a request of ours: nobody's Via is in it that counts */
 };
 MUST_USE int forward_build(struct edge_req *r, const struct forward_args *f, struct buf **ret);
@@ -37,6 +40,8 @@ struct branch {
     struct identity_signing *signing;  /* under way */
     const struct path *signed_path;    /* where it goes then */
     struct str identity, date;
+    bool was_challenged; /* by a carrier, and answered */
+    bool is_challenged;  /* it is to be sent again with credentials: the next number */
     bool believed; /* what it asserts (asserted.h) */
     const struct path *oversize; /* 18.1.1: the datagram path that the request is too large for; NULL: none */
     unsigned status;             /* final, when DONE */

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/anchor.h"
+#include "edge/trunk.h"
 
 int snapshot_peer_tls(const struct config *cfg, const struct config_peer *p, struct pki_statuses *statuses,
                       struct pki_tls_client **ret, struct reason *why)
@@ -41,6 +42,7 @@ static void snapshot_free(struct edge_snapshot *s)
     identity_own_unload(s);
     mem_free(s->tls_peer);
     anchor_policies_free(s->media);
+    trunk_logins_free(s->cfg, s->logins);
     config_unref(s->cfg);
     mem_free(s);
 }
@@ -63,6 +65,8 @@ int snapshot_new(struct config *cfg, struct pki_statuses *statuses, struct edge_
         err = identity_own_load(cfg, s, why);
     if (err == 0)
         err = anchor_policies_new(cfg, &s->media);
+    if (err == 0)
+        err = trunk_logins_load(cfg, &s->logins, why);
     if (err != 0) {
         snapshot_free(s);
         return err;

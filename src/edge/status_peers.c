@@ -2,6 +2,7 @@
  * of it (edge/peers.h). Main thread. */
 #include "edge/peers.h"
 #include "edge/status_priv.h"
+#include "edge/trunk.h"
 
 static const char *kind_text(enum config_peer_kind k)
 {
@@ -32,6 +33,14 @@ static json_t *peer_json(struct edge *e, const struct config_peer *p)
         json_object_set_new(row, "since", json_integer((json_int_t)s.since_s));
     if (row && s.health == PEER_DOWN && s.reason)
         json_object_set_new(row, "reason", json_string(s.reason));
+    if (row && trunk_is(p)) {
+        json_object_set_new(row, "user", status_json_text(p->trunk_user));
+        json_object_set_new(row, "registration", json_string(trunk_state_text(s.trunk)));
+        if (s.trunk == TRUNK_REGISTERED)
+            json_object_set_new(row, "registered_until", json_integer((json_int_t)s.trunk_until_s));
+        else if (s.trunk_reason)
+            json_object_set_new(row, "registration_reason", json_string(s.trunk_reason));
+    }
     return row;
 }
 

@@ -182,13 +182,14 @@ static void on_problem(void *arg, struct str line)
     fprintf(stderr, "%.*s\n", STR_FMT(line));
 }
 
-/* A folder of the scenario's own with a certificate for example.com: ${dir}/crt and ${dir}/key. */
+/* A folder of the scenario's own with a certificate for example.com: ${dir}/crt and ${dir}/key; and a password. */
 static void make_dir(void)
 {
     static const struct str domain = {"example.com", 11};
     struct pki_mint_args args = {.domains = &domain, .n_domains = 1, .uses = PKI_MINT_SERVER | PKI_MINT_CLIENT, .days = 36500};
     struct reason why = {0};
     char crt[96], key[96];
+    FILE *f;
 
     snprintf(P.dir, sizeof P.dir, "/tmp/scenario.XXXXXX");
     if (!mkdtemp(P.dir))
@@ -199,6 +200,9 @@ static void make_dir(void)
     args.key_file = key;
     if (pki_mint_cert(NULL, &args, &why) != 0)
         fail("pki_mint_cert: %s", why.detail);
+    snprintf(key, sizeof key, "%s/password", P.dir);
+    if ((f = fopen(key, "w")) == NULL || fputs("correct-horse-7\n", f) < 0 || fclose(f) != 0)
+        fail("%s cannot be written", key);
     var_set("dir", str_z(P.dir));
 }
 

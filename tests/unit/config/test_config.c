@@ -142,6 +142,10 @@ static void says_line_and_cure(void **state)
     expect_problem("state-dir = \"x\n", "never closed");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { client-certificate = require }\n", "2: certificates are required but nothing says whose");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} certificate-names = {\"p.x\"} }\n", "3: peer \"p\" cannot prove itself");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} user = \"u\" }\n", "3: peer \"p\" has an account but is none to register with; add kind");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"p.x\"} }\n", "3: peer \"p\" is a subscription without account; add user and password-file");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"*\"} user = \"u\" password-file = \"f\" next-hop = \"sips:p.x\" }\n", "3: peer \"p\": nothing says whom to register with");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"p.x\"} user = \"u\" password-file = \"f\" }\n", "3: peer \"p\" challenges our calls");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} numbers = {\"+49\", \"+4930a\"} }\n", "3: numbers: \"+4930a\" is no beginning of a number");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { numbers = {\"0\"} }\n", "3: peer \"p\" takes numbers but nothing says where it is");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"*\"} check-interval = 9 certificate-names = {\"p\"} ca = \"c\" }\n", "3: peer \"p\" cannot be asked");
