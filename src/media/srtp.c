@@ -283,7 +283,7 @@ void media_srtp_free(struct media_srtp *s)
 
 static void warm(const void *p, size_t n)
 {
-    for (size_t at = 0; at < n; at += WARM_LINE)
+    for (size_t at = 0; p != NULL && at < n; at += WARM_LINE) /* NULL: not derived yet */
         PREFETCH((const char *)p + at);
 }
 
