@@ -68,6 +68,9 @@ enum anchor_verdict anchor_response(struct proxy *p, struct branch *b, const str
 void anchor_branch_over(struct proxy *p, struct branch *b);
 /* The request has got its final answer, or will get none. */
 void anchor_request_over(struct proxy *p, unsigned status);
+/* False: it is of a dialog that is not the call's, or not yet: one of several early ones, one that
+ * was hung up on. */
+bool anchor_is_call(const struct proxy *p);
 enum anchor_verdict anchor_ack(struct edge_req *r, struct forward_changes *ret);
 
 /* The call's time is over. False: media still come, and it has no session timer that says
@@ -79,8 +82,12 @@ bool anchor_expire(struct edge_worker *w, uint32_t slot, uint32_t gen, bool has_
 MUST_USE int anchor_direct_request(const struct edge_req *r, const struct edge_target *t,
                                    const struct path *out, struct forward_changes *ret,
                                    struct reason *why);
-void anchor_direct_response(const struct sip_msg *m, const struct path *in, const struct path *out,
-                            struct forward_changes *ret);
+/* In an answer, which cannot be refused, sections without keys are closed where there may be none.
+ * ERR_NOMEM: it must not pass. */
+MUST_USE int anchor_direct_response(const struct sip_msg *m, const struct path *in,
+                                    const struct path *out, bool may_be_clear,
+                                    struct forward_changes *ret);
+bool anchor_direct_may_be_clear(const struct edge_req *r, const struct edge_target *t);
 
 /* The worker that an anchored call's request belongs to; -1: any. */
 int anchor_owner(const struct edge_worker *w, const struct sip_msg *m);

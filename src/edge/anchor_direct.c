@@ -30,7 +30,7 @@ static bool is_foreign(const struct config_peer *p)
 /* May media between the two sides go without keys? What is said of the outer one counts; of one
  * that nothing is said of, our own domain's line. Within the enterprise, its sites, servers and
  * gateways included, phones decide. */
-static bool may_be_clear(const struct edge_req *r, const struct edge_target *t)
+bool anchor_direct_may_be_clear(const struct edge_req *r, const struct edge_target *t)
 {
     bool out = !t->to_user && !t->is_flow_side && is_foreign(t->peer);
     bool in = r->who.kind == PRINCIPAL_DOMAIN ||
@@ -54,47 +54,64 @@ static bool is_clear_hop(const struct path *in, const struct path *out)
     return !transport_is_secure(in->transport) || !transport_is_secure(out->transport);
 }
 
-static int strip(const struct sip_msg *m, const struct sdp *s, struct str text, bool must,
-                 struct forward_changes *ret, struct reason *why)
-{
-    struct str is;
-    int err = anchor_sdp_strip(m->arena, s, must, &is, why);
+struct guarded {
+    bool hop_is_clear, may_be_clear;
+    bool must_strip, must_close; /* nobody could be told that it is refused */
+};
 
+/* What may pass of a description. */
+static int guard(const struct sip_msg *m, const struct guarded *g, struct forward_changes *ret,
+                 struct reason *why)
+{
+    struct str text, is = STR_NULL;
+    struct sdp *s = may_describe(m->cseq_method) ? description(m, &text) : NULL;
+    int err = 0;
+
+    if (!s || (!g->hop_is_clear && g->may_be_clear))
+        return 0;
+    if (g->hop_is_clear)
+        err = anchor_sdp_strip(m->arena, s, g->must_strip, &is, why);
+    if (err == 0 && is.n) {
+        LOG(LOG_INFO, "keys-stripped", LS("call", m->call_id), LZ("clause", "RFC 4568 8"));
+        err = sdp_parse(m->arena, is, &s, why);
+    }
+    if (err == 0 && !g->may_be_clear && anchor_sdp_has_clear(s)) {
+        LOG(LOG_NOTICE, "clear-media", LS("call", m->call_id), LZ("clause", "TR/100 8"),
+            LZ("then", g->must_close ? "closed" : "refused"));
+        if (!g->must_close) {
+            reason_set(why, "clear-media", "TR/100 8", 488,
+                       "media without keys, and no allow-clear-media line");
+            return ERR_REFUSED;
+        }
+        err = anchor_sdp_close_clear(m->arena, s, &is);
+    }
     if (err == 0 && is.n)
         err = anchor_body_replace(m, text, is, ret);
     if (err != 0 && err != ERR_REFUSED)
         reason_set(why, "no-memory", NULL, 500, NULL);
-    if (is.n)
-        LOG(LOG_INFO, "keys-stripped", LS("call", m->call_id), LZ("clause", "RFC 4568 8"));
     return err;
 }
 
 int anchor_direct_request(const struct edge_req *r, const struct edge_target *t,
                           const struct path *out, struct forward_changes *ret, struct reason *why)
 {
-    const struct sip_msg *m = r->m;
-    struct str text;
-    struct sdp *s = may_describe(m->method) ? description(m, &text) : NULL;
+    enum sip_method method = r->m->method;
+    const struct guarded g = {.hop_is_clear = is_clear_hop(&r->rx.path, out),
+                              .may_be_clear = !r->m->body.n || anchor_direct_may_be_clear(r, t),
+                              .must_strip = method == SIP_ACK,
+                              .must_close = method != SIP_INVITE && method != SIP_UPDATE};
 
-    if (!s)
-        return 0;
-    if ((m->method == SIP_INVITE || m->method == SIP_UPDATE) && anchor_sdp_has_clear(s) &&
-        !may_be_clear(r, t)) {
-        reason_set(why, "clear-media", "TR/100 8", 488,
-                   "media without keys, and no allow-clear-media line");
-        return ERR_REFUSED;
-    }
-    return is_clear_hop(&r->rx.path, out) ? strip(m, s, text, m->method == SIP_ACK, ret, why) : 0;
+    return guard(r->m, &g, ret, why);
 }
 
-void anchor_direct_response(const struct sip_msg *m, const struct path *in, const struct path *out,
-                            struct forward_changes *ret)
+int anchor_direct_response(const struct sip_msg *m, const struct path *in, const struct path *out,
+                           bool may_be_clear, struct forward_changes *ret)
 {
+    const struct guarded g = {.hop_is_clear = is_clear_hop(in, out),
+                              .may_be_clear = may_be_clear,
+                              .must_strip = true,
+                              .must_close = true};
     struct reason why = {0};
-    struct str text;
-    struct sdp *s =
-        may_describe(m->cseq_method) && is_clear_hop(in, out) ? description(m, &text) : NULL;
 
-    if (s && strip(m, s, text, true, ret, &why) != 0)
-        LOG(LOG_WARN, "keys-not-stripped", LS("call", m->call_id), LZ("reason", why.code));
+    return guard(m, &g, ret, &why);
 }

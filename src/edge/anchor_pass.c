@@ -577,11 +577,17 @@ static enum anchor_verdict later_request(struct proxy *p, const struct branch *b
     }
     if (m->method == SIP_INVITE || m->method == SIP_UPDATE)
         anchor_learn_target(d, !p->from_caller, m);
-    if (p->anchor->is_ended || !d->near || !d->far ||
-        (m->method != SIP_INVITE && m->method != SIP_UPDATE && m->method != SIP_PRACK))
+    if (m->method != SIP_INVITE && m->method != SIP_UPDATE && m->method != SIP_PRACK)
         return ANCHOR_PASS;
     if (anchor_body_find(m, &text, why) != 0)
         return ANCHOR_REFUSED;
+    if (p->anchor->is_ended || !d->near || !d->far) {
+        /* Nothing of it passes us any more, and nothing may pass by us. */
+        if (m->method == SIP_PRACK && (!text.n || pass_body(m, text, STR_NULL, ret, why) == 0))
+            return ANCHOR_PASS;
+        reason_set(why, "call-ended", "RFC 3261 12.2.2", 481, NULL);
+        return ANCHOR_REFUSED;
+    }
     if (!text.n) {
         if (m->method != SIP_INVITE || d->ex.state != ANCHOR_EX_OFFERED)
             return ANCHOR_PASS;
@@ -615,8 +621,10 @@ static enum anchor_verdict later_response(struct proxy *p, const struct sip_msg 
         reason_set(why, "no-description", "RFC 3264 4", 488, "a 2xx without the answer");
         goto refused;
     }
-    if (p->had_offer)
+    if (p->had_offer && is_reliable(m)) /* else no more than a hint of it (RFC 3261 13.2.1) */
         err = response_answer(d, m, text, &out, why);
+    else if (p->had_offer)
+        err = 0;
     else if (p->method == SIP_INVITE)
         err = response_offer(d, !p->from_caller, m, text, &out, why);
     if (err == 0)
@@ -687,6 +695,11 @@ void anchor_branch_over(struct proxy *p, struct branch *b)
     ab->far = ab->near = NULL;
     ab->far_taken = false;
     anchor_text_done(&ab->offer_out); /* should it be sent to another server: with another offer */
+}
+
+bool anchor_is_call(const struct proxy *p)
+{
+    return !p->anchor || (p->dialog && p->dialog == p->anchor->answered);
 }
 
 void anchor_request_over(struct proxy *p, unsigned status)

@@ -211,15 +211,30 @@ static bool has_other_keys(const struct sdp *s, int i)
            sdp_attr_inherited(s, i, SDP_A_KEY_MGMT, 0) || sdp_has(s, i, SDP_A_ZRTP_HASH);
 }
 
+static bool is_clear(const struct sdp *s, int i)
+{
+    return !sdp_media_is_rejected(s, i) && sdp_proto_is_rtp(s->media[i].proto) &&
+           !has_other_keys(s, i) && !sdp_has(s, i, SDP_A_CRYPTO);
+}
+
 bool anchor_sdp_has_clear(const struct sdp *s)
 {
-    for (int i = 0; i < s->n_media; i++) {
-        if (sdp_media_is_rejected(s, i) || !sdp_proto_is_rtp(s->media[i].proto))
-            continue;
-        if (!has_other_keys(s, i) && !sdp_has(s, i, SDP_A_CRYPTO))
+    for (int i = 0; i < s->n_media; i++)
+        if (is_clear(s, i))
             return true;
-    }
     return false;
+}
+
+int anchor_sdp_close_clear(struct arena *a, const struct sdp *s, struct str *ret)
+{
+    struct sdp_edit *e = sdp_edit_new(a, s);
+
+    if (!e)
+        return ERR_NOMEM;
+    for (int i = 0; i < s->n_media; i++)
+        if (is_clear(s, i))
+            sdp_edit_port(e, i, 0);
+    return sdp_edit_build(e, ret);
 }
 
 int anchor_sdp_strip(struct arena *a, const struct sdp *s, bool must, struct str *ret,

@@ -50,5 +50,7 @@ bool anchor_sdp_has_clear(const struct sdp *s);
  * other method and its profile needs one; not if it `must` be taken away all the same. */
 MUST_USE int anchor_sdp_strip(struct arena *a, const struct sdp *s, bool must, struct str *ret,
                               struct reason *why);
+/* Sections of RTP media without any keys get port 0. ERR_NOMEM. */
+MUST_USE int anchor_sdp_close_clear(struct arena *a, const struct sdp *s, struct str *ret);
 
 #endif

@@ -144,7 +144,8 @@ void proxy_stx_gone(void *upper)
 /* The request has its final answer, or gets none. */
 static void proxy_over(struct proxy *p, unsigned status, uint32_t session_s)
 {
-    calls_event(p->w, p->call_slot, p->call_gen, status, p->method, session_s);
+    if (p->method != SIP_BYE || anchor_is_call(p))
+        calls_event(p->w, p->call_slot, p->call_gen, status, p->method, session_s);
     anchor_request_over(p, status);
 }
 
@@ -559,8 +560,9 @@ static void branch_response(struct branch *b, const struct sip_msg *m, const str
 
     if (b->p->anchor && !branch_anchored(b, m, &changes))
         return;
-    if (!b->p->anchor && m->body.n && b->p->stx)
-        anchor_direct_response(m, &rx->path, &sip_stx_rx(b->p->stx)->path, &changes);
+    if (!b->p->anchor && m->body.n && b->p->stx &&
+        anchor_direct_response(m, &rx->path, &sip_stx_rx(b->p->stx)->path, b->may_be_clear, &changes) != 0)
+        return; /* no memory: its sender repeats what counts */
     note_answer(b, m, rx);
     if (p->r && begins_call(p))
         status_tell_caller(b, m, &changes);
@@ -665,6 +667,7 @@ static int branch_send(struct branch *b, const struct path *path)
         branch_fail(b, why.sip_status, why.code, why.clause);
         return ERR_REFUSED;
     }
+    b->may_be_clear = p->anchor || anchor_direct_may_be_clear(p->r, b->t);
     if (begins_call(p) && status_check_request(b, path, &changes, &why) != 0) {
         branch_fail(b, why.sip_status, why.code, why.clause);
         return ERR_REFUSED;

@@ -43,6 +43,7 @@ struct branch {
     bool was_challenged; /* by a carrier, and answered */
     bool is_challenged;  /* it is to be sent again with credentials: the next number */
     bool believed; /* what it asserts (asserted.h) */
+    bool may_be_clear; /* media that do not pass through us (anchor_direct.c) */
     const struct path *oversize; /* 18.1.1: the datagram path that the request is too large for; NULL: none */
     unsigned status;             /* final, when DONE */
     const char *code, *clause;   /* why, where it is our own finding */
