@@ -91,7 +91,7 @@ unsigned policy_identity_from(const struct identity_result *result, struct str a
     *ret = (struct policy_identity){
         .known = is_valid ? POLICY_ID_VERIFIED : POLICY_ID_CLAIMED,
         .verdict = result->verdict,
-        .worst = result->worst,
+        .worst = is_valid ? result->worst : IDENTITY_ABSENT, /* beside a valid one only */
         .authority = is_valid ? result->authority : IDENTITY_NO_AUTHORITY,
         .reached = is_valid ? result->reached : IDENTITY_REACHED_SAME,
         .attest = is_valid ? result->attest : 0,

@@ -669,13 +669,14 @@ static void facts_from_a_verified_signature(void **state)
     assert_int_equal(policy_identity_from(&r, STR("+4930123"), STR("provider.net"), true, &id),
                      POLICY_HINT_ATTEST_C | POLICY_HINT_NO_KEYS);
     r.keys_bound = true;
-    r.verdict = IDENTITY_BROKEN;
+    r.verdict = r.worst = IDENTITY_BROKEN; /* as the check has it: there is no other */
     r.why.code = "identity-broken-signature";
     assert_int_equal(policy_bound_from(&r), POLICY_BOUND_NONE);
     assert_int_equal(policy_identity_from(&r, STR("+4930123"), STR_NULL, true, &id), 0);
     assert_int_equal(id.known, POLICY_ID_CLAIMED);
     assert_false(id.by_user);
     assert_string_equal(id.why, "identity-broken-signature");
+    assert_int_equal(id.worst, IDENTITY_ABSENT);
 }
 
 int main(void)
