@@ -213,6 +213,7 @@ static void accepted(struct relay_end *e, unsigned path, const struct addr *from
     atomic_store_explicit(&e->last_in_ms, now_ms, memory_order_relaxed);
     if (relay_way_accept(&e->way[path], from, origin, now_ms)) {
         if (path == KEYING_RTP) {
+            relay_end_disconnect(e);
             (void)!pthread_mutex_lock(&e->call->lock);
             e->told_remote = *from;
             e->told_latched = !addr_eq(from, &e->way[path].signalled);
