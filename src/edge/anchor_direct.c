@@ -59,17 +59,26 @@ struct guarded {
     bool must_strip, must_close; /* nobody could be told that it is refused */
 };
 
+/* Looked at before anything is parsed: most descriptions that cross a clear hop have none. */
+static bool may_have_keys(const struct sip_msg *m)
+{
+    return m->body.n && memmem(m->body.p, m->body.n, "a=crypto", 8) != NULL;
+}
+
 /* What may pass of a description. */
 static int guard(const struct sip_msg *m, const struct guarded *g, struct forward_changes *ret,
                  struct reason *why)
 {
     struct str text, is = STR_NULL;
-    struct sdp *s = may_describe(m->cseq_method) ? description(m, &text) : NULL;
+    bool has_keys = g->hop_is_clear && may_have_keys(m);
+    struct sdp *s = may_describe(m->cseq_method) && (has_keys || !g->may_be_clear)
+                        ? description(m, &text)
+                        : NULL;
     int err = 0;
 
-    if (!s || (!g->hop_is_clear && g->may_be_clear))
+    if (!s)
         return 0;
-    if (g->hop_is_clear)
+    if (has_keys)
         err = anchor_sdp_strip(m->arena, s, g->must_strip, &is, why);
     if (err == 0 && is.n) {
         LOG(LOG_INFO, "keys-stripped", LS("call", m->call_id), LZ("clause", "RFC 4568 8"));
