@@ -95,6 +95,8 @@ int anchor_owner(const struct edge_worker *w, const struct sip_msg *m);
 /* The media plane of the process: made before the workers, freed after them. Without an address in
  * the configuration there is none. `dry`: for virtual time. ERR_IO and the like: `why`. */
 MUST_USE int anchor_plane_start(struct edge *e, bool dry, struct reason *why);
+/* Nothing more is posted to the workers, which are about to end. */
+void anchor_plane_mute(struct edge *e);
 void anchor_plane_stop(struct edge *e);
 
 /* anchor_policy.c: what key management may do with each side; a part of the snapshot. */

@@ -24,10 +24,14 @@ static void event_post(struct edge *e, const struct anchor_event *ev)
     if (!copy)
         return;
     *copy = *ev;
-    if (e->group)
+    (void)!pthread_mutex_lock(&e->plane_lock);
+    if (e->plane_is_mute)
+        err = ERR_CLOSED;
+    else if (e->group)
         err = net_group_post(e->group, owner, event_run, copy);
     else if (e->workers[0])
         err = net_post(e->workers[0]->net, owner, event_run, copy);
+    (void)!pthread_mutex_unlock(&e->plane_lock);
     if (err != 0)
         mem_free(copy);
 }
@@ -73,6 +77,8 @@ int anchor_plane_start(struct edge *e, bool dry, struct reason *why)
 
     if (!m->address.n)
         return 0;
+    if (pthread_mutex_init(&e->plane_lock, NULL) != 0)
+        return ERR_NOMEM;
     for (i = 0; i < m->address.n && i < ARRAY_LEN(rc.at); i++)
         if (config_media_address_parse(m->address.v[i], &rc.at[rc.n_at].local,
                                        &rc.at[rc.n_at].advertised))
@@ -91,10 +97,21 @@ int anchor_plane_start(struct edge *e, bool dry, struct reason *why)
     return err;
 }
 
+void anchor_plane_mute(struct edge *e)
+{
+    if (!e->relay)
+        return;
+    (void)!pthread_mutex_lock(&e->plane_lock);
+    e->plane_is_mute = true;
+    (void)!pthread_mutex_unlock(&e->plane_lock);
+}
+
 void anchor_plane_stop(struct edge *e)
 {
     relay_keyring_free(e->keyring);
     relay_free(e->relay);
+    if (e->relay)
+        (void)!pthread_mutex_destroy(&e->plane_lock);
     e->keyring = NULL;
     e->relay = NULL;
 }

@@ -433,6 +433,7 @@ void edge_stop(struct edge *e, unsigned grace_ms)
     for (waited = 0; waited < grace_ms && edge_busy(e); waited += 50)
         usleep(50000);
     credentials_stop(e);
+    anchor_plane_mute(e);
     net_group_stop(e->group);
     credentials_free(e);
     edge_done(e);

@@ -15,6 +15,7 @@
 #include "sip/edit.h"
 #include "sip/tx.h"
 #include "store/store.h"
+#include <pthread.h>
 
 #define EDGE_WORKERS_MAX 64
 #define EDGE_LISTENERS_MAX 32
@@ -54,6 +55,8 @@ struct edge {
     struct keeper_link *keeper; /* who has the keys of identities; NULL: none */
     struct relay *relay;            /* the media plane (anchor_plane.c); NULL: none, no call is anchored */
     struct relay_keyring *keyring;
+    pthread_mutex_t plane_lock; /* of what its threads post to the group, which ends before them */
+    bool plane_is_mute;
     struct relay_address relay_at[RELAY_ADDRESSES_MAX];
     size_t n_relay_at;
     struct peer_states *peers; /* peers.h */

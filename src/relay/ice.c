@@ -6,7 +6,7 @@
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
 
-#define MESSAGE_MAX 1280u /* RFC 8489 6.1: the path's MTU is not known */
+#define MESSAGE_MAX STUN_REQUEST_MAX /* RFC 8489 6.1: the path's MTU is not known */
 #define UNKNOWN_MAX 8u
 #define MAC_MAX 32u
 
