@@ -440,9 +440,16 @@ int anchor_body_find(const struct sip_msg *m, struct str *ret, struct reason *wh
         return 0;
     if ((err = sip_body_parts(m, parts, &n, why)) != 0)
         return ERR_REFUSED;
-    for (i = 0; i < n; i++)
-        if (is_type(parts[i].content_type, STR("application/sdp")) && !ret->n)
-            *ret = parts[i].body;
+    for (i = 0; i < n; i++) {
+        if (!is_type(parts[i].content_type, STR("application/sdp")))
+            continue;
+        if (ret->n) { /* only one is made anew: the other would pass with what the phone said */
+            *ret = STR_NULL;
+            reason_set(why, "body-ambiguous", "RFC 5621 8", 488, "two session descriptions");
+            return ERR_REFUSED;
+        }
+        *ret = parts[i].body;
+    }
     return 0;
 }
 
