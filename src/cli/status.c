@@ -377,11 +377,18 @@ static void cell_registration(const json_t *row, char dst[CELL_MAX])
              text_of(row, "registration_reason"), *text_of(row, "registration_reason") ? ")" : "");
 }
 
+static void cell_protection(const json_t *row, char dst[CELL_MAX])
+{
+    if (*text_of(row, "protected_by"))
+        snprintf(dst, CELL_MAX, "%s until %s, says %s: %s", text_of(row, "protected_by"), text_of(row, "protected_until"),
+                 text_of(row, "protected_says"), text_of(row, "protection"));
+}
+
 static void show_peers(const json_t *answer)
 {
     static const struct column columns[] = {{"PEER", "peer", NULL}, {"KIND", "kind", NULL}, {"HEALTH", NULL, cell_health},
                                             {"REGISTRATION", NULL, cell_registration},
-                                            {"CHECKS", "checks", NULL}, {"FAILED", "checks_failed", NULL}, {"WHERE", "next_hop", NULL}};
+                                            {"CHECKS", "checks", NULL}, {"FAILED", "checks_failed", NULL}, {"WHERE", "next_hop", NULL}, {"PROTECTED BY", NULL, cell_protection}};
 
     print_rows(answer, columns, ARRAY_LEN(columns), "there is no peer");
 }

@@ -157,6 +157,23 @@ static void check_numbers(struct load *l, const cfg_t *sec, const struct config_
     }
 }
 
+static void check_protection(struct load *l, const cfg_t *sec, const struct config_peer *p)
+{
+    unsigned line = load_line(l, sec, "protected-by") ? load_line(l, sec, "protected-by") : (unsigned)sec->line;
+    uint64_t until;
+
+    if (p->protected_until.n && !config_date_parse(p->protected_until, &until))
+        load_problem(l, load_line(l, sec, "protected-until"), "protected-until = \"%s\" is no date; as \"2027-12-31\"", p->protected_until.p);
+    if (p->protected_by != CONFIG_PROTECTED_NO && (!p->protected_until.n || !p->protected_says.n))
+        load_problem(l, line, "peer \"%s\": nobody says until when its hop is protected; add protected-until = \"DATE\" and protected-says = \"WHO\"",
+                     p->name.p);
+    if (p->protected_by == CONFIG_PROTECTED_NO && (p->protected_until.n || p->protected_says.n))
+        load_problem(l, load_line(l, sec, p->protected_until.n ? "protected-until" : "protected-says"),
+                     "peer \"%s\": nothing says what its hop is protected by; add protected-by = ipsec, vpn, lock or 802.1x", p->name.p);
+    if (p->private_network.n && !host_ok(p->private_network))
+        load_problem(l, load_line(l, sec, "private-network"), "private-network = \"%s\" is no domain; as \"example.com\"", p->private_network.p);
+}
+
 static void check_trunk(struct load *l, const cfg_t *sec, const struct config_peer *p)
 {
     unsigned line = load_line(l, sec, "kind") ? load_line(l, sec, "kind") : (unsigned)sec->line;
@@ -202,7 +219,7 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
         load_problem(l, load_line(l, sec, "certificate-names"),
                      "peer \"%s\" cannot prove itself when it connects; add its ca = \"FILE\", or client-ca to a listen section",
                      p->name.p);
-    if (!p->allow_clear && p->next_hop.n && !str_starts_nocase(p->next_hop, STR("sips:"))) {
+    if (!p->allow_clear && p->protected_by == CONFIG_PROTECTED_NO && p->next_hop.n && !str_starts_nocase(p->next_hop, STR("sips:"))) {
         struct str rest = p->next_hop, head;
         bool tls = false;
 
@@ -216,6 +233,7 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
     }
     check_numbers(l, sec, p);
     check_trunk(l, sec, p);
+    check_protection(l, sec, p);
 }
 
 /* The key is not looked at: only the keeper opens it. */
@@ -327,6 +345,18 @@ const struct config_domain *config_domain_find(const struct config *c, struct st
                 return d;
     }
     return NULL;
+}
+
+bool config_peer_is_protected(const struct config_peer *p, uint64_t now_s)
+{
+    uint64_t until;
+
+    return p->protected_by != CONFIG_PROTECTED_NO && config_date_parse(p->protected_until, &until) && now_s < until;
+}
+
+bool config_peer_may_clear(const struct config_peer *p, uint64_t now_s)
+{
+    return p->allow_clear || config_peer_is_protected(p, now_s);
 }
 
 const struct config_peer *config_peer_find(const struct config *c, struct str name)

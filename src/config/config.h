@@ -89,6 +89,8 @@ enum config_verify { CONFIG_VERIFY_PREFER, CONFIG_VERIFY_REQUIRE, CONFIG_VERIFY_
 enum config_sign { CONFIG_SIGN_BASE, CONFIG_SIGN_SHAKEN, CONFIG_SIGN_NONE };
 enum config_peer_kind { CONFIG_PEERING, CONFIG_SUBSCRIPTION, CONFIG_GATEWAY, CONFIG_SITE, CONFIG_SERVER };
 
+enum config_protection { CONFIG_PROTECTED_NO, CONFIG_PROTECTED_IPSEC, CONFIG_PROTECTED_VPN, CONFIG_PROTECTED_LOCK, CONFIG_PROTECTED_8021X };
+
 struct config_peer { /* peer "carrier" { ... } */
     struct str name;
     enum config_peer_kind kind;
@@ -111,6 +113,10 @@ struct config_peer { /* peer "carrier" { ... } */
     bool allow_unverified;       /* its certificate is not checked */
     bool allow_last_hop_exception; /* RFC 3261's sips last-hop exception, RFC 5630 3.1.3 */
     bool allow_relay;            /* may send requests for any destination through us, not only for our domains */
+    /* its hop is protected below SIP (TR/100 7.2.2): declared here, by whom and until when */
+    int protected_by;            /* enum config_protection */
+    struct str protected_until, protected_says;
+    struct str private_network;  /* domain of the private network whose traffic it carries (RFC 7316); empty: none */
     /* kind subscription: an account of ours with it */
     struct str trunk_user, password_file;
     struct str registrar;        /* domain that is registered with; empty: its first one */
@@ -230,6 +236,9 @@ struct config *config_ref(struct config *c);
 void config_unref(struct config *c); /* any thread */
 
 const struct config_domain *config_domain_find(const struct config *c, struct str host); /* by name or alias alone; NULL */
+/* Is its hop declared to be protected below SIP, now? And may signalling with it go in clear, for that reason or by allow-clear? */
+bool config_peer_is_protected(const struct config_peer *p, uint64_t now_s);
+bool config_peer_may_clear(const struct config_peer *p, uint64_t now_s);
 const struct config_peer *config_peer_find(const struct config *c, struct str name);
 /* What differs between two snapshots but cannot be changed while running (workers, state-dir ...): text for the log; n. */
 size_t config_not_reloadable(const struct config *before, const struct config *after, struct str *ret, size_t cap);

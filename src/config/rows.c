@@ -285,6 +285,15 @@ static const struct row peer_rows[] = {
       "It belongs to our trust domain: it gets a P-Asserted-Identity with the authenticated user, of hidden callers too."}},
     {ROW_U32, PEER(max_calls), NULL,
      {"peer", "max-calls", "number", "0", NULL, 0, 1000000, YES, "TR/100 6.2", "Calls under way with it at once, per worker; 0: no limit."}},
+    {ROW_ENUM, PEER(protected_by), "no|ipsec|vpn|lock|802.1x",
+     {"peer", "protected-by", "one of no|ipsec|vpn|lock|802.1x", "no", NULL, 0, 0, YES, "TR/100 7.2.2",
+      "What protects the hop to it below SIP, as somebody says: signalling with it may then go in clear until the date."}},
+    {ROW_TEXT, PEER(protected_until), NULL,
+     {"peer", "protected-until", "text", "", NULL, 0, 0, YES, "TR/100 7.2.2", "The last day, as 2027-12-31, of which that is said."}},
+    {ROW_TEXT, PEER(protected_says), NULL, {"peer", "protected-says", "text", "", NULL, 0, 0, YES, "TR/100 7.2.2", "Who says so."}},
+    {ROW_TEXT, PEER(private_network), NULL,
+     {"peer", "private-network", "text", "", NULL, 0, 0, YES, "RFC 7316 4",
+      "Domain of the private network that it carries traffic of: requests of our users are marked so for it, and its own mark is believed."}},
     {ROW_TEXT, PEER(trunk_user), NULL,
      {"peer", "user", "text", "", NULL, 0, 0, YES, "TR/100 7.6", "With kind = subscription: the user that we register as, and answer challenges as."}},
     {ROW_FILE, PEER(password_file), NULL,
@@ -370,7 +379,7 @@ bool row_is_weak(const struct row *row, int value)
     static const struct {
         const char *name;
         int value;
-    } weak[] = {{"revocation", 0}, {"client-revocation", 0}, {"client-usage", 2}, {"on-attack", 1}};
+    } weak[] = {{"revocation", 0}, {"client-revocation", 0}, {"client-usage", 2}, {"on-attack", 1}, {"protected-by", 1}, {"protected-by", 2}, {"protected-by", 3}, {"protected-by", 4}};
     size_t i;
 
     for (i = 0; row->kind == ROW_ENUM && i < ARRAY_LEN(weak); i++)

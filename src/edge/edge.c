@@ -374,8 +374,10 @@ int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
         .batch_wait_us = cfg->batch_wait_us,
         .dns_forward = cfg->dns_server.n ? cfg->dns_server.p : NULL,
     };
+    __atomic_store_n(&e->is_starting, true, __ATOMIC_RELAXED);
     if ((err = net_group_start(&ga, &e->group, why)) != 0)
         goto out;
+    __atomic_store_n(&e->is_starting, false, __ATOMIC_RELAXED);
     listeners_log(e, cfg, ls, trial);
     allow_log(cfg);
     *ret = e;

@@ -65,6 +65,7 @@ struct edge {
     struct edge_certs *certificates; /* certs.c; NULL under the scenario player */
     uint64_t started_s;
     bool draining; /* atomic */
+    bool is_starting; /* atomic: not all workers and listeners are there, nothing is sent of our own accord */
 };
 
 /* Who sent a request, how we know, and what that is worth (TR/100 6.3, 7.2.3). */

@@ -253,6 +253,24 @@ static struct str host_of(struct str uri)
     return sip_uri_parse(uri, &u) == 0 ? u.host : STR_NULL;
 }
 
+/* TR/100 7.2.2: what is declared of the peer's hop. Who says so is not kept here, since its text goes
+ * with the configuration. */
+static void below_of(struct facts_party *p, const struct config_peer *peer, uint64_t now_s)
+{
+    static const enum policy_below_kind kinds[] = {
+        [CONFIG_PROTECTED_NO] = POLICY_BELOW_NONE,     [CONFIG_PROTECTED_IPSEC] = POLICY_BELOW_IPSEC,
+        [CONFIG_PROTECTED_VPN] = POLICY_BELOW_VPN,     [CONFIG_PROTECTED_LOCK] = POLICY_BELOW_LOCK,
+        [CONFIG_PROTECTED_8021X] = POLICY_BELOW_8021X,
+    };
+    uint64_t until_s;
+    if (!peer || peer->protected_by == CONFIG_PROTECTED_NO)
+        return;
+    p->hop.below.kind = kinds[peer->protected_by];
+    p->hop.below.check =
+        config_peer_is_protected(peer, now_s) ? POLICY_BELOW_DECLARED : POLICY_BELOW_GONE;
+    p->hop.below.until_s = config_date_parse(peer->protected_until, &until_s) ? until_s : 0;
+}
+
 void facts_caller(struct facts_call *f, const struct edge_req *r, struct str from, struct str by)
 {
     struct facts_party *p = &f->party[POLICY_CALLER];
@@ -267,6 +285,7 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     p->identity.by = r->who.kind == PRINCIPAL_USER ? STR_NULL : by;
     p->hop = policy_hop_from(r->rx.hop, r->rx.path.transport, p->identity.by);
     p->hop.authenticated |= r->who.kind == PRINCIPAL_USER && r->hop_secure;
+    below_of(p, peer, net_wall_s(r->w->net));
     (void)facts_describe(r->m, &f->offer);
 }
 
@@ -362,6 +381,7 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
     p->hop =
         policy_hop_from(hop && hop->tls_version ? hop : &least, out->transport, p->identity.by);
     p->hop.authenticated |= kind == PRINCIPAL_USER && transport_is_secure(out->transport);
+    below_of(p, t->peer, net_wall_s(w->net));
 }
 
 static struct str keep(char **at, struct str s)

@@ -158,8 +158,8 @@ static int check_peer_hop(struct edge_req *r)
     const struct config_peer *p = r->who.peer;
     const char *version = r->rx.hop->tls_version;
 
-    if (!r->hop_secure && !p->allow_clear)
-        return gate_refuse(r, "clear-refused", "TR/100 7.2", 403, "this peer has no allow-clear line");
+    if (!r->hop_secure && !config_peer_may_clear(p, net_wall_s(r->w->net)))
+        return gate_refuse(r, "clear-refused", "TR/100 7.2", 403, "this peer has no allow-clear line, nor one that its hop is protected now");
     if (r->hop_secure && p->tls_min >= 13 && (!version || strcmp(version, "TLSv1.3") != 0))
         return gate_refuse(r, "tls-floor", "TR/100 7.3", 403, "this peer's tls-min is 1.3");
     return 0;

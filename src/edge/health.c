@@ -6,6 +6,7 @@
 #include "edge/peers.h"
 #include "edge/trunk.h"
 
+#define START_MS 100u
 #define CHECK_LIMIT_MS 8000u /* less than any transaction's patience: four repetitions */
 
 struct check {
@@ -84,8 +85,13 @@ static int check_begin(struct check *c, struct arena *a)
 static void on_timer(struct wheel_timer *t)
 {
     struct check *c = CONTAINER_OF(t, struct check, timer);
-    struct arena *a = arena_new(1024, 16384);
+    struct arena *a;
 
+    if (__atomic_load_n(&c->h->w->edge->is_starting, __ATOMIC_RELAXED)) {
+        wheel_start(c->h->w->net->wheel, &c->timer, START_MS);
+        return;
+    }
+    a = arena_new(1024, 16384);
     if (!a || check_begin(c, a) != 0)
         check_again(c); /* nothing is learnt this time */
     arena_free(a);
@@ -110,7 +116,7 @@ int health_start(struct edge_worker *w)
         c->h = h;
         c->peer = &cfg->peers[i];
         wheel_timer_init(&c->timer, on_timer);
-        wheel_start(w->net->wheel, &c->timer, 100 + 20 * h->n++); /* not all at the same moment */
+        wheel_start(w->net->wheel, &c->timer, START_MS + 20 * h->n++); /* not all at the same moment */
     }
     w->health = h;
     return 0;

@@ -155,7 +155,7 @@ static int locate_args(struct hop *h, const struct sip_uri *u, struct net_locate
 
     *ret = (struct net_locate_args){.host = u->maddr.n ? u->maddr : u->host, .port = u->port, .prefer_tls = true};
     ret->sips = (h->sips && !is_excepted) || u->scheme == SIP_SCHEME_SIPS;
-    ret->allow_clear = !ret->sips && (h->t->allow_clear || h->t->emergency || is_excepted || (p && p->allow_clear));
+    ret->allow_clear = !ret->sips && (h->t->allow_clear || h->t->emergency || is_excepted || (p && config_peer_may_clear(p, net_wall_s(h->w->net))));
     if (!u->transport.n)
         return 0;
     if (transport_parse(&ret->transport, u->transport) != 0 || ret->transport == TRANSPORT_WS ||
@@ -179,7 +179,7 @@ static int locate_literal(struct hop *h, const struct net_locate_args *la, const
                                            : TRANSPORT_TLS;
 
     if (!transport_is_secure(t) && !la->allow_clear) {
-        reason_set(&h->why, "clear-refused", "TR/100 7.2", 403, "this destination has no allow-clear line");
+        reason_set(&h->why, "clear-refused", "TR/100 7.2", 403, "this destination has no allow-clear line, nor one that its hop is protected now");
         return ERR_REFUSED;
     }
     h->list = arena_alloc(h->arena, sizeof *h->list);

@@ -3,6 +3,7 @@
 #include "edge/peers.h"
 #include "edge/status_priv.h"
 #include "edge/trunk.h"
+#include <time.h>
 
 static const char *kind_text(enum config_peer_kind k)
 {
@@ -15,7 +16,18 @@ static const char *kind_text(enum config_peer_kind k)
     return (size_t)k < ARRAY_LEN(texts) ? texts[k] : "?";
 }
 
-static json_t *peer_json(struct edge *e, const struct config_peer *p)
+static const char *protection_text(int by)
+{
+    static const char *const texts[] = {
+        [CONFIG_PROTECTED_NO] = "no",        [CONFIG_PROTECTED_IPSEC] = "ipsec",
+        [CONFIG_PROTECTED_VPN] = "vpn",      [CONFIG_PROTECTED_LOCK] = "lock",
+        [CONFIG_PROTECTED_8021X] = "802.1x",
+    };
+
+    return (size_t)by < ARRAY_LEN(texts) ? texts[by] : "?";
+}
+
+static json_t *peer_json(struct edge *e, const struct config_peer *p, uint64_t now_s)
 {
     const struct peer_state *at = peer_state_get(e, p);
     struct peer_state s = {0};
@@ -33,6 +45,18 @@ static json_t *peer_json(struct edge *e, const struct config_peer *p)
         json_object_set_new(row, "since", json_integer((json_int_t)s.since_s));
     if (row && s.health == PEER_DOWN && s.reason)
         json_object_set_new(row, "reason", json_string(s.reason));
+    if (row &&
+        p->protected_by !=
+            CONFIG_PROTECTED_NO) { /* declared and checked are two things; nothing here looks */
+        json_object_set_new(row, "protected_by", json_string(protection_text(p->protected_by)));
+        json_object_set_new(row, "protected_until", status_json_text(p->protected_until));
+        json_object_set_new(row, "protected_says", status_json_text(p->protected_says));
+        json_object_set_new(
+            row, "protection",
+            json_string(config_peer_is_protected(p, now_s) ? "declared, not checked" : "ended"));
+    }
+    if (row && p->private_network.n)
+        json_object_set_new(row, "private_network", status_json_text(p->private_network));
     if (row && trunk_is(p)) {
         json_object_set_new(row, "user", status_json_text(p->trunk_user));
         json_object_set_new(row, "registration", json_string(trunk_state_text(s.trunk)));
@@ -50,7 +74,8 @@ json_t *status_peers_json(struct edge *e)
     size_t i;
 
     for (i = 0; list && i < e->cfg->n_peers; i++)
-        if (json_array_append_new(list, peer_json(e, &e->cfg->peers[i])) != 0) {
+        if (json_array_append_new(list, peer_json(e, &e->cfg->peers[i], (uint64_t)time(NULL))) !=
+            0) {
             json_decref(list);
             return NULL;
         }

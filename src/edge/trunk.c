@@ -17,6 +17,7 @@
 #define RETRY_BASE_MS 30000u /* RFC 5626 4.5 */
 #define RETRY_MAX_MS 1800000u
 #define SOON_MS 1000u
+#define START_MS 50u
 #define FLOW_GRACE_MS 60000u
 
 struct trunk {
@@ -257,6 +258,11 @@ static void on_timer(struct wheel_timer *timer)
     struct peer_state now = {0};
     const struct peer_state *at = peer_state_get(t->ts->w->edge, t->peer);
 
+    if (__atomic_load_n(&t->ts->w->edge->is_starting, __ATOMIC_RELAXED)) {
+        arena_free(a);
+        retry_in(t, START_MS);
+        return;
+    }
     if (at)
         peer_state_read(at, &now);
     if (now.trunk != TRUNK_REGISTERED)
@@ -291,7 +297,7 @@ int trunks_start(struct edge_worker *w)
         rand_token(&w->net->rand, t->call_id, sizeof t->call_id);
         wheel_timer_init(&t->timer, on_timer);
         if (w->id == 0)
-            retry_in(t, 50 + 20 * ts->n);
+            retry_in(t, START_MS + 20 * ts->n);
         ts->n++;
     }
     w->trunks = ts;

@@ -146,6 +146,10 @@ static void says_line_and_cure(void **state)
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"p.x\"} }\n", "3: peer \"p\" is a subscription without account; add user and password-file");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"*\"} user = \"u\" password-file = \"f\" next-hop = \"sips:p.x\" }\n", "3: peer \"p\": nothing says whom to register with");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"p.x\"} user = \"u\" password-file = \"f\" }\n", "3: peer \"p\" challenges our calls");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} protected-by = vpn }\n", "3: peer \"p\": nobody says until when its hop is protected");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} protected-says = \"me\" }\n", "3: peer \"p\": nothing says what its hop is protected by");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} protected-by = lock protected-says = \"me\" protected-until = \"soon\" }\n", "3: protected-until = \"soon\" is no date");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} private-network = \"a b\" }\n", "3: private-network = \"a b\" is no domain");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} numbers = {\"+49\", \"+4930a\"} }\n", "3: numbers: \"+4930a\" is no beginning of a number");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { numbers = {\"0\"} }\n", "3: peer \"p\" takes numbers but nothing says where it is");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"*\"} check-interval = 9 certificate-names = {\"p\"} ca = \"c\" }\n", "3: peer \"p\" cannot be asked");
