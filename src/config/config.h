@@ -120,6 +120,7 @@ struct config_peer { /* peer "carrier" { ... } */
     /* kind subscription: an account of ours with it */
     struct str trunk_user, password_file;
     struct str registrar;        /* domain that is registered with; empty: its first one */
+    struct str auth_realm;       /* what its challenges are for; empty: the same */
     unsigned register_expires_s;
     bool bulk_numbers;           /* one registration for all numbers (RFC 6140) */
     bool allow_md5;              /* its MD5 challenges are answered */

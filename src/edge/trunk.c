@@ -12,6 +12,7 @@
 #include "sip/fields.h"
 #include <errno.h>
 #include <stdio.h>
+#include <sys/stat.h>
 
 #define REGISTER_LIMIT_MS 64000u
 #define RETRY_BASE_MS 30000u /* RFC 5626 4.5 */
@@ -48,18 +49,29 @@ const char *trunk_state_text(unsigned state)
     return state < ARRAY_LEN(texts) ? texts[state] : "?";
 }
 
+static struct str registrar_of(const struct config_peer *p)
+{
+    return p->registrar.n ? p->registrar : p->domains.n ? p->domains.v[0] : STR_NULL;
+}
+
 /* ---- passwords ---- */
 
 static int password_read(const char *file, struct secret *ret, struct reason *why)
 {
     char line[SECRET_MAX + 2];
     FILE *f = fopen(file, "re");
+    struct stat st;
     size_t n = 0;
     bool ok;
 
     if (!f) {
         reason_set(why, "password-file", NULL, 0, "%s: %s", file, strerror(errno));
         return ERR_IO;
+    }
+    if (fstat(fileno(f), &st) != 0 || (st.st_mode & S_IRWXO) != 0) {
+        fclose(f);
+        reason_set(why, "password-file", "TR/100 7.1", 0, "%s can be read by others; chmod o= it", file);
+        return ERR_REFUSED;
     }
     setvbuf(f, NULL, _IONBF, 0); /* no copy in a buffer that nobody wipes */
     ok = fgets(line, sizeof line, f) != NULL;
@@ -84,6 +96,8 @@ int trunk_logins_load(const struct config *cfg, struct digest_login **ret, struc
         if (!trunk_is(&cfg->peers[i]))
             continue;
         v[i].user = cfg->peers[i].trunk_user;
+        v[i].realm = cfg->peers[i].auth_realm.n ? cfg->peers[i].auth_realm
+                                                : registrar_of(&cfg->peers[i]);
         err = password_read(cfg->peers[i].password_file.p, &v[i].password, why);
     }
     if (err != 0) {
@@ -226,9 +240,7 @@ static int register_send(struct trunk *t, struct arena *a)
                                     .limit_ms = REGISTER_LIMIT_MS,
                                     .fn = on_registered,
                                     .arg = t};
-    struct str registrar = p->registrar.n ? p->registrar
-                           : p->domains.n ? p->domains.v[0]
-                                          : STR_NULL;
+    struct str registrar = registrar_of(p);
 
     args.next_hop = p->next_hop.n ? p->next_hop : arena_fmt(a, "sip:%.*s", STR_FMT(registrar));
     args.uri = arena_fmt(a, "sip:%.*s", STR_FMT(registrar));

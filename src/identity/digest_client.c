@@ -32,7 +32,7 @@ void digest_client_done(struct digest_client *a)
 static const struct digest_login *login_find(const struct digest_client *a, struct str realm)
 {
     for (unsigned i = 0; i < a->n_logins; i++) {
-        if (!a->logins[i].realm.n || str_eq(a->logins[i].realm, realm)) /* realms have case */
+        if (str_eq(a->logins[i].realm, realm)) /* realms have case */
             return &a->logins[i];
     }
     return NULL;

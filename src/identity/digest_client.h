@@ -12,8 +12,7 @@
 
 /* A password and the realm it is for; it is never used for another (RFC 3261 22.1). */
 struct digest_login {
-    struct str realm; /* empty: whatever the one server that it is for calls it */
-    struct str user;
+    struct str realm, user;
     struct secret password;
 };
 

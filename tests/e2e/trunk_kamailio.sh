@@ -21,7 +21,7 @@ DOMAIN_LINES="media-keys = {\"dtls\"}" edge_conf "media { address = {\"$ADDR\"} 
     "peer \"carrier\" { kind = subscription  domains = {\"carrier.test\"}  next-hop = \"sips:$NEXT_ADDR:5061\"  ca = \"$WORK/certs/ca.crt\"" \
     "    certificate-names = {\"carrier.test\"}  numbers = {\"+\"}  identities = {\"$DOMAIN\"}" \
     "    user = \"trunk\"  password-file = \"$WORK/trunk.password\" }"
-password_of trunk >trunk.password
+(umask 077 && password_of trunk >trunk.password)
 our_user alice trunk
 need "Kamailio starts as a carrier" carrier_start
 need "the edge starts" edge_start
@@ -33,5 +33,5 @@ check "alice calls a number through the carrier" our_status 0 alice --call "sip:
     --expect-tone 880 --duration 2
 check "the carrier knew who called" log_has carrier.log 'carrier: call to .4930123456 by trunk'
 check "it came back and was answered" our_end trunk 0
-kill "$CARRIER_PID"
 check "the edge stops in order" edge_stop
+kill "$CARRIER_PID"

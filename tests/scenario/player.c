@@ -7,6 +7,7 @@
 #include "edge/calls.h"
 #include "edge/security.h"
 #include "pki/mint.h"
+#include <sys/stat.h>
 #include <unistd.h>
 
 
@@ -201,7 +202,7 @@ static void make_dir(void)
     if (pki_mint_cert(NULL, &args, &why) != 0)
         fail("pki_mint_cert: %s", why.detail);
     snprintf(key, sizeof key, "%s/password", P.dir);
-    if ((f = fopen(key, "w")) == NULL || fputs("correct-horse-7\n", f) < 0 || fclose(f) != 0)
+    if ((f = fopen(key, "w")) == NULL || fputs("correct-horse-7\n", f) < 0 || fclose(f) != 0 || chmod(key, 0600) != 0)
         fail("%s cannot be written", key);
     var_set("dir", str_z(P.dir));
 }
