@@ -638,7 +638,7 @@ static void announce(struct conn *c)
     conn_path(c, &path);
     c->is_announced = false;
     c->user = NULL; /* the edge frees it, while the connection may still be draining */
-    if (!w->is_stopping)
+    if (!w->is_edge_gone)
         w->net.user.on_flow_closed(w->net.user.arg, c->id, &path, (enum net_close_why)c->why,
                                    c->reason, user);
 }

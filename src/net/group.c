@@ -300,12 +300,6 @@ static void quiet_message(void *arg, const struct rx *rx)
     (void)arg, (void)rx;
 }
 
-static void quiet_closed(void *arg, flow_id flow, const struct path *path, enum net_close_why why,
-                         const struct reason *reason, void *flow_user)
-{
-    (void)arg, (void)flow, (void)path, (void)why, (void)reason, (void)flow_user;
-}
-
 /* Nothing new reaches the edge from here on but what other workers have posted already. */
 static void quiet_run(struct mq_item *item, void *consumer)
 {
@@ -313,7 +307,9 @@ static void quiet_run(struct mq_item *item, void *consumer)
     (void)item;
     w->is_stopping = true;
     w->net.user = (struct net_user){
-        .arg = w->net.user.arg, .on_message = quiet_message, .on_flow_closed = quiet_closed};
+        .arg = w->net.user.arg,
+        .on_message = quiet_message,
+        .on_flow_closed = w->net.user.on_flow_closed /* it frees what it knows of it */};
     for (size_t i = 0; i < w->n_listeners; i++) {
         if (w->listeners[i]->transport != TRANSPORT_UDP) /* UDP sockets still send */
             listener_close(w->listeners[i]);
@@ -337,6 +333,7 @@ static void stop_run(struct mq_item *item, void *consumer)
     if (g->args.worker_stop)
         g->args.worker_stop(g->args.arg, &w->net, w->net.user.arg);
     w->net.user.arg = NULL;
+    w->is_edge_gone = true;
     w->is_done = true;
     group_answer(g, 0);
 }

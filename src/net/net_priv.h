@@ -317,6 +317,7 @@ struct worker {
     uint32_t n_read; /* messages, and steps of handshakes, of this turn */
     bool in_turn, is_wall_known;
     bool is_stopping; /* nothing new reaches the edge */
+    bool is_edge_gone; /* ... nor that a connection has ended */
     bool is_done;     /* the edge has gone */
     bool is_leaving;  /* the loop ends with the last connection */
     struct listener **listeners;

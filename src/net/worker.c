@@ -526,7 +526,7 @@ static void drop_connections(struct worker *w)
 /* On the worker's thread if it ever ran: buffers go back to where they came from. */
 static void worker_empty(struct worker *w)
 {
-    w->is_stopping = w->is_done = true;
+    w->is_stopping = w->is_edge_gone = w->is_done = true;
     for (size_t i = 0; i < w->n_listeners; i++) {
         listener_close(w->listeners[i]);
         listener_unref(w->listeners[i]);
