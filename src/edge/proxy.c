@@ -11,16 +11,8 @@
  * whoever is further up the stack still finds the context. */
 #include "base/log.h"
 #include "base/mem.h"
-#include "edge/calls.h"
-#include "edge/facts.h"
 #include "edge/identity_service.h"
 #include "edge/proxy_priv.h"
-#include "edge/request_priv.h"
-#include "edge/status_phone.h"
-#include "edge/trunk.h"
-
-static void branch_start(struct branch *b);
-static void proxy_conclude(struct proxy *p);
 
 static void proxy_free(struct proxy *p)
 {
@@ -60,12 +52,12 @@ static void proxy_detach(struct proxy *p)
     p->stx = NULL;
 }
 
-static void proxy_enter(struct proxy *p)
+void proxy_enter(struct proxy *p)
 {
     p->depth++;
 }
 
-static void proxy_leave(struct proxy *p)
+void proxy_leave(struct proxy *p)
 {
     unsigned i;
 
@@ -164,7 +156,7 @@ static void proxy_drop(struct proxy *p)
     sip_stx_drop(tx);
 }
 
-static void proxy_send(struct proxy *p, unsigned status, struct buf *msg, uint32_t session_s)
+void proxy_send(struct proxy *p, unsigned status, struct buf *msg, uint32_t session_s)
 {
     if (!p->stx)
         return;
@@ -217,616 +209,6 @@ static void proxy_reply_with(struct proxy *p, unsigned status, const char *code,
 static void proxy_reply(struct proxy *p, unsigned status, const char *code, const char *clause)
 {
     proxy_reply_with(p, status, code, clause, STR_NULL);
-}
-
-/* ---- facts (facts.h) ---- */
-
-static bool begins_call(const struct proxy *p)
-{
-    return p->method == SIP_INVITE && !sip_msg_in_dialog(p->r->m);
-}
-
-/* What a transaction within a dialog has agreed on: of its request's offer and the answer to it, of an answer in PRACK (RFC 3262 5),
- * or an offer that the ACK will answer. */
-static void note_descriptions(const struct proxy *p, const struct sip_msg *m)
-{
-    struct facts_media said, answer;
-    bool asked = facts_describe(p->r->m, &said), answered = facts_describe(m, &answer);
-
-    if (asked && answered) {
-        facts_agree(&said, &answer, &said);
-        calls_said(p->w, p->call_slot, p->call_gen, FACTS_AGREED, &said);
-    } else if (asked && p->method == SIP_PRACK) {
-        calls_said(p->w, p->call_slot, p->call_gen, FACTS_ANSWER, &said);
-    } else if (answered && p->method == SIP_INVITE) {
-        calls_said(p->w, p->call_slot, p->call_gen, FACTS_OFFER, &answer);
-    }
-}
-
-static void note_callee(const struct branch *b, struct facts_call *f, const struct path *path, const struct hop_facts *hop)
-{
-    struct facts_party party;
-
-    facts_callee(&party, b->p->r, b->t, path, hop, branch_is_redirected(b));
-    facts_set_callee(f, &party);
-    f->callee_of = hop || !path->flow ? b : NULL;
-}
-
-/* Somebody is called: who answers may be another. A connection that is only being made is looked at again when the answer comes. */
-static void note_called(const struct branch *b, const struct path *path)
-{
-    struct facts_call *f = begins_call(b->p) ? calls_facts(b->p->w, b->p->call_slot, b->p->call_gen) : NULL;
-
-    if (f && !f->has_callee)
-        note_callee(b, f, path, path->flow ? net_facts(b->p->w->net, path->flow) : NULL);
-}
-
-static void note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
-{
-    const struct proxy *p = b->p;
-    struct facts_call *f;
-    struct facts_media media;
-
-    if (!p->r || !b->t || !p->call_gen || m->status <= 100 || m->status >= 300)
-        return;
-    if (!begins_call(p)) {
-        if (!p->anchor && m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE || p->method == SIP_PRACK))
-            note_descriptions(p, m);
-        return;
-    }
-    f = calls_facts(p->w, p->call_slot, p->call_gen);
-    if (!f)
-        return;
-    if (f->callee_of != b)
-        note_callee(b, f, sip_ctx_path(b->ctx), rx->hop);
-    if (!p->anchor && facts_describe(m, &media))
-        facts_said(f, p->r->m->body.n ? FACTS_ANSWER : FACTS_OFFER, &media);
-}
-
-static void note_vouch(const struct proxy *p)
-{
-    const struct call_info *c = p->r->vouch && begins_call(p) ? calls_find(p->w, p->call_slot, p->call_gen) : NULL;
-
-    if (c)
-        facts_vouched(calls_facts(p->w, p->call_slot, p->call_gen), p->r, c->from);
-}
-
-/* ---- answers ---- */
-
-static void branch_done(struct branch *b, unsigned status)
-{
-    b->state = BRANCH_DONE;
-    b->status = status;
-    wheel_cancel(b->p->w->net->wheel, &b->timer_c);
-    if (b->anchored && status >= 300)
-        anchor_branch_over(b->p, b);
-}
-
-/* It ended by our own finding. */
-static void branch_fail(struct branch *b, unsigned status, const char *code, const char *clause)
-{
-    branch_done(b, status);
-    b->code = code;
-    b->clause = clause;
-}
-
-/* 16.9: as if 503 had come; on the flow of a registration, 430 (RFC 5626 5.3.1). */
-static void branch_fail_transport(struct branch *b)
-{
-    if (b->t && b->t->to_user && b->t->has_path)
-        branch_fail(b, 430, "flow-failed", "RFC 5626 5.3");
-    else
-        branch_fail(b, 503, "transport-error", "RFC 3261 16.9");
-}
-
-/* ---- branches ---- */
-
-static void cancel_branches(struct proxy *p, const struct branch *except, struct str reason_value)
-{
-    unsigned i;
-
-    for (i = 0; i < p->n; i++) {
-        struct branch *b = branch_at(p, i);
-
-        if (b == except || b->state == BRANCH_DONE)
-            continue;
-        b->canceled = true;
-        if (b->state == BRANCH_CALLING || b->state == BRANCH_PROCEEDING) {
-            if (b->ctx && p->method == SIP_INVITE)
-                sip_ctx_cancel(b->ctx, reason_value);
-        } else {
-            if (p->r)
-                hop_cancel(b->hop);
-            identity_signing_cancel(b->signing);
-            b->signing = NULL;
-            branch_done(b, 487);
-        }
-    }
-}
-
-static void branch_give_up(struct branch *b);
-
-static void on_timer_c(struct wheel_timer *t)
-{
-    struct branch *b = CONTAINER_OF(t, struct branch, timer_c);
-
-    if (!b->ctx || b->state == BRANCH_DONE)
-        return;
-    if (b->state == BRANCH_CALLING && b->is_hurried) {
-        proxy_enter(b->p);
-        branch_give_up(b);
-        proxy_leave(b->p);
-        return;
-    }
-    LOG(LOG_INFO, "timer-c", LZ("clause", "RFC 3261 16.8"));
-    sip_ctx_cancel(b->ctx, STR_NULL);
-}
-
-/* Is there somebody else to be asked the same? */
-static bool has_another(const struct branch *b)
-{
-    unsigned i;
-
-    for (i = 0; b->t->is_one_of && i < b->p->n; i++)
-        if (!branch_at(b->p, i)->started && str_eq(branch_at(b->p, i)->t->group, b->t->group))
-            return true;
-    return false;
-}
-
-#define HURRY_MS 4000u /* a server that works answers before its client has repeated a request three times (RFC 3261 17.1) */
-
-static void start_timer_c(struct branch *b)
-{
-    b->is_hurried = b->state == BRANCH_CALLING && b->p->r && !b->p->final_sent && has_another(b);
-    if (b->is_hurried)
-        wheel_start(b->p->w->net->wheel, &b->timer_c, HURRY_MS);
-    else if (b->p->method == SIP_INVITE)
-        wheel_start(b->p->w->net->wheel, &b->timer_c, (uint64_t)b->p->w->cfg->timer_c_s * 1000);
-}
-
-static void on_final_2xx(struct branch *b, const struct sip_msg *m)
-{
-    struct proxy *p = b->p;
-    struct buf *out = best_response_build(b, m);
-    uint32_t session_s;
-
-    if (sip_msg_seconds(m, SIP_H_SESSION_EXPIRES, &session_s) != 0)
-        session_s = 0; /* RFC 4028 8.1: the proxy may forget the call when it is not refreshed */
-    if (!out && p->method == SIP_INVITE)
-        return; /* no memory: its sender repeats it until there is an ACK (13.3.1.4); else on_gone ends it */
-    branch_done(b, m->status);
-    if (!out) {
-        branch_fail(b, 502, "bad-response", "RFC 3261 16.7");
-        proxy_conclude(p);
-        return;
-    }
-    if (!p->final_sent)
-        cancel_branches(p, b, STR("SIP;cause=200;text=\"Call completed elsewhere\""));
-    proxy_send(p, m->status, out, session_s); /* every 2xx to an INVITE passes (16.7 step 5) */
-    buf_unref(out);
-}
-
-/* The branch goes on without its client transaction, which runs to its end by itself and must not call a context that is gone. */
-static void branch_let_go(struct branch *b)
-{
-    struct sip_ctx *tx = b->ctx;
-
-    b->ctx = NULL;
-    wheel_cancel(b->p->w->net->wheel, &b->timer_c);
-    if (tx)
-        sip_ctx_detach(tx);
-}
-
-/* RFC 3263 4.3: that server failed: the next one. False: there is none to be looked for. */
-static bool branch_next_server(struct branch *b)
-{
-    if (!b->hop || !b->t || b->t->has_path || b->canceled || b->p->final_sent)
-        return false;
-    branch_let_go(b);
-    b->state = BRANCH_LOCATING;
-    if (b->p->anchor) { /* keys may be said to that one and not to this, or the other way round */
-        b->is_signed = false;
-        b->identity = b->date = STR_NULL;
-    }
-    hop_next(b->hop);
-    return true;
-}
-
-/* It has not said a word, and another peer may do: that one is asked. Should this one wake up, it is told that nobody waits. */
-static void branch_give_up(struct branch *b)
-{
-    if (b->hop && b->t && !b->t->has_path)
-        hop_failed(b->hop);
-    if (b->p->method == SIP_INVITE)
-        sip_ctx_cancel(b->ctx, STR_NULL);
-    branch_let_go(b);
-    branch_fail(b, 408, "no-response", "RFC 3263 4.3");
-    if (!b->p->final_sent)
-        proxy_conclude(b->p);
-}
-
-static int branch_send(struct branch *b, const struct path *path);
-static void branch_path(struct branch *b, const struct path *path, const struct reason *why);
-
-/* Its answer does not fit what was offered (an anchored call): as if the branch had refused. */
-static void branch_refused(struct branch *b, const struct sip_msg *m, const struct reason *why)
-{
-    if (m->status < 200 && b->ctx)
-        sip_ctx_cancel(b->ctx, STR_NULL);
-    branch_fail(b, why->sip_status ? why->sip_status : 488, why->code, why->clause);
-    proxy_conclude(b->p);
-}
-
-/* The same target again, with another offer. */
-static void branch_again(struct branch *b)
-{
-    struct path path = *sip_ctx_path(b->ctx);
-
-    branch_let_go(b);
-    b->is_signed = false; /* it signs another description */
-    b->identity = b->date = STR_NULL;
-    branch_path(b, &path, NULL);
-}
-
-/* A carrier that we have an account with challenges us: the caller, who has none there, hears nothing of it (RFC 3261 22.3; it is
- * the anchored call's own numbers that allow to send again). */
-static bool branch_challenged(struct branch *b, const struct sip_msg *m)
-{
-    struct reason why = {0};
-    struct path path;
-
-    if ((m->status != 401 && m->status != 407) || !b->t || !trunk_is(b->t->peer) || !b->p->r || b->canceled || b->p->final_sent || !b->ctx)
-        return false;
-    if (trunk_challenged(b->p->w, b->t->peer, m, b->was_challenged, &why) != 0) {
-        LOG(LOG_WARN, "trunk-challenge", LS("peer", b->t->peer->name), LZ("reason", why.code), LZ("detail", why.detail));
-        return false;
-    }
-    path = *sip_ctx_path(b->ctx);
-    branch_let_go(b);
-    b->was_challenged = b->is_challenged = true;
-    branch_path(b, &path, NULL);
-    return true;
-}
-
-/* What becomes of a response in an anchored call. True: it passes, with the changes. */
-static bool branch_anchored(struct branch *b, const struct sip_msg *m, struct forward_changes *changes)
-{
-    struct reason why = {0};
-
-    if (b->state == BRANCH_DONE && m->status >= 300)
-        return false; /* refused by us before */
-    if (branch_challenged(b, m))
-        return false;
-    switch (anchor_response(b->p, b, m, changes, &why)) {
-    case ANCHOR_PASS:
-        return true;
-    case ANCHOR_REFUSED:
-        branch_refused(b, m, &why);
-        break;
-    case ANCHOR_AGAIN:
-        branch_again(b);
-        break;
-    case ANCHOR_DROP:
-        if (m->status >= 200)
-            branch_done(b, m->status);
-        break;
-    }
-    return false;
-}
-
-static void branch_pass(struct branch *b, const struct sip_msg *m)
-{
-    struct proxy *p = b->p;
-    struct buf *out;
-
-    if (m->status < 200) {
-        b->state = BRANCH_PROCEEDING;
-        if (m->status > 100) {
-            start_timer_c(b);
-            if (!p->final_sent && (out = best_response_build(b, m)) != NULL) {
-                calls_event(p->w, p->call_slot, p->call_gen, m->status, p->method, 0);
-                proxy_send(p, m->status, out, 0);
-                buf_unref(out);
-            }
-        }
-        return;
-    }
-    if (m->status < 300) {
-        on_final_2xx(b, m);
-        return;
-    }
-    branch_done(b, m->status);
-    if (p->final_sent)
-        return;
-    if (m->status < 400 && redirect_follow(b, m)) {
-        b->status = 0; /* what came of it counts */
-        proxy_conclude(p);
-        return;
-    }
-    best_keep(b, m, 0);
-    if (m->status == 503 && b->hop && b->t && !b->t->has_path && sip_msg_has(m, SIP_H_RETRY_AFTER))
-        hop_failed(b->hop); /* it asks to be spared (RFC 3261 21.5.4) */
-    if (m->status == 503 && branch_next_server(b))
-        return;
-    if (m->status >= 600)
-        cancel_branches(p, b, STR_NULL);
-    proxy_conclude(p);
-}
-
-static void branch_response(struct branch *b, const struct sip_msg *m, const struct rx *rx)
-{
-    struct forward_changes changes = {0};
-    struct proxy *p = b->p;
-
-    if (b->p->anchor && !branch_anchored(b, m, &changes))
-        return;
-    if (!b->p->anchor && m->body.n && b->p->stx &&
-        anchor_direct_response(m, &rx->path, &sip_stx_rx(b->p->stx)->path, b->may_be_clear, &changes) != 0)
-        return; /* no memory: its sender repeats what counts */
-    note_answer(b, m, rx);
-    if (p->r && begins_call(p))
-        status_tell_caller(b, m, &changes);
-    b->changes = &changes;
-    branch_pass(b, m);
-    b->changes = NULL;
-}
-
-static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const struct rx *rx)
-{
-    struct branch *b = arg;
-    struct proxy *p = b->p;
-
-    (void)tx;
-    proxy_enter(p);
-    branch_response(b, m, rx);
-    proxy_leave(p);
-}
-
-/* The TCP connection for a large request was refused: 18.1.1 says to use UDP then. */
-static bool branch_again_by_datagram(struct branch *b)
-{
-    const struct path *udp = b->oversize;
-
-    if (!udp || b->state != BRANCH_CALLING || b->canceled || !b->p->r || sip_ctx_path(b->ctx)->transport == TRANSPORT_UDP)
-        return false;
-    branch_let_go(b);
-    return branch_send(b, udp) == 0;
-}
-
-static void branch_end(struct branch *b, enum sip_tx_end why)
-{
-    if (why == SIP_TX_TRANSPORT && branch_again_by_datagram(b))
-        return;
-    /* A timeout counts where nothing at all came back (RFC 3263 4.3). */
-    if (why == SIP_TX_TIMEOUT && b->state == BRANCH_CALLING && b->hop && b->t && !b->t->has_path)
-        hop_failed(b->hop);
-    if ((why == SIP_TX_TRANSPORT || b->state == BRANCH_CALLING) && branch_next_server(b))
-        return;
-    if (why == SIP_TX_TIMEOUT)
-        branch_fail(b, 408, "no-response", "RFC 3261 17.1");
-    else
-        branch_fail_transport(b);
-    if (!b->p->final_sent)
-        proxy_conclude(b->p);
-}
-
-static void on_end(void *arg, struct sip_ctx *tx, enum sip_tx_end why)
-{
-    struct branch *b = arg;
-    struct proxy *p = b->p;
-
-    (void)tx;
-    proxy_enter(p);
-    branch_end(b, why);
-    proxy_leave(p);
-}
-
-static void on_gone(void *arg, struct sip_ctx *tx)
-{
-    struct branch *b = arg;
-    struct proxy *p = b->p;
-
-    (void)tx; /* of those let go nothing is heard */
-    proxy_enter(p);
-    if (b->state != BRANCH_DONE) { /* a 2xx that could not be passed on */
-        branch_fail(b, 502, "bad-response", "RFC 3261 16.7");
-        proxy_conclude(p);
-    }
-    b->ctx = NULL;
-    proxy_leave(p);
-}
-
-/* RFC 3261 18.1.1: what does not fit a datagram goes by a stream. A registered datagram contact has no other address, so it
- * keeps UDP; a located next hop is tried by TCP at the same address. */
-static bool is_oversize(const struct branch *b, const struct path *path, const struct buf *msg)
-{
-    return path->transport == TRANSPORT_UDP && msg->n > EDGE_UDP_MAX && !b->t->has_path && !addr_is_loopback(&path->remote);
-}
-
-static int branch_send(struct branch *b, const struct path *path)
-{
-    static const struct sip_ctx_user callbacks = {.on_response = on_response, .on_end = on_end, .on_gone = on_gone};
-    struct proxy *p = b->p;
-    struct sip_ctx_user u = callbacks;
-    struct forward_args f = {.t = b->t, .out = path, .breadth = p->breadth, .call_slot = p->call_slot,
-                             .call_gen = p->call_gen, .identity = b->identity, .date = b->date};
-    struct digest_client_cred creds[DIGEST_CLIENT_CREDS_MAX];
-    struct forward_changes changes = {0};
-    struct reason why = {0};
-    struct buf *msg;
-    int err = 0;
-
-    if (p->anchor) {
-        if (anchor_request(p, b, path, &changes, &why) != ANCHOR_PASS) {
-            branch_fail(b, why.sip_status ? why.sip_status : 500, why.code, why.clause);
-            return ERR_REFUSED;
-        }
-        anchor_name(p->anchor, &f.anchor_slot, &f.anchor_gen);
-        b->is_challenged = false;
-    } else if (anchor_direct_request(p->r, b->t, path, &changes, &why) != 0) {
-        branch_fail(b, why.sip_status, why.code, why.clause);
-        return ERR_REFUSED;
-    }
-    b->may_be_clear = p->anchor || anchor_direct_may_be_clear(p->r, b->t);
-    if (begins_call(p) && status_check_request(b, path, &changes, &why) != 0) {
-        branch_fail(b, why.sip_status, why.code, why.clause);
-        return ERR_REFUSED;
-    }
-    f.changes = &changes;
-    u.arg = b;
-    b->ctx = sip_ctx_new(p->w->txl, p->method, &u);
-    if (!b->ctx)
-        return ERR_LIMIT;
-    sip_ctx_set_loop_hash(b->ctx, p->r->loop_hash);
-    f.branch = sip_ctx_via_branch(b->ctx);
-    if (p->anchor && trunk_is(b->t->peer)) {
-        f.creds = creds;
-        err = trunk_answer(p->w, b->t->peer, p->r->m->arena, p->method, b->t->uri, changes.has_body ? changes.body : p->r->m->body, creds,
-                           &f.n_creds);
-    }
-    err = err ? err : forward_build(p->r, &f, &msg);
-    if (err != 0) {
-        branch_let_go(b);
-        return err;
-    }
-    if (is_oversize(b, path, msg) && !b->oversize) {
-        branch_let_go(b);
-        buf_unref(msg);
-        return ERR_AGAIN;
-    }
-    b->state = BRANCH_CALLING;
-    b->called_us = net_now_us(p->w->net);
-    err = sip_ctx_start(b->ctx, msg, path);
-    buf_unref(msg);
-    if (err != 0) {
-        b->ctx = NULL;
-        return err;
-    }
-    note_called(b, path);
-    edge_count(p->w, EC_FORWARDED);
-    start_timer_c(b);
-    return 0;
-}
-
-/* Too large for a datagram: by TCP at the same address; if that cannot be had, as a datagram after all (18.1.1). */
-static int branch_send_oversize(struct branch *b, const struct path *udp)
-{
-    struct path tcp, *copy = arena_alloc(b->p->r->m->arena, sizeof *copy);
-
-    if (!copy)
-        return ERR_NOMEM;
-    *copy = *udp;
-    b->oversize = copy;
-    if (hop_stream_instead(b->hop, udp, &tcp) == 0 && branch_send(b, &tcp) == 0)
-        return 0;
-    return branch_send(b, udp);
-}
-
-static void on_signed(void *arg, struct str value, struct str date, const struct reason *why)
-{
-    struct branch *b = arg;
-    struct proxy *p = b->p;
-
-    (void)why; /* said and counted where it was found */
-    proxy_enter(p);
-    b->signing = NULL;
-    b->identity = value;
-    b->date = date;
-    branch_path(b, b->signed_path, NULL);
-    proxy_leave(p);
-}
-
-/* What leaves for another domain is signed as it leaves, so only now (RFC 8224 6.1). True: it goes on in on_signed. */
-static bool branch_sign(struct branch *b, const struct path *path)
-{
-    struct forward_changes changes = {0};
-    struct reason why = {0};
-    struct path *copy;
-
-    if (b->is_signed)
-        return false;
-    b->is_signed = true;
-    if (b->p->anchor && anchor_request(b->p, b, path, &changes, &why) != ANCHOR_PASS)
-        return false; /* branch_send finds it, too */
-    if (!identity_sign(b->p->r, b->t, changes.content_type, changes.body, on_signed, b, &b->signing))
-        return false;
-    if ((copy = arena_alloc(b->p->r->m->arena, sizeof *copy)) == NULL) {
-        identity_signing_cancel(b->signing);
-        b->signing = NULL;
-        return false;
-    }
-    *copy = *path;
-    b->signed_path = copy;
-    return true;
-}
-
-static void branch_path(struct branch *b, const struct path *path, const struct reason *why)
-{
-    struct proxy *p = b->p;
-    int err;
-
-    if (p->final_sent || !p->r)
-        return;
-    if (!path) {
-        LOG(LOG_INFO, "no-next-hop", LZ("reason", why ? why->code : NULL), LZ("detail", why ? why->detail : NULL),
-            LS("uri", b->t->uri));
-        branch_fail(b, why && why->sip_status ? why->sip_status : 503, why ? why->code : NULL, why ? why->clause : NULL);
-        proxy_conclude(p);
-        return;
-    }
-    if (b->canceled) {
-        branch_done(b, 487);
-        proxy_conclude(p);
-        return;
-    }
-    if (branch_sign(b, path))
-        return;
-    err = branch_send(b, path);
-    if (err == ERR_AGAIN)
-        err = branch_send_oversize(b, path);
-    if (err == 0)
-        return;
-    if (err == ERR_REFUSED) {
-        proxy_conclude(p);
-        return;
-    }
-    if (err == ERR_NOMEM || err == ERR_LIMIT) {
-        branch_fail(b, 500, "no-memory", NULL);
-        proxy_conclude(p);
-        return;
-    }
-    b->state = BRANCH_LOCATING;
-    if (b->t->has_path) {
-        branch_fail_transport(b);
-        proxy_conclude(p);
-        return;
-    }
-    hop_next(b->hop); /* bounded: each call takes one off the list */
-}
-
-static void on_path(void *arg, const struct path *path, const struct reason *why)
-{
-    struct branch *b = arg;
-    struct proxy *p = b->p;
-
-    proxy_enter(p);
-    branch_path(b, path, why);
-    proxy_leave(p);
-}
-
-static void branch_start(struct branch *b)
-{
-    struct proxy *p = b->p;
-    bool sips = p->r->ruri.scheme == SIP_SCHEME_SIPS && !b->t->emergency;
-    int err;
-
-    b->started = true;
-    b->state = BRANCH_LOCATING;
-    err = hop_start(p->r, p->r->m->arena, b->t, sips, on_path, b, &b->hop);
-    if (err != 0) {
-        branch_fail(b, 500, "no-memory", NULL);
-        proxy_conclude(p);
-    }
 }
 
 /* ---- groups ---- */
@@ -948,7 +330,7 @@ static void proxy_answer(struct proxy *p)
 }
 
 /* When nothing is under way any more: the next group, or the best response (16.7 steps 5 to 9). */
-static void proxy_conclude(struct proxy *p)
+void proxy_conclude(struct proxy *p)
 {
     if (p->running || p->final_sent || !p->stx || (p->is_verifying && !p->canceled))
         return;
@@ -968,12 +350,6 @@ static unsigned max_breadth(const struct sip_msg *m)
     if (!h || str_to_u32(h->value, LIMIT_MAX_BREADTH, &v) != 0)
         return LIMIT_MAX_BREADTH;
     return v;
-}
-
-static void branch_init(struct branch *b, struct proxy *p, const struct edge_target *t)
-{
-    *b = (struct branch){.p = p, .t = t, .believed = t->peer && t->peer->allow_asserted_identity};
-    wheel_timer_init(&b->timer_c, on_timer_c);
 }
 
 struct branch *proxy_branch_add(struct proxy *p, const struct edge_target *t)
@@ -1005,7 +381,7 @@ static void on_verified(void *arg, const struct reason *refuse)
 
     proxy_enter(p);
     p->is_verifying = false;
-    note_vouch(p);
+    proxy_note_vouch(p);
     if (refuse)
         proxy_refuse(p, refuse);
     else
@@ -1023,7 +399,7 @@ static void proxy_start(struct proxy *p)
         p->is_verifying = true;
         return;
     }
-    note_vouch(p);
+    proxy_note_vouch(p);
     if (err != 0)
         proxy_refuse(p, &why);
     else
@@ -1110,7 +486,7 @@ void proxy_cancel(struct edge_worker *w, struct sip_stx *invite, struct sip_msg 
         return;
     proxy_enter(p);
     p->canceled = true;
-    cancel_branches(p, NULL, h ? h->value : STR_NULL);
+    branches_cancel(p, NULL, h ? h->value : STR_NULL);
     proxy_conclude(p);
     proxy_leave(p);
 }

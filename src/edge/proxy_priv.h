@@ -88,6 +88,26 @@ static inline bool branch_is_redirected(const struct branch *b)
     return b < b->p->first || b >= b->p->first + b->p->n_first;
 }
 
+/* proxy.c: around whatever comes from other rooms; only the outermost leave frees. */
+void proxy_enter(struct proxy *p);
+void proxy_leave(struct proxy *p);
+/* Passes a response on. A final one is the end of the request: nothing may look at it afterwards. */
+void proxy_send(struct proxy *p, unsigned status, struct buf *msg, uint32_t session_s);
+/* When nothing is under way any more: the next group, or the best response (16.7 steps 5 to 9). */
+void proxy_conclude(struct proxy *p);
+
+/* branch.c */
+void branch_init(struct branch *b, struct proxy *p, const struct edge_target *t);
+void branch_start(struct branch *b);
+/* All but one that are not done (NULL: all), each with this Reason (empty: none). */
+void branches_cancel(struct proxy *p, const struct branch *except, struct str reason_value);
+
+/* proxy_facts.c */
+bool proxy_begins_call(const struct proxy *p);
+void proxy_note_called(const struct branch *b, const struct path *path);
+void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx);
+void proxy_note_vouch(const struct proxy *p);
+
 /* best.c */
 /* Lower is better: 6xx ends it, then the lowest class; within 4xx those that let the caller mend its request. */
 unsigned best_rank(unsigned status);

@@ -1,0 +1,74 @@
+/* What a response context learns of its call's security (facts.h), noted where it is learnt. Worker thread. */
+#include "edge/calls.h"
+#include "edge/facts.h"
+#include "edge/proxy_priv.h"
+
+bool proxy_begins_call(const struct proxy *p)
+{
+    return p->method == SIP_INVITE && !sip_msg_in_dialog(p->r->m);
+}
+
+/* What a transaction within a dialog has agreed on: of its request's offer and the answer to it, of an answer in PRACK (RFC 3262 5),
+ * or an offer that the ACK will answer. */
+static void note_descriptions(const struct proxy *p, const struct sip_msg *m)
+{
+    struct facts_media said, answer;
+    bool asked = facts_describe(p->r->m, &said), answered = facts_describe(m, &answer);
+
+    if (asked && answered) {
+        facts_agree(&said, &answer, &said);
+        calls_said(p->w, p->call_slot, p->call_gen, FACTS_AGREED, &said);
+    } else if (asked && p->method == SIP_PRACK) {
+        calls_said(p->w, p->call_slot, p->call_gen, FACTS_ANSWER, &said);
+    } else if (answered && p->method == SIP_INVITE) {
+        calls_said(p->w, p->call_slot, p->call_gen, FACTS_OFFER, &answer);
+    }
+}
+
+static void note_callee(const struct branch *b, struct facts_call *f, const struct path *path, const struct hop_facts *hop)
+{
+    struct facts_party party;
+
+    facts_callee(&party, b->p->r, b->t, path, hop, branch_is_redirected(b));
+    facts_set_callee(f, &party);
+    f->callee_of = hop || !path->flow ? b : NULL;
+}
+
+/* Somebody is called: who answers may be another. A connection that is only being made is looked at again when the answer comes. */
+void proxy_note_called(const struct branch *b, const struct path *path)
+{
+    struct facts_call *f = proxy_begins_call(b->p) ? calls_facts(b->p->w, b->p->call_slot, b->p->call_gen) : NULL;
+
+    if (f && !f->has_callee)
+        note_callee(b, f, path, path->flow ? net_facts(b->p->w->net, path->flow) : NULL);
+}
+
+void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
+{
+    const struct proxy *p = b->p;
+    struct facts_call *f;
+    struct facts_media media;
+
+    if (!p->r || !b->t || !p->call_gen || m->status <= 100 || m->status >= 300)
+        return;
+    if (!proxy_begins_call(p)) {
+        if (!p->anchor && m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE || p->method == SIP_PRACK))
+            note_descriptions(p, m);
+        return;
+    }
+    f = calls_facts(p->w, p->call_slot, p->call_gen);
+    if (!f)
+        return;
+    if (f->callee_of != b)
+        note_callee(b, f, sip_ctx_path(b->ctx), rx->hop);
+    if (!p->anchor && facts_describe(m, &media))
+        facts_said(f, p->r->m->body.n ? FACTS_ANSWER : FACTS_OFFER, &media);
+}
+
+void proxy_note_vouch(const struct proxy *p)
+{
+    const struct call_info *c = p->r->vouch && proxy_begins_call(p) ? calls_find(p->w, p->call_slot, p->call_gen) : NULL;
+
+    if (c)
+        facts_vouched(calls_facts(p->w, p->call_slot, p->call_gen), p->r, c->from);
+}
