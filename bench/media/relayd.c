@@ -39,7 +39,7 @@ static int install(struct relay_end *e, const char *suite, const char *hex, bool
 static int side(struct relay_call *call, const char *suite, const char *remote, const char *key_in,
                 const char *key_out, struct relay_end **ret, unsigned *ret_port)
 {
-    struct relay_end_args args = {.needs_rtcp = true, .may_share = true};
+    struct relay_end_args args = {.needs_rtcp = true};
     struct relay_end_setting s = {.protection =
                                       strcmp(suite, "-") == 0 ? RELAY_CLEAR : RELAY_PROTECT,
                                   .sends = true,
@@ -50,7 +50,6 @@ static int side(struct relay_call *call, const char *suite, const char *remote, 
         return err;
     s.rtcp = s.rtp;
     addr_set_port(&s.rtcp, (uint16_t)(addr_port(&s.rtp) + 1));
-    args.remote_hint = &s.rtp;
     err = relay_end_new(call, &args, ret, NULL);
     if (err != 0)
         return err;

@@ -244,11 +244,8 @@ int anchor_leg_end(struct anchor_leg *leg, unsigned i, const struct sdp *hint, b
         rand_token(&leg->a->w->net->rand, e->pwd, sizeof e->pwd - 1);
         args.ice_ufrag = str_z(e->ufrag);
         args.ice_pwd = str_z(e->pwd);
-        args.may_share = true;
     } else if (hint && sdp_media_target(hint, (int)i, false, &target) == 0 && !target.is_null) {
         args.at = address_for(leg, addr_is_v6(&target.rtp));
-        args.remote_hint = &target.rtp;
-        args.may_share = !(leg->side.cfg && leg->side.cfg->nat);
     }
     if ((err = relay_end_new(leg->a->media, &args, &e->end, why)) != 0) {
         e->end = NULL;

@@ -100,12 +100,8 @@ struct relay_end_args {
     uint64_t cookie; /* comes back in events */
     size_t at;       /* index of the address in the configuration */
     bool needs_rtcp; /* a port of its own for RTCP, because the peer may not do rtcp-mux */
-    bool may_share;  /* its ports may be shared with other streams: the peer is told apart by its
-                        address pair, which its description (or answer) will show, or by ICE */
-    const struct addr *remote_hint; /* where the peer will send from, if its description is here
-                                       already (an offer that we answer); NULL */
-    struct str ice_ufrag, ice_pwd;  /* ours: this end is an ICE-lite agent (RFC 8445 2.5); empty: no
-                                       ICE. Copied */
+    struct str ice_ufrag, ice_pwd; /* ours: this end is an ICE-lite agent (RFC 8445 2.5); empty: no
+                                      ICE. Copied */
 };
 /* Ports are bound when it returns. ERR_LIMIT: no port is left, or LIMIT_RELAY_ENDS of the call. */
 MUST_USE int relay_end_new(struct relay_call *c, const struct relay_end_args *args,
