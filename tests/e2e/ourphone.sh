@@ -28,17 +28,19 @@ our_start() {
     local name=$1
     : >"$name.events"
     our_phone "$@" &
-    eval "OUR_PID_$name=$!"
+    eval "$(our_pid_name "$name")=$!"
     await 10 our_event_or_end "$name" registered && our_event "$name" registered
 }
 
-our_alive() { local pid; eval "pid=\$OUR_PID_$1"; alive "$pid"; }
+# The variable with its process: OUR_PID_alice; users may be telephone numbers.
+our_pid_name() { echo "OUR_PID_${1//[^A-Za-z0-9]/_}"; }
+our_alive() { local pid; eval "pid=\$$(our_pid_name "$1")"; alive "$pid"; }
 our_event_or_end() { our_event "$@" || ! our_alive "$1"; }
 
 # our_end NAME STATUS: it ends within 20 s, and so.
 our_end() {
     local pid status
-    eval "pid=\$OUR_PID_$1"
+    eval "pid=\$$(our_pid_name "$1")"
     await 20 our_gone "$pid" || { echo "$1's phone does not end"; kill "$pid"; return 1; }
     wait "$pid"
     status=$?
