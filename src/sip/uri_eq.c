@@ -151,8 +151,11 @@ static bool number_eq(struct str a, struct str b)
 
 static bool tel_value_eq(struct str name, struct str a, struct str b)
 {
-    bool number = sip_uri_name_is(name, STR("ext")) ||
-                  (sip_uri_name_is(name, STR("phone-context")) && a.n && a.p[0] == '+');
+    /* a context is a number or a domain (RFC 3966 5.1.5): a number only where both begin with "+"
+     */
+    bool number =
+        sip_uri_name_is(name, STR("ext")) || (sip_uri_name_is(name, STR("phone-context")) && a.n &&
+                                              b.n && a.p[0] == '+' && b.p[0] == '+');
     return number ? number_eq(a, b) : sip_uri_text_eq(a, b, true);
 }
 

@@ -253,6 +253,8 @@ static void test_equal_rules(void **state)
     check_eq("tel:7042;phone-context=example.com", "tel:7042", false);
     check_eq("tel:863-1234;phone-context=+1-914-555", "tel:8631234;phone-context=+1914555", true);
     check_eq("tel:863-1234;phone-context=+1-914-555", "tel:8631234;phone-context=+1914556", false);
+    check_eq("tel:863-1234;phone-context=-+1-914-555", "tel:8631234;phone-context=+1914555", false);
+    check_eq("tel:8631234;phone-context=+1914555", "tel:863-1234;phone-context=-+1-914-555", false);
     check_eq("tel:+49;ext=1-2;a=b", "tel:+49;a=B;ext=12", true);
     check_eq("tel:+49;a=b", "tel:+49", false);
     check_eq("tel:49", "tel:+49", false);
