@@ -2,6 +2,7 @@
 # Media through us, each leg keyed on its own (`media = protect`): our phone speaks DTLS-SRTP, baresip SDES, another baresip plain
 # RTP, and each hears the other's tone. Who offers only what the other side cannot do would have no call without us.
 # (TR/100 8.4 approach 2; RFC 4568, 5763, 7879)
+# libsrtp2, with the key that an answer of ours gives, opens what we send.
 . "$(dirname "$0")/lib.sh"
 . "$E2E_HERE/phones.sh"
 . "$E2E_HERE/ourphone.sh"
@@ -45,13 +46,28 @@ both_ways() {
     check "$name dials alice" phone_do "$name" dial "sip:alice@$DOMAIN"
     check "it is established" await 10 phone_established "$name"
     check "alice's keys are there" await 5 our_event alice security '"leg":"media"' '"method":"DTLS-SRTP"' '"proof":"media"'
-    sleep 1.5
+    ${ALSO:-sleep 1.5}
     check "status shows both legs" legs_are "$2" dtls-srtp "$3"
     check "$name hangs up" phone_do "$name" hangup
     check "alice heard $name" our_end alice 0
     check "$name heard alice" phone_heard "$name" 440 880
 }
 
-both_ways carol sdes protected
+# What the last call's answer and offer said to carol, from her own trace.
+said_to_carol() { tr -d '\r' <carol.log | sed -n "/^SIP\/2.0 200/,\$ { s/^$1//p }" | tail -n 1; }
+port_of_carol() { tr -d '\r' <carol.log | sed -n 's/^m=audio \([0-9]*\).*/\1/p' | tail -n 2 | head -n 1; }
+# libsrtp2 opens what we send to carol with the key that our answer gave her.
+opens() {
+    local tag suite key
+    read -r tag suite key <<<"$(said_to_carol a=crypto:)"
+    key=${key#inline:}
+    "$(tool rtp_ear)" hear "$(port_of_carol)" 1.5 ear.wav PCMU "$suite" "${key%%|*}"
+}
+open_stream() {
+    check "libsrtp2 opens what the edge sends to carol" opens
+    check "it is alice's 440 Hz" "$(tool tone)" check ear.wav 440 880
+}
+
+ALSO=open_stream both_ways carol sdes protected
 both_ways dave clear open
 check "the edge stops in order" edge_stop

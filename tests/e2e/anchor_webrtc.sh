@@ -4,6 +4,7 @@
 # us by themselves. (RFC 8827, 8834, 8839; 4568)
 . "$(dirname "$0")/lib.sh"
 . "$E2E_HERE/phones.sh"
+. "$E2E_HERE/browser.sh"
 
 make_certs
 DOMAIN_LINES="allow-clear-media = yes" edge_conf "media { address = {\"$ADDR\"} ports = \"30000-30199\" }"
@@ -16,25 +17,8 @@ need "carol registers" await 10 phone_registered carol
 need "baresip starts for dave, in clear" phone_start dave udp 7410 7420 660
 need "dave registers" await 10 phone_registered dave
 
-need "a home for the browser" mkdir -p browser/.pki/nssdb
-certutil -d sql:browser/.pki/nssdb -N --empty-password
-need "it knows the CA" certutil -d sql:browser/.pki/nssdb -A -t "C,," -n ca -i certs/ca.crt
-"$(tool tone)" make wendy.wav 440 60 48000
-python3 -m http.server 8080 --bind $ADDR --directory "$E2E_HERE/jssip" >http.log 2>&1 &
-need "the page is served" await 5 tcp_open 8080
-plan="{%22server%22:%22wss://$DOMAIN:5063%22,%22user%22:%22wendy@$DOMAIN%22,%22password%22:%22$(password_of wendy)%22,%22calls%22:[%22sip:carol@$DOMAIN%22,%22sip:dave@$DOMAIN%22],%22holds%22:%22sip:carol@$DOMAIN%22,%22seconds%22:3}"
-HOME=$WORK/browser chromium --headless --no-sandbox --disable-gpu --disable-dev-shm-usage --no-first-run \
-    --disable-background-networking --disable-component-update --disable-sync --enable-logging=stderr \
-    --disable-features=WebRtcHideLocalIpsWithMdns --allow-loopback-in-peer-connection \
-    --autoplay-policy=no-user-gesture-required --use-fake-ui-for-media-stream --use-fake-device-for-media-stream \
-    --use-file-for-fake-audio-capture="$WORK/wendy.wav" --unsafely-treat-insecure-origin-as-secure="http://$ADDR:8080" \
-    --user-data-dir="$WORK/browser/profile" "http://$ADDR:8080/call.html#$plan" </dev/null >browser.log 2>&1 &
-BROWSER=$!
-MARK=1
-says() { tail -c "+$MARK" browser.log | grep -aq "E2E $1"; }
-# hears HZ: for two seconds, so that the other side has heard as much
-hears() { [ "$(tail -c "+$MARK" browser.log | grep -ac "E2E hears $1")" -ge 4 ]; }
-mark() { MARK=$(($(wc -c <browser.log) + 1)); }
+need "the browser starts" browser_start wendy 440 "%22calls%22:[%22sip:carol@$DOMAIN%22,%22sip:dave@$DOMAIN%22]" \
+    "%22holds%22:%22sip:carol@$DOMAIN%22" "%22seconds%22:3"
 
 check "wendy registers over WSS" await 25 says registered
 check "she calls carol" await 5 says "calls sip:carol"
@@ -62,6 +46,5 @@ check "wendy hears carol" await 10 hears 880
 check "carol hangs up" phone_do carol hangup
 check "the call ends" await 5 says 'call ended'
 check "carol heard wendy" phone_heard carol 440 880
-kill -TERM $BROWSER
-wait $BROWSER 2>/dev/null
+browser_stop
 check "the edge stops in order" edge_stop

@@ -2,7 +2,8 @@
 # shellcheck shell=bash
 
 # phone_start NAME TRANSPORT PORT CTRL-PORT HZ [ACCOUNT-OPTIONS]: a baresip that registers NAME@example.com through the
-# edge over TRANSPORT, answers by itself, plays a tone of HZ and writes what it hears to NAME/dump-*-dec.wav.
+# edge over TRANSPORT, answers by itself, plays a tone of HZ and writes what it hears to NAME/dump-*-dec.wav. It speaks G.711,
+# or what ";audio_codecs=opus/48000/2" in the options says.
 phone_start() {
     local name=$1 transport=$2 port=$3 ctrl=$4 hz=$5 options=${6:-} edge_port=5060
     [ "$transport" != tls ] || edge_port=5061
@@ -19,11 +20,13 @@ audio_source            aufile,$WORK/$name/tone.wav
 audio_player            aubridge,$name
 audio_alert             aubridge,$name-alert
 audio_level             no
+ausrc_srate             8000
+ausrc_channels          1
 rtp_ports               $((20000 + port))-$((20000 + port + 90))
 rtcp_mux                no
 net_interface           lo
 module_path             /usr/lib/baresip/modules
-module                  g711.so
+module                  $([[ $options == *opus* ]] && echo opus.so || echo g711.so)
 module                  aufile.so
 module                  aubridge.so
 module                  sndfile.so
