@@ -131,6 +131,9 @@ static void check_domain(struct load *l, const cfg_t *sec, const struct config_d
     if (!host_ok(d->name))
         load_problem(l, line, "domain \"%s\" is not a host name; as \"example.com\"", d->name.p);
     check_identity(l, sec, d->name, d->certificate, d->key);
+    if (d->unknown_users.n && config_peer_find(l->c, d->unknown_users) && config_peer_find(l->c, d->unknown_users)->account.n)
+        load_problem(l, load_line(l, sec, "unknown-users"), "unknown-users = \"%s\" has an account and takes its numbers alone; name another peer",
+                     d->unknown_users.p);
     if (d->unknown_users.n && !config_peer_find(l->c, d->unknown_users))
         load_problem(l, load_line(l, sec, "unknown-users"), "unknown-users = \"%s\": there is no such peer; add peer \"%s\" { ... }",
                      d->unknown_users.p, d->unknown_users.p);
@@ -174,10 +177,46 @@ static void check_protection(struct load *l, const cfg_t *sec, const struct conf
         load_problem(l, load_line(l, sec, "private-network"), "private-network = \"%s\" is no domain; as \"example.com\"", p->private_network.p);
 }
 
+/* An enterprise that has an account with us. */
+static void check_account(struct load *l, const cfg_t *sec, const struct config_peer *p)
+{
+    unsigned line = load_line(l, sec, "account") ? load_line(l, sec, "account") : (unsigned)sec->line;
+    struct str user, host = str_cut(p->account, '@', &user);
+    const struct config_domain *d = config_domain_find(l->c, host);
+    size_t i;
+    bool fits = false;
+
+    if (!user.n || !d || !str_eq(d->name, host) || memchr(user.p, '%', user.n))
+        load_problem(l, line, "account = \"%s\" is no user of a domain of ours; as \"trunk-7@example.com\"", p->account.p);
+    if (p->trunk_user.n || p->password_file.n || p->bulk_numbers)
+        load_problem(l, line, "peer \"%s\" has an account with us and we have one with it; make two peers of it", p->name.p);
+    if (p->domains.n || p->next_hop.n || p->n_sources || p->certificate_names.n || p->check_interval_s)
+        load_problem(l, line, "peer \"%s\" is where it registers from; leave out domains, next-hop, allow-sources, certificate-names and "
+                     "check-interval", p->name.p);
+    for (i = 0; i < p->numbers.n; i++) {
+        fits |= p->main_number.n && str_starts_nocase(p->main_number, p->numbers.v[i]);
+        if (p->numbers.v[i].p[0] != '+')
+            load_problem(l, load_line(l, sec, "numbers"), "numbers: \"%s\" of an account needs its country code, as \"+4930123\"", p->numbers.v[i].p);
+    }
+    if (!p->numbers.n)
+        load_problem(l, line, "peer \"%s\" has an account without numbers; add numbers = {\"+4930123\"}", p->name.p);
+    if (p->main_number.n ? !fits : p->foreign_callers == CONFIG_FOREIGN_REPLACE)
+        load_problem(l, load_line(l, sec, p->main_number.n ? "main-number" : "foreign-callers"),
+                     "peer \"%s\": main-number must be one of its numbers, as \"+49301230\"", p->name.p);
+}
+
 static void check_trunk(struct load *l, const cfg_t *sec, const struct config_peer *p)
 {
     unsigned line = load_line(l, sec, "kind") ? load_line(l, sec, "kind") : (unsigned)sec->line;
     bool has_domain = p->registrar.n || (p->domains.n && !str_eq(p->domains.v[0], STR("*")));
+
+    if (p->kind == CONFIG_SUBSCRIPTION && p->account.n) {
+        check_account(l, sec, p);
+        return;
+    }
+    if (p->account.n || p->main_number.n || p->foreign_callers != CONFIG_FOREIGN_REFUSE)
+        load_problem(l, load_line(l, sec, p->account.n ? "account" : p->main_number.n ? "main-number" : "foreign-callers"),
+                     "peer \"%s\" has no account with us; add kind = subscription and account", p->name.p);
 
     if (p->kind != CONFIG_SUBSCRIPTION) {
         if (p->trunk_user.n || p->password_file.n || p->bulk_numbers)
@@ -202,14 +241,14 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
 
     if (!p->domains.n && !p->next_hop.n && !p->n_sources && !p->certificate_names.n && !p->numbers.n)
         load_problem(l, line, "peer \"%s\" is never met; add domains, next-hop or certificate-names", p->name.p);
-    if ((star || !p->domains.n) && !p->next_hop.n && !p->certificate_names.n && !p->n_sources)
+    if ((star || !p->domains.n) && !p->next_hop.n && !p->certificate_names.n && !p->n_sources && !p->account.n)
         load_problem(l, line, "peer \"%s\" takes all domains but has no next-hop; add next-hop = \"sip:...\"", p->name.p);
     if (p->ca.n)
         (void)check_file(l, sec, "ca", p->ca);
     if (p->crl.n && check_file(l, sec, "crl", p->crl))
         check_crl(l, sec, "crl", p->crl);
     check_identity(l, sec, STR_NULL, p->certificate, p->key);
-    if (p->numbers.n && !p->next_hop.n && (star || !p->domains.n))
+    if (p->numbers.n && !p->account.n && !p->next_hop.n && (star || !p->domains.n))
         load_problem(l, load_line(l, sec, "numbers"), "peer \"%s\" takes numbers but nothing says where it is; add next-hop = \"sip:...\"",
                      p->name.p);
     if (p->check_interval_s && !p->next_hop.n && (star || !p->domains.n))

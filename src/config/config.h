@@ -89,6 +89,9 @@ enum config_verify { CONFIG_VERIFY_PREFER, CONFIG_VERIFY_REQUIRE, CONFIG_VERIFY_
 enum config_sign { CONFIG_SIGN_BASE, CONFIG_SIGN_SHAKEN, CONFIG_SIGN_NONE };
 enum config_peer_kind { CONFIG_PEERING, CONFIG_SUBSCRIPTION, CONFIG_GATEWAY, CONFIG_SITE, CONFIG_SERVER };
 
+/* Callers of a subscriber that have none of its numbers. */
+enum config_foreign { CONFIG_FOREIGN_REFUSE, CONFIG_FOREIGN_REPLACE };
+
 enum config_protection { CONFIG_PROTECTED_NO, CONFIG_PROTECTED_IPSEC, CONFIG_PROTECTED_VPN, CONFIG_PROTECTED_LOCK, CONFIG_PROTECTED_8021X };
 
 struct config_peer { /* peer "carrier" { ... } */
@@ -124,6 +127,10 @@ struct config_peer { /* peer "carrier" { ... } */
     unsigned register_expires_s;
     bool bulk_numbers;           /* one registration for all numbers (RFC 6140) */
     bool allow_md5;              /* its MD5 challenges are answered */
+    /* ... or an account of its with us: we are the carrier, `numbers` are its own */
+    struct str account;          /* user of ours, "trunk-7@carrier.example"; empty: none */
+    int foreign_callers;         /* enum config_foreign */
+    struct str main_number;      /* "+49301230" */
     unsigned max_calls;          /* 0: no limit */
     struct config_strs numbers;  /* beginnings of numbers that go to it: "+4930" of E.164, "00" as dialled */
     unsigned priority, weight;   /* among several for one destination (RFC 2782) */

@@ -309,6 +309,15 @@ static const struct row peer_rows[] = {
      {"peer", "bulk-numbers", "yes/no", "no", NULL, 0, 0, YES, "RFC 6140 5.1", "One registration for all numbers of the account."}},
     {ROW_BOOL, PEER(allow_md5), NULL,
      {"peer", "allow-md5", "yes/no", "no", NULL, 0, 0, YES, "RFC 8760 3", "Challenges of a carrier that knows nothing better than MD5 are answered."}},
+    {ROW_TEXT, PEER(account), NULL,
+     {"peer", "account", "text", "", NULL, 0, 0, YES, "RFC 6140 5.2",
+      "With kind = subscription: the user of ours, as \"trunk-7@carrier.example\", that an enterprise registers and answers challenges as; "
+      "we are its carrier, and `numbers` are its own."}},
+    {ROW_ENUM, PEER(foreign_callers), "refuse|replace",
+     {"peer", "foreign-callers", "one of refuse|replace", "refuse", NULL, 0, 0, YES, "TR/100 7.5.3",
+      "With account: its callers that show none of its numbers are refused, or go on with main-number as what we assert of them."}},
+    {ROW_TEXT, PEER(main_number), NULL,
+     {"peer", "main-number", "text", "", NULL, 0, 0, YES, "RFC 3325 5", "With account: the number that stands for the enterprise, as \"+49301230\"."}},
     {ROW_LIST, PEER(numbers), NULL,
      {"peer", "numbers", "list", "", NULL, 0, 0, YES, "TR/100 7.6",
       "Beginnings of telephone numbers that go to it, of our users' calls: \"+4930\" of numbers with country code, \"00\" as "

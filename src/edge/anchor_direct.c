@@ -32,9 +32,8 @@ static bool is_foreign(const struct config_peer *p)
  * gateways included, phones decide. */
 bool anchor_direct_may_be_clear(const struct edge_req *r, const struct edge_target *t)
 {
-    bool out = !t->to_user && !t->is_flow_side && is_foreign(t->peer);
-    bool in = r->who.kind == PRINCIPAL_DOMAIN ||
-              (r->who.kind == PRINCIPAL_PEER && is_foreign(r->who.peer));
+    bool out = (t->peer || !t->to_user) && !t->is_flow_side && is_foreign(t->peer);
+    bool in = r->who.kind == PRINCIPAL_DOMAIN || (r->who.peer && is_foreign(r->who.peer));
     struct anchor_side caller, target;
 
     if (r->emergency || t->emergency || (!out && !in))

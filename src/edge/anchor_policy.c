@@ -134,8 +134,8 @@ static void side_of(const struct config_domain *d, const struct config_peer *p,
 
 void anchor_side_caller(const struct edge_req *r, struct anchor_side *ret)
 {
-    side_of(r->who.kind == PRINCIPAL_USER ? domain_of(r->cfg, r->who.name) : NULL, r->who.peer,
-            &r->rx.path, ret);
+    side_of(r->who.kind == PRINCIPAL_USER && !r->who.peer ? domain_of(r->cfg, r->who.name) : NULL,
+            r->who.peer, &r->rx.path, ret);
     ret->is_web &=
         r->who.kind == PRINCIPAL_USER || r->who.kind == PRINCIPAL_NONE; /* servers speak WS, too */
 }
@@ -143,7 +143,7 @@ void anchor_side_caller(const struct edge_req *r, struct anchor_side *ret)
 void anchor_side_target(const struct edge_req *r, const struct edge_target *t,
                         struct anchor_side *ret)
 {
-    side_of(t->aor.n ? domain_of(r->cfg, t->aor) : NULL, t->peer, t->has_path ? &t->path : NULL,
+    side_of(t->aor.n && !t->peer ? domain_of(r->cfg, t->aor) : NULL, t->peer, t->has_path ? &t->path : NULL,
             ret);
 }
 

@@ -4,7 +4,7 @@
  * Spec(T) in short. Whom we believe: peers with allow-asserted-identity, nobody else; a phone's own
  * assertion is taken off. What we assert: the user that we authenticated, by its address of record.
  * Whom we tell: peers with assert-identity, whatever privacy was asked for, since they keep it as
- * we do; phones get what believed peers asserted, unless privacy was asked for; everybody else gets
+ * we do, of a subscriber the number of its that the gate has found; phones get what believed peers asserted, unless privacy was asked for; everybody else gets
  * nothing, unless the caller said that it wants no privacy at all. A preferred identity is a hint
  * to us and goes no further (RFC 3325 6). Decided on parsed headers, value by value.
  *
@@ -70,11 +70,12 @@ static struct str display_name(const struct edge_req *r)
 
 static void assert_user(struct sip_edit *e, const struct edge_req *r)
 {
-    struct str name = display_name(r), v;
+    struct str name = r->asserts.n ? STR_NULL : display_name(r), v;
+    struct str who = r->asserts.n ? r->asserts : r->who.name;
     if (name.n)
-        v = arena_fmt(r->m->arena, "\"%.*s\" <%.*s>", STR_FMT(name), STR_FMT(r->who.name));
+        v = arena_fmt(r->m->arena, "\"%.*s\" <%.*s>", STR_FMT(name), STR_FMT(who));
     else
-        v = arena_fmt(r->m->arena, "<%.*s>", STR_FMT(r->who.name));
+        v = arena_fmt(r->m->arena, "<%.*s>", STR_FMT(who));
     if (v.p)
         sip_edit_add_last(e, SIP_H_P_ASSERTED_IDENTITY, v);
 }
@@ -86,9 +87,11 @@ void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,
     if (sip_msg_has(r->m, SIP_H_P_PREFERRED_IDENTITY))
         sip_edit_remove(e, SIP_H_P_PREFERRED_IDENTITY);
     if (sip_msg_has(r->m, SIP_H_P_ASSERTED_IDENTITY) &&
-        !(believed && may_carry(r->m->method) && may_pass(r->m, is_told(t), t->to_user)))
+        !(believed && !r->asserts.n && may_carry(r->m->method) &&
+          may_pass(r->m, is_told(t), t->to_user && !t->peer)))
         sip_edit_remove(e, SIP_H_P_ASSERTED_IDENTITY);
-    if (r->who.kind == PRINCIPAL_USER && is_told(t) && may_carry(r->m->method))
+    if (r->who.kind == PRINCIPAL_USER && (r->asserts.n || !r->who.peer) && is_told(t) &&
+        may_carry(r->m->method))
         assert_user(e, r);
 }
 
@@ -113,7 +116,7 @@ int asserted_check_privacy(const struct edge_req *r, const struct edge_targets *
         return 0;
     bool leaves = false;
     for (size_t i = 0; i < ts->n; i++)
-        leaves = leaves || !ts->v[i]->to_user;
+        leaves = leaves || !ts->v[i]->to_user || ts->v[i]->peer;
     for (size_t i = 0; leaves && i < ARRAY_LEN(levels); i++)
         if (asks_privacy(r->m, str_z(levels[i]))) {
             reason_set(why, "privacy-not-given", "RFC 3323 5", 500,

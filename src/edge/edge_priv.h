@@ -82,7 +82,7 @@ struct principal {
     enum principal_how how;
     struct str name; /* AOR of the user, name of the peer, or the domain without a stanza whose name its certificate has */
     enum digest_algo algo; /* AUTH_DIGEST */
-    const struct config_peer *peer;
+    const struct config_peer *peer; /* of a user: the subscriber whose account it is (subscriber.h) */
 };
 static inline uint64_t principal_id(const struct principal *p); /* names it in tokens; below */
 
@@ -233,6 +233,8 @@ struct edge_req {
     struct str uri;      /* its text */
     const struct config_domain *domain; /* of the (effective) request-URI; NULL: not ours */
     struct principal who;
+    struct str asserts;  /* the address that we vouch for, where it is not the sender's own (subscriber.h); empty: none */
+    bool is_screened;    /* ... and it stands in for what the sender says */
     struct str auth_info; /* Authentication-Info for a 2xx of our own (login.c); empty: none */
     bool has_token;      /* a valid dialog token was in the topmost Route (or request-URI) that named us */
     struct dialog_token token;

@@ -242,7 +242,7 @@ static bool is_number(struct str uri)
 /* Gap 2: a number at a carrier's may be a telephone behind a gateway that does not say so. */
 static void hint_of_carrier(struct facts_party *p, const struct config_peer *peer, struct str uri)
 {
-    if (peer && peer->kind == CONFIG_SUBSCRIPTION && is_number(uri))
+    if (peer && peer->kind == CONFIG_SUBSCRIPTION && !peer->account.n && is_number(uri))
         p->hints |= POLICY_HINT_CARRIER;
 }
 
@@ -276,13 +276,17 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     struct facts_party *p = &f->party[POLICY_CALLER];
     const struct config_peer *peer = r->who.peer;
 
+    bool is_user = r->who.kind == PRINCIPAL_USER && !peer; /* behind an account of an enterprise is who knows whom */
+
     f->is_emergency = r->emergency;
-    party_of_kind(p, r->who.kind, peer, how_of(r->who.how));
-    if (peer && peer->allow_asserted_identity && sip_msg_has(r->m, SIP_H_P_ASSERTED_IDENTITY))
+    party_of_kind(p, r->who.kind == PRINCIPAL_USER && peer ? PRINCIPAL_PEER : r->who.kind, peer,
+                  how_of(r->who.how));
+    if (peer && !peer->account.n && peer->allow_asserted_identity &&
+        sip_msg_has(r->m, SIP_H_P_ASSERTED_IDENTITY))
         p->identity.known = POLICY_ID_ASSERTED;
     hint_of_carrier(p, peer, from);
     p->identity.address = from;
-    p->identity.by = r->who.kind == PRINCIPAL_USER ? STR_NULL : by;
+    p->identity.by = is_user ? STR_NULL : by;
     p->hop = policy_hop_from(r->rx.hop, r->rx.path.transport, p->identity.by);
     p->hop.authenticated |= r->who.kind == PRINCIPAL_USER && r->hop_secure;
     below_of(p, peer, net_wall_s(r->w->net));
@@ -356,7 +360,7 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
     struct edge_worker *w = r->w;
     struct hop_facts least = hop_at_least(w, t, out);
     bool is_flow = t->to_user && t->has_path && !t->route.n;
-    enum principal_kind kind = t->aor.n          ? PRINCIPAL_USER
+    enum principal_kind kind = t->aor.n && !t->peer ? PRINCIPAL_USER
                                : t->is_flow_side ? r->flow_side.kind
                                : t->peer         ? PRINCIPAL_PEER
                                                  : PRINCIPAL_DOMAIN;
@@ -366,7 +370,7 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
         hop = net_facts(w->net, out->flow);
     /* A user of ours is known by the connection that it registered on; by an address alone else. */
     party_of_kind(p, kind, t->peer,
-                  kind != PRINCIPAL_USER                              ? POLICY_BY_CERTIFICATE
+                  kind != PRINCIPAL_USER && !t->aor.n                 ? POLICY_BY_CERTIFICATE
                   : is_flow && transport_is_secure(t->path.transport) ? POLICY_BY_FLOW
                                                                       : POLICY_BY_SOURCE);
     if (kind == PRINCIPAL_USER && t->route.n)
@@ -376,11 +380,11 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
     hint_of_carrier(p, t->peer, t->uri);
     if (p->hints && p->ends_at == POLICY_ENDS_UNKNOWN)
         p->ends_at = POLICY_ENDS_MAYBE_GATEWAY;
-    p->identity.address = t->aor.n ? t->aor : t->uri;
+    p->identity.address = kind == PRINCIPAL_USER ? t->aor : t->uri;
     p->identity.by = t->peer ? t->peer->name : STR_NULL;
     p->hop =
         policy_hop_from(hop && hop->tls_version ? hop : &least, out->transport, p->identity.by);
-    p->hop.authenticated |= kind == PRINCIPAL_USER && transport_is_secure(out->transport);
+    p->hop.authenticated |= t->aor.n && transport_is_secure(out->transport);
     below_of(p, t->peer, net_wall_s(w->net));
 }
 

@@ -8,6 +8,7 @@
 #include "edge/gate_priv.h"
 #include "edge/guard.h"
 #include "edge/request_priv.h"
+#include "edge/subscriber.h"
 #include "edge/trunk.h"
 
 int gate_start(struct edge_worker *w)
@@ -253,6 +254,17 @@ static int check_user_from(struct edge_req *r)
                                                     : "From is not the authenticated user");
 }
 
+/* The enterprise is who answered; its callers are whoever has one of its numbers. */
+static int check_subscriber(struct edge_req *r)
+{
+    struct reason why = {0};
+
+    if (subscriber_screen(r, &why) == 0)
+        return 0;
+    edge_refuse(r, &why);
+    return ERR_REFUSED;
+}
+
 /* ---- flows ---- */
 
 static struct str domain_part(struct str aor)
@@ -280,11 +292,12 @@ static bool flow_counts(struct edge_req *r)
     if (!(r->has_token && sip_msg_in_dialog(r->m)) &&
         (claimed_aor(r, &claimed, &is_anonymous) != 0 || (!is_anonymous && !str_eq(claimed, f->user))))
         return false;
-    r->who = (struct principal){.kind = PRINCIPAL_USER, .how = AUTH_FLOW, .name = arena_str(r->m->arena, f->user)};
+    r->who = (struct principal){.kind = PRINCIPAL_USER, .how = AUTH_FLOW, .name = arena_str(r->m->arena, f->user), .peer = subscriber_of(r->cfg, f->user)};
     return r->who.name.p != NULL;
 }
 
-/* The domain of ours whose user this may be: that of From (To for REGISTER), of the flow's user for who hides, else the only one. */
+/* The domain of ours whose user this may be: that of From (To for REGISTER), of the flow's user for who hides (or is a subscriber, whose
+ * callers are who they are), else the only one. */
 static const struct config_domain *user_domain(const struct edge_req *r)
 {
     const struct edge_flow *f = flow_find(r);
@@ -293,7 +306,7 @@ static const struct config_domain *user_domain(const struct edge_req *r)
 
     if (sip_uri_parse(registers_here(r) ? r->m->to.uri : r->m->from.uri, &u) == 0)
         d = request_domain(r->cfg, &u, &r->rx.path.local);
-    if (d || !login_is_anonymous(&u))
+    if (d || (!login_is_anonymous(&u) && !(f && !registers_here(r) && subscriber_of(r->cfg, f->user))))
         return d;
     if (f && f->user.n)
         d = config_domain_find(r->cfg, domain_part(f->user));
@@ -401,5 +414,7 @@ int gate_admit(struct edge_req *r)
         return registers_here(r) ? gate_refuse(r, "aor-not-ours", "RFC 3261 10.3", 404, "To names no domain of ours")
                                  : gate_refuse(r, "sender-unknown", "TR/100 6.3", 403,
                                                "neither a user of ours nor a configured peer");
-    return (err = login_user(r, d, false)) != 0 ? err : check_user_from(r);
+    if ((err = login_user(r, d, false)) != 0)
+        return err;
+    return r->who.peer && !registers_here(r) ? check_subscriber(r) : check_user_from(r);
 }

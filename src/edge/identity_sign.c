@@ -34,7 +34,7 @@ static void say_unsigned(const struct edge_req *r, const struct reason *why)
 
 static bool leaves_us(const struct edge_target *t)
 {
-    if (t->to_user || t->emergency || t->is_flow_side)
+    if ((t->to_user && !t->peer) || t->emergency || t->is_flow_side)
         return false;
     return !t->peer || t->peer->kind == CONFIG_PEERING || t->peer->kind == CONFIG_SUBSCRIPTION;
 }
@@ -97,7 +97,7 @@ static struct str make_origid(struct arena *a, struct rand_source *rand)
 static char attestation(const struct edge_req *r)
 {
     if (r->who.kind == PRINCIPAL_USER)
-        return 'A';
+        return r->is_screened ? 'B' : 'A';
     return r->who.peer->kind == CONFIG_GATEWAY ? 'C' : 'B';
 }
 
@@ -124,6 +124,11 @@ static int prepare(struct identity_signing *s, const struct edge_target *t,
         args.type = PASSPORT_SHAKEN;
         args.attest = attestation(r);
         args.origid = make_origid(a, &r->w->net->rand);
+    }
+    if (r->is_screened && args.type != PASSPORT_SHAKEN) {
+        reason_set(why, "caller-not-its-number", "RFC 8224 6.1", 403,
+                   "the subscriber that calls does not have this number; only SHAKEN can say so");
+        return ERR_REFUSED;
     }
     return identity_sign_prepare(a, &args, own->credential, &policy, &s->job.passport, why);
 }

@@ -39,7 +39,7 @@ static enum config_verify mode_of(const struct edge_req *r)
 static bool must_be_signed(const struct edge_req *r)
 {
     return mode_of(r) == CONFIG_VERIFY_REQUIRE && !sip_msg_in_dialog(r->m) &&
-           r->who.kind != PRINCIPAL_USER;
+           (r->who.kind != PRINCIPAL_USER || r->who.peer);
 }
 
 /* Each line is one value; lines that somebody has joined are cut (identity/identity_hdr.h). */

@@ -162,7 +162,7 @@ struct location_target {
                             or 430 (RFC 5626 7) */
     uint32_t reg_id;
     struct str user_agent, params;
-    uint64_t registered_s;
+    uint64_t registered_s, expires_s; /* wall clock */
 };
 struct location_targets {
     struct location_target *v; /* by q, highest first, then newest first */

@@ -74,6 +74,7 @@ static void target_copy(const struct loc_binding *b, char **at, struct location_
         .q_milli = b->q_milli,
         .reg_id = b->reg_id,
         .registered_s = b->registered_s,
+        .expires_s = b->expires_s,
     };
 }
 

@@ -5,6 +5,7 @@
 #include "edge/gate_priv.h"
 #include "edge/guard.h"
 #include "edge/request_priv.h"
+#include "edge/subscriber.h"
 
 #define CREDENTIALS_MAX 8u /* of one request that are looked at */
 
@@ -268,6 +269,6 @@ int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
     }
     guard_succeeded(r->w->guard, &r->rx.path.remote, c.username);
     edge_count(r->w, EC_AUTH_OK);
-    r->who = (struct principal){.kind = PRINCIPAL_USER, .how = AUTH_DIGEST, .name = aor, .algo = c.algo};
+    r->who = (struct principal){.kind = PRINCIPAL_USER, .how = AUTH_DIGEST, .name = aor, .algo = c.algo, .peer = subscriber_of(r->cfg, aor)};
     return 0;
 }

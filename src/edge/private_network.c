@@ -25,7 +25,8 @@ static struct str network_of(const struct edge_req *r)
 void private_network_edit(struct sip_edit *e, const struct edge_req *r, const struct edge_target *t)
 {
     struct str out = t->peer ? t->peer->private_network : STR_NULL, in = network_of(r);
-    bool is_of_it = out.n && (r->who.kind == PRINCIPAL_USER || str_eq_nocase(in, out));
+    bool is_user = r->who.kind == PRINCIPAL_USER && !r->who.peer;
+    bool is_of_it = out.n && (is_user || str_eq_nocase(in, out));
 
     if (sip_msg_hdr_named(r->m, NAME, 0))
         sip_edit_remove_named(e, NAME);

@@ -457,7 +457,7 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     p->stx = r->tx;
     p->method = r->m->method;
     p->tells_sender = r->who.peer && r->who.peer->assert_identity;
-    p->sender_is_phone = r->who.kind == PRINCIPAL_USER;
+    p->sender_is_phone = r->who.kind == PRINCIPAL_USER && !r->who.peer;
     for (; p->n < targets->n; p->n++)
         branch_init(&p->first[p->n], p, targets->v[p->n]);
     p->n_first = p->n;

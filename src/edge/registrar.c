@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/request_priv.h"
+#include "edge/subscriber.h"
 #include <time.h>
 
 struct reg {
@@ -12,6 +13,7 @@ struct reg {
     struct location_register lr;
     struct location_contact contacts[LIMIT_CONTACTS_AOR + LIMIT_FLOWS_CONTACT];
     bool uses_outbound, removes_only;
+    bool has_gin;        /* one registration for all numbers (RFC 6140) */
     bool ignores_reg_id; /* a proxy in between does not support outbound (RFC 5626 6) */
     bool has_sips;       /* some Contact that is added is sips, */
     bool has_other;      /* some is not */
@@ -107,6 +109,8 @@ static int read_contact(struct reg *g, struct str value, struct location_contact
         return ERR_UNSUPPORTED;
     if (request_uri_is_ours(g->r->cfg, &u, &g->r->rx.path.local))
         return ERR_REFUSED; /* a binding that points at us is a loop */
+    if (sip_param_find(u.params, STR("bnc"), NULL) && (!g->has_gin || u.has_user || u.user_is_phone || sip_param_find(u.params, STR("user"), NULL)))
+        return ERR_SYNTAX; /* RFC 6140 5.1 to 5.3 */
     *c = (struct location_contact){.uri = a.uri};
     if (!sip_param_find(a.params, STR("q"), &text))
         text = STR_NULL;
@@ -210,8 +214,9 @@ static void put_gruu(struct sbuf *b, const char *name, struct str gruu, bool sip
         sbuf_fmt(b, ";%s=\"%.*s\"", name, STR_FMT(gruu));
 }
 
-static void put_contact(struct sbuf *b, const struct location_binding *c)
+static void put_contact(struct sbuf *b, struct arena *a, const struct location_binding *c)
 {
+    bool is_bulk = subscriber_is_bulk(c->uri); /* its temporary GRUUs would be another mechanism's (RFC 6140 7.1.2): none are given */
     bool sips = str_starts_nocase(c->uri, STR("sips:"));
 
     sbuf_char(b, '<');
@@ -224,8 +229,8 @@ static void put_contact(struct sbuf *b, const struct location_binding *c)
         sbuf_fmt(b, ";+sip.instance=\"<%.*s>\"", STR_FMT(c->instance));
     if (c->reg_id)
         sbuf_fmt(b, ";reg-id=%u", c->reg_id);
-    put_gruu(b, "pub-gruu", c->pub_gruu, sips);
-    put_gruu(b, "temp-gruu", c->temp_gruu, sips);
+    put_gruu(b, "pub-gruu", is_bulk ? subscriber_gruu(a, c->pub_gruu) : c->pub_gruu, sips);
+    put_gruu(b, "temp-gruu", is_bulk ? STR_NULL : c->temp_gruu, sips);
     sbuf_lit(b, ";expires=");
     sbuf_u64(b, c->expires_s);
 }
@@ -271,7 +276,7 @@ static int put_contacts(struct reg *g, struct sip_response *resp, const struct l
             from = b.n;
         else
             sbuf_lit(&b, ", ");
-        put_contact(&b, &bs->v[i]);
+        put_contact(&b, g->r->m->arena, &bs->v[i]);
         if (i < CONTACT_LINES - 1 || i == bs->n - 1)
             extra(resp, STR("Contact"), str_make(text + from, b.n - from));
     }
@@ -367,8 +372,13 @@ static bool check_require(struct reg *g)
 
     while (sip_values_next(&it))
         if (!str_eq_nocase(it.value, STR("path")) && !str_eq_nocase(it.value, STR("outbound")) &&
-            !str_eq_nocase(it.value, STR("gruu")))
+            !str_eq_nocase(it.value, STR("gruu")) && !str_eq_nocase(it.value, STR("gin")))
             sbuf_fmt(&b, b.n ? ", %.*s" : "%.*s", STR_FMT(it.value));
+    g->has_gin = sip_msg_has_token(g->r->m, SIP_H_REQUIRE, STR("gin"));
+    if (!b.n && g->has_gin && !subscriber_of(g->r->cfg, g->r->who.name)) {
+        refuse(g, "no-bulk-numbers", "RFC 6140 5.2", 403, "no numbers belong to this account");
+        return false;
+    }
     if (!b.n)
         return true;
     unknown[b.n < sizeof unknown ? b.n : sizeof unknown - 1] = 0;

@@ -365,7 +365,8 @@ static int check_proxy_require(struct edge_req *r, struct reason *why)
     struct sbuf b = sbuf_make(unknown, sizeof unknown);
 
     while (sip_values_next(&it))
-        if (!str_eq_nocase(it.value, STR("outbound")) && !str_eq_nocase(it.value, STR("path")))
+        if (!str_eq_nocase(it.value, STR("outbound")) && !str_eq_nocase(it.value, STR("path")) &&
+            !str_eq_nocase(it.value, STR("gin"))) /* RFC 6140 5.1: path is what it needs of proxies */
             sbuf_fmt(&b, b.n ? ", %.*s" : "%.*s", STR_FMT(it.value));
     if (!b.n)
         return 0;

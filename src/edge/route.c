@@ -3,6 +3,7 @@
  * and against the scheme (RFC 5630 5.3). All results live in the request's arena. Worker thread. */
 #include "edge/request_priv.h"
 #include "edge/route_priv.h"
+#include "edge/subscriber.h"
 
 struct edge_target *route_target_add(struct edge_req *r, struct edge_targets *ts)
 {
@@ -116,7 +117,7 @@ static int add_bindings(struct edge_req *r, const struct location_targets *lt, s
 
         if (!t)
             return route_no_memory(why);
-        if (!route_use_binding(r, lt->aor, &lt->v[i], t)) {
+        if (subscriber_is_bulk(lt->v[i].uri) || !route_use_binding(r, lt->aor, &lt->v[i], t)) {
             ts->n--;
             left_out = true;
         }
@@ -152,7 +153,9 @@ static int route_to_unknown(struct edge_req *r, struct edge_targets *ts, struct 
 
     if (route_choice_of_number(r, &c, &e164) != 0)
         return route_no_memory(why);
-    if (!c.n && p) {
+    if (r->ruri.has_gr && (!c.n || !c.v[0]->account.n))
+        c.n = 0; /* a user's, and there is none */
+    else if (!c.n && p) {
         c = (struct route_choice){{p}, 1};
         e164 = STR_NULL;
     }
@@ -182,7 +185,7 @@ static int route_to_user(struct edge_req *r, struct edge_targets *ts, struct rea
         return add_bindings(r, &lt, ts, why);
     if (err != ERR_NOTFOUND)
         return route_no_memory(why);
-    if (!q.has_gr)
+    if (!q.has_gr || q.gr.n) /* RFC 6140 7.1.1: of a subscriber's phone */
         return route_to_unknown(r, ts, why);
     reason_set(why, "no-such-user", "RFC 3261 16.5", 404, NULL);
     return ERR_NOTFOUND;

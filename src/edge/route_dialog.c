@@ -2,6 +2,7 @@
  * (RFC 3261 12.2.1.1), or to where its phone has registered since then. Worker thread. */
 #include "edge/request_priv.h"
 #include "edge/route_priv.h"
+#include "edge/subscriber.h"
 
 /* The peer that a sealed side of a dialog names: its stanza counts whatever address its Contact has. */
 static const struct config_peer *peer_of_side(const struct config *cfg, const struct token_side *side)
@@ -19,14 +20,17 @@ static const struct config_peer *peer_of_side(const struct config *cfg, const st
 
 /* ---- a phone that has moved ---- */
 
-/* The bindings of the user on the other side, whose address of record is in To: it may not be there, after a diversion. */
-static bool find_bindings(struct edge_req *r, const struct token_side *side, struct location_targets *ret)
+/* The bindings of the user on the other side, whose address of record is in To: it may not be there, after a diversion. Those of a
+ * subscriber its account has. */
+static bool find_bindings(struct edge_req *r, const struct token_side *side, const struct config_peer *subscriber, struct location_targets *ret)
 {
     struct location_query q = {.now_s = net_wall_s(r->w->net)};
     struct principal p = {.kind = PRINCIPAL_USER};
     const struct config_domain *d;
     struct sip_uri u;
 
+    if (subscriber)
+        return (q.aor = subscriber_aor(r->m->arena, subscriber)).p && location_lookup(r->w->edge->loc, &q, r->m->arena, ret) == 0;
     if (side->kind != PRINCIPAL_USER || sip_uri_parse(r->m->to.uri, &u) != 0 ||
         (d = request_domain(r->cfg, &u, &r->rx.path.local)) == NULL)
         return false;
@@ -144,9 +148,10 @@ static int to_other_side(struct edge_req *r, struct edge_targets *ts, struct rea
         return to_hop(r, t, other, why);
     t->has_path = t->to_user = true;
     t->path = other->path;
+    t->peer = other->kind == PRINCIPAL_USER ? subscriber_of_id(r->cfg, other->who) : NULL;
     if (is_own_flow(r, &other->path) && is_open(r, &other->path))
         return 0;
-    if (find_bindings(r, other, &lt) && (b = moved_to(r, other, &lt)) != NULL) {
+    if (find_bindings(r, other, t->peer, &lt) && (b = moved_to(r, other, &lt)) != NULL) {
         t->route = b->route;
         t->has_path = b->has_path;
         t->path = b->path;

@@ -6,6 +6,7 @@
 #include "edge/identity_show.h"
 #include "edge/peers.h"
 #include "edge/route_priv.h"
+#include "edge/subscriber.h"
 
 static bool is_all(struct str domain)
 {
@@ -93,12 +94,12 @@ int route_choice_of_number(struct edge_req *r, struct route_choice *ret, struct 
     int err;
 
     ret->n = 0;
-    if (!may_dial(r))
-        return 0;
     if ((err = number_of(r, ret_e164, &dialled)) != 0)
         return err == ERR_NOTFOUND ? 0 : err;
     for (size_t i = 0; i < r->cfg->n_peers; i++) {
         const struct config_peer *p = &r->cfg->peers[i];
+        if (!p->account.n && !may_dial(r)) /* a subscriber's numbers are ours to serve, whoever calls */
+            continue;
         if ((fits = prefix_fits(&p->numbers, *ret_e164, dialled)) < best)
             continue;
         if (fits > best)
@@ -171,7 +172,14 @@ int route_choice_add(struct edge_req *r, struct edge_targets *ts, struct route_c
 {
     route_choice_order(r, c);
     for (size_t i = 0; i < c->n; i++) {
-        struct edge_target *t = route_target_add(r, ts);
+        struct edge_target *t;
+        int err;
+        if (c->v[i]->account.n) {
+            if ((err = subscriber_targets(r, ts, c->v[i], e164, why)) != 0)
+                return err;
+            continue;
+        }
+        t = route_target_add(r, ts);
         if (!t)
             return route_no_memory(why);
         t->uri = number_uri(r, c->v[i], e164);
@@ -184,5 +192,8 @@ int route_choice_add(struct edge_req *r, struct edge_targets *ts, struct route_c
         t->group = STR("peers");
         t->q_milli = 1000 - (unsigned)i;
     }
-    return 0;
+    if (ts->n)
+        return 0;
+    reason_set(why, "not-registered", "RFC 6140 6", 480, NULL);
+    return ERR_NOTFOUND;
 }

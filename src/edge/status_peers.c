@@ -2,6 +2,7 @@
  * of it (edge/peers.h). Main thread. */
 #include "edge/peers.h"
 #include "edge/status_priv.h"
+#include "edge/subscriber.h"
 #include "edge/trunk.h"
 #include <time.h>
 
@@ -25,6 +26,32 @@ static const char *protection_text(int by)
     };
 
     return (size_t)by < ARRAY_LEN(texts) ? texts[by] : "?";
+}
+
+/* An enterprise that registers with us: where it is, and until when. */
+static int add_account(struct edge *e, const struct config_peer *p, json_t *row)
+{
+    struct arena *a = arena_new(1024, 65536);
+    struct location_query q = {.now_s = 0}; /* who looks on ends nothing: the sweep does */
+    struct location_targets lt = {0};
+    uint64_t until_s = 0;
+    size_t i;
+    int err = ERR_NOMEM;
+
+    if (a && (q.aor = subscriber_aor(a, p)).p)
+        err = location_lookup(e->loc, &q, a, &lt);
+    for (i = 0; err == 0 && i < lt.n; i++)
+        until_s = lt.v[i].expires_s > until_s ? lt.v[i].expires_s : until_s;
+    if (err == 0 || err == ERR_NOTFOUND) {
+        json_object_set_new(row, "account", status_json_text(p->account));
+        json_object_set_new(row, "registration", json_string(err != 0 ? "no such user" : lt.n ? "registered" : "not registered"));
+        json_object_set_new(row, "contacts", json_integer((json_int_t)lt.n));
+        if (lt.n)
+            json_object_set_new(row, "registered_until", json_integer((json_int_t)until_s));
+        err = 0;
+    }
+    arena_free(a);
+    return err;
 }
 
 static json_t *peer_json(struct edge *e, const struct config_peer *p, uint64_t now_s)
@@ -57,6 +84,10 @@ static json_t *peer_json(struct edge *e, const struct config_peer *p, uint64_t n
     }
     if (row && p->private_network.n)
         json_object_set_new(row, "private_network", status_json_text(p->private_network));
+    if (row && p->account.n && add_account(e, p, row) != 0) {
+        json_decref(row);
+        return NULL;
+    }
     if (row && trunk_is(p)) {
         json_object_set_new(row, "user", status_json_text(p->trunk_user));
         json_object_set_new(row, "registration", json_string(trunk_state_text(s.trunk)));

@@ -76,7 +76,7 @@ static struct policy_rule rule_of(const struct edge_req *r, const struct edge_ta
 {
     const struct config_domain *ours[] = {
         r->who.kind == PRINCIPAL_USER ? domain_of(r->cfg, r->who.name) : NULL,
-        domain_of(r->cfg, t->aor)};
+        domain_of(r->cfg, t->aor)}; /* of a subscriber its own line counts */
     const struct config_peer *peers[] = {r->who.peer, t->peer};
     struct policy_rule all = {.require = POLICY_OPEN, .on_attack = POLICY_ATTACK_ALARM};
     bool has_peer = peers[0] || peers[1], any = false;
@@ -162,7 +162,7 @@ int status_check_request(struct branch *b, const struct path *out, struct forwar
     const struct proxy *p = b->p;
     struct edge_req *r = p->r;
     struct policy_rule rule = rule_of(r, b->t);
-    const struct config_domain *d = domain_of(r->cfg, b->t->aor);
+    const struct config_domain *d = b->t->peer ? NULL : domain_of(r->cfg, b->t->aor);
     const struct facts_call *f = calls_facts(p->w, p->call_slot, p->call_gen);
     struct facts_party callee;
     struct policy_facts *pf;
@@ -205,7 +205,7 @@ void status_tell_caller(struct branch *b, const struct sip_msg *m, struct forwar
     const struct proxy *p = b->p;
     const struct edge_req *r = p->r;
     const struct config_domain *d =
-        r->who.kind == PRINCIPAL_USER ? domain_of(r->cfg, r->who.name) : NULL;
+        r->who.kind == PRINCIPAL_USER && !r->who.peer ? domain_of(r->cfg, r->who.name) : NULL;
     const struct facts_call *f;
     struct policy_rule rule;
     struct policy_facts *pf;

@@ -415,8 +415,26 @@ static void check_body_lines(const struct sip_msg *m, bool save, char *name, con
         fail("%u lines \"%s\" in the body \"%.*s\"", found, text, STR_FMT(m->body));
 }
 
+/* Does the payload of a token in its Identity headers (RFC 8225 4) have the text? */
+static bool has_claim(const struct sip_msg *m, const char *text)
+{
+    const struct sip_hdr *h;
+    char payload[4096];
+    unsigned i;
+    size_t n;
+
+    for (i = 0; (h = sip_msg_hdr(m, SIP_H_IDENTITY, i)) != NULL; i++) {
+        struct str head, body, rest = str_cut(h->value, '.', &head);
+
+        (void)str_cut(rest, '.', &body);
+        if (str_base64_decode(payload, sizeof payload, body, true, &n) == 0 && memmem(payload, n, text, strlen(text)))
+            return true;
+    }
+    return false;
+}
+
 /* Checks under an expectation: `has HEADER TEXT`, `no HEADER`, `is HEADER TEXT`, `count HEADER N`, `save VAR HEADER [PARAM]`,
- * `uri TEXT`, `body TEXT`, `nobody TEXT`, `lines N TEXT`, `save-line VAR TEXT`. */
+ * `uri TEXT`, `claims TEXT`, `body TEXT`, `nobody TEXT`, `lines N TEXT`, `save-line VAR TEXT`. */
 static void check_line(const struct sip_msg *m, char *line)
 {
     char full[2048], *verb, *name, *rest;
@@ -430,6 +448,11 @@ static void check_line(const struct sip_msg *m, char *line)
         v = verb[0] == 'u' ? m->ruri : m->body;
         if (!memmem(v.p, v.n, rest, strlen(rest)))
             fail("%s is \"%.*s\", expected \"%s\"", verb, STR_FMT(v), rest);
+        return;
+    }
+    if (strcmp(verb, "claims") == 0) {
+        if (!has_claim(m, rest))
+            fail("no Identity claims \"%s\"", rest);
         return;
     }
     if (strcmp(verb, "nobody") == 0) {

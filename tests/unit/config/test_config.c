@@ -35,6 +35,7 @@ static void expect_problem(const char *text, const char *part)
 }
 
 #define DOMAIN "domain \"example.com\" { certificate = \"c\" key = \"k\" }\n"
+#define ACCOUNT DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription account = \"p@example.com\""
 
 static void reads_what_is_written(void **state)
 {
@@ -146,6 +147,14 @@ static void says_line_and_cure(void **state)
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"p.x\"} }\n", "3: peer \"p\" is a subscription without account; add user and password-file");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"*\"} user = \"u\" password-file = \"f\" next-hop = \"sips:p.x\" }\n", "3: peer \"p\": nothing says whom to register with");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"p.x\"} user = \"u\" password-file = \"f\" }\n", "3: peer \"p\" challenges our calls");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} account = \"p@x\" }\n", "3: peer \"p\" has no account with us; add kind");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription account = \"p@other\" numbers = {\"+49\"} }\n", "3: account = \"p@other\" is no user of a domain of ours");
+    expect_problem(ACCOUNT " }\n", "3: peer \"p\" has an account without numbers");
+    expect_problem(ACCOUNT " numbers = {\"00\"} }\n", "3: numbers: \"00\" of an account needs its country code");
+    expect_problem(ACCOUNT " numbers = {\"+49\"} foreign-callers = replace }\n", "3: peer \"p\": main-number must be one of its numbers");
+    expect_problem(ACCOUNT " numbers = {\"+49\"} main-number = \"+431\" }\n", "3: peer \"p\": main-number must be one of its numbers");
+    expect_problem(ACCOUNT " numbers = {\"+49\"} domains = {\"p.x\"} }\n", "3: peer \"p\" is where it registers from");
+    expect_problem(ACCOUNT " numbers = {\"+49\"} user = \"u\" }\n", "3: peer \"p\" has an account with us and we have one with it");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} protected-by = vpn }\n", "3: peer \"p\": nobody says until when its hop is protected");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} protected-says = \"me\" }\n", "3: peer \"p\": nothing says what its hop is protected by");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} protected-by = lock protected-says = \"me\" protected-until = \"soon\" }\n", "3: protected-until = \"soon\" is no date");
