@@ -28,13 +28,21 @@ static void branch_fail(struct branch *b, unsigned status, const char *code, con
     b->clause = clause;
 }
 
-/* 16.9: as if 503 had come; on the flow of a registration, 430 (RFC 5626 5.3.1). */
+/* 16.9: as if 503 had come; on the flow of a registration, 430 (RFC 5626 5.3.1). A contact that cannot be connected to any more is no
+ * fault of ours either: there is no valid location of that user (21.4.18; said as 480, as of a flow). */
 static void branch_fail_transport(struct branch *b)
 {
     if (b->t && b->t->to_user && b->t->has_path)
         branch_fail(b, 430, "flow-failed", "RFC 5626 5.3");
+    else if (b->t && b->t->to_user)
+        branch_fail(b, 430, "contact-unreachable", "RFC 3261 21.4.18");
     else
         branch_fail(b, 503, "transport-error", "RFC 3261 16.9");
+}
+
+static void branch_fail_timeout(struct branch *b)
+{
+    branch_fail(b, 408, "no-response", "RFC 3261 17.1");
 }
 
 /* ---- branches ---- */
@@ -313,15 +321,21 @@ static bool branch_again_by_datagram(struct branch *b)
 
 static void branch_end(struct branch *b, enum sip_tx_end why)
 {
+    bool is_next;
+
     if (why == SIP_TX_TRANSPORT && branch_again_by_datagram(b))
         return;
     /* A timeout counts where nothing at all came back (RFC 3263 4.3). */
     if (why == SIP_TX_TIMEOUT && b->state == BRANCH_CALLING && b->hop && b->t && !b->t->has_path)
         hop_failed(b->hop);
-    if ((why == SIP_TX_TRANSPORT || b->state == BRANCH_CALLING) && branch_next_server(b))
-        return;
+    is_next = why == SIP_TX_TRANSPORT || b->state == BRANCH_CALLING;
+    if (is_next) { /* what is said if there is none */
+        b->no_more = why == SIP_TX_TIMEOUT ? branch_fail_timeout : branch_fail_transport;
+        if (branch_next_server(b))
+            return;
+    }
     if (why == SIP_TX_TIMEOUT)
-        branch_fail(b, 408, "no-response", "RFC 3261 17.1");
+        branch_fail_timeout(b);
     else
         branch_fail_transport(b);
     if (!b->p->final_sent)
@@ -488,7 +502,10 @@ static void branch_path(struct branch *b, const struct path *path, const struct 
     if (!path) {
         LOG(LOG_INFO, "no-next-hop", LZ("reason", why ? why->code : NULL), LZ("detail", why ? why->detail : NULL),
             LS("uri", b->t->uri));
-        branch_fail(b, why && why->sip_status ? why->sip_status : 503, why ? why->code : NULL, why ? why->clause : NULL);
+        if (b->no_more)
+            b->no_more(b);
+        else
+            branch_fail(b, why && why->sip_status ? why->sip_status : 503, why ? why->code : NULL, why ? why->clause : NULL);
         proxy_conclude(p);
         return;
     }
@@ -519,6 +536,7 @@ static void branch_path(struct branch *b, const struct path *path, const struct 
         proxy_conclude(p);
         return;
     }
+    b->no_more = branch_fail_transport;
     hop_next(b->hop); /* bounded: each call takes one off the list */
 }
 

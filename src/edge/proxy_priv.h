@@ -47,6 +47,7 @@ struct branch {
     const struct path *oversize; /* 18.1.1: the datagram path that the request is too large for; NULL: none */
     unsigned status;             /* final, when DONE */
     const char *code, *clause;   /* why, where it is our own finding */
+    void (*no_more)(struct branch *b); /* how it ends if there is no server after the one that failed last; NULL: as the search says */
     struct anchor_branch *anchored;        /* of an anchored call; NULL: not, or not yet */
     const struct forward_changes *changes; /* ... to the response that is just passed; NULL: none */
 };
