@@ -149,9 +149,12 @@ static int branch_legs(struct anchor_branch *ab, const struct sip_msg *m, struct
         return 0;
     if ((ab->near = anchor_leg_new(a, &a->side)) == NULL)
         return no_memory(why);
-    if ((err = sdp_parse(m->arena, anchor_text_get(&a->offer), &s, why)) != 0)
-        return err;
-    return anchor_offer_take(ab->near, s, why);
+    if ((err = sdp_parse(m->arena, anchor_text_get(&a->offer), &s, why)) != 0 ||
+        (err = anchor_offer_take(ab->near, s, why)) != 0) {
+        anchor_leg_free(ab->near); /* one that has no offer is no leg, when the branch is looked at again */
+        ab->near = NULL;
+    }
+    return err;
 }
 
 /* What leaves by a branch: an offer of its own, with keys of its own (TR/100 8.2.1.3, RFC 7879 6).

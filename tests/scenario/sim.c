@@ -480,10 +480,8 @@ void sim_advance(struct sim *s, uint64_t ms)
     while (s->now_ms < end) { /* in steps, so that what a timer causes happens at its time */
         uint64_t next = wheel_next_ms(s->net.wheel), step = end - s->now_ms;
 
-        if (next && next < step)
-            step = next;
-        if (!step)
-            step = 1;
+        if (next < step)
+            step = next ? next : 1; /* what is due already fires with the next millisecond */
         s->now_ms += step;
         sim_faults_on(s);
         wheel_advance(s->net.wheel, s->now_ms);
