@@ -302,6 +302,7 @@ void anchor_leg_set(struct anchor_leg *leg, unsigned i, const struct sdp *heard)
     struct anchor_end *e = &leg->place->v[i];
     struct relay_end_setting s = {.protection = protection_of(leg, i), .mux = e->mux};
     struct sdp_target t = {0};
+    struct str pwd; /* a lite agent checks nothing, so it has no use for it */
     enum sdp_dir dir = sdp_direction(heard, (int)i);
 
     if (!e->end)
@@ -309,7 +310,7 @@ void anchor_leg_set(struct anchor_leg *leg, unsigned i, const struct sdp *heard)
     s.latch = latch_of(leg, s.protection);
     s.sends = dir & SDP_SENDONLY;
     s.receives = dir & SDP_RECVONLY;
-    if (e->is_ice && anchor_sdp_ice(heard, (int)i, &s.ice_ufrag, &s.ice_pwd)) {
+    if (e->is_ice && anchor_sdp_ice(heard, (int)i, &s.ice_ufrag, &pwd)) {
         /* Checks say where it is (RFC 8445 7.3); what c= says may be a mere placeholder. */
     } else if (sdp_media_target(heard, (int)i, e->mux, &t) == 0) {
         if (t.is_null) /* RFC 3264 8.4: the old form of hold */

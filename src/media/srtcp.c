@@ -114,10 +114,7 @@ static enum media_srtp_verdict rtcp_protect(struct media_srtp *s, uint8_t *p, si
 
 enum media_srtp_verdict media_srtcp_protect(struct media_srtp *s, uint8_t *p, size_t *n, size_t cap)
 {
-    enum media_srtp_verdict v = rtcp_protect(s, p, n, cap);
-
-    s->stats.rtcp[v]++;
-    return v;
+    return msrtp_count(s, true, rtcp_protect(s, p, n, cap));
 }
 
 /* ---- receiving ---- */
@@ -240,10 +237,8 @@ enum media_srtp_verdict media_srtcp_open(struct media_srtp *s, uint8_t *p, size_
 {
     enum media_srtp_verdict verdict = MEDIA_SRTP_NO_KEY, v;
 
-    if (*n < MEDIA_RTCP_HEADER || p[0] >> 6 != 2) {
-        s->stats.rtcp[MEDIA_SRTP_MALFORMED]++;
-        return MEDIA_SRTP_MALFORMED;
-    }
+    if (*n < MEDIA_RTCP_HEADER || p[0] >> 6 != 2)
+        return msrtp_count(s, true, MEDIA_SRTP_MALFORMED);
     for (unsigned i = 0; i < s->n_all; i++) {
         struct msrtp_key *key = s->keys[i];
 
@@ -256,6 +251,5 @@ enum media_srtp_verdict media_srtcp_open(struct media_srtp *s, uint8_t *p, size_
         if (!may_be_other(v))
             break;
     }
-    s->stats.rtcp[verdict]++;
-    return verdict;
+    return msrtp_count(s, true, verdict);
 }

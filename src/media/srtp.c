@@ -6,9 +6,7 @@
 #include "base/secret.h"
 #include "media/srtp_priv.h"
 
-#define WARM_LINE 64
-#define WARM_CTR 192u /* round keys */
-#define WARM_GCM 512u /* ... and the first powers of the hash key */
+#define BLOCKS(n) (((n) + 15) & ~(size_t)15) /* whole ones */
 
 const char *media_srtp_verdict_text(enum media_srtp_verdict v)
 {
@@ -38,6 +36,8 @@ static struct msrtp_epoch *epoch_new(uint32_t roc_start)
     if (epoch != NULL) {
         epoch->refs = 1;
         epoch->roc_start = roc_start;
+        epoch->ssrcs = &epoch->first;
+        epoch->cap = 1;
     }
     return epoch;
 }
@@ -52,7 +52,8 @@ static void epoch_unref(struct msrtp_epoch *epoch)
 {
     if (epoch == NULL || --epoch->refs > 0)
         return;
-    mem_free(epoch->ssrcs);
+    if (epoch->ssrcs != &epoch->first)
+        mem_free(epoch->ssrcs);
     mem_free(epoch);
 }
 
@@ -67,11 +68,14 @@ struct msrtp_ssrc *msrtp_epoch_find(const struct msrtp_epoch *epoch, uint32_t ss
 
 static bool epoch_grow(struct msrtp_epoch *epoch)
 {
-    uint32_t cap = epoch->cap == 0 ? 1 : 2 * epoch->cap; /* nearly every stream has one SSRC */
-    struct msrtp_ssrc *grown = mem_realloc(epoch->ssrcs, cap * sizeof(*grown));
+    bool is_inside = epoch->ssrcs == &epoch->first;
+    uint32_t cap = 2 * epoch->cap;
+    struct msrtp_ssrc *grown = mem_realloc(is_inside ? NULL : epoch->ssrcs, cap * sizeof(*grown));
 
     if (grown == NULL)
         return false;
+    if (is_inside)
+        grown[0] = epoch->first;
     epoch->ssrcs = grown;
     epoch->cap = cap;
     return true;
@@ -97,12 +101,28 @@ enum media_srtp_verdict msrtp_epoch_get(struct media_srtp *s, struct msrtp_epoch
 
 /* ---- keys ---- */
 
+/* Without keys yet, but with room for them. */
+static struct msrtp_session *session_new(const struct keying_suite *suite, enum msrtp_room room)
+{
+    size_t n = msrtp_cipher_room(suite, room);
+    struct msrtp_session *k = mem_zalloc(BLOCKS(sizeof(*k)) + n);
+
+    if (k != NULL && n > 0)
+        msrtp_cipher_place(&k->cipher, suite, room, (uint8_t *)k + BLOCKS(sizeof(*k)));
+    return k;
+}
+
+static void session_done(struct msrtp_session *k)
+{
+    msrtp_cipher_done(&k->cipher);
+    secret_wipe(k, sizeof(*k));
+}
+
 static void session_free(struct msrtp_session *k)
 {
     if (k == NULL)
         return;
-    msrtp_cipher_done(&k->cipher);
-    secret_wipe(k, sizeof(*k));
+    session_done(k);
     mem_free(k);
 }
 
@@ -110,10 +130,10 @@ static void key_free(struct msrtp_key *key)
 {
     if (key == NULL)
         return;
-    for (size_t i = 0; i < ARRAY_LEN(key->rtp); i++) {
-        session_free(key->rtp[i]);
-        session_free(key->rtcp[i]);
-    }
+    session_done(&key->first);
+    session_free(key->rtp[1]);
+    session_free(key->rtcp[0]);
+    session_free(key->rtcp[1]);
     EVP_CIPHER_CTX_free(key->prf);
     epoch_unref(key->epoch);
     secret_wipe(key, sizeof(*key));
@@ -163,7 +183,7 @@ static struct msrtp_session *session_get(const struct media_srtp *s, struct msrt
     if (has_second && pair[1]->r == r)
         return pair[1];
     if (pair[at] == NULL)
-        pair[at] = mem_zalloc(sizeof(*pair[at]));
+        pair[at] = session_new(key->suite, first_label == 0 ? SRTP_ROOM_SCHEDULE : SRTP_ROOM_KEY);
     if (pair[at] == NULL)
         return NULL;
     if (prf == NULL)
@@ -231,11 +251,16 @@ static int key_new(const struct media_srtp *s, const struct keying_keys *keys,
                    const struct keying_key *from, const uint8_t id[16], struct msrtp_key **ret)
 {
     const struct keying_suite *suite = keys->suite;
-    struct msrtp_key *key = mem_zalloc(sizeof(*key) + from->mki_len);
+    size_t n = BLOCKS(sizeof(struct msrtp_key) + from->mki_len);
+    size_t n_room = msrtp_cipher_room(suite, SRTP_ROOM_SCHEDULE);
+    struct msrtp_key *key = mem_zalloc(n + n_room);
 
     if (key == NULL)
         return ERR_NOMEM;
     key->suite = suite;
+    key->rtp[0] = &key->first;
+    if (n_room > 0)
+        msrtp_cipher_place(&key->first.cipher, suite, SRTP_ROOM_SCHEDULE, (uint8_t *)key + n);
     memcpy(key->id, id, sizeof(key->id));
     memcpy(key->master, from->key, suite->key_len);
     memcpy(key->salt, from->salt, suite->salt_len);
@@ -246,8 +271,6 @@ static int key_new(const struct media_srtp *s, const struct keying_keys *keys,
     key_set_flags(key, keys);
     key->max_rtp = from->max_rtp != 0 ? from->max_rtp : suite->max_rtp;
     key->max_rtcp = from->max_rtcp != 0 ? from->max_rtcp : suite->max_rtcp;
-    key->due_rtp = due_at(key->max_rtp);
-    key->due_rtcp = due_at(key->max_rtcp);
     if ((key->kdr != 0 && (key->prf = msrtp_kdf_new(key->master, suite->key_len)) == NULL) ||
         msrtp_key_rtp(s, key, (uint64_t)keys->roc_start << 16) == NULL) {
         key_free(key);
@@ -277,46 +300,53 @@ void media_srtp_free(struct media_srtp *s)
     for (unsigned i = 0; i < s->n_all; i++)
         key_free(s->keys[i]);
     mem_free(s->used);
+    mem_free(s->n_refused);
     secret_wipe(s, sizeof(*s));
     mem_free(s);
-}
-
-static void warm(const void *p, size_t n)
-{
-    for (size_t at = 0; p != NULL && at < n; at += WARM_LINE) /* NULL: not derived yet */
-        PREFETCH((const char *)p + at);
 }
 
 void media_srtp_warm(const struct media_srtp *s, unsigned step)
 {
     const struct msrtp_key *key;
-    const struct msrtp_session *k;
 
     if (s == NULL)
         return;
     if (step == 0) {
-        warm(s, sizeof(*s));
+        msrtp_warm(s, offsetof(struct media_srtp, n_used));
         return;
     }
     if (s->n_now == 0)
         return;
     key = s->keys[s->at];
-    k = step > 1 ? key->rtp[0] : NULL;
     if (step == 1) {
-        warm(key, sizeof(*key));
-    } else if (step == 2) {
-        warm(key->epoch, sizeof(*key->epoch));
-        warm(k, sizeof(*k));
-    } else {
-        warm(key->epoch->ssrcs, sizeof(*key->epoch->ssrcs));
-        if (k != NULL && k->cipher.mb != NULL)
-            warm(k->cipher.mb, key->suite->cipher == KEYING_AES_GCM ? WARM_GCM : WARM_CTR);
+        msrtp_warm(key, offsetof(struct msrtp_key, rtcp));
+        return;
     }
+    msrtp_warm(key->epoch, sizeof(*key->epoch));
+    if (key->first.cipher.mb != NULL)
+        msrtp_mb_warm(key->first.cipher.mb, key->first.cipher.kind, key->first.cipher.key_len);
 }
 
 const struct media_srtp_stats *media_srtp_stats(const struct media_srtp *s)
 {
     return &s->stats;
+}
+
+enum media_srtp_verdict msrtp_count_refused(struct media_srtp *s, bool is_rtcp,
+                                            enum media_srtp_verdict v)
+{
+    if (s->n_refused == NULL)
+        s->n_refused = mem_zalloc(2 * sizeof(*s->n_refused));
+    if (s->n_refused != NULL)
+        s->n_refused[is_rtcp][v]++;
+    return v;
+}
+
+uint64_t media_srtp_count(const struct media_srtp *s, bool is_rtcp, enum media_srtp_verdict v)
+{
+    if (v == MEDIA_SRTP_OK)
+        return s->n_ok[is_rtcp];
+    return s->n_refused != NULL && v < MEDIA_SRTP_VERDICTS ? s->n_refused[is_rtcp][v] : 0;
 }
 
 bool media_srtp_index(const struct media_srtp *s, uint32_t ssrc, uint64_t *ret_index)
@@ -435,7 +465,7 @@ static int used_reserve(struct media_srtp *s, unsigned n)
     if (grown == NULL)
         return ERR_NOMEM;
     s->used = grown;
-    s->cap_used = cap;
+    s->cap_used = (uint8_t)cap;
     return 0;
 }
 
@@ -525,7 +555,7 @@ static void install_commit(struct media_srtp *s, const struct keying_keys *keys,
     for (size_t i = 0; i < keys->n; i++) {
         s->keys[i] = in->keys[i];
         if (in->keys[i] == in_use)
-            s->at = (unsigned)i;
+            s->at = (uint8_t)i;
         if (in->is_kept[i]) {
             key_set_flags(in->keys[i], keys);
             continue;
@@ -536,8 +566,8 @@ static void install_commit(struct media_srtp *s, const struct keying_keys *keys,
     }
     for (unsigned i = 0; i < n_old; i++)
         s->keys[keys->n + i] = old[i];
-    s->n_now = (unsigned)keys->n;
-    s->n_all = s->n_now + n_old;
+    s->n_now = (uint8_t)keys->n;
+    s->n_all = (uint8_t)(keys->n + n_old);
     epoch_unref(in->epoch);
     if (any_new) {
         s->at = 0;
@@ -604,7 +634,8 @@ struct msrtp_key *msrtp_key_to_send(struct media_srtp *s, bool is_rtcp,
         if (s->at + 1 < s->n_now)
             begin_indices(key->epoch);
     }
-    s->at = s->n_now > 0 ? s->n_now - 1 : 0; /* the last one may still be good for the other kind */
+    /* The last one may still be good for the other kind. */
+    s->at = (uint8_t)(s->n_now > 0 ? s->n_now - 1 : 0);
     s->stats.rekey_due = true;
     return NULL;
 }
@@ -618,12 +649,12 @@ static bool is_last_key(const struct media_srtp *s, const struct msrtp_key *key)
 
 void msrtp_key_count_rtp(struct media_srtp *s, struct msrtp_key *key)
 {
-    if (UNLIKELY(++key->n_rtp >= key->due_rtp) && is_last_key(s, key))
+    if (UNLIKELY(++key->n_rtp >= due_at(key->max_rtp)) && is_last_key(s, key))
         s->stats.rekey_due = true;
 }
 
 void msrtp_key_count_rtcp(struct media_srtp *s, struct msrtp_key *key)
 {
-    if (UNLIKELY(++key->n_rtcp >= key->due_rtcp) && is_last_key(s, key))
+    if (UNLIKELY(++key->n_rtcp >= due_at(key->max_rtcp)) && is_last_key(s, key))
         s->stats.rekey_due = true;
 }

@@ -9,8 +9,8 @@
  * The order of sending: an index that was used before is never used again with the same key,
  * whatever the packet asks for (two different packets under one index would give both away).
  *
- * Nothing is allocated for a packet, except when an SSRC is new or the first RTCP packet comes. An
- * object belongs to one thread at a time. */
+ * Nothing is allocated for a packet, except when an SSRC is new, or the first RTCP packet or the
+ * first that is refused comes. An object belongs to one thread at a time. */
 #ifndef MEDIA_SRTP_H
 #define MEDIA_SRTP_H
 
@@ -44,8 +44,6 @@ media_srtp_verdict_text(enum media_srtp_verdict v); /* "ok", "forged", ...: metr
 struct media_srtp;
 
 struct media_srtp_stats {
-    uint64_t rtp[MEDIA_SRTP_VERDICTS]; /* packets by verdict */
-    uint64_t rtcp[MEDIA_SRTP_VERDICTS];
     uint32_t n_ssrcs;      /* those with state, all keys together */
     uint32_t n_keys;       /* installed */
     bool rekey_due;        /* a key nears its limit: new keys, please */
@@ -83,13 +81,15 @@ enum media_srtp_verdict media_srtcp_protect(struct media_srtp *s, uint8_t *p, si
                                             size_t cap);
 enum media_srtp_verdict media_srtcp_open(struct media_srtp *s, uint8_t *p, size_t *n);
 
-/* Asks the processor for the memory that the next packet will need, without waiting for it. Each step
- * follows pointers that the one before has asked for: call it with 0, 1, 2 and 3, other work in
- * between. Changes nothing. NULL is fine. */
-#define MEDIA_SRTP_WARM_STEPS 4
+/* Asks the processor for the memory that the next RTP packet will need, without waiting for it.
+ * Each step follows pointers that the one before has asked for: call it with 0, 1 and 2, other work
+ * in between. Changes nothing. NULL is fine. */
+#define MEDIA_SRTP_WARM_STEPS 3
 void media_srtp_warm(const struct media_srtp *s, unsigned step);
 
 const struct media_srtp_stats *media_srtp_stats(const struct media_srtp *s);
+/* Packets by verdict. Refused ones are not counted when there is no memory to count them in. */
+uint64_t media_srtp_count(const struct media_srtp *s, bool is_rtcp, enum media_srtp_verdict v);
 /* The highest index so far (rollover counter and sequence number) of an SSRC; false if it has sent
  * nothing yet. */
 bool media_srtp_index(const struct media_srtp *s, uint32_t ssrc, uint64_t *ret_index);

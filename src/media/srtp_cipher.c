@@ -77,10 +77,33 @@ static bool f8_set(struct msrtp_cipher *c, const uint8_t *key, const uint8_t *sa
     return ok;
 }
 
+size_t msrtp_cipher_room(const struct keying_suite *suite, enum msrtp_room room)
+{
+    bool has_mb = suite->cipher == KEYING_AES_GCM || suite->cipher == KEYING_AES_CM;
+
+    if (!has_mb || !allows_mb || !msrtp_mb_is_there())
+        return 0;
+    if (room == SRTP_ROOM_KEY)
+        return suite->key_len;
+    return msrtp_mb_size(suite->cipher, suite->key_len) +
+           (suite->cipher == KEYING_AES_GCM ? SRTP_LINE - 16 : 0);
+}
+
+void msrtp_cipher_place(struct msrtp_cipher *c, const struct keying_suite *suite,
+                        enum msrtp_room room, void *at)
+{
+    uintptr_t to = (uintptr_t)at;
+
+    c->is_key = room == SRTP_ROOM_KEY;
+    if (!c->is_key && suite->cipher == KEYING_AES_GCM) /* as the library declares it */
+        to = (to + SRTP_LINE - 1) & ~(uintptr_t)(SRTP_LINE - 1);
+    c->mb = (void *)to;
+}
+
 int msrtp_cipher_set(struct msrtp_cipher *c, const struct keying_suite *suite, bool is_sender,
                      const uint8_t *key, const uint8_t *salt)
 {
-    bool is_new = c->mb == NULL && c->evp == NULL, ok = true;
+    bool ok = true;
 
     c->kind = suite->cipher;
     c->key_len = suite->key_len;
@@ -89,12 +112,9 @@ int msrtp_cipher_set(struct msrtp_cipher *c, const struct keying_suite *suite, b
         return 0;
     if (c->kind == KEYING_AES_F8)
         return f8_set(c, key, salt, suite->salt_len) ? 0 : ERR_CRYPTO;
-    if (is_new && allows_mb && msrtp_mb_is_there()) {
-        c->mb = msrtp_mb_new(c->kind);
-        if (c->mb == NULL)
-            return ERR_NOMEM;
-    }
-    if (c->mb != NULL)
+    if (c->mb != NULL && c->is_key)
+        memcpy(c->mb, key, c->key_len);
+    else if (c->mb != NULL)
         msrtp_mb_set(c->mb, c->kind, key, c->key_len);
     else
         ok = evp_set(&c->evp, c->kind == KEYING_AES_GCM ? AES_GCM : AES_CTR,
@@ -104,7 +124,8 @@ int msrtp_cipher_set(struct msrtp_cipher *c, const struct keying_suite *suite, b
 
 void msrtp_cipher_done(struct msrtp_cipher *c)
 {
-    msrtp_mb_free(c->mb, c->kind);
+    if (c->mb != NULL)
+        secret_wipe(c->mb, c->is_key ? c->key_len : msrtp_mb_size(c->kind, c->key_len));
     EVP_CIPHER_CTX_free(c->evp); /* OpenSSL wipes the schedules */
     EVP_CIPHER_CTX_free(c->f8);
     *c = (struct msrtp_cipher){.kind = KEYING_NULL};
@@ -139,6 +160,42 @@ static bool f8_xor(struct msrtp_cipher *c, const uint8_t iv[16], uint8_t *p, siz
     return true;
 }
 
+/* With a schedule for this packet alone; apart, so that the others do not pay for the room. */
+struct made {
+    _Alignas(SRTP_LINE) uint8_t bytes[SRTP_MB_MAX];
+};
+
+static __attribute__((noinline)) void ctr_by_key(const struct msrtp_cipher *c, const uint8_t iv[16],
+                                                 uint8_t *p, size_t n)
+{
+    NO_AUTO_INIT struct made made;
+
+    msrtp_mb_set(made.bytes, c->kind, c->mb, c->key_len);
+    msrtp_mb_ctr(made.bytes, c->key_len, iv, p, n);
+    secret_wipe(made.bytes, msrtp_mb_size(c->kind, c->key_len));
+}
+
+static __attribute__((noinline)) void gcm_by_key(const struct msrtp_cipher *c, bool seal,
+                                                 const uint8_t iv[12], const uint8_t *aad,
+                                                 size_t n_aad, uint8_t *p, size_t n,
+                                                 uint8_t tag[16])
+{
+    NO_AUTO_INIT struct made made;
+
+    msrtp_mb_set(made.bytes, c->kind, c->mb, c->key_len);
+    msrtp_mb_gcm(made.bytes, c->key_len, seal, iv, aad, n_aad, p, n, tag);
+    secret_wipe(made.bytes, msrtp_mb_size(c->kind, c->key_len));
+}
+
+static void mb_gcm(const struct msrtp_cipher *c, bool seal, const uint8_t iv[12],
+                   const uint8_t *aad, size_t n_aad, uint8_t *p, size_t n, uint8_t tag[16])
+{
+    if (c->is_key)
+        gcm_by_key(c, seal, iv, aad, n_aad, p, n, tag);
+    else
+        msrtp_mb_gcm(c->mb, c->key_len, seal, iv, aad, n_aad, p, n, tag);
+}
+
 bool msrtp_cipher_xor(struct msrtp_cipher *c, const uint8_t iv[16], uint8_t *p, size_t n)
 {
     int len = 0;
@@ -146,7 +203,10 @@ bool msrtp_cipher_xor(struct msrtp_cipher *c, const uint8_t iv[16], uint8_t *p, 
     if (n == 0 || c->kind == KEYING_NULL)
         return true;
     if (c->mb != NULL) {
-        msrtp_mb_ctr(c->mb, c->key_len, iv, p, n);
+        if (c->is_key)
+            ctr_by_key(c, iv, p, n);
+        else
+            msrtp_mb_ctr(c->mb, c->key_len, iv, p, n);
         return true;
     }
     if (c->kind == KEYING_AES_F8)
@@ -161,7 +221,7 @@ bool msrtp_cipher_seal(struct msrtp_cipher *c, const uint8_t iv[12], const uint8
     int len = 0;
 
     if (c->mb != NULL) {
-        msrtp_mb_gcm(c->mb, c->key_len, true, iv, aad, n_aad, p, n, tag);
+        mb_gcm(c, true, iv, aad, n_aad, p, n, tag);
         return true;
     }
     return EVP_EncryptInit_ex(c->evp, NULL, NULL, NULL, iv) == 1 &&
@@ -200,9 +260,9 @@ bool msrtp_cipher_open(struct msrtp_cipher *c, const uint8_t iv[12], const uint8
 
     if (c->mb == NULL)
         return evp_open(c, iv, aad, n_aad, p, n, tag, ret_ok);
-    msrtp_mb_gcm(c->mb, c->key_len, false, iv, aad, n_aad, p, n, found);
+    mb_gcm(c, false, iv, aad, n_aad, p, n, found);
     *ret_ok = secret_bytes_eq(found, tag, sizeof(found));
     if (!*ret_ok)
-        msrtp_mb_gcm(c->mb, c->key_len, false, iv, aad, n_aad, p, n, found);
+        mb_gcm(c, false, iv, aad, n_aad, p, n, found);
     return true;
 }

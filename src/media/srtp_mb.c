@@ -5,7 +5,6 @@
  * A schedule is constant while it is used, and belongs to one msrtp_cipher. The library's manager
  * is made once and shared by all threads: these calls keep nothing in it (but a code of zero for
  * "no error"). */
-#include "base/mem.h"
 #include "base/secret.h"
 #include "media/srtp_priv.h"
 
@@ -14,10 +13,12 @@
 #include <intel-ipsec-mb.h>
 #include <pthread.h>
 
-#define LINE 64                /* bytes of a cache line */
-#define CTR_SCHEDULE (16 * 15) /* round keys of AES-256 */
+#define BLOCK 16                  /* bytes of a block, a round key, a power of the hash key */
+#define CTR_SCHEDULE (BLOCK * 15) /* round keys of AES-256 */
+#define POWERS 10                 /* of the hash key, for 20 ms of G.711 */
 
 static IMB_MGR *mgr;
+static size_t powers_at; /* where in a schedule the low powers of the hash key are */
 
 static void mb_init(void)
 {
@@ -33,6 +34,11 @@ static void mb_init(void)
         mgr = made;
     else
         free_mb_mgr(made);
+    /* The highest power comes first: of 48 where sixteen blocks are worked off at a time, else
+     * of 8. */
+    powers_at = offsetof(struct gcm_key_data, ghash_keys);
+    if (mgr != NULL && (mgr->features & IMB_CPUFLAGS_AVX512_T2) == IMB_CPUFLAGS_AVX512_T2)
+        powers_at = sizeof(struct gcm_key_data) - POWERS * BLOCK;
 }
 
 bool msrtp_mb_is_there(void)
@@ -43,25 +49,19 @@ bool msrtp_mb_is_there(void)
     return mgr != NULL;
 }
 
-/* Whole cache lines, as an aligned allocation must be. */
-static size_t schedule_size(enum keying_cipher kind)
-{
-    size_t n = kind == KEYING_AES_GCM ? sizeof(struct gcm_key_data) : CTR_SCHEDULE;
+_Static_assert(sizeof(struct gcm_key_data) <= SRTP_MB_MAX, "room for a schedule");
 
-    return (n + LINE - 1) & ~(size_t)(LINE - 1);
+size_t msrtp_mb_size(enum keying_cipher kind, unsigned key_len)
+{
+    return kind == KEYING_AES_GCM ? sizeof(struct gcm_key_data)
+                                  : BLOCK * (size_t)(key_len / 4 + 7); /* round keys */
 }
 
-void *msrtp_mb_new(enum keying_cipher kind)
+void msrtp_mb_warm(const void *mb, enum keying_cipher kind, unsigned key_len)
 {
-    return mem_alloc_aligned(LINE, schedule_size(kind));
-}
-
-void msrtp_mb_free(void *mb, enum keying_cipher kind)
-{
-    if (mb == NULL)
-        return;
-    secret_wipe(mb, schedule_size(kind));
-    mem_free(mb);
+    msrtp_warm(mb, BLOCK * (size_t)(key_len / 4 + 7));
+    if (kind == KEYING_AES_GCM)
+        msrtp_warm((const uint8_t *)mb + powers_at, POWERS * BLOCK);
 }
 
 void msrtp_mb_set(void *mb, enum keying_cipher kind, const uint8_t *key, unsigned key_len)
@@ -127,16 +127,18 @@ bool msrtp_mb_is_there(void)
     return false;
 }
 
-void *msrtp_mb_new(enum keying_cipher kind)
+size_t msrtp_mb_size(enum keying_cipher kind, unsigned key_len)
 {
     (void)kind;
-    return NULL;
+    (void)key_len;
+    return 0;
 }
 
-void msrtp_mb_free(void *mb, enum keying_cipher kind)
+void msrtp_mb_warm(const void *mb, enum keying_cipher kind, unsigned key_len)
 {
     (void)mb;
     (void)kind;
+    (void)key_len;
 }
 
 void msrtp_mb_set(void *mb, enum keying_cipher kind, const uint8_t *key, unsigned key_len)

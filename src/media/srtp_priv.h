@@ -6,18 +6,39 @@
 #include "media/srtp.h"
 #include <openssl/evp.h>
 
+#define SRTP_LINE 64 /* bytes of a cache line */
+
+static inline void msrtp_warm(const void *p, size_t n)
+{
+    const char *end = (const char *)p + n;
+
+    for (const char *at = p; at < end; at += SRTP_LINE)
+        PREFETCH(at);
+    PREFETCH(end - 1); /* it may begin anywhere in a line */
+}
+
 /* ---- srtp_cipher.c, srtp_mb.c: one session key, scheduled; nothing is allocated once it is set
  * ---- */
+
+/* How much memory a key has. RTCP comes seldom: a key that is scheduled anew for each of its
+ * packets (AES-CM 25 ns, GCM 260) takes 16 or 32 bytes, the schedule 176 or 1,008. */
+enum msrtp_room { SRTP_ROOM_SCHEDULE, SRTP_ROOM_KEY };
 
 struct msrtp_cipher {
     enum keying_cipher kind;
     uint8_t key_len;
     bool is_sender; /* GCM: seal or open */
-    void *mb;       /* the schedule of ipsec-mb, or NULL: then OpenSSL's */
+    bool is_key;    /* mb is a key */
+    void *mb;       /* ipsec-mb: schedule or key, in the owner's memory. NULL: OpenSSL does it */
     EVP_CIPHER_CTX *evp;
     EVP_CIPHER_CTX *f8; /* F8: the cipher that makes IV' */
 };
 
+/* How many bytes a new key wants; 0: OpenSSL does it. */
+size_t msrtp_cipher_room(const struct keying_suite *suite, enum msrtp_room room);
+/* Gives it that many, at an address that is a multiple of 16. */
+void msrtp_cipher_place(struct msrtp_cipher *c, const struct keying_suite *suite,
+                        enum msrtp_room room, void *at);
 /* Schedules a key, again as often as needed; a new one needs no memory. */
 MUST_USE int msrtp_cipher_set(struct msrtp_cipher *c, const struct keying_suite *suite,
                               bool is_sender, const uint8_t *key, const uint8_t *salt);
@@ -35,8 +56,10 @@ MUST_USE bool msrtp_cipher_open(struct msrtp_cipher *c, const uint8_t iv[12], co
  * and CLMUL). */
 void msrtp_cipher_allow_mb(bool allow);
 bool msrtp_mb_is_there(void);
-void *msrtp_mb_new(enum keying_cipher kind); /* room for a schedule */
-void msrtp_mb_free(void *mb, enum keying_cipher kind);
+#define SRTP_MB_MAX 1024                                         /* bytes of the largest schedule */
+size_t msrtp_mb_size(enum keying_cipher kind, unsigned key_len); /* of a schedule */
+/* Asks the processor for the parts of a schedule that a short packet needs. */
+void msrtp_mb_warm(const void *mb, enum keying_cipher kind, unsigned key_len);
 void msrtp_mb_set(void *mb, enum keying_cipher kind, const uint8_t *key, unsigned key_len);
 void msrtp_mb_ctr(const void *mb, unsigned key_len, const uint8_t iv[16], uint8_t *p, size_t n);
 void msrtp_mb_gcm(const void *mb, unsigned key_len, bool seal, const uint8_t iv[12],
@@ -75,13 +98,14 @@ void msrtp_hmac(const struct msrtp_hmac *h, const uint8_t *p, size_t n, const ui
 
 /* ---- srtp.c: keys, epochs, SSRCs ---- */
 
-/* The keys of one kind of packet derived for one r (RFC 3711 4.3.1). */
+/* The keys of one kind of packet derived for one r (RFC 3711 4.3.1). The cipher's room is behind
+ * it, or behind the msrtp_key that it is a part of. */
 struct msrtp_session {
-    bool is_ready;
     uint64_t r;
     struct msrtp_cipher cipher;
     struct msrtp_hmac hmac;
     uint8_t salt[16]; /* with zeros behind it: what IVs begin with */
+    bool is_ready;
 };
 
 /* What is known of an SSRC's index before its first packet under a key. */
@@ -110,42 +134,62 @@ struct msrtp_ssrc {
 struct msrtp_epoch {
     unsigned refs; /* keys */
     uint32_t n, cap;
-    struct msrtp_ssrc *ssrcs;
     uint32_t roc_start;
+    struct msrtp_ssrc *ssrcs; /* `first` until there are more: nearly every stream has one */
+    struct msrtp_ssrc first;
 };
 
+/* With the cipher's room behind it; in the order in which packets need it. */
 struct msrtp_key {
     const struct keying_suite *suite;
     struct msrtp_epoch *epoch;
-    uint8_t id[16]; /* a digest of key and salt: tells whether two are the same */
-    uint8_t master[KEYING_MASTER_KEY_MAX];
-    uint8_t salt[KEYING_MASTER_SALT_MAX];
+    uint64_t n_rtp, max_rtp;
     bool encrypts_rtp, encrypts_rtcp, authenticates_rtp;
     uint8_t kdr;
     uint8_t rtp_tag, rtcp_tag;
     bool detects_tag; /* rtcp_tag is a guess so far */
-    uint64_t n_rtp, n_rtcp, max_rtp, max_rtcp;
-    uint64_t due_rtp, due_rtcp; /* when to ask for new keys */
-    EVP_CIPHER_CTX *prf;        /* kept only if kdr is not 0 */
-    /* Made when first needed. Two, so that reordering around a change of r does not derive again and
-     * again; without changes there is never a second. */
-    struct msrtp_session *rtp[2], *rtcp[2];
     uint8_t mki_len;
+    /* Two, so that reordering around a change of r does not derive again and again; without changes
+     * there is never a second. rtp[0] is `first`, the others are made when first needed. */
+    struct msrtp_session *rtp[2];
+    struct msrtp_session first;
+    /* what RTP needs ends here */
+    struct msrtp_session *rtcp[2];
+    uint64_t n_rtcp, max_rtcp;
+    EVP_CIPHER_CTX *prf; /* kept only if kdr is not 0 */
+    uint8_t id[16];      /* a digest of key and salt: tells whether two are the same */
+    uint8_t master[KEYING_MASTER_KEY_MAX];
+    uint8_t salt[KEYING_MASTER_SALT_MAX];
     uint8_t mki[];
 };
 
 #define SRTP_IDS 16 /* keys that were used to send and must not come back */
 
 struct media_srtp {
+    uint8_t n_now, n_all; /* keys */
+    uint8_t at;           /* sending: which of them */
+    uint8_t cap_used;
+    uint16_t n_probes; /* extra attempts that may still be made */
     enum media_srtp_dir dir;
-    struct msrtp_key *keys[2 * LIMIT_SRTP_KEYS]; /* the present ones, then the old ones */
-    unsigned n_now, n_all;
-    unsigned at;       /* sending: which of them */
-    unsigned n_probes; /* extra attempts that may still be made */
-    unsigned n_used, cap_used;
-    uint8_t (*used)[16]; /* sending: the last SRTP_IDS of them */
+    uint64_t n_ok[2]; /* packets of RTP, of RTCP */
     struct media_srtp_stats stats;
+    struct msrtp_key *keys[2 * LIMIT_SRTP_KEYS]; /* the present ones, then the old ones */
+    unsigned n_used;
+    uint8_t (*used)[16]; /* sending: the last SRTP_IDS of them */
+    uint64_t (*n_refused)[MEDIA_SRTP_VERDICTS]; /* as n_ok; NULL: none yet */
 };
+
+/* What has become of a packet. */
+enum media_srtp_verdict msrtp_count_refused(struct media_srtp *s, bool is_rtcp,
+                                            enum media_srtp_verdict v);
+static inline enum media_srtp_verdict msrtp_count(struct media_srtp *s, bool is_rtcp,
+                                                  enum media_srtp_verdict v)
+{
+    if (UNLIKELY(v != MEDIA_SRTP_OK))
+        return msrtp_count_refused(s, is_rtcp, v);
+    s->n_ok[is_rtcp]++;
+    return v;
+}
 
 /* The session keys for a packet's index; NULL: no memory, or the library failed. */
 struct msrtp_session *msrtp_key_rtp(const struct media_srtp *s, struct msrtp_key *key,

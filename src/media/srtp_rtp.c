@@ -167,10 +167,7 @@ static enum media_srtp_verdict rtp_protect(struct media_srtp *s, uint8_t *p, siz
 
 enum media_srtp_verdict media_srtp_protect(struct media_srtp *s, uint8_t *p, size_t *n, size_t cap)
 {
-    enum media_srtp_verdict v = rtp_protect(s, p, n, cap);
-
-    s->stats.rtp[v]++;
-    return v;
+    return msrtp_count(s, false, rtp_protect(s, p, n, cap));
 }
 
 /* ---- receiving ---- */
@@ -271,7 +268,7 @@ static enum media_srtp_verdict rtp_open_by(struct media_srtp *s, struct msrtp_ke
 
         if (i > 0 && s->n_probes == 0)
             break;
-        s->n_probes -= i > 0;
+        s->n_probes = (uint16_t)(s->n_probes - (i > 0));
         v = k != NULL ? rtp_try(key, k, guesses[i], p, view, *n) : MEDIA_SRTP_FAILED;
         if (v == MEDIA_SRTP_FORGED)
             continue;
@@ -295,10 +292,8 @@ enum media_srtp_verdict media_srtp_open(struct media_srtp *s, uint8_t *p, size_t
     enum media_srtp_verdict verdict = MEDIA_SRTP_NO_KEY;
     struct rtp_view view;
 
-    if (!rtp_parse(p, *n, &view)) {
-        s->stats.rtp[MEDIA_SRTP_MALFORMED]++;
-        return MEDIA_SRTP_MALFORMED;
-    }
+    if (!rtp_parse(p, *n, &view))
+        return msrtp_count(s, false, MEDIA_SRTP_MALFORMED);
     for (unsigned i = 0; i < s->n_all; i++) {
         enum media_srtp_verdict v = rtp_open_by(s, s->keys[i], p, n, &view);
         bool may_be_other = v == MEDIA_SRTP_FORGED || v == MEDIA_SRTP_NO_KEY ||
@@ -310,6 +305,5 @@ enum media_srtp_verdict media_srtp_open(struct media_srtp *s, uint8_t *p, size_t
             break;
         }
     }
-    s->stats.rtp[verdict]++;
-    return verdict;
+    return msrtp_count(s, false, verdict);
 }

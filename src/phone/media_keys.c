@@ -340,10 +340,9 @@ void media_keys_facts(const struct media_keys *k, struct keying_facts *ret)
 
     *ret = *keying_leg_facts(k->leg, SECTION);
     for (unsigned i = 0; i < WIRES; i++) {
-        const struct media_srtp_stats *s = media_srtp_stats(k->receive[i]);
-
         for (size_t j = 0; j < ARRAY_LEN(bad); j++)
-            n += s->rtp[bad[j]] + s->rtcp[bad[j]];
+            n += media_srtp_count(k->receive[i], false, bad[j]) +
+                 media_srtp_count(k->receive[i], true, bad[j]);
     }
     ret->auth_failures = n < UINT32_MAX ? (uint32_t)n : UINT32_MAX;
 }

@@ -6,10 +6,29 @@
 #include "base/mem.h"
 #include "relay/relay_priv.h"
 
-int relay_agent_new(struct relay_end *e)
+int relay_agent_new(struct relay_end *e, struct str ufrag, struct str pwd)
 {
-    e->ice = mem_zalloc(RELAY_PATHS * sizeof(*e->ice));
-    return e->ice != NULL ? 0 : ERR_NOMEM;
+    struct relay_agent *a = mem_zalloc(sizeof(*a));
+
+    if (a == NULL)
+        return ERR_NOMEM;
+    if (relay_str_dup(&a->ufrag, ufrag) != 0 || relay_str_dup(&a->pwd, pwd) != 0) {
+        relay_agent_free(a);
+        return ERR_NOMEM;
+    }
+    e->agent = a;
+    e->has_agent = true;
+    return 0;
+}
+
+void relay_agent_free(struct relay_agent *a)
+{
+    if (a == NULL)
+        return;
+    relay_str_free(&a->ufrag);
+    relay_str_free(&a->pwd);
+    relay_str_free(&a->peer_ufrag);
+    mem_free(a);
 }
 
 /* Packets go where the selected pair says. */
@@ -17,24 +36,28 @@ static void way_follow(struct relay_end *e, unsigned path)
 {
     struct relay_way *w = &e->way[path];
 
-    if (!addr_is_set(&e->ice[path].to) || addr_eq(&w->to, &e->ice[path].to))
+    const struct addr *to = &e->agent->flow[path].to;
+
+    if (!addr_is_set(to) || addr_eq(&w->to, to))
         return;
-    w->signalled = w->to = e->ice[path].to;
+    w->signalled = w->to = *to;
     w->is_heard = w->is_decided = true;
     w->heard_ms = e->worker->now_ms;
 }
 
 void relay_agent_set(struct relay_end *e)
 {
-    if (e->ice == NULL)
+    struct relay_agent *a = e->agent;
+
+    if (a == NULL)
         return;
     /* A peer that has answered without ICE is where its description says (RFC 8839 3.2.5). */
-    e->has_agent = e->peer_ufrag.n > 0 || !addr_is_set(&e->way[KEYING_RTP].signalled);
+    e->has_agent = a->peer_ufrag.n > 0 || !addr_is_set(&e->way[KEYING_RTP].signalled);
     for (unsigned path = 0; path < RELAY_PATHS && e->has_agent; path++) {
-        if (e->peer_ufrag.n > 0)
-            relay_ice_flow_settle(&e->ice[path], e->peer_ufrag);
+        if (a->peer_ufrag.n > 0)
+            relay_ice_flow_settle(&a->flow[path], a->peer_ufrag);
         if (e->peer_is_lite && addr_is_set(&e->way[path].signalled))
-            relay_ice_flow_select(&e->ice[path], &e->way[path].signalled);
+            relay_ice_flow_select(&a->flow[path], &e->way[path].signalled);
         way_follow(e, path);
     }
 }
@@ -42,7 +65,8 @@ void relay_agent_set(struct relay_end *e)
 void relay_agent_take(struct relay_end *e, unsigned path, const struct addr *from, const uint8_t *p,
                       size_t n)
 {
-    struct relay_ice_names names = {.ufrag = e->ufrag, .pwd = e->pwd, .peer_ufrag = e->peer_ufrag};
+    struct relay_agent *a = e->agent;
+    struct relay_ice_names names = {.ufrag = a->ufrag, .pwd = a->pwd, .peer_ufrag = a->peer_ufrag};
     struct relay_ice_answer answer;
     enum relay_ice_verdict v = relay_ice_check(&names, from, p, n, &answer);
 
@@ -54,7 +78,7 @@ void relay_agent_take(struct relay_end *e, unsigned path, const struct addr *fro
         return;
     }
     relay_tally(&e->ice_checks, 1);
-    if (!relay_ice_flow_check(&e->ice[path], v, answer.theirs, from, e->worker->now_ms))
+    if (!relay_ice_flow_check(&a->flow[path], v, answer.theirs, from, e->worker->now_ms))
         return;
     way_follow(e, path);
     if (path == KEYING_RTP) {
@@ -69,19 +93,19 @@ void relay_agent_take(struct relay_end *e, unsigned path, const struct addr *fro
 
 bool relay_agent_knows(const struct relay_end *e, unsigned path, const struct addr *from)
 {
-    return relay_ice_flow_knows(&e->ice[path], from, e->worker->now_ms);
+    return relay_ice_flow_knows(&e->agent->flow[path], from, e->worker->now_ms);
 }
 
 bool relay_agent_may_send(const struct relay_end *e, unsigned path)
 {
-    return relay_ice_flow_may_send(&e->ice[path], e->worker->now_ms);
+    return relay_ice_flow_may_send(&e->agent->flow[path], e->worker->now_ms);
 }
 
 void relay_agent_tick(struct relay_end *e)
 {
     bool may;
 
-    if (!e->has_agent || !addr_is_set(&e->ice[KEYING_RTP].to))
+    if (!e->has_agent || !addr_is_set(&e->agent->flow[KEYING_RTP].to))
         return;
     may = relay_agent_may_send(e, KEYING_RTP);
     if (!may && !e->consent_told)

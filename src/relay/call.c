@@ -179,21 +179,6 @@ void relay_call_free(struct relay_call *c)
 
 /* ---- ends ---- */
 
-static int str_dup(struct str *to, struct str s)
-{
-    char *p = NULL;
-
-    *to = STR_NULL;
-    if (s.n == 0)
-        return 0;
-    p = mem_alloc(s.n);
-    if (p == NULL)
-        return ERR_NOMEM;
-    memcpy(p, s.p, s.n);
-    *to = str_make(p, s.n);
-    return 0;
-}
-
 static void end_bury(struct relay_grave *g)
 {
     struct relay_end *e = CONTAINER_OF(g, struct relay_end, grave);
@@ -243,9 +228,6 @@ static int bind_ports(struct relay_end *e, const struct relay_end_args *args, st
     return err;
 }
 
-_Static_assert(sizeof(struct relay_quality) % RELAY_LINE == 0,
-               "an aligned allocation has whole lines");
-
 int relay_end_new(struct relay_call *c, const struct relay_end_args *args, struct relay_end **ret,
                   struct reason *why)
 {
@@ -265,7 +247,7 @@ int relay_end_new(struct relay_call *c, const struct relay_end_args *args, struc
     }
     c->n_ends++;
     unlock(&c->lock);
-    e = mem_alloc_aligned(RELAY_LINE, (sizeof(*e) + RELAY_LINE - 1) / RELAY_LINE * RELAY_LINE);
+    e = mem_alloc(sizeof(*e));
     if (e == NULL)
         goto out;
     *e = (struct relay_end){.call = c,
@@ -281,14 +263,9 @@ int relay_end_new(struct relay_call *c, const struct relay_end_args *args, struc
     list_init(&e->wnode);
     e->wanted.last = &e->wanted.first;
     e->wanted.is_new = true;
-    e->quality = mem_alloc_aligned(RELAY_LINE, sizeof(*e->quality));
-    if (e->quality != NULL)
-        memset(e->quality, 0, sizeof(*e->quality));
-    if (e->quality == NULL || str_dup(&e->ufrag, args->ice_ufrag) != 0 ||
-        str_dup(&e->pwd, args->ice_pwd) != 0 || (e->ufrag.n > 0 && relay_agent_new(e) != 0))
+    relay_quality_clock(&e->quality, 8000);
+    if (args->ice_ufrag.n > 0 && relay_agent_new(e, args->ice_ufrag, args->ice_pwd) != 0)
         goto out;
-    e->has_agent = e->ice != NULL;
-    relay_quality_clock(e->quality, 8000);
     err = bind_ports(e, args, why);
     if (err != 0)
         goto out;
@@ -308,10 +285,7 @@ out:
     if (e != NULL && e->local_port != 0 && err != ERR_NOMEM && e->port[0].fd >= 0) {
         relay_end_gone(e);
     } else if (e != NULL) {
-        mem_free((void *)(uintptr_t)e->ufrag.p);
-        mem_free((void *)(uintptr_t)e->pwd.p);
-        mem_free(e->quality);
-        mem_free(e->ice);
+        relay_agent_free(e->agent);
         mem_free(e);
     }
     if (err == ERR_NOMEM)
@@ -348,20 +322,16 @@ void relay_end_local(const struct relay_end *e, struct addr *ret_rtp, struct add
 void relay_end_set(struct relay_end *e, const struct relay_end_setting *s)
 {
     struct relay_end_setting *to = &e->wanted.setting;
-    struct str ufrag, pwd;
+    struct str ufrag;
     bool is_first;
 
     /* Without memory for them, no check of the peer's names the right fragment: nothing passes. */
-    if (str_dup(&ufrag, s->ice_ufrag) != 0)
+    if (relay_str_dup(&ufrag, s->ice_ufrag) != 0)
         ufrag = STR_NULL;
-    if (str_dup(&pwd, s->ice_pwd) != 0)
-        pwd = STR_NULL;
     lock(&e->call->lock);
-    mem_free((void *)(uintptr_t)to->ice_ufrag.p);
-    mem_free((void *)(uintptr_t)to->ice_pwd.p);
+    relay_str_free(&to->ice_ufrag);
     *to = *s;
     to->ice_ufrag = ufrag;
-    to->ice_pwd = pwd;
     e->wanted.has_setting = true;
     is_first = mark(e);
     unlock(&e->call->lock);

@@ -128,13 +128,6 @@ void relay_end_steps(struct relay_end *e, struct relay_step *steps)
 
 /* ---- settings ---- */
 
-static void strs_take(struct str *to, struct str *from)
-{
-    mem_free((void *)(uintptr_t)to->p);
-    *to = *from;
-    *from = STR_NULL;
-}
-
 static void set(struct relay_end *e, struct relay_end_setting *s)
 {
     uint64_t now_ms = e->worker->now_ms;
@@ -143,8 +136,8 @@ static void set(struct relay_end *e, struct relay_end_setting *s)
         e->since_ms = now_ms;
     if (s->protection != RELAY_PROTECT)
         e->media_told = 0;
-    e->protection = s->protection;
-    e->latch = s->latch;
+    e->protection = (uint8_t)s->protection;
+    e->latch = (uint8_t)s->latch;
     e->mux = s->mux;
     e->sends = s->sends;
     e->receives = s->receives;
@@ -156,8 +149,12 @@ static void set(struct relay_end *e, struct relay_end_setting *s)
     relay_way_set(&e->way[KEYING_RTCP], &s->rtcp, now_ms);
     e->told_remote = e->way[KEYING_RTP].to;
     e->told_latched = !addr_eq(&e->told_remote, &s->rtp);
-    strs_take(&e->peer_ufrag, &s->ice_ufrag);
-    strs_take(&e->peer_pwd, &s->ice_pwd);
+    if (e->agent != NULL) {
+        relay_str_free(&e->agent->peer_ufrag);
+        e->agent->peer_ufrag = s->ice_ufrag;
+        s->ice_ufrag = STR_NULL;
+    }
+    relay_str_free(&s->ice_ufrag);
     e->peer_is_lite = s->ice_is_lite;
     relay_agent_set(e);
 }
@@ -168,8 +165,8 @@ void relay_end_change(struct relay_end *e, struct relay_wanted *w)
         list_append(&e->worker->ends, &e->wnode);
         w->is_new = false;
     }
-    if (w->clock_hz != 0 && e->quality != NULL)
-        relay_quality_clock(e->quality, w->clock_hz);
+    if (w->clock_hz != 0)
+        relay_quality_clock(&e->quality, w->clock_hz);
     w->clock_hz = 0;
     if (w->has_setting)
         set(e, &w->setting);
@@ -214,7 +211,22 @@ static void steps_free(struct relay_step *s)
     }
 }
 
-static void str_free(struct str *s)
+int relay_str_dup(struct str *to, struct str s)
+{
+    char *p = NULL;
+
+    *to = STR_NULL;
+    if (s.n == 0)
+        return 0;
+    p = mem_alloc(s.n);
+    if (p == NULL)
+        return ERR_NOMEM;
+    memcpy(p, s.p, s.n);
+    *to = str_make(p, s.n);
+    return 0;
+}
+
+void relay_str_free(struct str *s)
 {
     if (s->n > 0)
         secret_wipe((void *)(uintptr_t)s->p, s->n);
@@ -248,13 +260,7 @@ void relay_end_gone(struct relay_end *e)
     if (e->wanted.has_sink && e->wanted.sink.unref != NULL)
         e->wanted.sink.unref(e->wanted.sink.arg);
     steps_free(e->wanted.first);
-    str_free(&e->wanted.setting.ice_ufrag);
-    str_free(&e->wanted.setting.ice_pwd);
-    str_free(&e->ufrag);
-    str_free(&e->pwd);
-    str_free(&e->peer_ufrag);
-    str_free(&e->peer_pwd);
-    mem_free(e->quality);
-    mem_free(e->ice);
+    relay_str_free(&e->wanted.setting.ice_ufrag);
+    relay_agent_free(e->agent);
     mem_free(e);
 }

@@ -12,6 +12,9 @@
 #include "relay/relay_priv.h"
 #include <errno.h>
 
+/* After a connection: by then the kernel hands over no packet that it took for the port before. */
+#define ALONE_MS 100u
+
 static void drop_in(struct relay_end *e, enum relay_drop why)
 {
     relay_tally(&e->dropped[why], 1);
@@ -143,8 +146,8 @@ static void send_by(struct relay_end *e, bool is_rtcp, uint8_t *p, size_t n)
         drop_out(e, RELAY_DROP_HELD);
         return;
     }
-    if (is_rtcp && e->quality != NULL && e->protection != RELAY_OPAQUE)
-        relay_quality_rtcp_out(e->quality, p, n, e->worker->now_us);
+    if (is_rtcp && e->protection != RELAY_OPAQUE)
+        relay_quality_rtcp_out(&e->quality, p, n, e->worker->now_us);
     if (e->protection == RELAY_PROTECT) {
         struct media_srtp *s = e->srtp[MEDIA_SRTP_SEND][path];
         size_t cap = LIMIT_RELAY_PACKET + MEDIA_SRTP_GROWTH;
@@ -188,6 +191,7 @@ static void connect_if_settled(struct relay_end *e)
         (e->worker->now_ms < w->until_ms && !addr_eq(&w->to, &w->signalled)))
         return;
     port->is_connected = connect(port->fd, &w->to.sa, addr_len(&w->to)) == 0;
+    e->alone_ms = e->worker->now_ms + ALONE_MS;
 }
 
 void relay_end_disconnect(struct relay_end *e)
@@ -196,7 +200,7 @@ void relay_end_disconnect(struct relay_end *e)
     const struct sockaddr nobody = {.sa_family = AF_UNSPEC};
 
     if (port->is_connected && connect(port->fd, &nobody, sizeof(nobody)) == 0)
-        port->is_connected = false;
+        port->is_connected = port->is_alone = false;
 }
 
 static void accepted(struct relay_end *e, unsigned path, const struct addr *from,
@@ -266,7 +270,8 @@ static enum relay_origin origin_of(const struct relay_end *e, unsigned path,
 {
     if (e->has_agent)
         return relay_agent_knows(e, path, from) ? RELAY_ORIGIN_KNOWN : RELAY_ORIGIN_FOREIGN;
-    return relay_way_judge(&e->way[path], from, e->protection, e->latch, e->worker->now_ms);
+    return relay_way_judge(&e->way[path], from, (enum relay_protection)e->protection,
+                           (enum relay_latch)e->latch, e->worker->now_ms);
 }
 
 /* RTP or RTCP; what it is not is not known to be true before it is opened. */
@@ -301,11 +306,11 @@ static void take(struct relay_end *e, unsigned path, const struct addr *from, bo
         return;
     }
     accepted(e, path, from, origin, is_rtcp, n_came);
-    if (e->quality != NULL && e->protection != RELAY_OPAQUE) {
+    if (e->protection != RELAY_OPAQUE) {
         if (is_rtcp)
-            relay_quality_rtcp_in(e->quality, p, n, e->worker->now_us);
+            relay_quality_rtcp_in(&e->quality, p, n, e->worker->now_us);
         else
-            relay_quality_rtp(e->quality, p, e->worker->now_us);
+            relay_quality_rtp(&e->quality, p, e->worker->now_us);
     }
     if (!e->sends && !is_rtcp) { /* held: RTCP goes on (RFC 3264 8.4) */
         drop_in(e, RELAY_DROP_HELD);
@@ -319,7 +324,8 @@ static void take_opaque(struct relay_end *e, unsigned path, const struct addr *f
                         bool is_rtcp, uint8_t *p, size_t n)
 {
     uint64_t now_ms = e->worker->now_ms;
-    enum relay_origin origin = relay_way_judge(&e->way[path], from, RELAY_OPAQUE, e->latch, now_ms);
+    enum relay_origin origin =
+        relay_way_judge(&e->way[path], from, RELAY_OPAQUE, (enum relay_latch)e->latch, now_ms);
 
     if (origin == RELAY_ORIGIN_FOREIGN) {
         drop_in(e, RELAY_DROP_FOREIGN);

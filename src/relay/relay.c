@@ -160,7 +160,7 @@ static void flow_read(const struct relay_flow *f, struct relay_flow_stats *ret)
 
 void relay_end_stats(const struct relay_end *e, struct relay_end_stats *ret)
 {
-    const struct relay_quality *q = e->quality;
+    const struct relay_quality *q = &e->quality;
 
     memset(ret, 0, sizeof(*ret));
     flow_read(&e->in, &ret->in);

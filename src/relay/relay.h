@@ -133,7 +133,7 @@ struct relay_end_setting {
     bool mux;              /* RTCP by the RTP ports (RFC 5761) */
     bool sends, receives;  /* the peer; false: held, its packets are dropped / it gets none */
     enum relay_latch latch;
-    struct str ice_ufrag, ice_pwd; /* the peer's; checks must name ours:its */
+    struct str ice_ufrag;          /* the peer's; checks must name ours:its */
     bool ice_is_lite;              /* the peer checks nothing either (RFC 8445 8.2) */
     uint32_t max_bytes_s;          /* policed rate, 0: no limit */
     uint16_t max_packets_s;

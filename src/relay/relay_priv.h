@@ -116,8 +116,7 @@ void relay_quality_rtcp_out(struct relay_quality *q, const uint8_t *p, size_t n,
 
 /* ---- objects ---- */
 
-#define RELAY_LINE 64     /* bytes of a cache line */
-#define RELAY_HOT_LINES 7 /* at the beginning of an end */
+#define RELAY_LINE 64 /* bytes of a cache line */
 #define RELAY_PATHS 2 /* KEYING_RTP, KEYING_RTCP */
 
 struct relay_end;
@@ -125,6 +124,7 @@ struct relay_port { /* one of our sockets */
     int fd;         /* -1: none */
     uint8_t path;
     bool is_connected; /* to the address in use: the kernel drops what comes from others */
+    bool is_alone;     /* ... and nothing of others that came before is left */
     struct relay_end *end;
 };
 
@@ -163,17 +163,14 @@ struct relay_grave {
 };
 
 struct relay_end {
-    /* What each packet needs, in RELAY_HOT_LINES cache lines: with hundreds of calls none of it is in
-     * the first caches when a packet comes, so a worker asks for it ahead. */
-    struct relay_call *call;
+    /* What each packet needs, in the order of the cache lines: with hundreds of calls none of it is
+     * in the first caches when a packet comes, so a worker asks for it ahead. */
     struct relay_worker *worker;
     struct relay_end *partner;
-    struct relay_quality *quality;
     struct media_srtp *srtp[2][RELAY_PATHS]; /* by enum media_srtp_dir; both paths may have one in
                                                 common */
     struct relay_port port[RELAY_PATHS];
-    enum relay_protection protection;
-    enum relay_latch latch;
+    uint8_t protection, latch; /* enum relay_protection, relay_latch */
     bool mux, sends, receives, has_rtcp_port;
     bool is_send_refused; /* keys to send with were refused */
     uint8_t media_told;   /* bits of paths */
@@ -183,14 +180,18 @@ struct relay_end {
     bool peer_is_lite;
     uint16_t max_packets_s;
     uint32_t max_bytes_s;
-    struct relay_way way[RELAY_PATHS];
-    struct relay_flow in, out;
     relay_count last_in_ms;
+    struct relay_flow in, out;
+    struct relay_way way[RELAY_PATHS]; /* of RTCP the less frequent one */
+    struct relay_quality quality;
+    struct relay_bucket bucket;
+    /* a packet that comes in by it neither */
+    struct relay_call *call;
+    struct relay_bucket keys_bucket[2]; /* of strangers, of the peer */
+    uint64_t alone_ms;                  /* when to look whether a connected port is alone */
+    uint64_t since_ms;                  /* since when it should send */
     relay_count in_rtcp, out_rtcp;
-    struct relay_bucket bucket, keys_bucket[2]; /* ... of strangers, of the peer */
-    uint64_t since_ms;                          /* since when it should send */
-    relay_count dropped[RELAY_DROP_N];          /* by enum relay_drop */
-    /* the rest */
+    relay_count dropped[RELAY_DROP_N]; /* by enum relay_drop */
     relay_count ice_checks, ice_refused;
     uint64_t cookie;
     size_t at;
@@ -201,9 +202,8 @@ struct relay_end {
     struct relay_end *next_work; /* while relay_call_run runs */
     struct relay_step *work_steps;
     struct relay_sink work_sink;
-    struct str ufrag, pwd, peer_ufrag, peer_pwd; /* ICE; heap */
-    struct relay_ice_flow *ice;                  /* one a path; NULL: ICE was not asked for */
-    bool is_dirty;                               /* the rest under the call's lock */
+    struct relay_agent *agent; /* NULL: ICE was not asked for */
+    bool is_dirty;             /* the rest under the call's lock */
     struct relay_end *next_dirty;
     struct relay_wanted wanted;
     struct addr told_remote; /* for relay_end_stats */
@@ -266,10 +266,18 @@ void relay_call_run(struct mq_item *item, void *consumer);
 
 /* Takes the port's connection back, so that all sources are heard again. */
 void relay_end_disconnect(struct relay_end *e);
+/* Strings of relay_end_args and _setting: copies. ERR_NOMEM. */
+MUST_USE int relay_str_dup(struct str *to, struct str s);
+void relay_str_free(struct str *s); /* wipes */
 
-/* ---- agent.c: ICE of an end; on the worker's thread but for _new ---- */
+/* ---- agent.c: ICE of an end; on the worker's thread but for _new and _free ---- */
 
-MUST_USE int relay_agent_new(struct relay_end *e);
+struct relay_agent {
+    struct str ufrag, pwd, peer_ufrag; /* heap */
+    struct relay_ice_flow flow[RELAY_PATHS];
+};
+MUST_USE int relay_agent_new(struct relay_end *e, struct str ufrag, struct str pwd);
+void relay_agent_free(struct relay_agent *a); /* NULL is fine */
 void relay_agent_set(struct relay_end *e); /* the settings have changed; the call's lock held */
 void relay_agent_take(struct relay_end *e, unsigned path, const struct addr *from, const uint8_t *p,
                       size_t n);

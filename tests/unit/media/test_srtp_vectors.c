@@ -49,11 +49,14 @@ static void check_cm(enum keying_suite_id id, const char *key_hex, const char *f
 {
     size_t n = 1044512;
     uint8_t *stream = mem_zalloc(n), key[32], iv[16];
+    _Alignas(SRTP_LINE) uint8_t room[SRTP_MB_MAX];
     struct msrtp_cipher c = {.kind = KEYING_NULL};
 
     assert_non_null(stream);
     unhex(key_hex, key, sizeof(key));
     unhex("f0f1f2f3f4f5f6f7f8f9fafbfcfd0000", iv, sizeof(iv));
+    if (msrtp_cipher_room(keying_suite_get(id), SRTP_ROOM_SCHEDULE) > 0)
+        msrtp_cipher_place(&c, keying_suite_get(id), SRTP_ROOM_SCHEDULE, room);
     check_err(msrtp_cipher_set(&c, keying_suite_get(id), true, key, iv), 0);
     assert_true(msrtp_cipher_xor(&c, iv, stream, n));
     check_hex(stream, 48, first);
@@ -287,12 +290,17 @@ static void test_mb_is_used(void **state)
 {
     struct keying_keys keys = keys_make(KEYING_AES_128_GCM, 1);
     struct media_srtp *s = msrtp_make(MEDIA_SRTP_SEND, &keys);
+    const struct msrtp_session *rtcp = msrtp_key_rtcp(s, s->keys[0], 0);
 
     (void)state;
-    if (msrtp_mb_is_there())
+    assert_non_null(rtcp);
+    if (msrtp_mb_is_there()) {
         assert_non_null(s->keys[0]->rtp[0]->cipher.mb);
-    else
+        assert_false(s->keys[0]->rtp[0]->cipher.is_key);
+        assert_true(rtcp->cipher.is_key);
+    } else {
         assert_non_null(s->keys[0]->rtp[0]->cipher.evp);
+    }
     media_srtp_free(s);
 }
 

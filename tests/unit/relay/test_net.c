@@ -194,6 +194,11 @@ static void sealed_send(struct media_srtp *tx, const struct peer *p, const struc
     assert_int_equal(sendto(p->fd, rtp, n, 0, &to->sa, addr_len(to)), n);
 }
 
+static bool is_alone(const struct relay_end *e)
+{
+    return __atomic_load_n(&e->port[KEYING_RTP].is_alone, __ATOMIC_RELAXED);
+}
+
 /* Once it is settled where a peer is, others are not heard, not even by the kernel; when it has
  * been silent, it may have moved: what is authentic is heard from anywhere again. */
 static void peer_moves(void **state)
@@ -215,6 +220,13 @@ static void peer_moves(void **state)
         sealed_send(tx, &a.peer, &a.rtp, seq);
         assert_int_equal(peer_take(&b.peer, PATIENCE_MS), seq);
     }
+    /* Soon the port is not asked any more where its packets come from. */
+    for (unsigned ms = 0; !is_alone(a.end); ms++, seq++) {
+        assert_true(ms < PATIENCE_MS);
+        sealed_send(tx, &a.peer, &a.rtp, seq);
+        assert_int_equal(peer_take(&b.peer, PATIENCE_MS), seq);
+        (void)nanosleep(&(struct timespec){.tv_nsec = 1000000}, NULL);
+    }
     peer_send(&stranger, &a.rtp, 1000); /* before the next, and without effect */
     sealed_send(tx, &a.peer, &a.rtp, seq);
     assert_int_equal(peer_take(&b.peer, PATIENCE_MS), seq);
@@ -229,6 +241,7 @@ static void peer_moves(void **state)
     relay_end_stats(a.end, &st);
     assert_true(addr_eq(&st.remote, &moved.addr));
     assert_true(st.is_latched);
+    assert_false(is_alone(a.end));
     relay_call_free(call);
     relay_free(net.relay);
     media_srtp_free(tx);
