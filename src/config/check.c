@@ -188,7 +188,7 @@ static void check_account(struct load *l, const cfg_t *sec, const struct config_
 
     if (!user.n || !d || !str_eq(d->name, host) || memchr(user.p, '%', user.n))
         load_problem(l, line, "account = \"%s\" is no user of a domain of ours; as \"trunk-7@example.com\"", p->account.p);
-    if (p->trunk_user.n || p->password_file.n || p->bulk_numbers)
+    if (p->trunk_user.n || p->password_file.n || p->bulk_numbers || p->from_user.n)
         load_problem(l, line, "peer \"%s\" has an account with us and we have one with it; make two peers of it", p->name.p);
     if (p->domains.n || p->next_hop.n || p->n_sources || p->certificate_names.n || p->check_interval_s)
         load_problem(l, line, "peer \"%s\" is where it registers from; leave out domains, next-hop, allow-sources, certificate-names and "
@@ -205,9 +205,12 @@ static void check_account(struct load *l, const cfg_t *sec, const struct config_
                      "peer \"%s\": main-number must be one of its numbers, as \"+49301230\"", p->name.p);
 }
 
+#define USER_CHARS "+-._0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
+
 static void check_trunk(struct load *l, const cfg_t *sec, const struct config_peer *p)
 {
     unsigned line = load_line(l, sec, "kind") ? load_line(l, sec, "kind") : (unsigned)sec->line;
+    size_t i;
     bool has_domain = p->registrar.n || (p->domains.n && !str_eq(p->domains.v[0], STR("*")));
 
     if (p->kind == CONFIG_SUBSCRIPTION && p->account.n) {
@@ -219,8 +222,9 @@ static void check_trunk(struct load *l, const cfg_t *sec, const struct config_pe
                      "peer \"%s\" has no account with us; add kind = subscription and account", p->name.p);
 
     if (p->kind != CONFIG_SUBSCRIPTION) {
-        if (p->trunk_user.n || p->password_file.n || p->bulk_numbers)
-            load_problem(l, load_line(l, sec, p->trunk_user.n ? "user" : p->password_file.n ? "password-file" : "bulk-numbers"),
+        if (p->trunk_user.n || p->password_file.n || p->bulk_numbers || p->from_user.n)
+            load_problem(l,
+                         load_line(l, sec, p->trunk_user.n ? "user" : p->password_file.n ? "password-file" : p->bulk_numbers ? "bulk-numbers" : "from-user"),
                          "peer \"%s\" has an account but is none to register with; add kind = subscription", p->name.p);
         return;
     }
@@ -230,6 +234,11 @@ static void check_trunk(struct load *l, const cfg_t *sec, const struct config_pe
         (void)check_file(l, sec, "password-file", p->password_file);
     if (!has_domain || (p->registrar.n && !host_ok(p->registrar)))
         load_problem(l, line, "peer \"%s\": nothing says whom to register with; add registrar = \"DOMAIN\"", p->name.p);
+    for (i = 0; i < p->from_user.n; i++)
+        if (!memchr(USER_CHARS, p->from_user.p[i], sizeof USER_CHARS - 1)) {
+            load_problem(l, load_line(l, sec, "from-user"), "from-user = \"%s\" is no user; as \"+49301230\"", p->from_user.p);
+            break;
+        }
     if (!l->c->media.address.n)
         load_problem(l, line, "peer \"%s\" challenges our calls, which media through us are needed for; add media { address = ... }", p->name.p);
 }

@@ -125,6 +125,7 @@ struct config_peer { /* peer "carrier" { ... } */
     struct str registrar;        /* domain that is registered with; empty: its first one */
     struct str auth_realm;       /* what its challenges are for; empty: the same */
     unsigned register_expires_s;
+    struct str from_user;        /* who of our callers has no number is to it; empty: callers stay who they are */
     bool bulk_numbers;           /* one registration for all numbers (RFC 6140) */
     bool allow_md5;              /* its MD5 challenges are answered */
     /* ... or an account of its with us: we are the carrier, `numbers` are its own */

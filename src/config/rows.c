@@ -305,6 +305,10 @@ static const struct row peer_rows[] = {
       "The realm of its challenges, the only one that the password is used for; empty: the domain that we register with."}},
     {ROW_U32, PEER(register_expires_s), NULL,
      {"peer", "register-expires", "number", "3600", "seconds", 60, 604800, YES, "RFC 3261 10.2.1", "How long a registration is asked for; it is refreshed after three quarters."}},
+    {ROW_TEXT, PEER(from_user), NULL,
+     {"peer", "from-user", "text", "", NULL, 0, 0, YES, "TR/100 7.6",
+      "From of our users' requests to the carrier, and P-Asserted-Identity with assert-identity, is their number at its domain, or this, as "
+      "\"+49301230\", for who has none; empty: From stays."}},
     {ROW_BOOL, PEER(bulk_numbers), NULL,
      {"peer", "bulk-numbers", "yes/no", "no", NULL, 0, 0, YES, "RFC 6140 5.1", "One registration for all numbers of the account."}},
     {ROW_BOOL, PEER(allow_md5), NULL,

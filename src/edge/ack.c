@@ -18,7 +18,7 @@ static void ack_send(struct edge_req *r, const struct edge_target *t, const stru
 {
     char branch[40];
     struct forward_changes c = *changes;
-    struct forward_args f = {.t = t, .out = path, .changes = &c};
+    struct forward_args f = {.t = t, .out = path, .changes = &c, .ack_creds = anchor_ack_creds(r)};
     struct reason why = {0};
     struct buf *msg;
 

@@ -143,6 +143,7 @@ static void dialog_free(struct anchor_dialog *d)
 static void branch_free(struct anchor_branch *b)
 {
     anchor_text_done(&b->offer_out);
+    anchor_text_done(&b->creds);
     list_remove(&b->node);
     mem_free(b);
 }
@@ -378,6 +379,40 @@ struct anchor *anchor_of(const struct edge_req *r, struct anchor_dialog **ret_di
     *ret_dialog = anchor_dialog_find(a, r->from_caller ? r->m->to_tag : r->m->from_tag);
     a->refs++;
     return a;
+}
+
+void anchor_set_renamed(struct anchor *a)
+{
+    a->is_renamed = true;
+}
+
+struct str anchor_renamed(const struct edge_req *r)
+{
+    const struct anchor *a = anchor_find(r->w, r->token.anchor_slot, r->token.anchor_gen);
+
+    return a && a->is_renamed && str_eq(anchor_text_get(&a->call_id), r->m->call_id) ? anchor_text_get(&a->from) : STR_NULL;
+}
+
+void anchor_keep_creds(const struct branch *b, struct anchor_dialog *d, const struct digest_client_cred *v, unsigned n)
+{
+    struct anchor_branch *ab = d ? d->b : b->anchored;
+    struct arena *a = ab && n ? arena_new(1024, 16384) : NULL;
+    struct str text = STR_NULL;
+    unsigned i;
+
+    for (i = 0; a && i < n; i++)
+        text = arena_fmt(a, "%.*s%.*s: %.*s\n", STR_FMT(text), STR_FMT(v[i].name), STR_FMT(v[i].value));
+    if (ab && (text.p || ab->creds.n) && anchor_text_set(&ab->creds, text) != 0)
+        anchor_text_done(&ab->creds); /* the ACK goes without */
+    arena_free(a);
+}
+
+struct str anchor_ack_creds(const struct edge_req *r)
+{
+    struct anchor *a = r->from_caller ? anchor_find(r->w, r->token.anchor_slot, r->token.anchor_gen) : NULL;
+    struct anchor_dialog *d = a ? anchor_dialog_find(a, r->m->to_tag) : NULL;
+
+    return d && d->b && str_eq(anchor_text_get(&a->call_id), r->m->call_id) ? anchor_text_get(&d->b->creds) : STR_NULL;
 }
 
 int anchor_owner(const struct edge_worker *w, const struct sip_msg *m)

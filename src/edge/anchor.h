@@ -73,6 +73,15 @@ void anchor_request_over(struct proxy *p, unsigned status);
 bool anchor_is_call(const struct proxy *p);
 enum anchor_verdict anchor_ack(struct edge_req *r, struct forward_changes *ret);
 
+/* A carrier that has an account of ours is told another From (trunk_names.c): then the one that came, with its tag; empty: it is not. */
+void anchor_set_renamed(struct anchor *a);
+struct str anchor_renamed(const struct edge_req *r);
+/* The credentials that an INVITE went out with, which its ACK has to have as well (RFC 3261 22.1); d NULL: it began the call. They are
+ * read as lines "NAME: VALUE"; empty: none. */
+struct digest_client_cred;
+void anchor_keep_creds(const struct branch *b, struct anchor_dialog *d, const struct digest_client_cred *v, unsigned n);
+struct str anchor_ack_creds(const struct edge_req *r);
+
 /* The call's time is over. False: media still come, and it has no session timer that says
  * otherwise. True: it is ended, with BYE where it was answered; or is not there any more. */
 bool anchor_expire(struct edge_worker *w, uint32_t slot, uint32_t gen, bool has_timer);

@@ -12,6 +12,7 @@
 #include "edge/anchor_priv.h"
 #include "edge/request_priv.h"
 #include "edge/route_priv.h"
+#include "edge/trunk.h"
 
 /* ---- numbers ---- */
 
@@ -116,7 +117,7 @@ struct anchor_own {
     struct hop *hop;
     struct sip_ctx *ctx;
     enum sip_method method;
-    bool to_callee;
+    bool to_callee, is_again;
     bool is_gone; /* nothing more is to come of it */
     unsigned depth;
     uint32_t cseq;
@@ -187,11 +188,13 @@ static int own_send(struct anchor_own *o, const struct path *path)
     static const struct sip_ctx_user callbacks = {
         .on_response = own_response, .on_end = own_end, .on_gone = own_gone};
     struct edge_worker *w = o->r->w;
-    struct forward_args f = {.t = o->targets->v[0], .out = path, .is_own = true};
+    struct digest_client_cred creds[DIGEST_CLIENT_CREDS_MAX];
+    struct forward_args f = {
+        .t = o->targets->v[0], .out = path, .creds = creds, .is_own = true};
     struct sip_ctx_user u = callbacks;
     char branch[40];
     struct buf *msg;
-    int err;
+    int err = 0;
 
     u.arg = o;
     if (o->method == SIP_ACK) {
@@ -203,7 +206,16 @@ static int own_send(struct anchor_own *o, const struct path *path)
             return ERR_LIMIT;
         f.branch = sip_ctx_via_branch(o->ctx);
     }
-    err = forward_build(o->r, &f, &msg);
+    if (o->method == SIP_ACK)
+        f.ack_creds = anchor_ack_creds(o->r);
+    else if (trunk_is(f.t->peer))
+        err = trunk_answer(w, f.t->peer, o->arena, o->method, f.t->uri, o->r->m->body, creds,
+                           &f.n_creds);
+    if (err == 0)
+        err = forward_build(o->r, &f, &msg);
+    if (err == 0 && o->method == SIP_INVITE && o->to_callee)
+        anchor_keep_creds(NULL, o->d, creds, f.n_creds);
+    secret_wipe(creds, sizeof creds);
     if (err != 0)
         return err;
     if (o->method == SIP_ACK) {
@@ -238,6 +250,7 @@ struct own_args {
     bool to_callee;
     uint32_t cseq;
     struct str body, reason; /* empty: none */
+    bool is_again;           /* the carrier has challenged it once */
 };
 
 /* The request as the other side would send it, from here on. */
@@ -329,6 +342,7 @@ static int own_start(struct anchor_dialog *d, const struct own_args *args)
     o->d = d;
     o->method = args->method;
     o->to_callee = args->to_callee;
+    o->is_again = args->is_again;
     o->cseq = args->cseq;
     if (!d->has_token) {
         err = ERR_NOTFOUND;
@@ -503,10 +517,35 @@ static void rekey_answer(struct anchor_own *o, const struct sip_msg *m)
     anchor_hang_up(d->a, &why);
 }
 
+/* A carrier challenges it (RFC 3261 22.2): once more, with the next number. */
+static bool own_again(struct anchor_own *o, unsigned status, const struct sip_msg *m)
+{
+    const struct config_peer *p = o->targets->n ? o->targets->v[0]->peer : NULL;
+    struct anchor_dialog *d = o->d;
+    struct own_args args = {.method = o->method,
+                            .to_callee = o->to_callee,
+                            .is_again = true,
+                            .body = o->r->m->body};
+    struct reason why = {0};
+    struct sip_hdr const *h;
+
+    if ((status != 401 && status != 407) || !m || o->is_again || !trunk_is(p) ||
+        trunk_challenged(o->r->w, p, m, false, &why) != 0)
+        return false;
+    if ((h = sip_msg_hdr(o->r->m, SIP_H_REASON, 0)) != NULL)
+        args.reason = h->value;
+    args.cseq = anchor_count_own(o->to_callee ? &d->to_callee : &d->to_caller);
+    if (o->method == SIP_INVITE)
+        d->ex.cseq = args.cseq;
+    return own_start(d, &args) == 0;
+}
+
 static void own_done(struct anchor_own *o, unsigned status, const struct sip_msg *m)
 {
     struct anchor_dialog *d = o->d;
 
+    if (own_again(o, status, m))
+        return;
     if (o->method != SIP_INVITE)
         return; /* BYE: whatever they say, it is over */
     if (status < 300) {

@@ -190,6 +190,7 @@ struct anchor_branch {
     struct anchor_text offer_out;
     struct anchor_count count;
     unsigned without;
+    struct anchor_text creds; /* of the last INVITE to a carrier that challenges; wiped */
     bool is_refused; /* its answer was none of ours: whatever still comes is hung up on */
     bool is_again;   /* the next one sent is another offer */
 };
@@ -223,6 +224,7 @@ struct anchor {
     uint32_t slot, gen;
     enum anchor_mode mode;
     bool is_ended;           /* media are gone; who still holds it finds nothing to do */
+    bool is_renamed; /* the caller is another to a carrier */
     bool emergency, crosses; /* crosses: its sides are of different domains */
     struct edge_snapshot *snap;
     struct relay_call *media;

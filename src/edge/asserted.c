@@ -10,6 +10,7 @@
  *
  * Worker thread; memory of the request's arena. */
 #include "edge/asserted.h"
+#include "edge/trunk.h"
 
 static bool asks_privacy(const struct sip_msg *m, struct str wanted)
 {
@@ -68,10 +69,21 @@ static struct str display_name(const struct edge_req *r)
                                                                                    : name;
 }
 
-static void assert_user(struct sip_edit *e, const struct edge_req *r)
+/* A carrier knows our callers by numbers of its account, whoever they are to us (trunk_names.c). */
+static bool is_renamed(const struct edge_target *t)
 {
-    struct str name = r->asserts.n ? STR_NULL : display_name(r), v;
-    struct str who = r->asserts.n ? r->asserts : r->who.name;
+    return trunk_is(t->peer) && t->peer->from_user.n && is_told(t);
+}
+
+static void assert_user(struct sip_edit *e, const struct edge_req *r, const struct edge_target *t)
+{
+    bool is_user = r->who.kind == PRINCIPAL_USER && !r->asserts.n;
+    struct str name = is_user ? display_name(r) : STR_NULL, v;
+    struct str who = is_renamed(t)  ? trunk_asserts(r, t->peer)
+                     : r->asserts.n ? r->asserts
+                                    : r->who.name;
+    if (!who.p)
+        return;
     if (name.n)
         v = arena_fmt(r->m->arena, "\"%.*s\" <%.*s>", STR_FMT(name), STR_FMT(who));
     else
@@ -87,12 +99,13 @@ void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,
     if (sip_msg_has(r->m, SIP_H_P_PREFERRED_IDENTITY))
         sip_edit_remove(e, SIP_H_P_PREFERRED_IDENTITY);
     if (sip_msg_has(r->m, SIP_H_P_ASSERTED_IDENTITY) &&
-        !(believed && !r->asserts.n && may_carry(r->m->method) &&
+        !(believed && !r->asserts.n && !is_renamed(t) && may_carry(r->m->method) &&
           may_pass(r->m, is_told(t), t->to_user && !t->peer)))
         sip_edit_remove(e, SIP_H_P_ASSERTED_IDENTITY);
-    if (r->who.kind == PRINCIPAL_USER && (r->asserts.n || !r->who.peer) && is_told(t) &&
-        may_carry(r->m->method))
-        assert_user(e, r);
+    if (((r->who.kind == PRINCIPAL_USER && (r->asserts.n || !r->who.peer)) ||
+         (is_renamed(t) && r->who.kind != PRINCIPAL_NONE)) &&
+        is_told(t) && may_carry(r->m->method))
+        assert_user(e, r, t);
 }
 
 /* ---- responses ---- */

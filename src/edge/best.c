@@ -3,6 +3,7 @@
 #include "edge/asserted.h"
 #include "edge/proxy_priv.h"
 #include "edge/status_phone.h"
+#include "edge/trunk.h"
 
 unsigned best_rank(unsigned status)
 {
@@ -79,6 +80,8 @@ static struct buf *response_build(const struct branch *b, const struct sip_msg *
         return NULL;
     sip_edit_remove_value(e, SIP_H_VIA, 0);
     status_phone_strip(e, m);
+    if (b->p->r)
+        trunk_edit_response(e, b->p->r);
     asserted_edit_response(e, m, b->believed, b->p->tells_sender, b->p->sender_is_phone);
     for (i = 0; taken; i++, taken >>= 1)
         if (taken & 1)

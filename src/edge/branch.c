@@ -194,8 +194,16 @@ static void branch_again(struct branch *b)
     branch_path(b, &path, NULL);
 }
 
-/* A carrier that we have an account with challenges us: the caller, who has none there, hears nothing of it (RFC 3261 22.3; it is
- * the anchored call's own numbers that allow to send again). */
+#define CHALLENGES_MAX 4u /* of one request: nonces that are stale each time go on for ever */
+
+/* A request that is sent again has another number (RFC 3261 22.2): an anchored call has numbers of its own, and so can have what stands
+ * alone. What forms a dialog that is not ours has to be sent again by its sender; then credentials go with it. */
+static bool may_count_on(const struct proxy *p)
+{
+    return p->anchor || (!sip_msg_in_dialog(p->r->m) && p->method != SIP_INVITE && p->method != SIP_SUBSCRIBE && p->method != SIP_REFER);
+}
+
+/* A carrier that we have an account with challenges us: the caller, who has none there, hears nothing of it (RFC 3261 22.3). */
 static bool branch_challenged(struct branch *b, const struct sip_msg *m)
 {
     struct reason why = {0};
@@ -203,13 +211,16 @@ static bool branch_challenged(struct branch *b, const struct sip_msg *m)
 
     if ((m->status != 401 && m->status != 407) || !b->t || !trunk_is(b->t->peer) || !b->p->r || b->canceled || b->p->final_sent || !b->ctx)
         return false;
-    if (trunk_challenged(b->p->w, b->t->peer, m, b->was_challenged, &why) != 0) {
+    if (b->n_challenged == CHALLENGES_MAX || trunk_challenged(b->p->w, b->t->peer, m, b->n_challenged > 0, &why) != 0) {
         LOG(LOG_WARN, "trunk-challenge", LS("peer", b->t->peer->name), LZ("reason", why.code), LZ("detail", why.detail));
         return false;
     }
+    if (!may_count_on(b->p))
+        return false;
     path = *sip_ctx_path(b->ctx);
     branch_let_go(b);
-    b->was_challenged = b->is_challenged = true;
+    b->n_challenged++;
+    b->is_challenged = true;
     branch_path(b, &path, NULL);
     return true;
 }
@@ -284,8 +295,12 @@ static void branch_response(struct branch *b, const struct sip_msg *m, const str
     struct forward_changes changes = {0};
     struct proxy *p = b->p;
 
-    if (b->p->anchor && !branch_anchored(b, m, &changes))
+    if (b->p->anchor ? !branch_anchored(b, m, &changes) : branch_challenged(b, m))
         return;
+    if (!b->p->anchor && b->n_challenged) {
+        changes.has_cseq = true;
+        changes.cseq = p->cseq;
+    }
     if (!b->p->anchor && m->body.n && b->p->stx &&
         anchor_direct_response(m, &rx->path, &sip_stx_rx(b->p->stx)->path, b->may_be_clear, &changes) != 0)
         return; /* no memory: its sender repeats what counts */
@@ -411,12 +426,21 @@ static int branch_send(struct branch *b, const struct path *path)
         return ERR_LIMIT;
     sip_ctx_set_loop_hash(b->ctx, p->r->loop_hash);
     f.branch = sip_ctx_via_branch(b->ctx);
-    if (p->anchor && trunk_is(b->t->peer)) {
+    if (!p->anchor && b->n_challenged) {
+        changes.has_cseq = true;
+        changes.cseq = p->cseq + b->n_challenged;
+    }
+    if (trunk_is(b->t->peer)) {
         f.creds = creds;
         err = trunk_answer(p->w, b->t->peer, p->r->m->arena, p->method, b->t->uri, changes.has_body ? changes.body : p->r->m->body, creds,
                            &f.n_creds);
     }
     err = err ? err : forward_build(p->r, &f, &msg);
+    if (err == 0 && p->anchor && p->method == SIP_INVITE && trunk_is(b->t->peer)) {
+        anchor_keep_creds(b, p->dialog, creds, f.n_creds);
+        if (p->r->from_changed)
+            anchor_set_renamed(p->anchor);
+    }
     if (err != 0) {
         branch_let_go(b);
         return err;

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "edge/tap.h"
+#include "edge/trunk.h"
 #include "edge/anchor.h"
 #include "edge/edge_worker.h"
 #include "edge/peers.h"
@@ -425,6 +426,12 @@ int edge_reload(struct edge *e, struct config *cfg, struct reason *why)
     return err;
 }
 
+static void leave_run(void *edge_worker, void *arg)
+{
+    (void)arg;
+    trunks_leave(edge_worker);
+}
+
 void edge_stop(struct edge *e, unsigned grace_ms)
 {
     unsigned waited;
@@ -432,6 +439,8 @@ void edge_stop(struct edge *e, unsigned grace_ms)
     if (!e)
         return;
     __atomic_store_n(&e->draining, true, __ATOMIC_RELAXED);
+    if (grace_ms && net_group_post(e->group, 0, leave_run, NULL) != 0)
+        LOG(LOG_WARN, "trunks-not-left", LZ("reason", "queue-full")); /* they end by themselves */
     for (waited = 0; waited < grace_ms && edge_busy(e); waited += 50)
         usleep(50000);
     credentials_stop(e);

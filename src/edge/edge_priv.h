@@ -235,6 +235,7 @@ struct edge_req {
     struct principal who;
     struct str asserts;  /* the address that we vouch for, where it is not the sender's own (subscriber.h); empty: none */
     bool is_screened;    /* ... and it stands in for what the sender says */
+    bool from_changed, to_changed; /* in what left (trunk_names.c): answers show what came */
     struct str auth_info; /* Authentication-Info for a 2xx of our own (login.c); empty: none */
     bool has_token;      /* a valid dialog token was in the topmost Route (or request-URI) that named us */
     struct dialog_token token;

@@ -6,6 +6,7 @@
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
 #include "edge/status_phone.h"
+#include "edge/trunk.h"
 
 #define RR_TEXT_MAX (TOKEN_TEXT_MAX + 384)
 
@@ -320,6 +321,8 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         return err;
     remove_own_credentials(e, r);
     asserted_edit_request(e, r, f->t);
+    if ((err = trunk_edit_request(e, r, f->t)) != 0)
+        return err;
     private_network_edit(e, r, f->t);
     if (r->who.peer && r->who.peer->verify_identity == CONFIG_VERIFY_STRIP) {
         sip_edit_remove(e, SIP_H_IDENTITY);
@@ -331,6 +334,11 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         sip_edit_add_last(e, SIP_H_IDENTITY, f->identity);
     for (unsigned i = 0; i < f->n_creds; i++)
         sip_edit_add_named(e, f->creds[i].name, f->creds[i].value);
+    for (struct str rest = f->ack_creds, line, name; rest.n;) {
+        rest = str_cut(rest, '\n', &line);
+        line = str_cut(line, ':', &name);
+        sip_edit_add_named(e, name, str_trim(line));
+    }
     if (f->is_own)
         sip_edit_remove(e, SIP_H_VIA);
     else

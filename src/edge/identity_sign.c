@@ -10,6 +10,7 @@
  * side has its own policy for calls without one. */
 #include "base/log.h"
 #include "edge/identity_service.h"
+#include "edge/trunk.h"
 #include "identity/sign.h"
 
 #define UUID_TEXT 36
@@ -67,7 +68,8 @@ static const struct identity_own *own_of(const struct edge_req *r)
 static bool is_wanted(const struct edge_req *r, const struct edge_target *t)
 {
     return r->tx && !r->emergency && leaves_us(t) && may_be_signed_for(r) && r->snap->n_own &&
-           (!t->peer || t->peer->sign_identity != CONFIG_SIGN_NONE);
+           (!t->peer || t->peer->sign_identity != CONFIG_SIGN_NONE) &&
+           !trunk_renames(r, t); /* the caller is the carrier's customer there, and the carrier's to sign for */
 }
 
 /* ---- what ---- */

@@ -18,6 +18,7 @@ struct forward_args {
     const struct forward_changes *changes; /* of an anchored call; NULL: none */
     const struct digest_client_cred *creds; /* for a carrier that has challenged us */
     unsigned n_creds;
+    struct str ack_creds;                  /* ... as lines "NAME: VALUE": those of the INVITE that this is the ACK of */
     bool is_own;                           /* a request of ours: nobody's Via is in it that counts */
 };
 MUST_USE int forward_build(struct edge_req *r, const struct forward_args *f, struct buf **ret);
@@ -40,7 +41,7 @@ struct branch {
     struct identity_signing *signing;  /* under way */
     const struct path *signed_path;    /* where it goes then */
     struct str identity, date;
-    bool was_challenged; /* by a carrier, and answered */
+    uint8_t n_challenged; /* how often by a carrier, and answered */
     bool is_challenged;  /* it is to be sent again with credentials: the next number */
     bool believed; /* what it asserts (asserted.h) */
     bool may_be_clear; /* media that do not pass through us (anchor_direct.c) */

@@ -19,6 +19,7 @@
 #define RETRY_MAX_MS 1800000u
 #define SOON_MS 1000u
 #define START_MS 50u
+#define LEAVE_LIMIT_MS 2000u
 #define FLOW_GRACE_MS 60000u
 
 struct trunk {
@@ -30,11 +31,13 @@ struct trunk {
     uint32_t cseq, expires_s;
     unsigned failures;
     flow_id flow; /* registered along; 0: none */
+    bool is_registered;
     char call_id[24];
 };
 struct edge_trunks {
     struct edge_worker *w;
     struct edge_snapshot *snap;
+    bool is_leaving;
     size_t n;
     struct trunk v[];
 };
@@ -182,6 +185,7 @@ static void registered(struct trunk *t, const struct own_request_result *r, uint
     struct edge_worker *w = t->ts->w;
 
     t->failures = 0;
+    t->is_registered = true;
     bind_flow_to(t, r->path.flow, expires_s);
     if (peer_trunk_set(w->edge, t->peer, TRUNK_REGISTERED, NULL, net_wall_s(w->net) + expires_s))
         LOG(LOG_NOTICE, "trunk-registered", LS("peer", t->peer->name), LU("expires", expires_s));
@@ -201,6 +205,7 @@ static void failed(struct trunk *t, const struct own_request_result *r, const ch
         return;
     }
     t->failures++;
+    t->is_registered = false;
     if (r->m && sip_msg_seconds(r->m, SIP_H_RETRY_AFTER, &after_s) != 0)
         after_s = 0;
     (void)peer_trunk_set(w->edge, t->peer, TRUNK_FAILED, code, 0);
@@ -227,8 +232,16 @@ static void on_registered(void *arg, const struct own_request_result *r)
     }
 }
 
+static void on_left(void *arg, const struct own_request_result *r)
+{
+    struct trunk *t = arg;
+
+    LOG(LOG_NOTICE, "trunk-left", LS("peer", t->peer->name), LU("status", r->status));
+}
+
 static int register_send(struct trunk *t, struct arena *a)
 {
+    bool leaves = t->ts->is_leaving;
     const struct config_peer *p = t->peer;
     struct own_request_args args = {.method = SIP_REGISTER,
                                     .peer = p,
@@ -237,8 +250,8 @@ static int register_send(struct trunk *t, struct arena *a)
                                     .flow = t->flow,
                                     .has_contact = true,
                                     .auth = &t->auth,
-                                    .limit_ms = REGISTER_LIMIT_MS,
-                                    .fn = on_registered,
+                                    .limit_ms = leaves ? LEAVE_LIMIT_MS : REGISTER_LIMIT_MS,
+                                    .fn = leaves ? on_left : on_registered,
                                     .arg = t};
     struct str registrar = registrar_of(p);
 
@@ -250,7 +263,7 @@ static int register_send(struct trunk *t, struct arena *a)
     else
         args.contact_user = p->trunk_user;
 #define ADD(n, v) (args.extra[args.n_extra].name = (n), args.extra[args.n_extra++].value = (v))
-    ADD(STR("Expires"), arena_fmt(a, "%u", t->expires_s));
+    ADD(STR("Expires"), arena_fmt(a, "%u", leaves ? 0 : t->expires_s));
     ADD(STR("Supported"), p->bulk_numbers ? STR("path, gin") : STR("path"));
     if (p->bulk_numbers) {
         ADD(STR("Require"), STR("gin"));
@@ -333,11 +346,33 @@ void trunks_stop(struct edge_worker *w)
     w->trunks = NULL;
 }
 
+void trunks_leave(struct edge_worker *w)
+{
+    struct edge_trunks *ts = w->trunks;
+    size_t i;
+
+    if (!ts || ts->is_leaving)
+        return;
+    ts->is_leaving = true;
+    for (i = 0; i < ts->n; i++) {
+        struct trunk *t = &ts->v[i];
+        struct arena *a;
+
+        wheel_cancel(w->net->wheel, &t->timer);
+        if (!t->is_registered)
+            continue;
+        a = arena_new(1024, 16384);
+        if (!a || register_send(t, a) != 0)
+            LOG(LOG_WARN, "trunk-not-left", LS("peer", t->peer->name)); /* it ends by itself */
+        arena_free(a);
+    }
+}
+
 void trunks_flow_closed(struct edge_worker *w, flow_id flow)
 {
     size_t i;
 
-    for (i = 0; w->trunks && i < w->trunks->n; i++) {
+    for (i = 0; w->trunks && !w->trunks->is_leaving && i < w->trunks->n; i++) {
         struct trunk *t = &w->trunks->v[i];
 
         if (t->flow != flow)

@@ -37,6 +37,18 @@ MUST_USE int trunk_answer(struct edge_worker *w, const struct config_peer *p, st
                           enum sip_method method, struct str ruri, struct str body,
                           struct digest_client_cred ret[DIGEST_CLIENT_CREDS_MAX], unsigned *ret_n);
 
+/* The process stops: registrations are taken back, along their connections, as far as there is time
+ * (RFC 3261 10.2.2). On worker 0; nothing is registered any more. */
+void trunks_leave(struct edge_worker *w);
+
+/* trunk_names.c: who calls, as the carrier wants it said (from-user; SIPconnect 2.0 with accounts that
+ * are registered). Is From of a request to this target another than it came with? */
+bool trunk_renames(const struct edge_req *r, const struct edge_target *t);
+/* What we assert of the caller to this carrier; p == NULL: no memory. */
+struct str trunk_asserts(const struct edge_req *r, const struct config_peer *p);
+MUST_USE int trunk_edit_request(struct sip_edit *e, struct edge_req *r, const struct edge_target *t);
+void trunk_edit_response(struct sip_edit *e, const struct edge_req *r); /* to that request */
+
 /* The passwords of a snapshot, an entry a peer. ERR_IO, ERR_INVALID: `why`. */
 MUST_USE int trunk_logins_load(const struct config *cfg, struct digest_login **ret,
                                struct reason *why);

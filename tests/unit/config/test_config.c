@@ -147,6 +147,8 @@ static void says_line_and_cure(void **state)
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"p.x\"} }\n", "3: peer \"p\" is a subscription without account; add user and password-file");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"*\"} user = \"u\" password-file = \"f\" next-hop = \"sips:p.x\" }\n", "3: peer \"p\": nothing says whom to register with");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"p.x\"} user = \"u\" password-file = \"f\" }\n", "3: peer \"p\" challenges our calls");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} from-user = \"u\" }\n", "3: peer \"p\" has an account but is none to register with; add kind");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"p.x\"} user = \"u\" password-file = \"f\" from-user = \"u@x\" }\n", "3: from-user = \"u@x\" is no user");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} account = \"p@x\" }\n", "3: peer \"p\" has no account with us; add kind");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription account = \"p@other\" numbers = {\"+49\"} }\n", "3: account = \"p@other\" is no user of a domain of ours");
     expect_problem(ACCOUNT " }\n", "3: peer \"p\" has an account without numbers");
