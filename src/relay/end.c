@@ -16,6 +16,7 @@ void relay_end_tell(struct relay_end *e, const struct relay_event *event)
     case RELAY_EVENT_KEYS:
     case RELAY_EVENT_MEDIA:
     case RELAY_EVENT_REKEY:
+    case RELAY_EVENT_REFUSED:
         if (e->sink.event != NULL) {
             e->sink.event(e->sink.arg, e->sink.section, event);
             return;
@@ -94,7 +95,9 @@ static void install(struct relay_end *e, const struct relay_step *step)
     }
     if (err != 0) {
         e->is_send_refused = e->is_send_refused || step->is_send;
-        relay_end_tell(e, &(struct relay_event){.kind = RELAY_EVENT_REFUSED, .err = err});
+        relay_end_tell(e, &(struct relay_event){.kind = RELAY_EVENT_REFUSED,
+                                                .err = err,
+                                                .is_send = step->is_send});
         return;
     }
     if (step->is_send) {

@@ -118,11 +118,15 @@ static void kept_free(struct kept *kept)
     mem_free(kept);
 }
 
-static void install_failed(struct relay_keys *keys, int section, int err)
+/* Media that cannot be protected do not flow, and nobody would know why. */
+static void install_failed(struct relay_keys *keys, int section, bool is_send, int err)
 {
     struct relay_keys_change change = {.kind = RELAY_KEYS_FAILED, .section = section};
 
-    reason_set(&change.reason, "keys-not-installed", "RFC 3711 8.2", 500, "%s", err_text(err));
+    reason_set(&change.reason, "keys-not-installed",
+               err == ERR_REFUSED ? "RFC 3711 9.2" : "RFC 3711 8.2", 500, "to %s with: %s",
+               is_send ? "send" : "receive",
+               err == ERR_REFUSED ? "they were in use before" : err_text(err));
     tell(keys, &change);
 }
 
@@ -132,7 +136,8 @@ static void keep(struct relay_keys *keys, int section, const struct keying_insta
     struct kept **end = &keys->kept;
 
     if (kept == NULL) {
-        install_failed(keys, section, keys->n_kept < KEPT_MAX ? ERR_NOMEM : ERR_LIMIT);
+        install_failed(keys, section, install->is_send,
+                       keys->n_kept < KEPT_MAX ? ERR_NOMEM : ERR_LIMIT);
         return;
     }
     *kept = (struct kept){.section = section, .install = *install, .keys = *install->keys};
@@ -153,7 +158,7 @@ static void install(struct relay_keys *keys, int section, const struct keying_in
     }
     err = relay_end_install(keys->end[section], install);
     if (err != 0)
-        install_failed(keys, section, err);
+        install_failed(keys, section, install->is_send, err);
 }
 
 /* Those of one section (-1: all) that have waited: to the end, or away. */
@@ -274,6 +279,9 @@ static void take_item(struct relay_keys *keys, const struct keying_at *at,
     case RELAY_EVENT_REKEY:
         what.kind = KEYING_TELL_REKEY_DUE;
         keying_leg_tell(keys->leg, item->section, at, &what);
+        break;
+    case RELAY_EVENT_REFUSED:
+        install_failed(keys, item->section, item->is_send, item->err);
         break;
     default:
         break;
@@ -436,8 +444,13 @@ void relay_keys_event(struct relay_keys *keys, int section, const struct relay_e
     item = mem_alloc(sizeof(*item) + n);
     if (item == NULL)
         return; /* as if the network had lost it */
-    *item = (struct keyring_item){
-        .section = section, .kind = event->kind, .path = event->path, .from = event->from, .n = n};
+    *item = (struct keyring_item){.section = section,
+                                  .kind = event->kind,
+                                  .path = event->path,
+                                  .from = event->from,
+                                  .err = event->err,
+                                  .is_send = event->is_send,
+                                  .n = n};
     if (n > 0)
         memcpy(item->bytes, event->bytes, n);
     /* Strangers have half of the room, the peer all of it; what is no packet comes once for each

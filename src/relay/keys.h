@@ -68,8 +68,9 @@ MUST_USE int relay_keys_fork(struct relay_keys *keys, uint64_t cookie, struct re
 /* The end that carries a section; NULL: none any more. It must be unbound before it is freed, and
  * before another leg has it. */
 void relay_keys_bind(struct relay_keys *keys, int section, struct relay_end *end);
-/* By the bound end, on its worker's thread: KEYS, MEDIA and REKEY go to the leg. Never waits; more
- * than LIMIT_RELAY_KEYS_QUEUE packets of one leg are dropped, of strangers half as many. */
+/* By the bound end, on its worker's thread: KEYS, MEDIA and REKEY go to the leg, REFUSED comes out as
+ * RELAY_KEYS_FAILED. Never waits; more than LIMIT_RELAY_KEYS_QUEUE packets of one leg are dropped,
+ * of strangers half as many. */
 void relay_keys_event(struct relay_keys *keys, int section, const struct relay_event *event);
 
 /* keying_leg_offer, _answer, _accept, _rollback, _close, _tell with the time of now. */

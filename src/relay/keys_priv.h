@@ -44,6 +44,8 @@ struct keyring_item {
     enum relay_event_kind kind;
     enum keying_path path;
     struct addr from;
+    int err; /* REFUSED */
+    bool is_send;
     size_t n;
     uint8_t bytes[];
 };

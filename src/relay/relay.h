@@ -53,8 +53,8 @@ enum relay_event_kind {
     RELAY_EVENT_CONSENT, /* no authentic STUN check for 30 s: it is sent nothing any more until one
                             comes (RFC 7675 5.1) */
     RELAY_EVENT_REFUSED, /* keys that relay_end_install took could not be used (err says why: as
-                            media_srtp_install). Receiving, the older keys stay good; sending,
-                            nothing goes out any more */
+                            media_srtp_install; is_send: which). Receiving, the older keys stay
+                            good; sending, nothing goes out any more */
     RELAY_EVENT_KINDS
 };
 struct relay_event {
@@ -65,9 +65,10 @@ struct relay_event {
     const uint8_t *bytes; /* during the call */
     size_t n;
     int err;
+    bool is_send;
 };
-/* An end to which keys are bound (relay/keys.h) gives KEYS, MEDIA and REKEY to them itself; the
- * others, and all of an end without keys but KEYS, come here. */
+/* An end to which keys are bound (relay/keys.h) gives KEYS, MEDIA, REKEY and REFUSED to them itself;
+ * the others, and all of an end without keys but KEYS, come here. */
 struct relay_user {
     void *arg;
     void (*on_event)(void *arg, uint64_t end_cookie, const struct relay_event *event);

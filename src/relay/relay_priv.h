@@ -15,7 +15,7 @@
 #include <pthread.h>
 #include <stdatomic.h>
 
-/* ---- the hook for relay/keys.c: who hears KEYS, MEDIA and REKEY instead of the user ---- */
+/* ---- the hook for relay/keys.c: who hears KEYS, MEDIA, REKEY, REFUSED instead of the user ---- */
 
 struct relay_sink {
     void *arg;

@@ -405,6 +405,29 @@ static void test_two_paths(void **state)
     relay_keyring_free(ring);
 }
 
+/* Nor is one that took them and could not use them. */
+static void test_install_refused(void **state)
+{
+    struct relay_event event = {.kind = RELAY_EVENT_REFUSED, .err = ERR_REFUSED, .is_send = true};
+    struct side a, b;
+
+    (void)state;
+    ring_start(true, 0);
+    pair_init(&a, &b);
+    signal_pair(&a, &b);
+    play();
+    assert_int_equal(a.n_failed, 0);
+    a.end.sink.event(a.end.sink.arg, 0, &event);
+    play();
+    assert_int_equal(a.n_failed, 1);
+    assert_int_equal(b.n_failed, 0);
+    check_reason(a.why, "keys-not-installed");
+    assert_string_equal(a.why.clause, "RFC 3711 9.2");
+    assert_non_null(strstr(a.why.detail, "send"));
+    pair_done(&a, &b);
+    relay_keyring_free(ring);
+}
+
 /* A key nears its limit: the edge is told to offer anew, and the next keys are others. */
 static void test_rekey(void **state)
 {
@@ -759,6 +782,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_dtls),           cmocka_unit_test(test_sdes),
         cmocka_unit_test(test_kept),           cmocka_unit_test(test_install_fails),
+        cmocka_unit_test(test_install_refused),
         cmocka_unit_test(test_before_answer),  cmocka_unit_test(test_wrong_fingerprint),
         cmocka_unit_test(test_no_fingerprint), cmocka_unit_test(test_two_paths),
         cmocka_unit_test(test_rekey),          cmocka_unit_test(test_fork),

@@ -389,6 +389,15 @@ static void key_management(void **state)
         dry_in(&d, d.a, KEYING_RTP, &d.stranger, hello, sizeof(hello));
     assert_true(heard.n <= LIMIT_RELAY_KEYS_RATE + 2);
     assert_true(relay_read(&d.a->dropped[RELAY_DROP_POLICED]) >= LIMIT_RELAY_KEYS_RATE);
+    /* Keys that turn out to be unusable: the method's business. */
+    fixture_install(d.a, BOTH, true, false, CM80, 1);
+    fixture_install(d.a, BOTH, true, false, CM80, 2);
+    heard.last.kind = RELAY_EVENT_KEYS;
+    fixture_install(d.a, BOTH, true, false, CM80, 1);
+    assert_int_equal(heard.last.kind, RELAY_EVENT_REFUSED);
+    assert_int_equal(heard.last.err, ERR_REFUSED);
+    assert_true(heard.last.is_send);
+    assert_int_equal(d.n_told, 0);
     sink.arg = &other;
     relay_end_bind(d.a, &sink);
     assert_int_equal(heard.refs, 0);
