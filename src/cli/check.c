@@ -2,7 +2,9 @@
  * come from the option rows. */
 #include "cli/cli.h"
 #include "config/config.h"
+#include <inttypes.h>
 #include <stdio.h>
+#include <sys/resource.h>
 
 static void on_line(void *arg, struct str line)
 {
@@ -23,10 +25,25 @@ static void weakenings(const struct config *c)
     }
 }
 
+bool cli_descriptors_short(const struct config *c, char ret[CLI_LIMIT_TEXT])
+{
+    uint64_t ports = config_media_sockets(&c->media), wanted = (ports * 4 + 2) / 3;
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_max == RLIM_INFINITY || r.rlim_max >= wanted)
+        return false;
+    (void)snprintf(ret, CLI_LIMIT_TEXT,
+                   "media have %" PRIu64 " ports, but may have %" PRIu64 " descriptors open: the limit of this process is %" PRIu64
+                   ", and should be %" PRIu64 " (LimitNOFILE=)",
+                   ports, (uint64_t)(r.rlim_max - r.rlim_max / 4), (uint64_t)r.rlim_max, wanted);
+    return true;
+}
+
 int cli_check(int argc, char **argv)
 {
     static const char *const flags[] = {"sample", "man", NULL};
     struct cli_options o = {.config = CLI_CONFIG_FILE};
+    char text[CLI_LIMIT_TEXT];
     struct config *c;
 
     if (cli_options(argc, argv, flags, &o) != CLI_OK)
@@ -43,6 +60,8 @@ int cli_check(int argc, char **argv)
     if (cli_config_load(o.config, &c) != CLI_OK)
         return CLI_FAILED;
     weakenings(c);
+    if (cli_descriptors_short(c, text))
+        printf("%s: warning: %s\n", c->file.p, text);
     printf("%s: no problem found\n", c->file.p);
     config_unref(c);
     return cli_flush();

@@ -51,6 +51,11 @@ MUST_USE int cli_options(int argc, char **argv, const char *const *flags, struct
 /* Reads the configuration; problems go to standard error, a line each. CLI_OK or CLI_FAILED. */
 MUST_USE int cli_config_load(const char *file, struct config **ret);
 
+/* What to say where the ports for media are more than the descriptors that this process may have (a
+ * quarter of which is kept for signalling); false: they are not. */
+#define CLI_LIMIT_TEXT 200
+bool cli_descriptors_short(const struct config *c, char ret[CLI_LIMIT_TEXT]);
+
 int cli_cert(int argc, char **argv);
 int cli_check(int argc, char **argv);
 int cli_explain(int argc, char **argv);

@@ -327,11 +327,14 @@ static int daemon_start(struct daemon *d, int *ret_lock, struct reason *why)
 
 static int daemon_run(struct daemon *d)
 {
+    char text[CLI_LIMIT_TEXT];
     struct reason why = {0};
     int lock = -1, err = daemon_start(d, &lock, &why);
 
     if (err == 0) {
         daemon_listen(d);
+        if (cli_descriptors_short(d->cfg, text))
+            LOG(LOG_WARN, "descriptors-few", LZ("detail", text));
         LOG(LOG_NOTICE, "started", LZ("version", SALLYPORT_VERSION), LZ("file", d->file),
             LU("listeners", d->cfg->n_listens), LU("weakenings", d->cfg->n_allow));
         notify_systemd("READY=1");

@@ -178,6 +178,8 @@ struct config_media { /* media { ... } */
 };
 /* The range; false: it is none. */
 bool config_ports_parse(struct str text, uint16_t *ret_min, uint16_t *ret_max);
+/* How many sockets media have when all ports are in use. */
+uint64_t config_media_sockets(const struct config_media *m);
 /* "192.0.2.1" or "10.0.0.1 advertise 192.0.2.1" */
 bool config_media_address_parse(struct str text, struct addr *ret_local, struct addr *ret_advertised);
 /* "2027-12-31": the first second after that day, since 1970; false: it is no date. */

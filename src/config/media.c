@@ -19,6 +19,15 @@ bool config_ports_parse(struct str text, uint16_t *ret_min, uint16_t *ret_max)
     return true;
 }
 
+uint64_t config_media_sockets(const struct config_media *m)
+{
+    uint16_t from, to;
+
+    return m->address.n && config_ports_parse(m->ports, &from, &to)
+               ? (uint64_t)m->address.n * (uint64_t)(to - from + 1)
+               : 0;
+}
+
 bool config_media_address_parse(struct str text, struct addr *ret_local,
                                 struct addr *ret_advertised)
 {

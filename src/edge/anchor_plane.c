@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "edge/anchor_priv.h"
 #include "net/worker.h"
+#include <sys/resource.h>
 #include <unistd.h>
 
 static void event_run(void *edge_worker, void *arg)
@@ -63,12 +64,24 @@ static unsigned thread_count(unsigned wanted)
     return n < 1 ? 1 : n > 64 ? 64 : (unsigned)n;
 }
 
+/* Media have a quarter of the descriptors less than all, so that a flood of calls leaves signalling
+ * its connections. */
+static size_t sockets_max(void)
+{
+    struct rlimit r;
+
+    if (getrlimit(RLIMIT_NOFILE, &r) != 0 || r.rlim_cur == RLIM_INFINITY)
+        return 0;
+    return (size_t)(r.rlim_cur - r.rlim_cur / 4);
+}
+
 int anchor_plane_start(struct edge *e, bool dry, struct reason *why)
 {
     const struct config_media *m = &e->cfg->media;
     struct relay_keyring_args ka = {.dry = dry, .on_change = on_change, .arg = e};
     struct relay_config rc = {.n_workers = thread_count(m->workers),
                               .wait_us = m->wait_us,
+                              .max_sockets = sockets_max(),
                               .silent_ms = m->silence_s * 1000,
                               .dry = dry,
                               .user = {.arg = e, .on_event = on_event}};

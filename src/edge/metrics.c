@@ -241,7 +241,7 @@ static void put_keys(struct sbuf *b, const struct edge *e)
 /* The media plane, if calls are anchored at all. */
 static void put_media(struct sbuf *b, const struct edge *e)
 {
-    struct labelled drops[RELAY_DROP_N];
+    struct labelled drops[RELAY_DROP_N], refused[RELAY_REFUSALS];
     struct relay_stats st;
     unsigned i;
 
@@ -251,6 +251,11 @@ static void put_media(struct sbuf *b, const struct edge *e)
     one(b, GAUGE, "media_calls", "Calls whose media pass through us.", st.calls);
     one(b, GAUGE, "media_ends", "Media of their legs and branches.", st.ends);
     MANY(b, GAUGE, "media_ports", "Port pairs for media.", "state", {"used", st.ports_used}, {"free", st.ports_free});
+    one(b, GAUGE, "media_sockets", "Descriptors that media have open.", st.sockets);
+    for (i = 0; i < RELAY_REFUSALS; i++)
+        refused[i] = (struct labelled){relay_refusal_text((enum relay_refusal)i), st.refused[i]};
+    many(b, COUNTER, "media_refused_total", "Media for which there was no port.", "reason", refused,
+         RELAY_REFUSALS);
     MANY(b, COUNTER, "media_packets_total", "Media packets accepted, and sent on.", "direction", {"in", st.in_packets},
          {"out", st.out_packets});
     MANY(b, COUNTER, "media_bytes_total", "Their bytes.", "direction", {"in", st.in_bytes}, {"out", st.out_bytes});

@@ -199,22 +199,54 @@ static void end_gone(struct mq_item *item, void *consumer)
     to_grave(consumer, &CONTAINER_OF(item, struct relay_end, free_item)->grave);
 }
 
-static int bind_ports(struct relay_end *e, const struct relay_end_args *args, struct reason *why)
+/* Under the relay's lock. */
+static int take_ports(struct relay_end *e, const struct relay_end_args *args, int ret_fd[2],
+                      enum relay_refusal *ret_why)
 {
     struct relay *r = e->call->relay;
+    const struct relay_config *config = &r->config;
+    size_t n_sockets = args->needs_rtcp ? 2 : 1;
+    int err;
+
+    *ret_why = RELAY_REFUSED_DESCRIPTORS;
+    if (config->max_sockets != 0 && r->n_sockets + n_sockets > config->max_sockets)
+        return ERR_LIMIT;
+    err = relay_ports_take(&r->ports[args->at], &config->at[args->at].local, args->needs_rtcp,
+                           config->dry, ret_fd, &e->local_port);
+    if (err == 0) {
+        r->n_ends++;
+        r->n_sockets += n_sockets;
+        return 0;
+    }
+    if (err == ERR_LIMIT)
+        *ret_why = RELAY_REFUSED_PORTS;
+    else if (errno != EMFILE && errno != ENFILE)
+        *ret_why = RELAY_REFUSED_SYSTEM;
+    return *ret_why == RELAY_REFUSED_SYSTEM ? ERR_IO : ERR_LIMIT;
+}
+
+static int bind_ports(struct relay_end *e, const struct relay_end_args *args, struct reason *why)
+{
+    static const char *const codes[RELAY_REFUSALS] = {[RELAY_REFUSED_PORTS] = "media-ports",
+                                                      [RELAY_REFUSED_DESCRIPTORS] =
+                                                          "media-descriptors",
+                                                      [RELAY_REFUSED_SYSTEM] = "media-bind"};
+    struct relay *r = e->call->relay;
     char text[ADDR_TEXT_MAX];
-    int fd[2], err;
+    enum relay_refusal refusal;
+    int fd[2] = {-1, -1}, err;
 
     lock(&r->lock);
-    err = relay_ports_take(&r->ports[args->at], &r->config.at[args->at].local, args->needs_rtcp,
-                           r->config.dry, fd, &e->local_port);
-    if (err == 0)
-        r->n_ends++;
+    err = take_ports(e, args, fd, &refusal);
+    if (err != 0)
+        r->refused[refusal]++;
     unlock(&r->lock);
     if (err != 0) {
         (void)addr_text_host(&r->config.at[args->at].local, text);
-        reason_set(why, err == ERR_LIMIT ? "media-ports" : "media-bind", NULL, 503, "%s: %s", text,
-                   err == ERR_LIMIT ? "no port is left" : strerror(errno));
+        reason_set(why, codes[refusal], "RFC 3261 21.5.4", 503, "%s: %s", text,
+                   refusal == RELAY_REFUSED_PORTS         ? "no port is left"
+                   : refusal == RELAY_REFUSED_DESCRIPTORS ? "no descriptor is left for media"
+                                                          : strerror(errno));
         return err;
     }
     for (unsigned path = 0; path < RELAY_PATHS; path++)

@@ -256,6 +256,7 @@ void relay_end_gone(struct relay_end *e)
     (void)!pthread_mutex_lock(&r->lock);
     relay_ports_give(&r->ports[e->at], e->local_port);
     r->n_ends--;
+    r->n_sockets -= e->has_rtcp_port ? 2 : 1;
     (void)!pthread_mutex_unlock(&r->lock);
     list_remove(&e->wnode);
     if (e->sink.unref != NULL)

@@ -124,6 +124,15 @@ const char *relay_drop_text(enum relay_drop d)
     return d < RELAY_DROP_N ? texts[d] : "?";
 }
 
+const char *relay_refusal_text(enum relay_refusal r)
+{
+    static const char *const texts[RELAY_REFUSALS] = {[RELAY_REFUSED_PORTS] = "no-port",
+                                                      [RELAY_REFUSED_DESCRIPTORS] = "no-descriptor",
+                                                      [RELAY_REFUSED_SYSTEM] = "system"};
+
+    return r < RELAY_REFUSALS ? texts[r] : "?";
+}
+
 void relay_stats(const struct relay *r, struct relay_stats *ret)
 {
     pthread_mutex_t *lock = (pthread_mutex_t *)(uintptr_t)&r->lock;
@@ -144,6 +153,8 @@ void relay_stats(const struct relay *r, struct relay_stats *ret)
     (void)!pthread_mutex_lock(lock);
     ret->calls = r->n_calls;
     ret->ends = r->n_ends;
+    ret->sockets = r->n_sockets;
+    memcpy(ret->refused, r->refused, sizeof(ret->refused));
     for (size_t i = 0; i < r->config.n_at; i++) {
         ret->ports_used += 2ull * r->ports[i].n_taken;
         ret->ports_free += 2ull * (r->ports[i].n - r->ports[i].n_taken);

@@ -81,6 +81,8 @@ struct relay_config {
     uint16_t port_min, port_max; /* RTP at even ports, RTCP at the next (RFC 3550 11) */
     unsigned wait_us; /* how long a packet may be held up on a busy worker, so that it wakes up once
                          for several (850 keeps all under a millisecond); 0: never */
+    size_t
+        max_sockets; /* how many it may have open, so that others have descriptors left; 0: any */
     unsigned silent_ms; /* see RELAY_EVENT_SILENT; 0: never told */
     bool dry; /* nothing is bound and nothing runs: ports are counted, calls work. For tests in
                  virtual time */
@@ -104,7 +106,8 @@ struct relay_end_args {
     struct str ice_ufrag, ice_pwd; /* ours: this end is an ICE-lite agent (RFC 8445 2.5); empty: no
                                       ICE. Copied */
 };
-/* Ports are bound when it returns. ERR_LIMIT: no port is left, or LIMIT_RELAY_ENDS of the call. */
+/* Ports are bound when it returns. ERR_LIMIT: no port or no descriptor is left, or LIMIT_RELAY_ENDS
+ * of the call; ERR_IO, ERR_NOMEM. `why` is set: 503. */
 MUST_USE int relay_end_new(struct relay_call *c, const struct relay_end_args *args,
                            struct relay_end **ret, struct reason *why);
 void relay_end_free(struct relay_end *e); /* NULL is fine */
@@ -182,8 +185,16 @@ void relay_end_stats(const struct relay_end *e, struct relay_end_stats *ret);
 /* The clock rate of the main payload format, for jitter in time; 8000 until told. */
 void relay_end_set_clock(struct relay_end *e, uint32_t hz);
 
+enum relay_refusal { /* why there was no end */
+                     RELAY_REFUSED_PORTS,
+                     RELAY_REFUSED_DESCRIPTORS, /* config.max_sockets, or the system has none left
+                                                 */
+                     RELAY_REFUSED_SYSTEM,
+                     RELAY_REFUSALS
+};
 struct relay_stats {
     uint64_t calls, ends, ports_used, ports_free;
+    uint64_t sockets, refused[RELAY_REFUSALS];
     uint64_t in_packets, out_packets, in_bytes, out_bytes, dropped[16]; /* by enum relay_drop */
     uint64_t wakeups, batches;
 };
@@ -201,6 +212,7 @@ enum relay_drop {
     RELAY_DROP_N
 };
 const char *relay_drop_text(enum relay_drop d); /* metric labels */
+const char *relay_refusal_text(enum relay_refusal r);
 void relay_stats(const struct relay *r, struct relay_stats *ret);
 
 #endif

@@ -248,7 +248,8 @@ struct relay {
     pthread_mutex_t lock; /* of what follows */
     struct relay_ports ports[RELAY_ADDRESSES_MAX];
     struct list calls;
-    size_t n_calls, n_ends;
+    size_t n_calls, n_ends, n_sockets;
+    uint64_t refused[RELAY_REFUSALS];
     /* dry: where packets go; tests and fuzzing */
     void (*on_send)(void *arg, struct relay_end *e, unsigned path, const struct addr *to,
                     const uint8_t *p, size_t n);

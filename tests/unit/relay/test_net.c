@@ -5,6 +5,7 @@
 #include <arpa/inet.h>
 #include <errno.h>
 #include <poll.h>
+#include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -333,12 +334,45 @@ static void refuses(void **state)
     relay_free(relay);
 }
 
+/* The system has no descriptor left: said as such, and counted; nothing is left behind. */
+static void without_descriptors(void **state)
+{
+    (void)state;
+    struct relay_end_args args = {.needs_rtcp = true};
+    struct relay_call *call;
+    struct relay_end *end;
+    struct relay_stats st;
+    struct rlimit before, few;
+    struct reason why = {0};
+    int fd;
+
+    net_start(false, 1, 0);
+    check_err(relay_call_new(net.relay, &call), 0);
+    fd = dup(0); /* the lowest that is free */
+    assert_true(fd >= 0);
+    (void)close(fd);
+    assert_int_equal(getrlimit(RLIMIT_NOFILE, &before), 0);
+    few = before;
+    few.rlim_cur = (rlim_t)fd + 1; /* RTP's, not RTCP's */
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &few), 0);
+    check_err(relay_end_new(call, &args, &end, &why), ERR_LIMIT);
+    assert_int_equal(setrlimit(RLIMIT_NOFILE, &before), 0);
+    assert_string_equal(why.code, "media-descriptors");
+    assert_int_equal(why.sip_status, 503);
+    relay_stats(net.relay, &st);
+    assert_int_equal(st.refused[RELAY_REFUSED_DESCRIPTORS], 1);
+    assert_int_equal(st.sockets + st.ports_used, 0);
+    check_err(relay_end_new(call, &args, &end, &why), 0);
+    relay_free(net.relay);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(passes_v4),         cmocka_unit_test(passes_v6),
-        cmocka_unit_test(icmp_ends_nothing), cmocka_unit_test(peer_moves),
-        cmocka_unit_test(many_threads),      cmocka_unit_test(refuses),
+        cmocka_unit_test(passes_v4),           cmocka_unit_test(passes_v6),
+        cmocka_unit_test(icmp_ends_nothing),   cmocka_unit_test(peer_moves),
+        cmocka_unit_test(many_threads),        cmocka_unit_test(refuses),
+        cmocka_unit_test(without_descriptors),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

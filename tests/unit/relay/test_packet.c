@@ -478,6 +478,33 @@ static void ports_run_out(void **state)
     assert_int_equal(addr_port(&rtcp), addr_port(&rtp) + 1);
 }
 
+static void descriptors_run_out(void **state)
+{
+    (void)state;
+    struct relay_end_args args = {.needs_rtcp = true};
+    struct relay_end *one, *two;
+    struct reason why;
+    struct relay_stats st;
+
+    relay_stats(d.relay, &st);
+    assert_int_equal(st.sockets, 4);
+    d.relay->config.max_sockets = 7;
+    check_err(relay_end_new(d.call, &args, &one, &why), 0);
+    check_err(relay_end_new(d.call, &args, &two, &why), ERR_LIMIT);
+    assert_string_equal(why.code, "media-descriptors");
+    assert_int_equal(why.sip_status, 503);
+    args.needs_rtcp = false;
+    check_err(relay_end_new(d.call, &args, &two, &why), 0);
+    relay_stats(d.relay, &st);
+    assert_int_equal(st.sockets, 7);
+    assert_int_equal(st.refused[RELAY_REFUSED_DESCRIPTORS], 1);
+    assert_int_equal(st.refused[RELAY_REFUSED_PORTS], 0);
+    relay_end_free(one);
+    relay_end_free(two);
+    relay_stats(d.relay, &st);
+    assert_int_equal(st.sockets, 4);
+}
+
 static void no_memory(void **state)
 {
     (void)state;
@@ -518,6 +545,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(key_management, start, stop),
         cmocka_unit_test_setup_teardown(figures, start, stop),
         cmocka_unit_test_setup_teardown(ports_run_out, start, stop),
+        cmocka_unit_test_setup_teardown(descriptors_run_out, start, stop),
         cmocka_unit_test_setup_teardown(no_memory, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
