@@ -78,6 +78,7 @@ struct config_domain { /* domain "example.com" { ... } */
     unsigned flow_timer_s;    /* Flow-Timer given to outbound clients (RFC 5626 4.4); 0: none */
     bool service_route;       /* phones are told to send their requests through us (RFC 3608) */
     struct canon_dial dial;   /* how numbers are dialled here: what is signed and compared is a number of E.164 */
+    bool allow_forwarding;    /* its users forward calls of foreign callers as if they called themselves */
     bool sips_only;           /* users of the domain are reached by secure hops only (refuses clear bindings for calls) */
     bool status_header;       /* its phones are told the status of their calls: X-Sallyport-Status */
     bool status_call_info;    /* ... by the Call-Info that Cisco's know */
@@ -138,6 +139,8 @@ struct config_peer { /* peer "carrier" { ... } */
     unsigned check_interval_s;   /* 0: it is not asked whether it is there */
     enum config_verify verify_identity; /* what is done with Identity headers of its requests (RFC 8224 6.2) */
     enum config_sign sign_identity;
+    bool sign_diversions;        /* signed requests that our users forward to it get a "div" (RFC 8946) */
+    bool require_diversion_proof; /* its requests that are signed for others than they go to are refused without */
     bool allow_provider_identity; /* a service provider's code is authority enough for a number (RFC 8226 9) */
     bool allow_asserted_identity; /* what it asserts is believed (RFC 3325) */
     bool assert_identity;        /* it is told whom we have authenticated, and keeps it private as we do */

@@ -235,6 +235,7 @@ struct edge_req {
     struct principal who;
     struct str asserts;  /* the address that we vouch for, where it is not the sender's own (subscriber.h); empty: none */
     bool is_screened;    /* ... and it stands in for what the sender says */
+    bool is_forwarded;   /* a user of ours answers for where it goes (allow-forwarding) */
     bool from_changed, to_changed; /* in what left (trunk_names.c): answers show what came */
     struct str auth_info; /* Authentication-Info for a 2xx of our own (login.c); empty: none */
     bool has_token;      /* a valid dialog token was in the topmost Route (or request-URI) that named us */
@@ -326,9 +327,10 @@ struct edge_targets {
 /* 0: targets are set. ERR_REFUSED: `why` says what to answer (404, 480, 416, 403 ...). */
 MUST_USE int route_targets(struct edge_req *r, struct edge_targets *ret, struct reason *why);
 
-/* One Contact of a 3xx as a target for the same request (16.5, 16.7 step 4), if its sender might have asked for it itself and the
+/* One Contact of a 3xx of `by` as a target for the same request (16.5, 16.7 step 4), if its sender (or, by allow-forwarding, the user
+ * of ours who says so) might have asked for it itself and the
  * scheme does not change between sip and sips (RFC 5630 5.3); NULL otherwise. In the request's arena. */
-struct edge_target *route_redirect(struct edge_req *r, struct str contact);
+struct edge_target *route_redirect(struct edge_req *r, const struct edge_target *by, struct str contact);
 
 /* proxy.c: forwards statefully to the targets (16.6 to 16.10); ack.c: an ACK statelessly. Answers or lets answers pass. */
 void proxy_forward(struct edge_req *r, const struct edge_targets *targets);

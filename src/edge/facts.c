@@ -309,6 +309,26 @@ static struct str signer_of(enum identity_authority a, struct str from)
     return host_of(from);
 }
 
+static struct str keep(char **at, struct str s)
+{
+    struct str r = {*at, s.n < LIMIT_POLICY_TEXT ? s.n : LIMIT_POLICY_TEXT};
+
+    if (r.n)
+        memcpy(*at, s.p, r.n);
+    *at += r.n;
+    return r;
+}
+
+/* Texts that are the request's, which goes before the call; without memory they are not told. */
+static void keep_caller(struct facts_party *p, struct policy_identity *id)
+{
+    char *at;
+
+    mem_free(p->text);
+    p->text = at = id->diverted_by.n ? mem_alloc(LIMIT_POLICY_TEXT) : NULL;
+    id->diverted_by = at ? keep(&at, id->diverted_by) : STR_NULL;
+}
+
 void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str from)
 {
     struct facts_party *p = &f->party[POLICY_CALLER];
@@ -323,6 +343,7 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
         policy_identity_from(&v->result, is_tn ? STR("+") : from,
                              signer_of(v->result.authority, from), v->shown.has_fingerprints, &id);
     p->signed_bound = policy_bound_from(&v->result);
+    keep_caller(p, &id);
     id.address = from;
     id.how = p->identity.how;
     if (id.known < p->identity.known) {
@@ -388,16 +409,6 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
     below_of(p, t->peer, net_wall_s(w->net));
 }
 
-static struct str keep(char **at, struct str s)
-{
-    struct str r = {*at, s.n < LIMIT_POLICY_TEXT ? s.n : LIMIT_POLICY_TEXT};
-
-    if (r.n)
-        memcpy(*at, s.p, r.n);
-    *at += r.n;
-    return r;
-}
-
 void facts_set_callee(struct facts_call *f, const struct facts_party *p)
 {
     struct facts_party *to = &f->party[POLICY_CALLEE];
@@ -414,6 +425,7 @@ void facts_set_callee(struct facts_call *f, const struct facts_party *p)
 
 void facts_done(struct facts_call *f)
 {
+    mem_free(f->party[POLICY_CALLER].text);
     mem_free(f->party[POLICY_CALLEE].text);
 }
 

@@ -46,7 +46,7 @@ struct facts_party {
     enum policy_ends_at ends_at;
     enum policy_bound signed_bound; /* what its signature is worth for fingerprints */
     unsigned hints;
-    char *text; /* of the callee */
+    char *text; /* what is not the record's */
 };
 struct facts_call {
     bool is_emergency, has_callee;

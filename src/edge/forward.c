@@ -330,8 +330,10 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
     }
     if (f->date.n)
         sip_edit_set(e, SIP_H_DATE, f->date);
-    if (f->identity.n)
-        sip_edit_add_last(e, SIP_H_IDENTITY, f->identity);
+    for (struct str rest = f->identity, line; rest.n;) {
+        rest = str_cut(rest, '\n', &line);
+        sip_edit_add_last(e, SIP_H_IDENTITY, line);
+    }
     for (unsigned i = 0; i < f->n_creds; i++)
         sip_edit_add_named(e, f->creds[i].name, f->creds[i].value);
     for (struct str rest = f->ack_creds, line, name; rest.n;) {

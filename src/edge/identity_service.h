@@ -50,7 +50,7 @@ struct identity_own {
 
 /* One signature under way, or done, of one branch. In the request's arena. */
 struct identity_signing;
-/* `value`: of the Identity header; `date`: of the Date that is to be added, empty if the request
+/* `value`: of the Identity header, or of two, in lines; `date`: of the Date that is to be added, empty if the request
  * has one. Empty value: it leaves unsigned, `why` says why. */
 typedef void identity_signed_fn(void *arg, struct str value, struct str date,
                                 const struct reason *why);

@@ -1,7 +1,7 @@
 /* The authentication service: RFC 8224 6.1, RFC 8588 for carriers; TR/100 7.4.2, recommendation 4,
- * 7.7 for gateways. What is signed is what leaves: From and To as they stand (7.5.3: the domain of
- * From is never rewritten), the Date that goes with them, the fingerprints of the body that is
- * sent.
+ * 7.7 for gateways; RFC 8946 4.1 for what is diverted. What is signed is what leaves: From and To
+ * as they stand (7.5.3: the domain of From is never rewritten), the Date that goes with them, the
+ * fingerprints of the body that is sent.
  *
  * We sign for users that we have authenticated, and for sites, servers and gateways of the
  * enterprise, whose callers a site of it has: SHAKEN's attestation says which (A, B, C), a baseline
@@ -19,6 +19,10 @@ struct identity_signing {
     struct identity_sign_job job;
     struct edge_req *r;
     struct identity_shown shown;
+    struct identity_sign_job second; /* of a call of our own that one of ours forwards: "div" */
+    struct identity_message diverted;
+    bool has_second;
+    struct str first;
     identity_signed_fn *fn;
     void *arg;
     char date[CANON_DATE_MAX]; /* empty: the request has its own */
@@ -54,9 +58,8 @@ static const struct config_domain *from_domain(const struct edge_req *r)
     return sip_uri_parse(r->m->from.uri, &from) == 0 ? config_domain_find(r->cfg, from.host) : NULL;
 }
 
-static const struct identity_own *own_of(const struct edge_req *r)
+static const struct identity_own *own_of(const struct edge_req *r, const struct config_domain *d)
 {
-    const struct config_domain *d = from_domain(r);
     for (size_t i = 0; d && i < r->snap->n_own; i++)
         if (str_eq_nocase(r->snap->own[i].domain, d->name))
             return &r->snap->own[i];
@@ -69,7 +72,20 @@ static bool is_wanted(const struct edge_req *r, const struct edge_target *t)
 {
     return r->tx && !r->emergency && leaves_us(t) && may_be_signed_for(r) && r->snap->n_own &&
            (!t->peer || t->peer->sign_identity != CONFIG_SIGN_NONE) &&
-           !trunk_renames(r, t); /* the caller is the carrier's customer there, and the carrier's to sign for */
+           !trunk_renames(
+               r,
+               t); /* the caller is the carrier's customer there, and the carrier's to sign for */
+}
+
+/* A signed request of somebody else's that one of ours was called by, and that goes elsewhere from
+ * here: we were the ones it was signed for, and say who it is for now. What we have not found valid
+ * we do not lead on. */
+static bool is_diverted(const struct edge_req *r, const struct edge_target *t)
+{
+    return r->tx && !r->emergency && leaves_us(t) && !may_be_signed_for(r) && r->snap->n_own &&
+           r->domain && !sip_msg_in_dialog(r->m) && r->vouch && r->vouch->is_looked_at &&
+           r->vouch->result.verdict == IDENTITY_VALID &&
+           (!t->peer || (t->peer->sign_identity != CONFIG_SIGN_NONE && t->peer->sign_diversions));
 }
 
 /* ---- what ---- */
@@ -135,6 +151,77 @@ static int prepare(struct identity_signing *s, const struct edge_target *t,
     return identity_sign_prepare(a, &args, own->credential, &policy, &s->job.passport, why);
 }
 
+/* What is diverted: the token that is for whom the request came to, the last one of its chain (RFC
+ * 8946 4.1). */
+static const struct passport *diverted_of(const struct identity_vouch *v, struct passport_id *ret)
+{
+    const struct identity_result *res = &v->result;
+    const struct passport_id *who[] = {&v->shown.m.target, &v->shown.m.to};
+    for (size_t i = 0; i < ARRAY_LEN(who); i++) {
+        const struct passport *found = NULL;
+        for (size_t k = 0; k < res->n_tokens; k++) {
+            const struct identity_token *t = &res->tokens[k];
+            if ((t != res->token && !t->in_chain) || !who[i]->text.n ||
+                !passport_id_in(*who[i], t->p.dest, t->p.n_dest))
+                continue;
+            if (!found || t->in_chain)
+                found = &t->p;
+        }
+        *ret = *who[i];
+        if (found)
+            return found;
+    }
+    return NULL;
+}
+
+/* ERR_EXISTS: it is still for whom it was signed for (RFC 8946 3), or not for us to divert. */
+static int prepare_diversion(struct identity_signing *s, const struct edge_target *t,
+                             const struct identity_own *own, const struct passport *original,
+                             struct passport_id div, struct passport *ret, struct reason *why)
+{
+    struct edge_req *r = s->r;
+    struct arena *a = r->m->arena;
+    struct identity_policy policy = identity_policy_default(net_wall_s(r->w->net));
+    struct identity_message *m = &s->diverted;
+    struct identity_sign_args args = {
+        .type = PASSPORT_DIV, .m = m, .x5u = own->url, .original = original, .div = div};
+    int err;
+    if (!original || !passport_id_in(div, original->dest, original->n_dest))
+        return ERR_EXISTS;
+    if ((err = identity_show_uri(a, t->uri, &r->domain->dial, false, &m->target)) != 0)
+        return err;
+    m->has_date = true; /* its own date is the original's */
+    m->date_s = policy.now_s;
+    policy.allow_provider = true;
+    return identity_sign_prepare(a, &args, own->credential, &policy, ret, why);
+}
+
+static int prepare_foreign(struct identity_signing *s, const struct edge_target *t,
+                           const struct identity_own *own, struct reason *why)
+{
+    struct passport_id div = {0};
+    const struct passport *original = diverted_of(s->r->vouch, &div);
+    return prepare_diversion(s, t, own, original, div, &s->job.passport, why);
+}
+
+/* A call of ours that has come to one of ours and goes elsewhere: both signatures are our own. */
+static void prepare_second(struct identity_signing *s, const struct edge_target *t)
+{
+    struct edge_req *r = s->r;
+    const struct identity_own *own = r->domain ? own_of(r, r->domain) : NULL;
+    struct passport_id div = {0};
+    struct reason why = {0};
+    if (!own || sip_msg_in_dialog(r->m) || (t->peer && !t->peer->sign_diversions) ||
+        identity_show_uri(r->m->arena, r->m->ruri, &r->domain->dial, false, &div) != 0)
+        return;
+    s->second = s->job;
+    s->second.key = own->key;
+    int err = prepare_diversion(s, t, own, &s->job.passport, div, &s->second.passport, &why);
+    s->has_second = err == 0;
+    if (err != 0 && err != ERR_EXISTS)
+        say_unsigned(r, &why);
+}
+
 /* ---- by whom ---- */
 
 static void on_done(struct identity_sign_job *job, int err, struct str value)
@@ -143,20 +230,36 @@ static void on_done(struct identity_sign_job *job, int err, struct str value)
     struct reason why = {0};
     if (err == 0) {
         edge_count(s->r->w, EC_IDENTITY_SIGNED);
-        s->fn(s->arg, value, str_z(s->date), NULL);
-        return;
+        if (s->first.n) /* two lines */
+            value = arena_fmt(s->r->m->arena, "%.*s\n%.*s", STR_FMT(s->first), STR_FMT(value));
+        if (s->has_second) {
+            s->has_second = false;
+            s->first = value;
+            if ((err = identity_sign_start(&s->second, s->r->w->signer)) == 0)
+                return;
+        }
+        if (err == 0 && value.p) {
+            s->fn(s->arg, value, str_z(s->date), NULL);
+            return;
+        }
     }
     reason_set(&why, "identity-signer", "RFC 8224 6.1", 500, "the keeper of the key: %s",
                err_text(err));
     say_unsigned(s->r, &why);
-    s->fn(s->arg, STR_NULL, STR_NULL, &why);
+    if (s->first.n) /* the call itself is signed */
+        s->fn(s->arg, s->first, str_z(s->date), NULL);
+    else
+        s->fn(s->arg, STR_NULL, STR_NULL, &why);
 }
 
 bool identity_sign(struct edge_req *r, const struct edge_target *t, struct str content_type,
                    struct str body, identity_signed_fn *fn, void *arg,
                    struct identity_signing **ret)
 {
-    const struct identity_own *own = is_wanted(r, t) ? own_of(r) : NULL;
+    bool diverts = is_diverted(r, t);
+    const struct identity_own *own = is_wanted(r, t) ? own_of(r, from_domain(r))
+                                     : diverts       ? own_of(r, r->domain)
+                                                     : NULL;
     struct reason why = {0};
     struct identity_signing *s;
     *ret = NULL;
@@ -172,7 +275,13 @@ bool identity_sign(struct edge_req *r, const struct edge_target *t, struct str c
     s->arg = arg;
     s->job = (struct identity_sign_job){
         .arena = r->m->arena, .key = own->key, .done = on_done, .arg = s};
-    int err = r->w->signer ? prepare(s, t, own, content_type, body, &why) : ERR_CLOSED;
+    int err = !r->w->signer ? ERR_CLOSED
+              : diverts     ? prepare_foreign(s, t, own, &why)
+                            : prepare(s, t, own, content_type, body, &why);
+    if (diverts && err == ERR_EXISTS)
+        return false;
+    if (err == 0 && !diverts)
+        prepare_second(s, t);
     if (err == 0)
         err = identity_sign_start(&s->job, r->w->signer);
     if (err == 0) {
@@ -188,6 +297,8 @@ bool identity_sign(struct edge_req *r, const struct edge_target *t, struct str c
 
 void identity_signing_cancel(struct identity_signing *s)
 {
-    if (s)
-        identity_sign_cancel(&s->job);
+    if (!s)
+        return;
+    identity_sign_cancel(&s->job);
+    identity_sign_cancel(&s->second);
 }

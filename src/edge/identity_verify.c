@@ -75,6 +75,7 @@ static bool only_alarms(const struct edge_req *r)
 static bool decide(const struct edge_req *r, const struct identity_result *res, struct reason *why)
 {
     enum config_verify mode = mode_of(r);
+    bool is_diverted = res->verdict == IDENTITY_VALID && res->reached >= IDENTITY_REACHED_UNPROVEN;
     bool refuse = res->verdict == IDENTITY_CONTRADICTED
                       ? mode != CONFIG_VERIFY_TOLERATE && !only_alarms(r)
                       : res->verdict != IDENTITY_VALID && must_be_signed(r);
@@ -85,6 +86,11 @@ static bool decide(const struct edge_req *r, const struct identity_result *res, 
             LZ("then", refuse ? "refused" : "passed"));
     if (refuse)
         *why = res->why;
+    if (is_diverted && r->who.peer && r->who.peer->require_diversion_proof) {
+        reason_set(why, "diversion-unproven", "RFC 8946 4.2", 438,
+                   "it is signed for somebody else than it goes to (require-diversion-proof)");
+        refuse = true;
+    }
     return !refuse;
 }
 

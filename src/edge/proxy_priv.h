@@ -13,7 +13,7 @@ struct forward_args {
     struct str branch;
     unsigned breadth;
     uint32_t call_slot, call_gen;
-    struct str identity, date; /* headers to add; empty: none (identity_service.h) */
+    struct str identity, date; /* headers to add, `identity` in lines; empty: none (identity_service.h) */
     uint32_t anchor_slot, anchor_gen;      /* of an anchored call, for the token; 0: none */
     const struct forward_changes *changes; /* of an anchored call; NULL: none */
     const struct digest_client_cred *creds; /* for a carrier that has challenged us */

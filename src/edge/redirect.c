@@ -1,5 +1,5 @@
-/* Recursion on 3xx (RFC 3261 16.5, 16.7 step 4): only for requests to domains that are ours, only to where the caller might have gone
- * itself, and never from sips to sip or back (RFC 5630 5.3). Worker thread. */
+/* Recursion on 3xx (RFC 3261 16.5, 16.7 step 4): only for requests to domains that are ours, only to where the caller, or a
+ * user of ours who may forward, might have gone itself, and never from sips to sip or back (RFC 5630 5.3). Worker thread. */
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
 
@@ -55,7 +55,7 @@ bool redirect_follow(const struct branch *b, const struct sip_msg *m)
     if (m->status > 302 || !p->r->domain || p->canceled || (p->best && p->best_status >= 600) || changes_scheme(p, m))
         return false;
     for (i = 0; i < CONTACTS_MAX && sip_values_next(&it); i++) {
-        struct edge_target *t = p->n - p->n_first < LIMIT_REDIRECTS ? route_redirect(p->r, it.value) : NULL;
+        struct edge_target *t = p->n - p->n_first < LIMIT_REDIRECTS ? route_redirect(p->r, b->t, it.value) : NULL;
 
         if (t && !is_known(p, t->uri)) {
             t->q_milli = contact_q(it.value);

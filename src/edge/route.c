@@ -203,7 +203,7 @@ static int route_outside(struct edge_req *r, struct edge_targets *ts, struct rea
     struct route_choice c;
 
     /* Who may use us as a way to others: our users, and peers that have an allow-relay line (TR/100 6.2, 6.3). */
-    if (r->who.kind != PRINCIPAL_USER && !(r->who.peer && r->who.peer->allow_relay)) {
+    if (r->who.kind != PRINCIPAL_USER && !(r->who.peer && r->who.peer->allow_relay) && !r->is_forwarded) {
         reason_set(why, "relay-denied", "RFC 3261 16.3", 403, "not a domain of ours");
         return ERR_REFUSED;
     }
@@ -293,7 +293,19 @@ int route_targets(struct edge_req *r, struct edge_targets *ts, struct reason *wh
     return route_outside(r, ts, why);
 }
 
-struct edge_target *route_redirect(struct edge_req *r, struct str contact)
+/* TR/100 6.3: whoever forwards a call pays for where it goes. */
+static bool may_forward(const struct edge_req *r, const struct edge_target *by)
+{
+    const struct config_domain *d;
+    struct str user;
+
+    if (!by || !by->aor.n || by->peer)
+        return false;
+    d = config_domain_find(r->cfg, str_cut(by->aor, '@', &user));
+    return d && d->allow_forwarding;
+}
+
+struct edge_target *route_redirect(struct edge_req *r, const struct edge_target *by, struct str contact)
 {
     struct edge_targets ts = {0};
     struct reason why;
@@ -318,6 +330,7 @@ struct edge_target *route_redirect(struct edge_req *r, struct str contact)
     copy->next_route = STR_NULL;
     copy->has_flow_path = false;
     copy->uri = u.whole;
+    copy->is_forwarded = may_forward(r, by);
     if (copy->domain && copy->ruri.has_user)
         err = route_to_user(copy, &ts, &why);
     else

@@ -60,7 +60,8 @@ static size_t prefix_fits(const struct config_strs *l, struct str e164, struct s
 /* Who may have numbers of ours routed: calling them costs money (TR/100 6.2). */
 static bool may_dial(const struct edge_req *r)
 {
-    return r->who.kind == PRINCIPAL_USER || (r->who.peer && r->who.peer->allow_relay);
+    return r->who.kind == PRINCIPAL_USER || (r->who.peer && r->who.peer->allow_relay) ||
+           r->is_forwarded;
 }
 
 /* With country code, and as it was dialled; empty: it is none of that kind. ERR_NOTFOUND: it is no

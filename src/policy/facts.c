@@ -80,6 +80,22 @@ struct policy_hop policy_hop_from(const struct hop_facts *hop, enum transport tr
     };
 }
 
+/* The last step of the diversions that lead to where the request goes: no other one rests on it. */
+static struct str diverter_of(const struct identity_result *r)
+{
+    for (size_t i = 0; i < r->n_tokens; i++) {
+        const struct passport *p = &r->tokens[i].p;
+        bool is_last = r->tokens[i].in_chain && p->div.text.n > 0;
+
+        for (size_t k = 0; is_last && k < r->n_tokens; k++)
+            is_last = k == i || !r->tokens[k].in_chain || r->tokens[k].p.div.text.n == 0 ||
+                      !passport_id_in(r->tokens[k].p.div, p->dest, p->n_dest);
+        if (is_last)
+            return p->div.text;
+    }
+    return STR_NULL;
+}
+
 unsigned policy_identity_from(const struct identity_result *result, struct str address,
                               struct str signer, bool has_keys, struct policy_identity *ret)
 {
@@ -101,6 +117,8 @@ unsigned policy_identity_from(const struct identity_result *result, struct str a
         .address = address,
         .by = signer,
     };
+    if (ret->reached == IDENTITY_REACHED_PROVEN)
+        ret->diverted_by = diverter_of(result);
     if (is_valid && result->attest == 'C')
         hints |= POLICY_HINT_ATTEST_C;
     if (is_valid && is_number && has_keys && !result->keys_bound)
@@ -192,6 +210,7 @@ static struct policy_facts *block_facts(struct block *b, const struct policy_fac
 
         block_text(b, &one.identity.address);
         block_text(b, &one.identity.by);
+        block_text(b, &one.identity.diverted_by);
         block_text(b, &one.identity.via);
         block_hops(b, &one);
         block_media(b, &one);

@@ -57,6 +57,7 @@ struct policy_identity {
     const char *why;               /* code of the reason, unless valid or absent; constant text */
     struct str address;            /* "sip:alice@example1.com", "+4930..." */
     struct str by;                 /* who signed, asserted, or is the site */
+    struct str diverted_by; /* who diverted it last, and has signed that (RFC 8946); empty: nobody */
     struct str via; /* domain that rewrote the address (TR/100 7.5.3); empty: nobody */
 };
 

@@ -155,6 +155,7 @@ static void add_identity(struct sbuf *b, const struct policy_identity *id)
     yes(b, "body_bound", id->body_bound);
     text_if(b, "address", id->address);
     text_if(b, "by", id->by);
+    text_if(b, "diverted_by", id->diverted_by);
     text_if(b, "via", id->via);
     sbuf_lit(b, "}");
 }

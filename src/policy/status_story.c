@@ -68,7 +68,7 @@ static void add_signature(struct sbuf *b, const struct policy_identity *id)
     sbuf_lit(b, ".");
 }
 
-static void add_reached(struct sbuf *b, enum identity_reached reached)
+static void add_reached(struct sbuf *b, const struct policy_identity *id)
 {
     static const char *const words[] = {
         [IDENTITY_REACHED_SAME] = "",
@@ -78,8 +78,13 @@ static void add_reached(struct sbuf *b, enum identity_reached reached)
             " The call was diverted, elsewhere than what is signed of that says.",
     };
 
-    if ((unsigned)reached < ARRAY_LEN(words))
-        sbuf_str(b, str_z(words[reached]));
+    if (id->reached == IDENTITY_REACHED_PROVEN && !str_is_empty(id->diverted_by)) {
+        sbuf_lit(b, " The call was diverted by ");
+        policy_text_person(b, id->diverted_by);
+        sbuf_lit(b, ", whose domain has signed that.");
+    } else if ((unsigned)id->reached < ARRAY_LEN(words)) {
+        sbuf_str(b, str_z(words[id->reached]));
+    }
 }
 
 static void add_end(struct sbuf *b, const struct policy_party *p)
@@ -117,7 +122,7 @@ static void add_party(struct sbuf *b, const struct policy_facts *f, unsigned par
     }
     add_known(b, &p->identity);
     add_signature(b, &p->identity);
-    add_reached(b, p->identity.reached);
+    add_reached(b, &p->identity);
     add_end(b, p);
     sbuf_lit(b, "\n");
 }

@@ -135,6 +135,10 @@ static void add_known(struct sbuf *b, const struct policy_identity *id)
         sbuf_lit(b, ", who is not known");
         break;
     }
+    if (!str_is_empty(id->diverted_by)) {
+        sbuf_lit(b, ", diverted by ");
+        policy_text_person(b, id->diverted_by);
+    }
 }
 
 static void add_first_reason(struct sbuf *b, const struct policy_status *s,

@@ -654,6 +654,15 @@ static void facts_from_a_verified_signature(void **state)
                                 .reached = IDENTITY_REACHED_PROVEN,
                                 .keys_bound = true,
                                 .attest = 'A'};
+    const struct passport_id bob = {false, STR("sip:bob@b.example")},
+                             carol = {false, STR("sip:carol@c.example")},
+                             dave = {false, STR("sip:dave@d.example")};
+    const struct identity_token chain[] = {
+        {.p = {.type = PASSPORT_DIV, .div = carol, .dest = &dave, .n_dest = 1}, .in_chain = true},
+        {.p = {.dest = &bob, .n_dest = 1}, .in_chain = true},
+        {.p = {.type = PASSPORT_DIV, .div = bob, .dest = &carol, .n_dest = 1}, .in_chain = true},
+        {.p = {.type = PASSPORT_DIV, .div = dave, .dest = &bob, .n_dest = 1}}, /* of no chain */
+    };
     struct policy_identity id;
 
     (void)state;
@@ -661,6 +670,14 @@ static void facts_from_a_verified_signature(void **state)
     assert_int_equal(id.known, POLICY_ID_VERIFIED);
     assert_int_equal(id.reached, IDENTITY_REACHED_PROVEN);
     assert_int_equal(policy_bound_from(&r), POLICY_BOUND_DOMAIN);
+    assert_int_equal(id.diverted_by.n, 0);
+    r.tokens = chain; /* ann called bob, who forwards to carol, who forwards to dave; in any order */
+    r.n_tokens = ARRAY_LEN(chain);
+    (void)policy_identity_from(&r, STR("+4930123"), STR("provider.net"), true, &id);
+    assert_true(str_eq(id.diverted_by, STR("sip:carol@c.example")));
+    r.reached = IDENTITY_REACHED_UNPROVEN;
+    (void)policy_identity_from(&r, STR("+4930123"), STR("provider.net"), true, &id);
+    assert_int_equal(id.diverted_by.n, 0);
     r.by_user = true;
     assert_int_equal(policy_bound_from(&r), POLICY_BOUND_USER);
     r.keys_bound = false;
