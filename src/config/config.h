@@ -36,6 +36,7 @@ struct config_media_side {
     bool nat;                 /* its media may come from another address than its signalling says */
     int srtcp_tag;            /* 80 | 32 | detect: of the suites with a tag of 32 bits */
     int roc;                  /* keep | reset | probe */
+    bool allow_unseen_forks;  /* keys in SDP stay when a call is answered, unless a fork behind was seen */
 };
 
 /* What a domain of ours, or a peer, asks of the security status of calls with it (TR/100 10). */

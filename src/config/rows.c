@@ -44,6 +44,10 @@ const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "id
     {ROW_BOOL, (at) + SIDE(nat), NULL,                                                                                           \
      {section, "allow-media-nat", "yes/no", "no", NULL, 0, 0, YES, "RFC 7362",                                                   \
       "Its media may come from another address than its signalling says, once, within the first seconds."}},                     \
+    {ROW_BOOL, (at) + SIDE(allow_unseen_forks), NULL,                                                                            \
+     {section, "allow-unseen-forks", "yes/no", "no", NULL, 0, 0, YES, "TR/100 8.2.1.3",                                          \
+      "Keys in SDP (SDES) stay as they were when a call to it is answered, unless a fork behind it was seen; without it they are " \
+      "changed at once by a re-INVITE."}},                                                                                       \
     {ROW_ENUM, (at) + SIDE(srtcp_tag), "80|32|detect",                                                                           \
      {section, "srtcp-tag", "one of 80|32|detect", "80", NULL, 0, 0, YES, "RFC 4568 6.2",                                        \
       "Bits of the SRTCP tag with the suites whose SRTP tag has 32: 80 by the standard, 32 with many peers."}},                  \

@@ -253,6 +253,7 @@ static int anchor_texts(struct anchor *a, const struct sip_msg *m)
         (err = anchor_text_set(&a->to, to ? to->value : STR_NULL)) != 0 ||
         (err = anchor_text_set(&a->routes, routes)) != 0)
         return err;
+    a->allows_update = sip_msg_has_token(m, SIP_H_ALLOW, STR("UPDATE"));
     if (contact && sip_addr_parse(contact->value, &addr) == 0 && !addr.star)
         err = anchor_text_set(&a->contact, addr.uri);
     return err;

@@ -1,7 +1,7 @@
-/* Dialogs of anchored calls: the numbers of each direction, what is known of the two ends, and
- * requests of our own in between: ACK and BYE for an answer that is not passed on, BYE for a call
- * that is dead, a new offer when keys have to change. RFC 3261 12.2, 13.2.2.4, 14.1, 15; RFC 3262
- * 4; RFC 3326.
+/* Dialogs of anchored calls: the numbers of each direction, what is known of the two ends, which of
+ * them the call is, and requests of our own in between: ACK and BYE for an answer that is not passed
+ * on, BYE for a call that is dead, a new offer when keys have to change. RFC 3261 12.2, 13.2.2.4,
+ * 14.1, 15; RFC 3262 4; RFC 3311; RFC 3326.
  *
  * A request of our own is written as the other side would send it, without the way it would take to
  * us, and goes out as a forwarded one does: route_in_dialog knows where to, hop.c how,
@@ -60,6 +60,8 @@ void anchor_learn_target(struct anchor_dialog *d, bool is_callee, const struct s
     const struct sip_hdr *h = sip_msg_hdr(m, SIP_H_CONTACT, 0);
     struct sip_addr a;
 
+    if (sip_msg_has(m, SIP_H_ALLOW))
+        d->allows_update[is_callee] = sip_msg_has_token(m, SIP_H_ALLOW, STR("UPDATE"));
     if (h && sip_addr_parse(h->value, &a) == 0 && !a.star &&
         anchor_text_set(&d->contact[is_callee], a.uri) != 0)
         LOG(LOG_WARN, "anchor-target",
@@ -104,6 +106,56 @@ void anchor_learn_routes(struct anchor_dialog *d, const struct sip_msg *m)
             d->has_token = false; /* the next response says it again */
     }
     arena_free(a);
+}
+
+/* ---- which of them the call is ---- */
+
+void anchor_tell_branched(struct anchor_dialog *d)
+{
+    struct keying_tell branched = {.kind = KEYING_TELL_BRANCHED};
+
+    if (d->is_branched || !d->a->offer.p || !d->far || !d->far->keys)
+        return;
+    d->is_branched = true;
+    relay_keys_tell(d->far->keys, -1, &branched);
+}
+
+/* May proxies behind it have forked, and nothing of that have come here? Phones and gateways do not
+ * fork; of all else it cannot be known. */
+static bool may_fork_unseen(const struct anchor_side *s)
+{
+    if (s->kind == ANCHOR_POLICY_EMERGENCY || (s->cfg && s->cfg->allow_unseen_forks))
+        return false;
+    return s->peer ? s->peer->kind != CONFIG_GATEWAY : !s->domain;
+}
+
+void anchor_settle_on(struct anchor_dialog *d)
+{
+    struct anchor *a = d->a;
+    struct keying_tell no_more = {.kind = KEYING_TELL_NO_BRANCHES};
+    bool seen_by_others = may_fork_unseen(&d->b->side);
+
+    a->answered = d;
+    d->state = ANCHOR_CONFIRMED;
+    LIST_EACH(o, &a->dialogs, struct anchor_dialog, node)
+    {
+        if (o == d)
+            continue;
+        seen_by_others |= o->b == d->b;
+        o->state = ANCHOR_OVER;
+        if (o->far && o->far != d->far && o->far != o->b->far)
+            anchor_leg_free(o->far);
+        if (o->near && o->near != d->near && o->near != o->b->near)
+            anchor_leg_free(o->near);
+        o->far = o->near = NULL;
+    }
+    if (d->near && d->far)
+        anchor_legs_join(d->near, d->far);
+    if (!d->far || !d->far->keys || d->ex.state != ANCHOR_EX_ANSWERED)
+        return;
+    if (seen_by_others)
+        anchor_tell_branched(d);
+    relay_keys_tell(d->far->keys, -1, &no_more);
 }
 
 /* ---- requests of our own ---- */
@@ -452,7 +504,9 @@ void anchor_rekey_timer(struct wheel_timer *t)
 void anchor_own_rekey(struct anchor_dialog *d, bool to_callee)
 {
     struct anchor_leg *y = to_callee ? d->far : d->near, *x = to_callee ? d->near : d->far;
-    struct own_args args = {.method = SIP_INVITE, .to_callee = to_callee};
+    /* Nobody has to be asked for new keys, so the answer may come at once (RFC 3311 5.1, 5.2). */
+    struct own_args args = {.method = d->allows_update[to_callee] ? SIP_UPDATE : SIP_INVITE,
+                            .to_callee = to_callee};
     struct arena *a;
     struct reason why = {0};
     struct sdp *s;
@@ -477,7 +531,7 @@ void anchor_own_rekey(struct anchor_dialog *d, bool to_callee)
         d->ex = (struct anchor_exchange){.state = ANCHOR_EX_OFFERED,
                                          .is_own = true,
                                          .from_caller = to_callee,
-                                         .method = SIP_INVITE,
+                                         .method = args.method,
                                          .cseq = args.cseq};
         err = own_start(d, &args);
     }
@@ -501,10 +555,15 @@ static void rekey_answer(struct anchor_own *o, const struct sip_msg *m)
     struct str text;
     int err;
 
-    anchor_own_ack(d, o->to_callee, o->cseq, STR_NULL);
+    if (o->method == SIP_INVITE)
+        anchor_own_ack(d, o->to_callee, o->cseq, STR_NULL);
     if (d->a->is_ended || !d->ex.is_own || d->ex.state != ANCHOR_EX_OFFERED || !y)
         return; /* a repetition of the 2xx */
     err = anchor_body_find(m, &text, &why);
+    if (err == 0 && !text.n) {
+        reason_set(&why, "no-description", "RFC 3264 4", 488, "a 2xx without the answer");
+        err = ERR_REFUSED;
+    }
     if (err == 0)
         err = sdp_parse(m->arena, text, &s, &why);
     if (err == 0)
@@ -535,7 +594,7 @@ static bool own_again(struct anchor_own *o, unsigned status, const struct sip_ms
     if ((h = sip_msg_hdr(o->r->m, SIP_H_REASON, 0)) != NULL)
         args.reason = h->value;
     args.cseq = anchor_count_own(o->to_callee ? &d->to_callee : &d->to_caller);
-    if (o->method == SIP_INVITE)
+    if (o->method == SIP_INVITE || o->method == SIP_UPDATE)
         d->ex.cseq = args.cseq;
     return own_start(d, &args) == 0;
 }
@@ -546,7 +605,7 @@ static void own_done(struct anchor_own *o, unsigned status, const struct sip_msg
 
     if (own_again(o, status, m))
         return;
-    if (o->method != SIP_INVITE)
+    if (o->method != SIP_INVITE && o->method != SIP_UPDATE)
         return; /* BYE: whatever they say, it is over */
     if (status < 300) {
         rekey_answer(o, m);
@@ -559,6 +618,12 @@ static void own_done(struct anchor_own *o, unsigned status, const struct sip_msg
     anchor_exchange_done(&d->ex);
     if (!d->a->is_ended)
         anchor_rollback(NULL, o->to_callee ? d->far : d->near);
-    if (status == 491 && !d->a->is_ended)
+    if (d->a->is_ended)
+        return;
+    if (status == 491) {
         rekey_later(d, o->to_callee);
+    } else if (o->method == SIP_UPDATE) { /* it does not do what it says */
+        d->allows_update[o->to_callee] = false;
+        anchor_own_rekey(d, o->to_callee);
+    }
 }

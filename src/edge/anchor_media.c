@@ -3,6 +3,7 @@
 #include "base/mem.h"
 #include "base/secret.h"
 #include "edge/anchor_priv.h"
+#include "relay/ice.h"
 
 _Static_assert(LIMIT_CALL_LEGS < 1u << ANCHOR_COOKIE_LEG, "a cookie names any of them");
 
@@ -32,6 +33,16 @@ void anchor_text_done(struct anchor_text *t)
 
 /* ---- places ---- */
 
+static void end_done(struct anchor_end *e)
+{
+    relay_end_free(e->end);
+    anchor_text_done(&e->peer_ufrag);
+    anchor_text_done(&e->peer_pwd);
+    anchor_text_done(&e->next_ufrag);
+    anchor_text_done(&e->next_pwd);
+    *e = (struct anchor_end){0};
+}
+
 static void end_free(struct anchor_leg *leg, unsigned i)
 {
     struct anchor_end *e = &leg->place->v[i];
@@ -40,8 +51,7 @@ static void end_free(struct anchor_leg *leg, unsigned i)
         return;
     if (e->bound)
         relay_keys_bind(e->bound->keys, (int)i, NULL);
-    relay_end_free(e->end);
-    *e = (struct anchor_end){0};
+    end_done(e);
 }
 
 static void place_unref(struct anchor_place *p)
@@ -51,7 +61,7 @@ static void place_unref(struct anchor_place *p)
     if (!p || --p->refs)
         return;
     for (i = 0; i < p->n; i++)
-        relay_end_free(p->v[i].end);
+        end_done(&p->v[i]);
     if (p->v)
         secret_wipe(p->v, p->n * sizeof *p->v); /* passwords of ICE */
     mem_free(p->v);
@@ -220,6 +230,12 @@ static size_t address_for(const struct anchor_leg *leg, bool is_v6)
     return 0;
 }
 
+static void draw_names(const struct anchor_leg *leg, struct anchor_end *e)
+{
+    rand_token(&leg->a->w->net->rand, e->ufrag, sizeof e->ufrag - 1);
+    rand_token(&leg->a->w->net->rand, e->pwd, sizeof e->pwd - 1);
+}
+
 int anchor_leg_end(struct anchor_leg *leg, unsigned i, const struct sdp *hint, bool needs_rtcp,
                    struct reason *why)
 {
@@ -240,8 +256,7 @@ int anchor_leg_end(struct anchor_leg *leg, unsigned i, const struct sdp *hint, b
     e->is_ice =
         leg->keys && (leg->side.is_web || (hint && anchor_sdp_ice(hint, (int)i, &ufrag, &pwd)));
     if (e->is_ice) {
-        rand_token(&leg->a->w->net->rand, e->ufrag, sizeof e->ufrag - 1);
-        rand_token(&leg->a->w->net->rand, e->pwd, sizeof e->pwd - 1);
+        draw_names(leg, e);
         args.ice_ufrag = str_z(e->ufrag);
         args.ice_pwd = str_z(e->pwd);
     } else if (hint && sdp_media_target(hint, (int)i, false, &target) == 0 && !target.is_null) {
@@ -297,12 +312,77 @@ static enum relay_protection protection_of(struct anchor_leg *leg, unsigned i)
     return f.method == KEYING_CLEAR ? RELAY_CLEAR : RELAY_PROTECT;
 }
 
+int anchor_leg_hear_restart(struct anchor_leg *leg, unsigned i, const struct sdp *offer)
+{
+    struct anchor_end *e = &leg->place->v[i];
+    struct relay_ice_peer peer;
+
+    e->is_restarting = false;
+    if (!e->is_ice || !e->peer_ufrag.p || relay_ice_read(offer, (int)i, e->mux, &peer, NULL) != 0 ||
+        !peer.ufrag.p ||
+        !relay_ice_is_restart(&peer, anchor_text_get(&e->peer_ufrag),
+                              anchor_text_get(&e->peer_pwd)))
+        return 0;
+    if (anchor_text_set(&e->next_ufrag, peer.ufrag) != 0 ||
+        anchor_text_set(&e->next_pwd, peer.pwd) != 0)
+        return ERR_NOMEM;
+    e->is_restarting = true;
+    return 0;
+}
+
+int anchor_leg_restart(struct anchor_leg *leg, unsigned i)
+{
+    struct anchor_end *e = &leg->place->v[i];
+    int err;
+
+    if (!e->end || !e->is_restarting)
+        return 0;
+    draw_names(leg, e);
+    err = relay_end_restart(e->end, str_z(e->ufrag), str_z(e->pwd),
+                            anchor_text_get(&e->next_ufrag));
+    if (err == 0)
+        err = anchor_text_set(&e->peer_ufrag, anchor_text_get(&e->next_ufrag));
+    if (err == 0)
+        err = anchor_text_set(&e->peer_pwd, anchor_text_get(&e->next_pwd));
+    e->is_restarting = false;
+    return err;
+}
+
+/* What a description says of ICE; false: it is not in use with this peer. While the peer's restart
+ * has not been answered, what it was before counts. Where both are lite nobody checks, and the
+ * candidates say where packets go (RFC 8445 8.2). */
+static bool ice_set(struct anchor_leg *leg, unsigned i, const struct sdp *heard,
+                    struct relay_end_setting *s)
+{
+    struct anchor_end *e = &leg->place->v[i];
+    struct relay_ice_peer peer;
+    struct addr rtp, rtcp;
+
+    if (!e->is_ice)
+        return false;
+    if (e->is_restarting) {
+        s->ice_ufrag = anchor_text_get(&e->peer_ufrag);
+        return true;
+    }
+    if (relay_ice_read(heard, (int)i, e->mux, &peer, NULL) != 0 || !peer.ufrag.p ||
+        peer.support == RELAY_ICE_REJECTS)
+        return false;
+    s->ice_ufrag = peer.ufrag;
+    if (anchor_text_set(&e->peer_ufrag, peer.ufrag) != 0 ||
+        anchor_text_set(&e->peer_pwd, peer.pwd) != 0)
+        anchor_text_done(&e->peer_ufrag); /* a restart will not be seen as one */
+    relay_end_local(e->end, &rtp, &rtcp);
+    s->ice_is_lite = peer.is_lite && relay_ice_pick(&peer, 1, &rtp, &s->rtp);
+    if (s->ice_is_lite && !e->mux)
+        (void)relay_ice_pick(&peer, 2, &rtcp, &s->rtcp);
+    return true;
+}
+
 void anchor_leg_set(struct anchor_leg *leg, unsigned i, const struct sdp *heard)
 {
     struct anchor_end *e = &leg->place->v[i];
     struct relay_end_setting s = {.protection = protection_of(leg, i), .mux = e->mux};
     struct sdp_target t = {0};
-    struct str pwd; /* a lite agent checks nothing, so it has no use for it */
     enum sdp_dir dir = sdp_direction(heard, (int)i);
 
     if (!e->end)
@@ -310,18 +390,16 @@ void anchor_leg_set(struct anchor_leg *leg, unsigned i, const struct sdp *heard)
     s.latch = latch_of(leg, s.protection);
     s.sends = dir & SDP_SENDONLY;
     s.receives = dir & SDP_RECVONLY;
-    if (e->is_ice && anchor_sdp_ice(heard, (int)i, &s.ice_ufrag, &pwd)) {
+    if (ice_set(leg, i, heard, &s)) {
         /* Checks say where it is (RFC 8445 7.3); what c= says may be a mere placeholder. */
     } else if (sdp_media_target(heard, (int)i, e->mux, &t) == 0) {
         if (t.is_null) /* RFC 3264 8.4: the old form of hold */
             s.receives = false;
         else {
-            s.rtp = t.rtp;
+            s.rtp = e->remote = t.rtp;
             s.rtcp = t.rtcp;
         }
     }
-    if (addr_is_set(&s.rtp))
-        e->remote = s.rtp;
     e->is_clear = s.protection == RELAY_CLEAR;
     e->dir = dir;
     relay_end_set(e->end, &s);

@@ -142,6 +142,8 @@ static int take_section(struct anchor_leg *x, unsigned i, const struct sdp *offe
     if ((err = anchor_leg_end(x, i, offer, !mux || !x->keys, why)) != 0)
         return err;
     x->place->v[i].mux = mux && x->keys;
+    if ((err = anchor_leg_hear_restart(x, i, offer)) != 0)
+        return err;
     if (!x->keys)
         anchor_leg_set(x, i, offer);
     else if ((err = take_keys(x, i, offer, why)) != 0)
@@ -363,6 +365,8 @@ int anchor_answer_make(struct anchor_leg *x, struct anchor_leg *y, const struct 
         if (n->is_refused)
             continue;
         n->mux = x->place->v[i].mux;
+        if (anchor_leg_restart(x, i) != 0)
+            return no_memory(why);
         if (x->keys && s->said) {
             n->attrs = s->said->attr;
             n->n_attrs = s->said->n;
@@ -391,6 +395,8 @@ static void leg_restore(struct anchor_leg *leg)
                             i < leg->place->n && leg->place->v[i].end;
 
             leg->sec[i].is_taken = leg->sec[i].is_settled = is_there;
+            if (i < leg->place->n)
+                leg->place->v[i].is_restarting = false;
             if (is_there)
                 anchor_leg_set(leg, i, s);
         }

@@ -38,13 +38,14 @@ static int ex_offer(struct anchor_dialog *d, bool from_caller, const struct sip_
                     struct str text, bool in_response, struct str *ret, struct reason *why)
 {
     struct anchor_leg *x = leg_of(d, from_caller), *y = leg_of(d, !from_caller);
+    bool rekey = d->wants_rekey[from_caller]; /* then it need not wait for an offer of our own */
     struct sdp *s;
     int err;
 
     if ((err = sdp_parse(m->arena, text, &s, why)) != 0 || (err = check_next(x, s, why)) != 0)
         return err;
     if ((err = anchor_offer_take(x, s, why)) == 0)
-        err = anchor_offer_make(y, x, s, false, m->arena, ret, why);
+        err = anchor_offer_make(y, x, s, rekey, m->arena, ret, why);
     anchor_exchange_done(&d->ex);
     if (err == 0 && (anchor_text_set(&d->ex.offer_in, text) != 0 ||
                      anchor_text_set(&d->ex.offer_out, *ret) != 0))
@@ -56,6 +57,7 @@ static int ex_offer(struct anchor_dialog *d, bool from_caller, const struct sip_
     d->ex.state = ANCHOR_EX_OFFERED;
     d->ex.from_caller = from_caller;
     d->ex.in_response = in_response;
+    d->ex.has_rekey = rekey;
     d->ex.method = m->method;
     d->ex.cseq = m->cseq;
     return 0;
@@ -91,6 +93,8 @@ static int ex_answer(struct anchor_dialog *d, const struct sip_msg *m, struct st
     if (err != 0)
         return err;
     d->ex.state = ANCHOR_EX_ANSWERED;
+    if (d->ex.has_rekey)
+        d->wants_rekey[d->ex.from_caller] = false;
     anchor_legs_join(x, y);
     if (d->state == ANCHOR_CONFIRMED)
         trim(x, y);
@@ -227,6 +231,7 @@ static struct anchor_dialog *dialog_new(struct anchor_branch *ab, struct str tag
     d->a = a;
     d->b = ab;
     d->to_callee = ab->count;
+    d->allows_update[0] = a->allows_update;
     d->far = ab->far_taken ? anchor_leg_fork(ab->far) : ab->far;
     d->near =
         ab->near ? ab->near : anchor_leg_new(a, &a->side); /* without an offer in the INVITE the
@@ -325,37 +330,6 @@ static int pass_body(const struct sip_msg *m, struct str was, struct str is,
                      struct forward_changes *ret, struct reason *why)
 {
     return anchor_body_replace(m, was, is, ret) != 0 ? no_memory(why) : 0;
-}
-
-/* The others are no longer needed: their ports are free at once, late answers are hung up on. */
-static void settle_on(struct anchor_dialog *d)
-{
-    struct anchor *a = d->a;
-    struct keying_tell branched = {.kind = KEYING_TELL_BRANCHED},
-                       no_more = {.kind = KEYING_TELL_NO_BRANCHES};
-    bool seen_by_others = false;
-
-    a->answered = d;
-    d->state = ANCHOR_CONFIRMED;
-    LIST_EACH(o, &a->dialogs, struct anchor_dialog, node)
-    {
-        if (o == d)
-            continue;
-        seen_by_others |= o->b == d->b;
-        o->state = ANCHOR_OVER;
-        if (o->far && o->far != d->far && o->far != o->b->far)
-            anchor_leg_free(o->far);
-        if (o->near && o->near != d->near && o->near != o->b->near)
-            anchor_leg_free(o->near);
-        o->far = o->near = NULL;
-    }
-    if (d->near && d->far)
-        anchor_legs_join(d->near, d->far);
-    if (!d->far || !d->far->keys || d->ex.state != ANCHOR_EX_ANSWERED)
-        return;
-    if (seen_by_others)
-        relay_keys_tell(d->far->keys, -1, &branched); /* TR/100 8.2.1.3 */
-    relay_keys_tell(d->far->keys, -1, &no_more);
 }
 
 /* A dialog that is only to be ended. NULL: too many, or no memory. */
@@ -460,6 +434,8 @@ static enum anchor_verdict first_response(struct proxy *p, struct branch *b,
 
         reason_set(&late, a->is_ended || ab->is_refused ? "call-ended" : "answered-elsewhere",
                    "RFC 3261 13.2.2.4", 487, NULL);
+        if (a->answered && a->answered->b == ab)
+            anchor_tell_branched(a->answered);
         return hang_up_on(ab, d, m, &late);
     }
     if (a->is_ended || ab->is_refused || a->answered != NULL) {
@@ -495,7 +471,7 @@ static enum anchor_verdict first_response(struct proxy *p, struct branch *b,
         goto refused;
     }
     if (m->status >= 200 && d->state != ANCHOR_CONFIRMED)
-        settle_on(d);
+        anchor_settle_on(d);
     return ANCHOR_PASS;
 refused:
     LOG(LOG_NOTICE, "answer-refused", LS("call", anchor_text_get(&a->call_id)),

@@ -69,6 +69,9 @@ struct anchor_end {
     uint64_t silent_at; /* packets that had come then */
     uint64_t seen;      /* ... when the call's time was last looked at */
     char ufrag[9], pwd[25];
+    struct anchor_text peer_ufrag, peer_pwd; /* ICE: in use */
+    bool is_restarting; /* its offer begins ICE anew: we follow when we answer (RFC 8839 4.4.1.1.1) */
+    struct anchor_text next_ufrag, next_pwd;
     struct addr remote; /* what its last description said; not set: nothing yet */
     enum sdp_dir dir;   /* of the peer, by its last description */
 };
@@ -122,6 +125,10 @@ void anchor_leg_bind(struct anchor_leg *leg);
 MUST_USE int anchor_leg_end(struct anchor_leg *leg, unsigned i, const struct sdp *hint,
                             bool needs_rtcp, struct reason *why);
 void anchor_leg_close(struct anchor_leg *leg, unsigned i);
+/* Does an offer begin ICE anew (RFC 8839 4.4.1.1.1)? Noted; nothing changes before we answer it. */
+MUST_USE int anchor_leg_hear_restart(struct anchor_leg *leg, unsigned i, const struct sdp *offer);
+/* ... which is now: with a fragment and password of our own that are new. */
+MUST_USE int anchor_leg_restart(struct anchor_leg *leg, unsigned i);
 /* What the peer's description says of a section goes to its end. */
 void anchor_leg_set(struct anchor_leg *leg, unsigned i, const struct sdp *heard);
 bool anchor_leg_is_moved(const struct anchor_leg *leg, unsigned i, const struct sdp *heard);
@@ -162,6 +169,7 @@ struct anchor_exchange {
     bool from_caller;       /* who offers */
     bool is_own;            /* we: nothing of it passes */
     bool in_response;       /* the offer is in a response to the request */
+    bool has_rekey;         /* with new keys, which were due */
     enum sip_method method; /* the request in whose transaction it went, by its sender's numbers */
     uint32_t cseq;
     struct anchor_text offer_in, offer_out, answer_in, answer_out;
@@ -210,10 +218,12 @@ struct anchor_dialog {
     struct dialog_token token; /* from our own Record-Route: where each side is reached */
     bool has_token;
     bool is_acked;
+    bool is_branched;         /* others have had the offer that it answered: keys are told so */
     bool is_hung_up;          /* by us, before anybody else knew of it */
     bool answer_final;        /* the answer came reliably: later ones in the same transaction are
                                  repetitions */
     bool wants_rekey[2];      /* towards [0] the caller, [1] the callee */
+    bool allows_update[2];    /* their Allow says so */
     struct wheel_timer timer; /* own requests that have to wait */
 };
 
@@ -225,6 +235,7 @@ struct anchor {
     enum anchor_mode mode;
     bool is_ended;           /* media are gone; who still holds it finds nothing to do */
     bool is_renamed; /* the caller is another to a carrier */
+    bool allows_update; /* the caller's INVITE */
     bool emergency, crosses; /* crosses: its sides are of different domains */
     struct edge_snapshot *snap;
     struct relay_call *media;
@@ -256,6 +267,12 @@ struct anchor_dialog *anchor_dialog_find(struct anchor *a, struct str callee_tag
 /* anchor_dialog.c: what a message shows of a dialog. */
 void anchor_learn_target(struct anchor_dialog *d, bool is_callee, const struct sip_msg *m);
 void anchor_learn_routes(struct anchor_dialog *d, const struct sip_msg *response);
+/* It has the 2xx: the others are no longer needed. Their ports are free at once, late answers are hung
+ * up on. */
+void anchor_settle_on(struct anchor_dialog *d);
+/* Another one has had the offer that `d` has answered: keys in it are known to him (TR/100
+ * 8.2.1.3). */
+void anchor_tell_branched(struct anchor_dialog *d);
 /* Requests of our own. BYE, or ACK for a 2xx that we do not pass on; reason: of the Reason header,
  * empty: none. */
 void anchor_own_bye(struct anchor_dialog *d, bool to_callee, const struct reason *why);

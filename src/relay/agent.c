@@ -45,6 +45,34 @@ static void way_follow(struct relay_end *e, unsigned path)
     w->heard_ms = e->worker->now_ms;
 }
 
+void relay_restart_free(struct relay_restart *r)
+{
+    if (r == NULL)
+        return;
+    relay_str_free(&r->ufrag);
+    relay_str_free(&r->pwd);
+    relay_str_free(&r->peer_ufrag);
+    mem_free(r);
+}
+
+void relay_agent_restart(struct relay_end *e, struct relay_restart *r)
+{
+    struct relay_agent *a = e->agent;
+    struct str old;
+
+    for (unsigned path = 0; path < RELAY_PATHS && a != NULL; path++)
+        relay_ice_flow_restart(&a->flow[path], r->peer_ufrag);
+    if (a != NULL) {
+        old = a->ufrag;
+        a->ufrag = r->ufrag;
+        r->ufrag = old;
+        old = a->pwd;
+        a->pwd = r->pwd;
+        r->pwd = old;
+    }
+    relay_restart_free(r);
+}
+
 void relay_agent_set(struct relay_end *e)
 {
     struct relay_agent *a = e->agent;

@@ -371,6 +371,28 @@ void relay_end_set(struct relay_end *e, const struct relay_end_setting *s)
         post(e->worker, &e->call->item);
 }
 
+int relay_end_restart(struct relay_end *e, struct str ice_ufrag, struct str ice_pwd,
+                      struct str peer_ufrag)
+{
+    struct relay_restart *r = mem_zalloc(sizeof(*r)), *old;
+    bool is_first;
+
+    if (r == NULL || relay_str_dup(&r->ufrag, ice_ufrag) != 0 ||
+        relay_str_dup(&r->pwd, ice_pwd) != 0 || relay_str_dup(&r->peer_ufrag, peer_ufrag) != 0) {
+        relay_restart_free(r);
+        return ERR_NOMEM;
+    }
+    lock(&e->call->lock);
+    old = e->wanted.restart; /* it never got there */
+    e->wanted.restart = r;
+    is_first = mark(e);
+    unlock(&e->call->lock);
+    relay_restart_free(old);
+    if (is_first)
+        post(e->worker, &e->call->item);
+    return 0;
+}
+
 static int step_add(struct relay_end *e, struct relay_step *step)
 {
     bool is_first = false, is_full;

@@ -171,6 +171,9 @@ void relay_end_change(struct relay_end *e, struct relay_wanted *w)
     if (w->clock_hz != 0)
         relay_quality_clock(&e->quality, w->clock_hz);
     w->clock_hz = 0;
+    if (w->restart != NULL)
+        relay_agent_restart(e, w->restart);
+    w->restart = NULL;
     if (w->has_setting)
         set(e, &w->setting);
     w->has_setting = false;
@@ -265,6 +268,7 @@ void relay_end_gone(struct relay_end *e)
         e->wanted.sink.unref(e->wanted.sink.arg);
     steps_free(e->wanted.first);
     relay_str_free(&e->wanted.setting.ice_ufrag);
+    relay_restart_free(e->wanted.restart);
     relay_agent_free(e->agent);
     mem_free(e);
 }

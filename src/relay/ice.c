@@ -282,6 +282,18 @@ void relay_ice_flow_settle(struct relay_ice_flow *f, struct str peer_ufrag)
     f->heard_ms = best != NULL ? best->heard_ms : 0;
 }
 
+void relay_ice_flow_restart(struct relay_ice_flow *f, struct str peer_ufrag)
+{
+    for (size_t i = 0; i < LIMIT_ICE_SOURCES; i++) {
+        struct relay_ice_source *s = &f->source[i];
+
+        if (s->heard_ms != 0 && addr_is_set(&f->to) && addr_eq(&s->addr, &f->to))
+            s->peer = str_hash(peer_ufrag);
+        else
+            *s = (struct relay_ice_source){.heard_ms = 0};
+    }
+}
+
 void relay_ice_flow_select(struct relay_ice_flow *f, const struct addr *to)
 {
     f->to = *to;

@@ -68,6 +68,9 @@ MUST_USE bool relay_ice_flow_check(struct relay_ice_flow *f, enum relay_ice_verd
 /* The peer's fragment has become known: what others have shown before that is forgotten, and what
  * it has itself counts. */
 void relay_ice_flow_settle(struct relay_ice_flow *f, struct str peer_ufrag);
+/* The peer has begun anew by this fragment (RFC 8445 9): packets go where they went until a check of
+ * it nominates another pair; others that were known are not any more. */
+void relay_ice_flow_restart(struct relay_ice_flow *f, struct str peer_ufrag);
 /* Both agents are lite: no checks come, the pair follows from the descriptions (RFC 8445 8.2), and
  * so does consent. */
 void relay_ice_flow_select(struct relay_ice_flow *f, const struct addr *to);

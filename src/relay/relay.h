@@ -143,6 +143,11 @@ struct relay_end_setting {
     uint16_t max_packets_s;
 };
 void relay_end_set(struct relay_end *e, const struct relay_end_setting *s);
+/* The peer has begun ICE anew with this fragment, and so have we (RFC 8445 9, RFC 8839 4.4.1.1.1):
+ * from here on checks name ours. The pair in use stays until another one is nominated. relay_end_set
+ * follows. ERR_NOMEM: all is as before. */
+MUST_USE int relay_end_restart(struct relay_end *e, struct str ice_ufrag, struct str ice_pwd,
+                               struct str peer_ufrag);
 /* Copies the keys at once (the caller wipes his); only RTP and RTCP of install->paths count: what
  * is sent leaves by the port it is received at (RFC 4961). ERR_INVALID: keying_keys_check, or none
  * of these paths; ERR_NOMEM. What goes wrong later is told as RELAY_EVENT_REFUSED. */

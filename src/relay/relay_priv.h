@@ -146,12 +146,19 @@ struct relay_step {
     uint8_t bytes[];
 };
 
+/* ICE begun anew: our names, and the peer's. Copies. */
+struct relay_restart {
+    struct str ufrag, pwd, peer_ufrag;
+};
+void relay_restart_free(struct relay_restart *r); /* NULL is fine */
+
 /* What other threads want of an end; under the call's lock. */
 struct relay_wanted {
     bool has_setting, has_partner, has_sink, is_new;
     struct relay_end_setting setting; /* its strings are copies on the heap */
     struct relay_end *partner;        /* always true: as they see it */
     struct relay_sink sink;
+    struct relay_restart *restart; /* ICE begun anew; NULL: not */
     struct relay_step *first, **last;
     uint32_t clock_hz; /* 0: nothing */
 };
@@ -279,6 +286,7 @@ struct relay_agent {
 };
 MUST_USE int relay_agent_new(struct relay_end *e, struct str ufrag, struct str pwd);
 void relay_agent_free(struct relay_agent *a); /* NULL is fine */
+void relay_agent_restart(struct relay_end *e, struct relay_restart *r); /* takes it; the call's lock held */
 void relay_agent_set(struct relay_end *e); /* the settings have changed; the call's lock held */
 void relay_agent_take(struct relay_end *e, unsigned path, const struct addr *from, const uint8_t *p,
                       size_t n);

@@ -190,10 +190,10 @@ static void section_init(struct sdp_section *sec, size_t line)
 /* The next line into *l; false at the end of the text. */
 static bool next_line(struct parser *p, struct sdp_line *l)
 {
-    const char *start = p->text.p + p->at;
     size_t left = p->text.n - p->at;
     if (left == 0)
-        return false;
+        return false; /* an empty text may be at NULL */
+    const char *start = p->text.p + p->at;
     const char *lf = memchr(start, '\n', left);
     size_t n = lf ? (size_t)(lf - start) : left;
     size_t whole = lf ? n + 1 : n;

@@ -1,7 +1,7 @@
 #!/bin/bash
 # WebRTC as it is spoken: ICE, DTLS-SRTP and Opus. JsSIP in Chromium calls baresip with SDES and a sipp that knows plain RTP only;
-# Opus passes through the edge, which decrypts and encrypts it. Sound by frequency in both directions, what sipp gets taken from
-# the wire. (RFC 8827, 8834, 7587, 4568; TR/100 8.4 approach 2)
+# Opus passes through the edge, which decrypts and encrypts it. ICE is begun anew in the middle of a call. Sound by frequency in both
+# directions, what sipp gets taken from the wire. (RFC 8445 9, 8827, 8834, 7587, 4568; TR/100 8.4 approach 2)
 . "$(dirname "$0")/lib.sh"
 . "$E2E_HERE/phones.sh"
 . "$E2E_HERE/sipp.sh"
@@ -46,11 +46,15 @@ need "frank has something to say" "$(tool rtp_ear)" make frank.pcap 660 8 opus 1
 PORT=7510 need "frank registers" sipp_register frank "sip:frank@$ADDR:7510"
 scenario frank frank_parts
 PORT=7510 SIPP_SECONDS=60 RECV_MS=55000 sipp_begin frank -sf frank.xml -m 1 -mp 42000
-need "the browser starts" browser_start wendy 440 "%22calls%22:[%22sip:carol@$DOMAIN%22,%22sip:frank@$DOMAIN%22]" "%22seconds%22:4"
+need "the browser starts" browser_start wendy 440 "%22calls%22:[%22sip:carol@$DOMAIN%22,%22sip:frank@$DOMAIN%22]" "%22seconds%22:3" \
+    "%22restarts%22:%22sip:carol@$DOMAIN%22"
 
 check "wendy registers over WSS and calls carol" await 25 says "calls sip:carol"
 check "wendy hears carol's 880 Hz" await 15 hears 880
 check "they speak Opus" phone_log_has carol 'Set audio encoder: opus 48000Hz'
+check "she begins ICE anew" await 10 says 'ICE anew'
+mark
+check "and still hears carol" await 10 says 'hears 880'
 check "she hangs up and calls frank" await 10 says "calls sip:frank"
 check "carol heard wendy's 440 Hz" phone_heard carol 440 880
 "$(tool rtp_ear)" hear 42000 2 heard.wav opus >ear.log &

@@ -1,7 +1,7 @@
 // One user in a browser: registers over WSS, calls (or waits to be called) and says which tone it hears. Each event is a line "E2E ..."
 // on the console, which the script that started the browser reads.
 // #{"server":"wss://example.com:5063","user":"wendy@example.com","password":"...","calls":["sip:bob@example.com"],"seconds":3}
-// "holds":"sip:..." is held for a moment. It calls those in `calls` one after another, each for so many seconds; then it waits for calls, and the other side hangs up.
+// "holds":"sip:..." is held for a moment; ICE is begun anew with "restarts":"sip:...". It calls those in `calls` one after another, each for so many seconds; then it waits for calls, and the other side hangs up.
 'use strict';
 
 const plan = JSON.parse(decodeURIComponent(location.hash.slice(1)));
@@ -95,7 +95,9 @@ function next() {
         const holds = target === plan.holds;
         if (holds)
             setTimeout(() => hold(session), 2000); // baresip records up to the first change
-        setTimeout(() => session.terminate(), ((plan.seconds || 3) + (holds ? 2 : 0)) * 1000);
+        if (target === plan.restarts)
+            setTimeout(() => session.renegotiate({ rtcOfferConstraints: { iceRestart: true } }, () => say('ICE anew')), 3000);
+        setTimeout(() => session.terminate(), ((plan.seconds || 3) + (holds || target === plan.restarts ? 2 : 0)) * 1000);
     });
 }
 

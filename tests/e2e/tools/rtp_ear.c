@@ -22,8 +22,8 @@
 #include "media/tone.h"
 #include "media/wav.h"
 #include <arpa/inet.h>
+#include <linux/if_ether.h>
 #include <linux/if_packet.h>
-#include <net/ethernet.h>
 #include <poll.h>
 #include <srtp2/srtp.h>
 #include <stdio.h>

@@ -47,13 +47,14 @@ static void settle(bool has_ice)
     fixture_install(e, BOTH, false, false, GCM, 2);
 }
 
-static void check_from(const struct addr *from, const char *password, bool nominates)
+static void check_by(const struct addr *from, const char *name, const char *password,
+                     bool nominates)
 {
     uint8_t p[200] = {0,   1,   0,   0,   0x21, 0x12, 0xa4, 0x42, 'a', 'b',
                       'c', 'd', 'e', 'f', 'g',  'h',  'i',  'j',  'k', 'l'};
     struct stun_out o = {.p = p, .n = STUN_HEADER_BYTES, .cap = sizeof(p)};
     unsigned len = 0;
-    memcpy(stun_out_attr(&o, STUN_USERNAME, 9), "evtj:h6vY", 9);
+    memcpy(stun_out_attr(&o, STUN_USERNAME, 9), name, 9);
     memcpy(stun_out_attr(&o, STUN_PRIORITY, 4), "\x6e\0\1\xff", 4);
     memcpy(stun_out_attr(&o, STUN_ICE_CONTROLLING, 8), "12345678", 8);
     if (nominates)
@@ -64,6 +65,11 @@ static void check_from(const struct addr *from, const char *password, bool nomin
     stun_out_fingerprint(&o);
     assert_false(o.overflow);
     dry_in(&d, e, KEYING_RTP, from, p, o.n);
+}
+
+static void check_from(const struct addr *from, const char *password, bool nominates)
+{
+    check_by(from, "evtj:h6vY", password, nominates);
 }
 
 static void media_from(const struct addr *from)
@@ -189,6 +195,39 @@ static void both_lite(void **state)
     assert_int_equal(d.n_out, 2);
 }
 
+/* ICE anew (RFC 8445 9): media go on by the old pair, checks name the new fragment and password,
+ * and the pair that they nominate takes the old one's place. */
+static void restart(void **state)
+{
+    (void)state;
+    struct relay_end_setting s = {.protection = RELAY_PROTECT,
+                                  .mux = true,
+                                  .sends = true,
+                                  .receives = true,
+                                  .ice_ufrag = STR("n3wY")};
+    static const char fresh[] = "AbCdEfGhIjKlMnOpQrStUv";
+    uint64_t n_out;
+
+    settle(true);
+    check_from(&browser, pwd, true);
+    goes_to(&browser);
+    check_err(relay_end_restart(e, STR("0urs"), str_z(fresh), STR("n3wY")), 0);
+    relay_end_set(e, &s);
+    goes_to(&browser);
+    n_out = d.n_out;
+    media_from(&browser);
+    assert_int_equal(d.n_out, n_out + 1);
+
+    check_from(&elsewhere, pwd, true); /* what was before is known no more */
+    goes_to(&browser);
+    check_by(&elsewhere, "0urs:h6vY", fresh, true); /* ... nor who was */
+    goes_to(&browser);
+    check_by(&elsewhere, "0urs:n3wY", fresh, false);
+    goes_to(&browser);
+    check_by(&elsewhere, "0urs:n3wY", fresh, true);
+    goes_to(&elsewhere);
+}
+
 static void flood_of_checks(void **state)
 {
     (void)state;
@@ -208,6 +247,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(peer_without_ice, start, stop),
         cmocka_unit_test_setup_teardown(before_the_answer, start, stop),
         cmocka_unit_test_setup_teardown(both_lite, start, stop),
+        cmocka_unit_test_setup_teardown(restart, start, stop),
         cmocka_unit_test_setup_teardown(flood_of_checks, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
