@@ -4,7 +4,8 @@
  *     call ID  SUITE HOST:PORT KEY-IN KEY-OUT  SUITE HOST:PORT KEY-IN KEY-OUT   ->  ok PORT PORT
  *     end ID                                                                   ->  ok
  *
- * keys in hex as the server sees them, "-" for none. Blocking, one at a time. */
+ * keys in hex as the server sees them, "-" for none. With suite DTLS, KEY-IN is our fingerprint,
+ * and the server waits for our hello (relayd only). Blocking, one at a time. */
 #include "rtpload.h"
 #include <arpa/inet.h>
 #include <openssl/evp.h>
@@ -153,6 +154,8 @@ static void hex(char *out, const uint8_t *p, size_t n)
 static int put_side(char *at, size_t cap, struct side *s)
 {
     char in[64] = "-", out[64] = "-";
+    if (s->suite == SUITE_DTLS)
+        return snprintf(at, cap, " DTLS 127.0.0.1:%u %s -", ntohs(s->at.sin_port), s->fingerprint);
     if (s->suite != SUITE_RTP) {
         if (RAND_bytes(s->their_key, sizeof(s->their_key)) != 1)
             abort();
@@ -168,15 +171,9 @@ static bool our_call(struct control *c, unsigned id, struct side *a, struct side
     char out[1024], in[256];
     unsigned pa, pb;
     struct sockaddr_in to = {.sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK)};
-    enum suite sa = a->suite, sb = b->suite;
-    /* Keys of DTLS are given as they are: only the steady state is compared this way. */
-    a->suite = sa == SUITE_DTLS ? SUITE_CM80 : sa;
-    b->suite = sb == SUITE_DTLS ? SUITE_CM80 : sb;
     int n = snprintf(out, sizeof(out), "call %u", id);
     n += put_side(out + n, sizeof(out) - (size_t)n, a);
     n += put_side(out + n, sizeof(out) - (size_t)n, b);
-    a->suite = sa;
-    b->suite = sb;
     if (!ask(c, out, (size_t)n, in, sizeof(in)) || sscanf(in, "ok %u %u", &pa, &pb) != 2) {
         fprintf(stderr, "call: %s\n", in);
         return false;

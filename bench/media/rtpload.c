@@ -3,7 +3,8 @@
  * it authenticates, each byte. Beside them calls may come and go.
  *
  *     rtpload --port CONTROL [--ng] [--pid SERVER] --streams N --a rtp|cm80|gcm|dtls --b ... \
- *             [--warm S] [--seconds S] [--churn CALLS-A-SECOND] [--name TEXT]
+ *             [--warm S] [--seconds S] [--name TEXT]
+ *             [--churn CALLS-A-SECOND [--churn-a SUITE] [--churn-b SUITE] [--life SECONDS]]
  *
  * Prints one line of JSON. Latency is from before the sending system call to the kernel's time
  * stamp at the receiver, so it does not depend on when this program gets to read. */
@@ -32,7 +33,9 @@ enum {
     FRAME_US = 20000,
     BATCH = 8, /* packets sent at once at most, when they are due */
     GATHER_US = 1000,
-    LATENCIES = 8 << 20
+    LATENCIES = 8 << 20,
+    CHURNERS = 4, /* threads: a handshake is waited for */
+    SHAKES = 1 << 16
 };
 
 struct endpoint {
@@ -48,13 +51,15 @@ struct endpoint {
 };
 
 static struct {
-    unsigned streams, warm, seconds, churn;
+    unsigned streams, warm, seconds, churn, life;
     uint16_t port;
     bool is_ng;
     pid_t pid;
-    enum suite a, b;
+    enum suite a, b, churn_a, churn_b;
+    bool has_churn_a, has_churn_b;
     const char *name;
-} opt = {.streams = 100, .warm = 2, .seconds = 4, .a = SUITE_RTP, .b = SUITE_RTP, .name = ""};
+} opt = {
+    .streams = 100, .warm = 2, .seconds = 4, .life = 2, .a = SUITE_RTP, .b = SUITE_RTP, .name = ""};
 
 static struct endpoint *ends;
 static unsigned n_ends;
@@ -64,6 +69,8 @@ static size_t n_latency;
 static uint64_t n_sent, n_got; /* while measuring */
 static char fingerprint[128];
 static atomic_uint churn_made, churn_failed, churn_lost;
+static uint32_t shake_us[SHAKES];
+static atomic_uint n_shakes;
 
 static uint64_t now_ns(clockid_t id)
 {
@@ -101,13 +108,19 @@ static void endpoint_open(struct endpoint *e, enum suite suite)
     memcpy(e->side.fingerprint, fingerprint, sizeof(fingerprint));
 }
 
-static void endpoint_keys(struct endpoint *e)
+static bool endpoint_keys(struct endpoint *e)
 {
-    if (e->side.suite == SUITE_DTLS && opt.is_ng &&
-        !dtls_handshake(e->fd, &e->side.to, e->side.key, e->side.their_key))
-        die("DTLS");
+    uint64_t began = now_ns(CLOCK_MONOTONIC);
+    if (e->side.suite == SUITE_DTLS) {
+        if (!dtls_handshake(e->fd, &e->side.to, e->side.key, e->side.their_key))
+            return false;
+        unsigned i = atomic_fetch_add(&n_shakes, 1);
+        if (i < SHAKES)
+            shake_us[i] = (uint32_t)((now_ns(CLOCK_MONOTONIC) - began) / 1000);
+    }
     crypto_init(&e->tx, e->side.suite, e->side.key, true);
     crypto_init(&e->rx, e->side.suite, e->side.their_key, false);
+    return true;
 }
 
 static uint8_t pattern(uint32_t ssrc, uint16_t seq, unsigned i)
@@ -263,51 +276,66 @@ static void *receiver_main(void *arg)
     return NULL;
 }
 
-/* Calls that come and go: three packets each way, the last checked, then gone two seconds later. */
+/* Calls that come and go: three packets each way, the last checked, then gone some seconds later.
+ */
+struct churner {
+    struct control control;
+    pthread_t thread;
+    unsigned first_id;
+};
+
+static void churn_end(struct churner *c, struct endpoint *a, unsigned id)
+{
+    struct endpoint *b = a + 1;
+    if (a->fd < 0)
+        return;
+    packet_take(a);
+    packet_take(b);
+    if (a->got < 3 || b->got < 3)
+        (void)atomic_fetch_add(&churn_lost, 6u - (unsigned)(a->got + b->got));
+    if (!control_end(&c->control, id))
+        (void)atomic_fetch_add(&churn_failed, 1);
+    for (struct endpoint *e = a; e <= b; e++) {
+        crypto_done(&e->tx);
+        crypto_done(&e->rx);
+        (void)close(e->fd);
+        *e = (struct endpoint){.fd = -1};
+    }
+}
+
 static void *churn_main(void *arg)
 {
-    enum { LIFE_S = 2 };
-    struct control *c = arg;
-    unsigned life = opt.churn * LIFE_S, id = 1000000;
-    struct endpoint *pool = calloc(life * 2, sizeof(*pool));
+    struct churner *c = arg;
+    unsigned life = (opt.churn * opt.life + CHURNERS - 1) / CHURNERS, id = c->first_id;
+    struct endpoint *pool = calloc((size_t)life * 2, sizeof(*pool));
     uint64_t next = now_ns(CLOCK_MONOTONIC);
     if (pool == NULL)
         die("memory");
+    for (unsigned i = 0; i < 2 * life; i++)
+        pool[i].fd = -1;
     for (unsigned k = 0; !atomic_load_explicit(&stopping, memory_order_relaxed); k++, id++) {
-        struct endpoint *a = &pool[k % life * 2], *b = a + 1;
-        next += 1000000000u / opt.churn;
+        struct endpoint *a = &pool[(size_t)(k % life) * 2], *b = a + 1;
+        next += 1000000000u / opt.churn * CHURNERS;
         sleep_until(next);
-        if (k >= life) {
-            packet_take(a);
-            packet_take(b);
-            if (a->got < 3 || b->got < 3)
-                (void)atomic_fetch_add(&churn_lost, 6u - (unsigned)(a->got + b->got));
-            if (!control_end(c, id - life))
-                (void)atomic_fetch_add(&churn_failed, 1);
-            crypto_done(&a->tx);
-            crypto_done(&a->rx);
-            crypto_done(&b->tx);
-            crypto_done(&b->rx);
-            (void)close(a->fd);
-            (void)close(b->fd);
-            memset(a, 0, 2 * sizeof(*a));
-        }
-        endpoint_open(a, opt.a);
-        endpoint_open(b, opt.b);
+        churn_end(c, a, id - life);
+        endpoint_open(a, opt.churn_a);
+        endpoint_open(b, opt.churn_b);
         a->other = b;
         b->other = a;
-        if (!control_call(c, id, &a->side, &b->side)) {
+        if (!control_call(&c->control, id, &a->side, &b->side) || !endpoint_keys(a) ||
+            !endpoint_keys(b)) {
             (void)atomic_fetch_add(&churn_failed, 1);
             continue;
         }
-        endpoint_keys(a);
-        endpoint_keys(b);
         (void)atomic_fetch_add(&churn_made, 1);
         for (unsigned i = 0; i < 3; i++) {
             packet_send(a);
             packet_send(b);
         }
     }
+    (void)usleep(50000); /* what is still on its way */
+    for (unsigned i = 0; i < life; i++)
+        churn_end(c, &pool[(size_t)((id - c->first_id + i) % life) * 2], id - life + i);
     free(pool);
     return NULL;
 }
@@ -364,9 +392,14 @@ static int by_value(const void *a, const void *b)
     return (x > y) - (x < y);
 }
 
+static unsigned part_of(const uint32_t *v, size_t n, double part)
+{
+    return n == 0 ? 0 : v[(size_t)(part * (double)(n - 1))];
+}
+
 static unsigned latency_at(double part)
 {
-    return n_latency == 0 ? 0 : latency_us[(size_t)(part * (double)(n_latency - 1))];
+    return part_of(latency_us, n_latency, part);
 }
 
 static bool arguments(int argc, char **argv)
@@ -389,6 +422,12 @@ static bool arguments(int argc, char **argv)
             opt.seconds = (unsigned)strtoul(value, NULL, 10);
         else if (strcmp(name, "--churn") == 0)
             opt.churn = (unsigned)strtoul(value, NULL, 10);
+        else if (strcmp(name, "--life") == 0)
+            opt.life = (unsigned)strtoul(value, NULL, 10);
+        else if (strcmp(name, "--churn-a") == 0 && suite_of(value, &opt.churn_a))
+            opt.has_churn_a = true;
+        else if (strcmp(name, "--churn-b") == 0 && suite_of(value, &opt.churn_b))
+            opt.has_churn_b = true;
         else if (strcmp(name, "--name") == 0)
             opt.name = value;
         else if (strcmp(name, "--a") == 0   ? !suite_of(value, &opt.a)
@@ -397,14 +436,19 @@ static bool arguments(int argc, char **argv)
             return false;
         i++;
     }
-    return opt.port != 0 && opt.streams > 0 && opt.seconds > 0;
+    if (!opt.has_churn_a)
+        opt.churn_a = opt.a;
+    if (!opt.has_churn_b)
+        opt.churn_b = opt.b;
+    return opt.port != 0 && opt.streams > 0 && opt.seconds > 0 && opt.life > 0;
 }
 
 int main(int argc, char **argv)
 {
-    struct control control, control2;
+    struct control control;
+    static struct churner churner[CHURNERS];
     struct rlimit files;
-    pthread_t sender, receiver, churner;
+    pthread_t sender, receiver;
     uint64_t lost = 0, sent = 0, got = 0, bad = 0, dup = 0, foreign = 0;
     if (!arguments(argc, argv)) {
         fprintf(stderr,
@@ -414,10 +458,14 @@ int main(int argc, char **argv)
     (void)getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &files);
-    if (!dtls_init(fingerprint) || !control_open(&control, "127.0.0.1", opt.port, opt.is_ng) ||
-        !control_open(&control2, "127.0.0.1", opt.port, opt.is_ng))
+    if (!dtls_init(fingerprint) || !control_open(&control, "127.0.0.1", opt.port, opt.is_ng))
         die("control");
-    control2.n = 1u << 30; /* cookies that are not the other's */
+    for (unsigned i = 0; i < CHURNERS; i++) {
+        if (!control_open(&churner[i].control, "127.0.0.1", opt.port, opt.is_ng))
+            die("control");
+        churner[i].control.n = (i + 1) << 28; /* cookies that are nobody else's */
+        churner[i].first_id = 1000000 + i * 250000;
+    }
     n_ends = 2 * opt.streams;
     ends = calloc(n_ends, sizeof(*ends));
     latency_us = calloc(LATENCIES, sizeof(*latency_us));
@@ -433,8 +481,8 @@ int main(int argc, char **argv)
         b->other = a;
         if (!control_call(&control, i, &a->side, &b->side))
             die("call");
-        endpoint_keys(a);
-        endpoint_keys(b);
+        if (!endpoint_keys(a) || !endpoint_keys(b))
+            die("DTLS");
         if (i > 0)
             continue;
         /* What a server takes once, for libraries and the like, is in nobody's stream. */
@@ -457,10 +505,14 @@ int main(int argc, char **argv)
         order[j] = t;
     }
     if (pthread_create(&receiver, NULL, receiver_main, NULL) != 0 ||
-        pthread_create(&sender, NULL, sender_main, order) != 0 ||
-        (opt.churn > 0 && pthread_create(&churner, NULL, churn_main, &control2) != 0))
+        pthread_create(&sender, NULL, sender_main, order) != 0)
         die("thread");
+    for (unsigned i = 0; opt.churn > 0 && i < CHURNERS; i++) {
+        if (pthread_create(&churner[i].thread, NULL, churn_main, &churner[i]) != 0)
+            die("thread");
+    }
     (void)sleep(opt.warm);
+    atomic_store(&n_shakes, 0); /* from here on beside the streams */
     atomic_store(&measuring, true);
     double cpu0 = cpu_us(opt.pid), own0 = own_cpu_us();
     uint64_t t0 = now_ns(CLOCK_MONOTONIC);
@@ -472,8 +524,8 @@ int main(int argc, char **argv)
     (void)usleep(50000);
     atomic_store(&stopping, true);
     (void)pthread_join(sender, NULL);
-    if (opt.churn > 0)
-        (void)pthread_join(churner, NULL);
+    for (unsigned i = 0; opt.churn > 0 && i < CHURNERS; i++)
+        (void)pthread_join(churner[i].thread, NULL);
     (void)pthread_join(receiver, NULL);
     (void)usleep(200000); /* what is still on its way */
     for (unsigned i = 0; i < n_ends; i++) {
@@ -489,19 +541,22 @@ int main(int argc, char **argv)
     }
     lost = sent - got;
     qsort(latency_us, n_latency, sizeof(*latency_us), by_value);
+    size_t n_shaken = atomic_load(&n_shakes) < SHAKES ? atomic_load(&n_shakes) : SHAKES;
+    qsort(shake_us, n_shaken, sizeof(*shake_us), by_value);
     double seconds = (double)(t1 - t0) / 1e9;
     printf("{\"name\":\"%s\",\"a\":%d,\"b\":%d,\"streams\":%u,\"sent\":%llu,\"lost\":%llu,\"bad\":%"
            "llu,\"dup\":%llu,"
            "\"foreign\":%llu,\"pps\":%.0f,\"cpu_us\":%.2f,\"cores\":%.2f,\"p50\":%u,\"p99\":%u,"
            "\"p999\":%u,"
            "\"max\":%u,\"rss_kib\":%.2f,\"setup_us\":%.0f,\"gen_us\":%.2f,\"churned\":%u,"
-           "\"churn_failed\":%u,\"churn_lost\":%u}\n",
+           "\"churn_failed\":%u,\"churn_lost\":%u,\"shake_p50\":%u,\"shake_p99\":%u}\n",
            opt.name, opt.a, opt.b, opt.streams, (unsigned long long)sent, (unsigned long long)lost,
            (unsigned long long)bad, (unsigned long long)dup, (unsigned long long)foreign,
            (double)n_got / seconds, n_got > 0 ? (cpu1 - cpu0) / (double)n_got : 0,
            (cpu1 - cpu0) / 1e6 / seconds, latency_at(0.5), latency_at(0.99), latency_at(0.999),
            latency_at(1), rss / opt.streams, setup, (own1 - own0) / (double)(n_got + 1),
-           atomic_load(&churn_made), atomic_load(&churn_failed), atomic_load(&churn_lost));
+           atomic_load(&churn_made), atomic_load(&churn_failed), atomic_load(&churn_lost),
+           part_of(shake_us, n_shaken, 0.5), part_of(shake_us, n_shaken, 0.99));
     for (unsigned i = 0; i < opt.streams; i++)
         (void)control_end(&control, i);
     return bad > 0 || got == 0 ? 1 : 0;

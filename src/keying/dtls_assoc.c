@@ -11,14 +11,15 @@
 #define TIMER_MAX_US 6000000u
 
 struct dtls_assoc {
-    SSL *ssl;
+    SSL *ssl; /* NULL: stripped */
     enum dtls_state state;
     bool is_client;
     enum keying_path path;
     struct addr remote;
     uint32_t first_ms;
     struct dtls_queue *queue;
-    const uint8_t *in; /* the datagram that is being read */
+    struct dtls_queue flight; /* ... its end, if the last datagram that came was answered with it */
+    const uint8_t *in;        /* the datagram that is being read */
     size_t n_in;
     SSL_SESSION *offered; /* server: what may be resumed; client: none */
     const char *error;
@@ -66,6 +67,28 @@ struct dtls_datagram *dtls_queue_take(struct dtls_queue *q)
     return d;
 }
 
+#define RECORD_HEADER 13 /* type, version (2), epoch (2), sequence number (6), length (2) */
+#define TYPE_CHANGE_CIPHER 20
+#define TYPE_HANDSHAKE 22
+
+/* Is something of an end of the handshake in it: ChangeCipherSpec, or the encrypted part, which is
+ * Finished and nothing else? */
+static bool has_end(const uint8_t *p, size_t n, bool is_finished)
+{
+    while (n >= RECORD_HEADER) {
+        size_t len = RECORD_HEADER + (size_t)(p[11] << 8 | p[12]);
+
+        if ((p[0] == TYPE_HANDSHAKE && (p[3] | p[4]) != 0) ||
+            (p[0] == TYPE_CHANGE_CIPHER && !is_finished))
+            return true;
+        if (len > n)
+            return false;
+        p += len;
+        n -= len;
+    }
+    return false;
+}
+
 /* ---- the BIO: one datagram in, any number out ---- */
 
 static int bio_write(BIO *bio, const char *p, int n)
@@ -75,6 +98,8 @@ static int bio_write(BIO *bio, const char *p, int n)
     BIO_clear_retry_flags(bio);
     if (n > 0)
         dtls_queue_put(a->queue, a->path, &a->remote, (const uint8_t *)p, (size_t)n);
+    if (n > 0 && a->state == DTLS_SHAKING && has_end((const uint8_t *)p, (size_t)n, false))
+        dtls_queue_put(&a->flight, a->path, &a->remote, (const uint8_t *)p, (size_t)n);
     return n;
 }
 
@@ -238,6 +263,7 @@ int dtls_assoc_new(struct dtls_assoc **ret, const struct dtls_assoc_args *args)
     a->remote = args->remote;
     a->first_ms = args->first_ms;
     a->queue = args->queue;
+    dtls_queue_init(&a->flight);
     if (!args->is_client && args->session != NULL && SSL_SESSION_up_ref(args->session) == 1)
         a->offered = args->session;
     if (bio_method_get() == NULL || !ssl_init(a, args)) {
@@ -248,17 +274,25 @@ int dtls_assoc_new(struct dtls_assoc **ret, const struct dtls_assoc_args *args)
     return 0;
 }
 
-void dtls_assoc_free(struct dtls_assoc *a)
+void dtls_assoc_strip(struct dtls_assoc *a)
 {
-    if (a == NULL)
-        return;
     if (a->ssl != NULL) {
         /* No alert, and the session stays good: it is the leg that ends, not what others resume. */
         SSL_set_quiet_shutdown(a->ssl, 1);
         SSL_set_shutdown(a->ssl, SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
     }
     SSL_free(a->ssl);
+    a->ssl = NULL;
     SSL_SESSION_free(a->offered);
+    a->offered = NULL;
+}
+
+void dtls_assoc_free(struct dtls_assoc *a)
+{
+    if (a == NULL)
+        return;
+    dtls_assoc_strip(a);
+    dtls_queue_done(&a->flight);
     mem_free(a);
 }
 
@@ -279,6 +313,7 @@ static void run(struct dtls_assoc *a)
 
     ERR_clear_error();
     if (a->state == DTLS_SHAKING) {
+        dtls_queue_done(&a->flight);
         ret = SSL_do_handshake(a->ssl);
         if (ret == 1) {
             a->state = DTLS_DONE;
@@ -325,6 +360,15 @@ void dtls_assoc_input(struct dtls_assoc *a, const uint8_t *p, size_t n)
     a->n_in = n;
     run(a);
     a->in = NULL;
+}
+
+bool dtls_assoc_again(struct dtls_assoc *a, const uint8_t *p, size_t n)
+{
+    if (!has_end(p, n, true))
+        return false;
+    for (const struct dtls_datagram *d = a->flight.first; d != NULL; d = d->next)
+        dtls_queue_put(a->queue, d->path, &d->to, d->p, d->n);
+    return true;
 }
 
 void dtls_assoc_tick(struct dtls_assoc *a)

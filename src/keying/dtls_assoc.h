@@ -71,8 +71,15 @@ dtls_assoc_suite(const struct dtls_assoc *a); /* NULL: no profile was agreed */
 MUST_USE int dtls_assoc_export(const struct dtls_assoc *a, struct keying_keys *ret_send,
                                struct keying_keys *ret_receive);
 bool dtls_assoc_is_resumed(const struct dtls_assoc *a);
-/* Is the last flight ours? Then the peer may still need it again. */
+/* Is the last flight ours? Then the peer may still need it again (RFC 6347 4.2.4). */
 bool dtls_assoc_has_last_flight(const struct dtls_assoc *a);
+/* Nothing more is wanted of it but that: lets go of the library's object (some 45 KiB) and keeps
+ * the datagrams of the flight. No function but these two, _set_queue and _free may be called any
+ * more. */
+void dtls_assoc_strip(struct dtls_assoc *a);
+/* A datagram that looks like the end of the peer's last flight: ours goes out again, byte for byte,
+ * and to the peer whoever has asked. False: it does not look so. */
+bool dtls_assoc_again(struct dtls_assoc *a, const uint8_t *p, size_t n);
 SSL_SESSION *
 dtls_assoc_session(const struct dtls_assoc *a); /* the caller frees it; NULL: not to be resumed */
 

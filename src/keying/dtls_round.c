@@ -15,6 +15,7 @@
 #define RETRY_MS 500        /* after an attempt that failed */
 #define FOLLOW_MS 1500      /* further paths wait so long for the first one's session to resume */
 #define LAST_FLIGHT_MS 8000 /* the peer's timers of 1, 2 and 4 seconds have run by then */
+#define AGAIN_MS 20         /* between two times that it is sent */
 #define ALERTS_MAX 3        /* so many attempts that ended with an alert were ended by the peer */
 
 static unsigned bit(enum keying_path path)
@@ -190,8 +191,8 @@ static void establish(struct dtls_round *r, uint64_t now_ms, enum keying_path pa
     if (dtls_round_is_complete(r))
         r->facts->proof = KEYING_PROOF_HANDSHAKE;
     line->retry_ms = 0;
-    /* The object is large; it is kept only if the peer may still need our last flight. */
     if (dtls_assoc_has_last_flight(assoc)) {
+        dtls_assoc_strip(assoc);
         dtls_assoc_set_queue(assoc, &r->queue);
         line->assoc = assoc;
         line->until_ms = now_ms + LAST_FLIGHT_MS;
@@ -349,7 +350,10 @@ void dtls_round_input(struct dtls_round *r, uint64_t now_ms, enum keying_path pa
         return;
     if (r->is_client || is_established) {
         /* A hello is none of a client's business: somebody else's, or ours come back. */
-        if (line->assoc != NULL && !(r->is_client && dtls_hello_is(p, n))) {
+        if (is_established && line->assoc != NULL) {
+            if (now_ms >= line->again_ms && dtls_assoc_again(line->assoc, p, n))
+                line->again_ms = now_ms + AGAIN_MS;
+        } else if (line->assoc != NULL && !dtls_hello_is(p, n)) {
             dtls_assoc_input(line->assoc, p, n);
             client_look(r, now_ms, path);
         }

@@ -20,6 +20,7 @@ void dtls_install_free(struct dtls_install *install); /* wipes; NULL is fine */
 struct dtls_line {
     struct dtls_assoc *assoc; /* client: the attempt under way. Later: kept for its last flight */
     uint64_t until_ms;        /* kept: not longer */
+    uint64_t again_ms;        /* ... and not sent again before */
     uint64_t retry_ms;        /* client: when to begin, again; 0: nothing planned */
     uint64_t alert_ms;        /* client: after an alert, when it is taken for real */
     unsigned n_attempts;

@@ -636,7 +636,11 @@ static void test_spoofed(void **state)
  * object goes. */
 static void test_last_flight(void **state)
 {
+    static const uint8_t forged[14] = {22, 254, 253, 0, 1, 0, 0, 0, 0, 0, 9, 0, 1, 0};
     struct net net;
+    struct keying_event ev;
+    struct addr stranger;
+    unsigned n_sent = 0;
     uint64_t timer;
 
     (void)state;
@@ -650,6 +654,20 @@ static void test_last_flight(void **state)
     /* 0 is the server: it waits for the peer's timers to run out, or for media */
     timer = keying_dtls.timer(net.end[0].m);
     assert_true(timer != UINT64_MAX && timer > net_clock() + 5000);
+    /* Who looks as if he had missed it, has it sent to the peer, and not as often as he likes. */
+    check_err(addr_parse(&stranger, STR("198.51.100.7"), 9), 0);
+    for (unsigned i = 0; i < 50; i++) {
+        struct keying_at at = end_at(&net.end[0]);
+
+        at.now_ms += 1000;
+        keying_dtls.packet(net.end[0].m, &at, KEYING_RTP, &stranger, forged, sizeof(forged));
+        while (keying_dtls.next(net.end[0].m, &ev)) {
+            assert_int_equal(ev.kind, KEYING_EVENT_SEND);
+            assert_false(addr_eq(&ev.to, &stranger));
+            n_sent++;
+        }
+    }
+    assert_int_equal(n_sent, 1);
     keying_dtls.tell(net.end[0].m, &(struct keying_at){.now_ms = net_clock()},
                      &(struct keying_tell){.kind = KEYING_TELL_MEDIA, .path = KEYING_RTP});
     assert_int_equal(keying_dtls.timer(net.end[0].m), UINT64_MAX);
