@@ -5,34 +5,49 @@
 /* ---- SipHash-2-4 with a 128-bit result (Aumasson, Bernstein 2012; the longer tag is in their
  * reference code) ---- */
 
-static uint64_t rotl(uint64_t x, unsigned n)
+ALWAYS_INLINE uint64_t rotl(uint64_t x, unsigned n)
 {
     return x << n | x >> (64 - n);
 }
 
-static void mac_rounds(struct mac *m, unsigned n)
-{
-    uint64_t *v = m->v;
+struct state {
+    uint64_t a, b, c, d;
+};
 
-    while (n--) {
-        v[0] += v[1];
-        v[2] += v[3];
-        v[1] = rotl(v[1], 13) ^ v[0];
-        v[3] = rotl(v[3], 16) ^ v[2];
-        v[0] = rotl(v[0], 32);
-        v[2] += v[1];
-        v[0] += v[3];
-        v[1] = rotl(v[1], 17) ^ v[2];
-        v[3] = rotl(v[3], 21) ^ v[0];
-        v[2] = rotl(v[2], 32);
+ALWAYS_INLINE struct state state_load(const struct mac *m)
+{
+    return (struct state){m->v[0], m->v[1], m->v[2], m->v[3]};
+}
+
+ALWAYS_INLINE void state_save(struct mac *m, const struct state *s)
+{
+    m->v[0] = s->a;
+    m->v[1] = s->b;
+    m->v[2] = s->c;
+    m->v[3] = s->d;
+}
+
+ALWAYS_INLINE void rounds(struct state *s, unsigned n)
+{
+    for (unsigned i = 0; i < n; i++) {
+        s->a += s->b;
+        s->c += s->d;
+        s->b = rotl(s->b, 13) ^ s->a;
+        s->d = rotl(s->d, 16) ^ s->c;
+        s->a = rotl(s->a, 32);
+        s->c += s->b;
+        s->a += s->d;
+        s->b = rotl(s->b, 17) ^ s->c;
+        s->d = rotl(s->d, 21) ^ s->a;
+        s->c = rotl(s->c, 32);
     }
 }
 
-static void mac_word(struct mac *m, uint64_t w)
+ALWAYS_INLINE void word(struct state *s, uint64_t w)
 {
-    m->v[3] ^= w;
-    mac_rounds(m, 2);
-    m->v[0] ^= w;
+    s->d ^= w;
+    rounds(s, 2);
+    s->a ^= w;
 }
 
 static uint64_t load64(const void *p)
@@ -51,22 +66,45 @@ void mac_start(struct mac *m, const uint8_t key[16])
                             k0 ^ 0x6c7967656e657261u, k1 ^ 0x7465646279746573u}};
 }
 
+/* n < 8 bytes as a little-endian word, zero above. */
+static uint64_t load_tail(const uint8_t *p, size_t n)
+{
+    uint64_t v = 0;
+    uint32_t low, high;
+
+    if (n >= 4) { /* two halves that overlap */
+        memcpy(&low, p, sizeof(low));
+        memcpy(&high, p + n - 4, sizeof(high));
+        return le32toh(low) | (uint64_t)le32toh(high) << 8 * (n - 4);
+    }
+    for (size_t i = 0; i < n; i++)
+        v |= (uint64_t)p[i] << 8 * i;
+    return v;
+}
+
 void mac_add(struct mac *m, const void *bytes, size_t n)
 {
     const uint8_t *p = bytes;
+    unsigned have = 8 * (m->n % 8); /* bits in m->word */
+    struct state s = state_load(m);
+    uint64_t waiting = m->word, v;
 
-    while (n && m->n % 8) {
-        m->word |= (uint64_t)*p++ << 8 * (m->n++ % 8);
-        n--;
-        if (m->n % 8 == 0) {
-            mac_word(m, m->word);
-            m->word = 0;
+    m->n += n;
+    for (; n >= 8; n -= 8, p += 8) {
+        v = load64(p);
+        word(&s, waiting | v << have);
+        waiting = have ? v >> (64 - have) : 0;
+    }
+    if (n) {
+        v = load_tail(p, n);
+        waiting |= v << have;
+        if (have + 8 * n >= 64) {
+            word(&s, waiting);
+            waiting = v >> (64 - have); /* have is not 0: n < 8 */
         }
     }
-    for (; n >= 8; n -= 8, p += 8, m->n += 8)
-        mac_word(m, load64(p));
-    for (; n; n--)
-        m->word |= (uint64_t)*p++ << 8 * (m->n++ % 8);
+    m->word = waiting;
+    state_save(m, &s);
 }
 
 /* With the length in front, so that no two lists of texts are the same bytes. */
@@ -80,16 +118,17 @@ void mac_text(struct mac *m, struct str s)
 
 void mac_finish(struct mac *m, uint8_t ret[16])
 {
+    struct state s = state_load(m);
     uint64_t half;
 
-    mac_word(m, m->word | (uint64_t)m->n << 56);
-    m->v[2] ^= 0xee;
-    mac_rounds(m, 4);
-    half = htole64(m->v[0] ^ m->v[1] ^ m->v[2] ^ m->v[3]);
+    word(&s, m->word | (uint64_t)m->n << 56);
+    s.c ^= 0xee;
+    rounds(&s, 4);
+    half = htole64(s.a ^ s.b ^ s.c ^ s.d);
     memcpy(ret, &half, 8);
-    m->v[1] ^= 0xdd;
-    mac_rounds(m, 4);
-    half = htole64(m->v[0] ^ m->v[1] ^ m->v[2] ^ m->v[3]);
+    s.b ^= 0xdd;
+    rounds(&s, 4);
+    half = htole64(s.a ^ s.b ^ s.c ^ s.d);
     memcpy(ret + 8, &half, 8);
 }
 

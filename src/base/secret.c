@@ -1,5 +1,5 @@
-/* Secrets (secret.h): wiping and constant-time comparison by OpenSSL, which keeps both from being
- * optimised away. Pure. */
+/* Secrets (secret.h): wiping by libc and constant-time comparison by OpenSSL, which keep both from being
+ * optimised away. (OPENSSL_cleanse goes byte by byte.) Pure. */
 #include "base/secret.h"
 #include "base/err.h"
 #include <openssl/crypto.h>
@@ -37,5 +37,5 @@ bool secret_bytes_eq(const void *a, const void *b, size_t n)
 void secret_wipe(void *p, size_t n)
 {
     if (n)
-        OPENSSL_cleanse(p, n);
+        explicit_bzero(p, n);
 }

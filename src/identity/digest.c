@@ -33,7 +33,7 @@ struct str digest_algo_text(enum digest_algo a)
 int digest_ha1_make(enum digest_algo a, struct str user, struct str realm, struct str password,
                     struct digest_ha1 *ret)
 {
-    struct hash h;
+    NO_AUTO_INIT struct hash h;
     int err;
 
     *ret = (struct digest_ha1){.algo = a};
@@ -43,7 +43,9 @@ int digest_ha1_make(enum digest_algo a, struct str user, struct str realm, struc
     hash_add(&h, realm);
     hash_colon(&h);
     hash_add(&h, password);
-    if ((err = hash_finish_secret(&h, ret->bytes)) != 0) {
+    err = hash_finish(&h, ret->bytes);
+    hash_wipe(&h);
+    if (err) {
         secret_wipe(ret->bytes, sizeof(ret->bytes));
         return err;
     }
@@ -67,7 +69,7 @@ static int hash_hex(struct hash *h, struct hex *ret)
  * 7616 3.4.2); H() stands for the hex text there as everywhere (RFC 2617 erratum 1649). */
 static int a1_hex(const struct digest_credentials *c, const struct digest_ha1 *ha1, struct hex *ret)
 {
-    struct hash h;
+    NO_AUTO_INIT struct hash h;
     int err;
 
     ret->n = 2u * ha1->n;
@@ -81,70 +83,132 @@ static int a1_hex(const struct digest_credentials *c, const struct digest_ha1 *h
     hash_colon(&h);
     hash_add(&h, c->cnonce);
     err = hash_hex(&h, ret);
-    secret_wipe(h.buf, sizeof(h.buf));
+    hash_wipe(&h);
     return err;
 }
 
-/* H(A2), RFC 7616 3.4.3; without a body its hash is that of the empty string (RFC 8760 2.6 item 7).
- */
-static int a2_hex(const struct digest_credentials *c, struct str method, struct str body,
-                  struct hex *ret)
+/* H(A2) without a body, method ":" uri, is the same for all phones of a domain that register: each
+ * thread keeps the last few. */
+#define A2_KEPT 8u
+struct a2 {
+    enum digest_algo algo;
+    size_t n; /* of text; 0: not in use */
+    char text[120];
+    struct hex hex;
+};
+static _Thread_local struct a2 a2_kept[A2_KEPT];
+
+static bool a2_is(const struct a2 *k, enum digest_algo a, struct str method, struct str uri)
 {
-    struct hash h;
+    return k->n == method.n + 1 + uri.n && k->algo == a &&
+           str_eq(str_make(k->text, method.n), method) && k->text[method.n] == ':' &&
+           str_eq(str_make(k->text + method.n + 1, uri.n), uri);
+}
+
+static int a2_auth(enum digest_algo a, struct str method, struct str uri, const struct hex **ret,
+                   struct hex *room)
+{
+    struct a2 *k = &a2_kept[(uri.n + (method.n ? (unsigned char)method.p[0] : 0)) % A2_KEPT];
+    bool fits = method.n + 1 + uri.n <= sizeof(k->text);
+    NO_AUTO_INIT struct hash h;
+    int err;
+
+    *ret = &k->hex;
+    if (a2_is(k, a, method, uri))
+        return 0;
+    hash_start(&h, a);
+    hash_add(&h, method);
+    hash_colon(&h);
+    hash_add(&h, uri);
+    *ret = room;
+    if ((err = hash_hex(&h, room)) != 0 || !fits)
+        return err;
+    *k = (struct a2){.algo = a, .n = method.n + 1 + uri.n, .hex = *room};
+    if (method.n)
+        memcpy(k->text, method.p, method.n);
+    k->text[method.n] = ':';
+    if (uri.n)
+        memcpy(k->text + method.n + 1, uri.p, uri.n);
+    return 0;
+}
+
+/* H(A2), RFC 7616 3.4.3; without a body its hash is that of the empty string (RFC 8760 2.6 item 7).
+ * It stands in `room`, or is one that is kept until the next call. */
+static int a2_hex(const struct digest_credentials *c, struct str method, struct str body,
+                  const struct hex **ret, struct hex *room)
+{
+    NO_AUTO_INIT struct hash h;
     struct hex body_hex;
     int err;
 
-    if (str_eq(c->qop, STR("auth-int"))) {
-        hash_start(&h, c->algo);
-        hash_add(&h, body);
-        if ((err = hash_hex(&h, &body_hex)) != 0)
-            return err;
-    } else {
-        body_hex.n = 0;
-    }
+    if (!str_eq(c->qop, STR("auth-int")))
+        return a2_auth(c->algo, method, c->uri, ret, room);
+    hash_start(&h, c->algo);
+    hash_add(&h, body);
+    if ((err = hash_hex(&h, &body_hex)) != 0)
+        return err;
     hash_start(&h, c->algo);
     hash_add(&h, method);
     hash_colon(&h);
     hash_add(&h, c->uri);
-    if (body_hex.n) {
-        hash_colon(&h);
-        hash_add(&h, hex_str(&body_hex));
-    }
-    return hash_hex(&h, ret);
+    hash_colon(&h);
+    hash_add(&h, hex_str(&body_hex));
+    *ret = room;
+    return hash_hex(&h, room);
 }
 
-/* The response of RFC 7616 3.4.1, or of RFC 2069 when there is no qop. An empty method makes
- * rspauth (3.5). */
+/* What all responses to one nonce and count begin with: RFC 7616 3.4.1, or RFC 2069 when there is
+ * no qop. As good as the password: hash_wipe it, whatever this returns. */
+static int response_start(const struct digest_credentials *c, const struct digest_ha1 *ha1,
+                          struct hash *h)
+{
+    struct hex a1;
+    int err = a1_hex(c, ha1, &a1);
+
+    hash_start(h, c->algo);
+    if (err)
+        goto out;
+    hash_add(h, hex_str(&a1));
+    hash_colon(h);
+    hash_add(h, c->nonce);
+    hash_colon(h);
+    if (c->qop.n) {
+        hash_add(h, c->nc_text);
+        hash_colon(h);
+        hash_add(h, c->cnonce);
+        hash_colon(h);
+        hash_add(h, c->qop);
+        hash_colon(h);
+    }
+    hash_flush(h);
+out:
+    secret_wipe(a1.p, sizeof(a1.p));
+    return err;
+}
+
+/* Its end. An empty method makes rspauth (3.5). */
+static int response_end(const struct digest_credentials *c, struct hash *h, struct str method,
+                        struct str body, uint8_t ret[DIGEST_BYTES_MAX])
+{
+    const struct hex *a2;
+    struct hex room;
+    int err = a2_hex(c, method, body, &a2, &room);
+
+    if (err)
+        return err;
+    hash_add(h, hex_str(a2));
+    return hash_finish(h, ret);
+}
+
 static int response_make(const struct digest_credentials *c, const struct digest_ha1 *ha1,
                          struct str method, struct str body, uint8_t ret[DIGEST_BYTES_MAX])
 {
-    struct hex a1, a2;
-    struct hash h;
-    int err;
+    NO_AUTO_INIT struct hash h;
+    int err = response_start(c, ha1, &h);
 
-    if ((err = a2_hex(c, method, body, &a2)) != 0)
-        return err;
-    if ((err = a1_hex(c, ha1, &a1)) != 0)
-        goto out;
-    hash_start(&h, c->algo);
-    hash_add(&h, hex_str(&a1));
-    hash_colon(&h);
-    hash_add(&h, c->nonce);
-    hash_colon(&h);
-    if (c->qop.n) {
-        hash_add(&h, c->nc_text);
-        hash_colon(&h);
-        hash_add(&h, c->cnonce);
-        hash_colon(&h);
-        hash_add(&h, c->qop);
-        hash_colon(&h);
-    }
-    hash_add(&h, hex_str(&a2));
-    err = hash_finish(&h, ret);
-    secret_wipe(h.buf, a1.n); /* the hashed password stands at its beginning, and is as good as the
-                                 password here */
-out:
-    secret_wipe(a1.p, sizeof(a1.p));
+    if (!err)
+        err = response_end(c, &h, method, body, ret);
+    hash_wipe(&h);
     return err;
 }
 
@@ -152,22 +216,15 @@ out:
  * well. */
 static bool response_is(struct str text, const uint8_t *expected, size_t n)
 {
-    char got[HEX_MAX], hex[HEX_MAX + 1];
+    uint8_t got[DIGEST_BYTES_MAX];
 
-    if (text.n != 2 * n)
-        return false;
-    for (size_t i = 0; i < text.n; i++)
-        got[i] = str_lower(text.p[i]);
-    str_hex(hex, expected, n);
-    return secret_bytes_eq(got, hex, 2 * n);
+    return text.n == 2 * n && str_unhex(got, n, text) == 0 && secret_bytes_eq(got, expected, n);
 }
 
-int digest_check(const struct digest_credentials *c, const struct digest_ha1 *ha1,
-                 struct str method, struct str body, struct reason *why)
+/* May credentials of this form be believed at all? */
+static int check_form(const struct digest_credentials *c, const struct digest_ha1 *ha1,
+                      struct reason *why)
 {
-    uint8_t expected[DIGEST_BYTES_MAX];
-    int err;
-
     if (str_is_empty(c->response) || str_is_empty(c->nonce)) {
         reason_set(why, "digest-no-answer", "RFC 8760 2.7", 401,
                    "credentials without an answer to a challenge");
@@ -188,14 +245,46 @@ int digest_check(const struct digest_credentials *c, const struct digest_ha1 *ha
                    "qop is neither auth nor auth-int");
         return ERR_REFUSED;
     }
-    if ((err = response_make(c, ha1, method, body, expected)) != 0)
+    return 0;
+}
+
+int digest_check_rspauth(const struct digest_credentials *c, const struct digest_ha1 *ha1,
+                         struct str method, struct str body, char ret_hex[2 * DIGEST_BYTES_MAX + 1],
+                         struct reason *why)
+{
+    NO_AUTO_INIT struct hash h, again;
+    uint8_t bytes[DIGEST_BYTES_MAX];
+    int err;
+
+    if (ret_hex)
+        ret_hex[0] = 0;
+    if ((err = check_form(c, ha1, why)) != 0)
         return err;
-    if (!response_is(c->response, expected, ha1->n)) {
+    if ((err = response_start(c, ha1, &h)) != 0)
+        goto out;
+    if (ret_hex)
+        hash_copy(&again, &h);
+    if ((err = response_end(c, &h, method, body, bytes)) != 0)
+        goto out_copy;
+    if (!response_is(c->response, bytes, ha1->n)) {
         reason_set(why, "digest-wrong", "RFC 7616 3.6", 401, NULL);
         err = ERR_REFUSED;
+    } else if (ret_hex && (err = response_end(c, &again, STR(""), STR(""), bytes)) == 0) {
+        str_hex(ret_hex, bytes, ha1->n);
     }
-    secret_wipe(expected, sizeof(expected));
+    secret_wipe(bytes, sizeof(bytes));
+out_copy:
+    if (ret_hex)
+        hash_wipe(&again);
+out:
+    hash_wipe(&h);
     return err;
+}
+
+int digest_check(const struct digest_credentials *c, const struct digest_ha1 *ha1,
+                 struct str method, struct str body, struct reason *why)
+{
+    return digest_check_rspauth(c, ha1, method, body, NULL, why);
 }
 
 int digest_rspauth(const struct digest_credentials *c, const struct digest_ha1 *ha1,
@@ -246,10 +335,14 @@ wrong:
 static void add_quoted(struct sbuf *b, struct str s)
 {
     sbuf_char(b, '"');
-    for (size_t i = 0; i < s.n; i++) {
-        if (s.p[i] == '"' || s.p[i] == '\\')
-            sbuf_char(b, '\\');
-        sbuf_char(b, s.p[i]);
+    if (str_find_char(s, '"') == s.n && str_find_char(s, '\\') == s.n) {
+        sbuf_str(b, s); /* nearly always */
+    } else {
+        for (size_t i = 0; i < s.n; i++) {
+            if (s.p[i] == '"' || s.p[i] == '\\')
+                sbuf_char(b, '\\');
+            sbuf_char(b, s.p[i]);
+        }
     }
     sbuf_char(b, '"');
 }
@@ -294,7 +387,7 @@ void digest_challenge_build(struct sbuf *b, const struct digest_challenge *c)
 static int answer_username(const struct digest_answer_args *args, struct hex *hashed,
                            struct str *ret)
 {
-    struct hash h;
+    NO_AUTO_INIT struct hash h;
     int err;
 
     *ret = args->username;

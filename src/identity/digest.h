@@ -56,6 +56,11 @@ void digest_challenge_build(struct sbuf *b,
  * Request-URI is for the caller to check (sip_uri_eq). `body` is hashed for auth-int. */
 MUST_USE int digest_check(const struct digest_credentials *c, const struct digest_ha1 *ha1,
                           struct str method, struct str body, struct reason *why);
+/* The same; of an answer that is right also the rspauth for a response without a body (RFC 7616 3.5),
+ * which costs little more: most of what is hashed is shared. ret_hex may be NULL. */
+MUST_USE int digest_check_rspauth(const struct digest_credentials *c, const struct digest_ha1 *ha1,
+                                  struct str method, struct str body,
+                                  char ret_hex[2 * DIGEST_BYTES_MAX + 1], struct reason *why);
 /* Client: the Authorization value for a challenge. qop auth-int if only that is offered or
  * `prefer_int`, else auth, else the RFC 2069 form; cnonce is the caller's randomness. */
 struct digest_answer_args {

@@ -6,6 +6,7 @@
  * arena where escapes had to be resolved. */
 #include "base/limits.h"
 #include "identity/identity_priv.h"
+#include <endian.h>
 
 enum param_id {
     PARAM_UNKNOWN,
@@ -55,6 +56,12 @@ struct params {
     size_t n, n_unknown;
 };
 
+static void params_init(struct params *ps)
+{
+    memset(ps, 0, offsetof(struct params, unknown));
+    ps->n = ps->n_unknown = 0;
+}
+
 struct reader {
     struct arena *arena;
     struct str all;
@@ -62,15 +69,49 @@ struct reader {
     struct reason *why;
 };
 
+enum { C_SPACE = 1, C_TOKEN = 2, C_END = 4 }; /* C_END: cannot stand in a value without quotes */
+
+#define S (C_SPACE | C_END)
+#define E C_END
+#define T C_TOKEN
+static const uint8_t classes[256] = {
+    ['\t'] = S, ['\n'] = S, ['\r'] = S, [' '] = S, ['"'] = E, [','] = E, [0] = E,   [1] = E,
+    [2] = E,    [3] = E,    [4] = E,    [5] = E,   [6] = E,   [7] = E,   [8] = E,   [11] = E,
+    [12] = E,   [14] = E,   [15] = E,   [16] = E,  [17] = E,  [18] = E,  [19] = E,  [20] = E,
+    [21] = E,   [22] = E,   [23] = E,   [24] = E,  [25] = E,  [26] = E,  [27] = E,  [28] = E,
+    [29] = E,   [30] = E,   [31] = E,   [127] = E, ['0'] = T, ['1'] = T, ['2'] = T, ['3'] = T,
+    ['4'] = T,  ['5'] = T,  ['6'] = T,  ['7'] = T, ['8'] = T, ['9'] = T, ['A'] = T, ['B'] = T,
+    ['C'] = T,  ['D'] = T,  ['E'] = T,  ['F'] = T, ['G'] = T, ['H'] = T, ['I'] = T, ['J'] = T,
+    ['K'] = T,  ['L'] = T,  ['M'] = T,  ['N'] = T, ['O'] = T, ['P'] = T, ['Q'] = T, ['R'] = T,
+    ['S'] = T,  ['T'] = T,  ['U'] = T,  ['V'] = T, ['W'] = T, ['X'] = T, ['Y'] = T, ['Z'] = T,
+    ['a'] = T,  ['b'] = T,  ['c'] = T,  ['d'] = T, ['e'] = T, ['f'] = T, ['g'] = T, ['h'] = T,
+    ['i'] = T,  ['j'] = T,  ['k'] = T,  ['l'] = T, ['m'] = T, ['n'] = T, ['o'] = T, ['p'] = T,
+    ['q'] = T,  ['r'] = T,  ['s'] = T,  ['t'] = T, ['u'] = T, ['v'] = T, ['w'] = T, ['x'] = T,
+    ['y'] = T,  ['z'] = T,  ['-'] = T,  ['.'] = T, ['!'] = T, ['%'] = T, ['*'] = T, ['_'] = T,
+    ['+'] = T,  ['`'] = T,  ['\''] = T, ['~'] = T,
+};
+#undef S
+#undef E
+#undef T
+
 static bool is_space(char c)
 {
-    return c == ' ' || c == '\t' || c == '\r' || c == '\n';
+    return (classes[(unsigned char)c] & C_SPACE) != 0;
 }
 
-static bool is_token(char c)
+/* The index of the first byte at or after `at` that is not of the class; or that is. */
+static size_t class_end(struct str s, size_t at, unsigned class)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           (c != 0 && strchr("-.!%*_+`'~", c) != NULL);
+    while (at < s.n && (classes[(unsigned char)s.p[at]] & class))
+        at++;
+    return at;
+}
+
+static size_t class_find(struct str s, size_t at, unsigned class)
+{
+    while (at < s.n && !(classes[(unsigned char)s.p[at]] & class))
+        at++;
+    return at;
 }
 
 static int refuse(struct reader *r, const char *what)
@@ -89,8 +130,7 @@ static int refuse_memory(struct reader *r)
 
 static void skip_space(struct reader *r)
 {
-    while (r->at < r->all.n && is_space(r->all.p[r->at]))
-        r->at++;
+    r->at = class_end(r->all, r->at, C_SPACE);
 }
 
 /* unq() of RFC 7616 3.3: quoting slashes off; a fold inside counts as one space (RFC 3261 25.1, LWS
@@ -119,6 +159,35 @@ static int unquote(struct reader *r, struct str raw, struct str *ret)
     return 0;
 }
 
+/* Is there a quote, a backslash or a control character among eight bytes? Their high bits are set
+ * where there is, and at bytes above such a one it may be set wrongly: to be asked of the lowest
+ * only. */
+static uint64_t quoted_stops(uint64_t v)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    uint64_t quote = v ^ ones * '"', slash = v ^ ones * '\\', del = v ^ ones * 0x7f;
+
+    return (((quote - ones) & ~quote) | ((slash - ones) & ~slash) | ((del - ones) & ~del) |
+            ((v - ones * 0x20) & ~v)) &
+           high;
+}
+
+/* The first of these at or after p, or end. */
+static const unsigned char *quoted_plain_end(const unsigned char *p, const unsigned char *end)
+{
+    uint64_t v;
+
+    while (end - p >= 8) {
+        memcpy(&v, p, sizeof(v));
+        if ((v = quoted_stops(le64toh(v))) != 0)
+            return p + BIT_LOWEST(v) / 8;
+        p += 8;
+    }
+    while (p < end && *p >= 0x20 && *p != '"' && *p != '\\' && *p != 0x7f)
+        p++;
+    return p;
+}
+
 /* A quoted-string behind its first quote. */
 static int read_quoted(struct reader *r, struct str *ret)
 {
@@ -130,8 +199,7 @@ static int read_quoted(struct reader *r, struct str *ret)
         const unsigned char *end = (const unsigned char *)r->all.p + r->all.n;
         unsigned char c;
 
-        while (p < end && *p >= 0x20 && *p != '"' && *p != '\\' && *p != 0x7f)
-            p++; /* nearly all of it */
+        p = quoted_plain_end(p, end);
         r->at = (size_t)(p - (const unsigned char *)r->all.p);
         if (p == end || (c = *p) == '"')
             break;
@@ -165,23 +233,31 @@ static int read_value(struct reader *r, struct str *ret)
         r->at++;
         return read_quoted(r, ret);
     }
-    for (start = r->at; r->at < r->all.n; r->at++) {
-        unsigned char c = (unsigned char)r->all.p[r->at];
-
-        if (c == ',' || is_space((char)c))
-            break;
-        if (c < 0x20 || c == 0x7f || c == '"')
-            return refuse(r, "this cannot stand in a value without quotes");
-    }
+    start = r->at;
+    r->at = class_find(r->all, start, C_END);
+    if (r->at < r->all.n && r->all.p[r->at] != ',' && !is_space(r->all.p[r->at]))
+        return refuse(r, "this cannot stand in a value without quotes");
     *ret = str_make(r->all.p + start, r->at - start);
     return 0;
 }
 
 static enum param_id param_find(struct str name)
 {
-    for (size_t i = 1; i < PARAM_N; i++) {
-        if (name.n == param_names[i].n && str_eq_nocase(name, param_names[i]))
-            return (enum param_id)i;
+    static const uint8_t by_len[][4] = {
+        [2] = {PARAM_NC},
+        [3] = {PARAM_URI, PARAM_QOP},
+        [5] = {PARAM_REALM, PARAM_NONCE, PARAM_STALE},
+        [6] = {PARAM_CNONCE, PARAM_OPAQUE, PARAM_DOMAIN},
+        [7] = {PARAM_RSPAUTH},
+        [8] = {PARAM_USERNAME, PARAM_RESPONSE, PARAM_USERHASH},
+        [9] = {PARAM_ALGORITHM, PARAM_NEXTNONCE, PARAM_USERNAME_EXT},
+    }; /* PARAM_UNKNOWN ends each */
+
+    if (name.n >= ARRAY_LEN(by_len))
+        return PARAM_UNKNOWN;
+    for (const uint8_t *id = by_len[name.n]; *id != PARAM_UNKNOWN; id++) {
+        if (str_eq_nocase(name, param_names[*id]))
+            return (enum param_id) * id;
     }
     return PARAM_UNKNOWN;
 }
@@ -228,8 +304,7 @@ static int params_read(struct reader *r, struct params *ps)
         if (r->at >= r->all.n)
             return 0;
         start = r->at;
-        while (r->at < r->all.n && is_token(r->all.p[r->at]))
-            r->at++;
+        r->at = class_end(r->all, start, C_TOKEN);
         name = str_make(r->all.p + start, r->at - start);
         skip_space(r);
         if (name.n == 0 || r->at >= r->all.n || r->all.p[r->at] != '=')
@@ -250,8 +325,7 @@ static int read_all(struct reader *r, struct params *ps, bool has_scheme)
     skip_space(r);
     if (has_scheme) {
         start = r->at;
-        while (r->at < r->all.n && is_token(r->all.p[r->at]))
-            r->at++;
+        r->at = class_end(r->all, start, C_TOKEN);
         if (!str_eq_nocase(str_make(r->all.p + start, r->at - start), STR("Digest")) ||
             r->at >= r->all.n || !is_space(r->all.p[r->at])) {
             reason_set(r->why, "auth-scheme-unknown", "RFC 3261 22.4", 400,
@@ -355,11 +429,10 @@ int digest_credentials_parse(struct arena *a, struct str value, struct digest_cr
 {
     static const enum param_id required[] = {PARAM_REALM, PARAM_NONCE, PARAM_URI, PARAM_RESPONSE};
     struct reader r = {.arena = a, .all = value, .why = why};
-    struct params ps;
+    NO_AUTO_INIT struct params ps; /* params_init */
     int err;
 
-    memset(&ps, 0, offsetof(struct params, unknown));
-    ps.n = ps.n_unknown = 0;
+    params_init(&ps);
     *ret = (struct digest_credentials){.algo = DIGEST_MD5};
     if ((err = read_all(&r, &ps, true)) != 0 ||
         (err = require(&ps, required, ARRAY_LEN(required), why)) != 0)
@@ -390,12 +463,11 @@ int digest_challenge_parse(struct arena *a, struct str value, struct digest_chal
 {
     static const enum param_id required[] = {PARAM_REALM, PARAM_NONCE};
     struct reader r = {.arena = a, .all = value, .why = why};
-    struct params ps;
+    NO_AUTO_INIT struct params ps; /* params_init */
     struct str option, rest;
     int err;
 
-    memset(&ps, 0, offsetof(struct params, unknown));
-    ps.n = ps.n_unknown = 0;
+    params_init(&ps);
     *ret = (struct digest_challenge){.algo = DIGEST_MD5};
     if ((err = read_all(&r, &ps, true)) != 0 ||
         (err = require(&ps, required, ARRAY_LEN(required), why)) != 0)
@@ -427,11 +499,10 @@ int digest_info_parse(struct arena *a, struct str value, struct digest_info *ret
                       struct reason *why)
 {
     struct reader r = {.arena = a, .all = value, .why = why};
-    struct params ps;
+    NO_AUTO_INIT struct params ps; /* params_init */
     int err;
 
-    memset(&ps, 0, offsetof(struct params, unknown));
-    ps.n = ps.n_unknown = 0;
+    params_init(&ps);
     *ret = (struct digest_info){.nextnonce = STR_NULL};
     if ((err = read_all(&r, &ps, false)) != 0)
         return err;

@@ -203,7 +203,7 @@ int jws_raw_from_der(const uint8_t *der, size_t n, size_t half, uint8_t ret[JWS_
 static int digest_make(const struct algorithm *alg, struct str input, uint8_t ret[64])
 {
     if (alg == &algorithms[JWS_ES256]) {
-        struct hash h;
+        NO_AUTO_INIT struct hash h;
 
         hash_start(&h, DIGEST_SHA256);
         hash_add(&h, input);

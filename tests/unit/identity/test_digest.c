@@ -566,28 +566,83 @@ static void test_challenge(void **state)
     check_err(digest_challenge_parse(arena, STR("Basic realm=r"), &d, &why), ERR_UNSUPPORTED);
 }
 
+/* The rspauth that comes with a check is the one that is made alone, and comes with right answers only. What is kept of one request
+ * is not taken for another's that looks like it. */
+static void test_check_rspauth(void **state)
+{
+    static const struct str methods[] = {{"REGISTER", 8}, {"RUBBISH", 7}, {"R", 1}, {"INVITE", 6}};
+    static const struct str uris[] = {{"sip:a.test", 10}, {"sip:b.test", 10}, {"", 0}, {"sip:ab.test", 11}};
+
+    (void)state;
+    for (size_t i = 0; i < 3 * DIGEST_ALGO_N * ARRAY_LEN(methods) * ARRAY_LEN(uris); i++) {
+        struct digest_challenge ch = {.realm = STR("r"), .nonce = STR("n"), .algo = (enum digest_algo)(i % DIGEST_ALGO_N),
+                                      .qop_auth = i & 1, .qop_auth_int = true};
+        struct str method = methods[i / DIGEST_ALGO_N % 4], uri = uris[i / DIGEST_ALGO_N / 4 % 4];
+        char text[1024], alone[2 * DIGEST_BYTES_MAX + 1], with[2 * DIGEST_BYTES_MAX + 1];
+        struct arena *a = arena_new(1024, 65536);
+        struct sbuf b = sbuf_make(text, sizeof(text));
+        struct digest_credentials c;
+        struct digest_ha1 ha1;
+        struct reason why;
+
+        assert_non_null(a);
+        check_err(digest_ha1_make(ch.algo, STR("u"), ch.realm, STR("p"), &ha1), 0);
+        check_err(digest_answer_build(&b, &(struct digest_answer_args){.challenge = &ch, .username = STR("u"), .method = method,
+                                                                       .uri = uri, .body = STR("b"), .cnonce = STR("c"), .ha1 = &ha1,
+                                                                       .nc = 1}),
+                  0);
+        check_err(digest_credentials_parse(a, sbuf_get(&b), &c, &why), 0);
+        check_err(digest_check_rspauth(&c, &ha1, method, STR("b"), with, &why), 0);
+        check_err(digest_rspauth(&c, &ha1, STR(""), alone), 0);
+        assert_string_equal(with, alone);
+        check_err(digest_check_rspauth(&c, &ha1, STR("RUBBISH!"), STR("b"), with, &why), ERR_REFUSED);
+        assert_string_equal(with, "");
+        c.uri = STR("sip:c.test");
+        check_err(digest_check_rspauth(&c, &ha1, method, STR("b"), with, &why), ERR_REFUSED);
+        assert_string_equal(with, "");
+        arena_free(a);
+    }
+}
+
 /* Longer than the hash's gathering buffer: pieces and the whole give the same. */
 static void test_long_input(void **state)
 {
-    static const size_t lens[] = {0, 1, 1000, 1023, 1024, 1025, 2047, 2048, 2049, 5000, 65535};
+    static const size_t lens[] = {0, 1, 383, 384, 385, 767, 768, 769, 1000, 5000, 65535};
+    static const char *const names[DIGEST_ALGO_N] = {"MD5", "SHA2-256", "SHA2-512/256"};
     char *body = malloc(65536);
 
     (void)state;
     assert_non_null(body);
     memset(body, 'x', 65536);
-    for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
-        for (size_t cut = 0; cut < lens[i]; cut += 1 + lens[i] / 7) {
-            uint8_t a[DIGEST_BYTES_MAX], b[DIGEST_BYTES_MAX];
-            unsigned n;
-            struct hash h;
+    for (size_t algo = 0; algo < DIGEST_ALGO_N; algo++) {
+        EVP_MD *md = EVP_MD_fetch(NULL, names[algo], NULL);
 
-            hash_start(&h, DIGEST_SHA256);
-            hash_add(&h, str_make(body, cut));
-            hash_add(&h, str_make(body + cut, lens[i] - cut));
-            check_err(hash_finish(&h, a), 0);
-            assert_int_equal(EVP_Digest(body, lens[i], b, &n, EVP_sha256(), NULL), 1);
-            assert_memory_equal(a, b, 32);
+        assert_non_null(md);
+        for (size_t i = 0; i < ARRAY_LEN(lens); i++) {
+            for (size_t cut = 0; cut <= lens[i]; cut += 1 + lens[i] / 7) {
+                uint8_t a[DIGEST_BYTES_MAX], b[EVP_MAX_MD_SIZE], c[DIGEST_BYTES_MAX];
+                unsigned n;
+                struct hash h, copy;
+
+                hash_start(&h, (enum digest_algo)algo);
+                hash_add(&h, str_make(body, cut));
+                if (cut % 2)
+                    hash_flush(&h);
+                hash_copy(&copy, &h);
+                hash_add(&h, str_make(body + cut, lens[i] - cut));
+                hash_add(&copy, str_make(body + cut, lens[i] - cut));
+                check_err(hash_finish(&h, a), 0);
+                check_err(hash_finish(&copy, c), 0);
+                assert_int_equal(EVP_Digest(body, lens[i], b, &n, md, NULL), 1);
+                assert_int_equal(n, hash_len((enum digest_algo)algo));
+                assert_memory_equal(a, b, n);
+                assert_memory_equal(c, b, n);
+                hash_wipe(&h);
+                for (size_t k = 0; k < sizeof(h); k++)
+                    assert_int_equal(((const uint8_t *)&h)[k], 0);
+            }
         }
+        EVP_MD_free(md);
     }
     free(body);
 }
@@ -760,6 +815,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_refusals, setup, teardown),
         cmocka_unit_test_setup_teardown(test_check_refuses, setup, teardown),
         cmocka_unit_test_setup_teardown(test_challenge, setup, teardown),
+        cmocka_unit_test(test_check_rspauth),
         cmocka_unit_test(test_long_input),
         cmocka_unit_test(test_no_memory),
     };

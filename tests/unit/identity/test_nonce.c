@@ -20,6 +20,8 @@ static void test_siphash(void **state)
         {0x9c, 0x70, 0xb6, 0x0c, 0x52, 0x67, 0xa9, 0x4e, 0x5f, 0x33, 0xb6, 0xb0, 0x29, 0x85, 0xed,
          0x51},
     };
+    static const uint8_t last[16] = {0x51, 0x50, 0xd1, 0x77, 0x2f, 0x50, 0x83, 0x4a,
+                                     0x50, 0x3e, 0x06, 0x9a, 0x97, 0x3f, 0xbd, 0x7c};
     uint8_t k[16], in[64], out[16];
 
     (void)state;
@@ -30,6 +32,33 @@ static void test_siphash(void **state)
     for (size_t n = 0; n < ARRAY_LEN(expected); n++) {
         mac_siphash128(k, in, n, out);
         assert_memory_equal(out, expected[n], 16);
+    }
+    mac_siphash128(k, in, 63, out);
+    assert_memory_equal(out, last, 16);
+}
+
+static void test_mac_pieces(void **state)
+{
+    static const uint8_t k[16] = {1, 2, 3};
+    uint8_t in[40], whole[16], pieces[16];
+
+    (void)state;
+    for (size_t i = 0; i < sizeof(in); i++)
+        in[i] = (uint8_t)(200 + i * 7);
+    for (size_t n = 0; n <= sizeof(in); n++) {
+        mac_siphash128(k, in, n, whole);
+        for (size_t a = 0; a <= n; a++) {
+            for (size_t b = a; b <= n; b++) {
+                struct mac m;
+
+                mac_start(&m, k);
+                mac_add(&m, in, a);
+                mac_add(&m, in + a, b - a);
+                mac_add(&m, in + b, n - b);
+                mac_finish(&m, pieces);
+                assert_memory_equal(pieces, whole, 16);
+            }
+        }
     }
 }
 
@@ -230,7 +259,7 @@ static void test_no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_siphash),    cmocka_unit_test(test_nonce),
+        cmocka_unit_test(test_siphash),    cmocka_unit_test(test_mac_pieces), cmocka_unit_test(test_nonce),
         cmocka_unit_test(test_key_change), cmocka_unit_test(test_window),
         cmocka_unit_test(test_forgetting), cmocka_unit_test(test_model),
         cmocka_unit_test(test_no_memory),
