@@ -96,10 +96,14 @@ int map_add(struct map *m, struct map_node *node, struct str key)
     return 0;
 }
 
+struct map_node *map_find_hashed(const struct map *m, struct str key, uint64_t hash)
+{
+    return chain_find(*slot_of(m, hash), hash, key);
+}
+
 struct map_node *map_find(const struct map *m, struct str key)
 {
-    uint64_t hash = str_hash(key);
-    return chain_find(*slot_of(m, hash), hash, key);
+    return map_find_hashed(m, key, str_hash(key));
 }
 
 void map_remove(struct map *m, struct map_node *node)

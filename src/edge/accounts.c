@@ -60,12 +60,13 @@ static void user_copy(const struct loc_row *row, struct account *ret)
 
 int account_find(struct location *l, struct str aor, struct account *ret)
 {
-    struct loc_stripe *s = loc_stripe_of(l, aor);
+    uint64_t hash;
+    struct loc_stripe *s = loc_stripe_of(l, aor, &hash);
     struct loc_row *row;
     int err = ERR_NOTFOUND;
 
     pthread_mutex_lock(&s->lock);
-    row = loc_row_find(s, aor);
+    row = loc_row_find(s, aor, hash);
     if (row && row->user) {
         user_copy(row, ret);
         err = 0;
@@ -79,22 +80,39 @@ void account_done(struct account *a)
     secret_wipe(a->ha1, sizeof(a->ha1));
 }
 
-bool account_exists(struct location *l, struct str aor)
+static void look(struct location *l, struct str aor, bool *ret_exists, bool *ret_allow_md5)
 {
-    struct loc_stripe *s = loc_stripe_of(l, aor);
+    uint64_t hash;
+    struct loc_stripe *s = loc_stripe_of(l, aor, &hash);
     struct loc_row *row;
-    bool is_there;
 
     pthread_mutex_lock(&s->lock);
-    row = loc_row_find(s, aor);
-    is_there = row && row->user;
+    row = loc_row_find(s, aor, hash);
+    *ret_exists = row && row->user;
+    *ret_allow_md5 = *ret_exists && row->user->allow_md5;
     pthread_mutex_unlock(&s->lock);
+}
+
+bool account_exists(struct location *l, struct str aor)
+{
+    bool is_there, may_md5;
+
+    look(l, aor, &is_there, &may_md5);
     return is_there;
+}
+
+bool account_allows_md5(struct location *l, struct str aor)
+{
+    bool is_there, may_md5;
+
+    look(l, aor, &is_there, &may_md5);
+    return may_md5;
 }
 
 int account_put(struct location *l, const struct store_user *u)
 {
-    struct loc_stripe *s = loc_stripe_of(l, u->aor);
+    uint64_t hash;
+    struct loc_stripe *s = loc_stripe_of(l, u->aor, &hash);
     struct loc_user *user;
     struct loc_row *row;
     int err;
@@ -109,7 +127,7 @@ int account_put(struct location *l, const struct store_user *u)
     if (!user)
         return ERR_NOMEM;
     pthread_mutex_lock(&s->lock);
-    err = loc_row_get(s, u->aor, &row);
+    err = loc_row_get(s, u->aor, hash, &row);
     if (err == 0) {
         struct loc_user *old = row->user;
 
@@ -125,12 +143,13 @@ int account_put(struct location *l, const struct store_user *u)
 
 void account_remove(struct location *l, struct str aor)
 {
-    struct loc_stripe *s = loc_stripe_of(l, aor);
+    uint64_t hash;
+    struct loc_stripe *s = loc_stripe_of(l, aor, &hash);
     struct loc_user *user = NULL;
     struct loc_row *row;
 
     pthread_mutex_lock(&s->lock);
-    row = loc_row_find(s, aor);
+    row = loc_row_find(s, aor, hash);
     if (row) {
         user = row->user;
         row->user = NULL;

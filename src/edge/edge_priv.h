@@ -237,6 +237,12 @@ struct edge_req {
     bool is_screened;    /* ... and it stands in for what the sender says */
     bool is_forwarded;   /* a user of ours answers for where it goes (allow-forwarding) */
     bool from_changed, to_changed; /* in what left (trunk_names.c): answers show what came */
+    struct { /* gate_claimed: whom it says to be from; parsed once */
+        bool is_read, is_uri;
+        struct sip_uri uri;
+        const struct config_domain *domain; /* of ours; NULL: another's */
+        struct str aor; /* empty: not made yet */
+    } claimed;
     struct str auth_info; /* Authentication-Info for a 2xx of our own (login.c); empty: none */
     bool has_token;      /* a valid dialog token was in the topmost Route (or request-URI) that named us */
     struct dialog_token token;

@@ -211,29 +211,43 @@ static bool registers_here(const struct edge_req *r)
     return r->m->method == SIP_REGISTER && r->for_us;
 }
 
-/* Whom a request claims to be from: From, or To of a REGISTER to us, under the domain's own name. Empty: nobody (RFC 3323), or no
- * user of ours can be meant. ERR_NOMEM, ERR_SYNTAX. */
-static int claimed_aor(struct edge_req *r, struct str *ret, bool *ret_anonymous)
+const struct sip_uri *gate_claimed(struct edge_req *r)
 {
-    const struct config_domain *d;
+    if (!r->claimed.is_read) {
+        r->claimed.is_read = true;
+        r->claimed.is_uri = sip_uri_parse(registers_here(r) ? r->m->to.uri : r->m->from.uri, &r->claimed.uri) == 0;
+        if (r->claimed.is_uri)
+            r->claimed.domain = request_domain(r->cfg, &r->claimed.uri, &r->rx.path.local);
+    }
+    return r->claimed.is_uri ? &r->claimed.uri : NULL;
+}
+
+int gate_claimed_aor(struct edge_req *r, struct str *ret, bool *ret_anonymous)
+{
+    const struct sip_uri *claimed = gate_claimed(r);
     struct sip_uri u;
     int err;
 
     *ret = STR_NULL;
     *ret_anonymous = false;
-    if (sip_uri_parse(registers_here(r) ? r->m->to.uri : r->m->from.uri, &u) != 0)
+    if (!claimed)
         return ERR_SYNTAX;
-    if (!registers_here(r) && login_is_anonymous(&u)) {
+    if (!registers_here(r) && login_is_anonymous(claimed)) {
         *ret_anonymous = true;
         return 0;
     }
-    d = request_domain(r->cfg, &u, &r->rx.path.local);
-    if (d) {
-        u.host = d->name;
-        u.host_is_v6 = false;
+    if (!r->claimed.aor.n) {
+        u = *claimed;
+        if (r->claimed.domain) {
+            u.host = r->claimed.domain->name;
+            u.host_is_v6 = false;
+        }
+        err = sip_uri_aor(r->m->arena, &u, &r->claimed.aor);
+        if (err != 0)
+            return err == ERR_UNSUPPORTED ? 0 : err; /* a tel URI names no user */
     }
-    err = sip_uri_aor(r->m->arena, &u, ret);
-    return err == ERR_UNSUPPORTED ? 0 : err; /* a tel URI names no user */
+    *ret = r->claimed.aor;
+    return 0;
 }
 
 /* RFC 3261 22.1: the user in From (To for REGISTER) must be the one that answered; anonymous callers stay hidden. */
@@ -241,7 +255,7 @@ static int check_user_from(struct edge_req *r)
 {
     struct str claimed;
     bool is_anonymous;
-    int err = claimed_aor(r, &claimed, &is_anonymous);
+    int err = gate_claimed_aor(r, &claimed, &is_anonymous);
 
     if (err == ERR_SYNTAX)
         return gate_refuse(r, "bad-from", "RFC 3261 20.20", 400, "");
@@ -290,7 +304,7 @@ static bool flow_counts(struct edge_req *r)
     if (!d || !d->allow_flow_auth || !account_exists(r->w->edge->loc, f->user))
         return false;
     if (!(r->has_token && sip_msg_in_dialog(r->m)) &&
-        (claimed_aor(r, &claimed, &is_anonymous) != 0 || (!is_anonymous && !str_eq(claimed, f->user))))
+        (gate_claimed_aor(r, &claimed, &is_anonymous) != 0 || (!is_anonymous && !str_eq(claimed, f->user))))
         return false;
     r->who = (struct principal){.kind = PRINCIPAL_USER, .how = AUTH_FLOW, .name = arena_str(r->m->arena, f->user), .peer = subscriber_of(r->cfg, f->user)};
     return r->who.name.p != NULL;
@@ -298,15 +312,13 @@ static bool flow_counts(struct edge_req *r)
 
 /* The domain of ours whose user this may be: that of From (To for REGISTER), of the flow's user for who hides (or is a subscriber, whose
  * callers are who they are), else the only one. */
-static const struct config_domain *user_domain(const struct edge_req *r)
+static const struct config_domain *user_domain(struct edge_req *r)
 {
     const struct edge_flow *f = flow_find(r);
-    const struct config_domain *d = NULL;
-    struct sip_uri u = {0};
+    const struct sip_uri *u = gate_claimed(r);
+    const struct config_domain *d = r->claimed.domain;
 
-    if (sip_uri_parse(registers_here(r) ? r->m->to.uri : r->m->from.uri, &u) == 0)
-        d = request_domain(r->cfg, &u, &r->rx.path.local);
-    if (d || (!login_is_anonymous(&u) && !(f && !registers_here(r) && subscriber_of(r->cfg, f->user))))
+    if (d || (!(u && login_is_anonymous(u)) && !(f && !registers_here(r) && subscriber_of(r->cfg, f->user))))
         return d;
     if (f && f->user.n)
         d = config_domain_find(r->cfg, domain_part(f->user));

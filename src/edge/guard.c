@@ -16,6 +16,7 @@ struct guess {
 
 struct edge_guard {
     unsigned limit;
+    uint64_t used[GUARD_SETS / 64]; /* a bit for each set that something was put into: nearly all are empty, and need no look */
     struct guess v[GUARD_SETS][GUARD_WAYS];
 };
 
@@ -49,9 +50,13 @@ static uint64_t pair_key(const struct addr *a, struct str user)
 
 static struct guess *find(struct edge_guard *g, uint64_t key, bool make, uint64_t now_s)
 {
-    struct guess *set = g->v[(key >> 8) % GUARD_SETS], *old = &set[0];
+    size_t at = (key >> 8) % GUARD_SETS;
+    struct guess *set = g->v[at], *old = &set[0];
+    uint64_t bit = UINT64_C(1) << at % 64;
     unsigned i;
 
+    if (!make && !(g->used[at / 64] & bit))
+        return NULL;
     for (i = 0; i < GUARD_WAYS; i++) {
         if (set[i].key == key) {
             if (make && now_s > set[i].last_s + GUARD_FORGET_S)
@@ -64,6 +69,7 @@ static struct guess *find(struct edge_guard *g, uint64_t key, bool make, uint64_
     if (!make)
         return NULL;
     *old = (struct guess){.key = key};
+    g->used[at / 64] |= bit;
     return old;
 }
 

@@ -13,9 +13,13 @@
 
 /* ---- rows; the stripe's lock is held ---- */
 
-struct loc_stripe *loc_stripe_of(struct location *l, struct str aor)
+struct loc_stripe *loc_stripe_of(struct location *l, struct str aor, uint64_t *ret_hash)
 {
-    return &l->stripes[str_hash(aor) >> 32 & (LOC_STRIPES - 1)]; /* the map uses the low bits */
+    uint64_t hash = str_hash(aor);
+
+    if (ret_hash)
+        *ret_hash = hash;
+    return &l->stripes[hash >> 32 & (LOC_STRIPES - 1)]; /* the map uses the low bits */
 }
 
 static struct loc_row *row_of(struct map_node *node)
@@ -23,16 +27,16 @@ static struct loc_row *row_of(struct map_node *node)
     return CONTAINER_OF(node, struct loc_row, node);
 }
 
-struct loc_row *loc_row_find(struct loc_stripe *s, struct str aor)
+struct loc_row *loc_row_find(struct loc_stripe *s, struct str aor, uint64_t hash)
 {
-    struct map_node *node = map_find(&s->rows, aor);
+    struct map_node *node = map_find_hashed(&s->rows, aor, hash);
 
     return node ? row_of(node) : NULL;
 }
 
-int loc_row_get(struct loc_stripe *s, struct str aor, struct loc_row **ret)
+int loc_row_get(struct loc_stripe *s, struct str aor, uint64_t hash, struct loc_row **ret)
 {
-    struct loc_row *row = loc_row_find(s, aor);
+    struct loc_row *row = loc_row_find(s, aor, hash);
     char *key;
     int err;
 
@@ -265,11 +269,12 @@ void location_flow_closed(struct location *l, flow_id flow)
     while (flow && (n = flow_aors(l, flow, aors)) > 0) {
         for (size_t i = 0; i < n; i++) {
             struct str aor = str_make(aors[i].p, aors[i].n);
-            struct loc_stripe *s = loc_stripe_of(l, aor);
+            uint64_t hash;
+            struct loc_stripe *s = loc_stripe_of(l, aor, &hash);
             struct loc_row *row;
 
             pthread_mutex_lock(&s->lock);
-            if ((row = loc_row_find(s, aor)) != NULL)
+            if ((row = loc_row_find(s, aor, hash)) != NULL)
                 row_flow_closed(l, s, row, flow);
             pthread_mutex_unlock(&s->lock);
         }

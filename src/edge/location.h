@@ -36,6 +36,7 @@
 #include "store/store.h"
 
 struct location;
+struct sip_uri;
 
 #define LOCATION_AOR_MAX 255 /* bytes of an address of record that can be in the tables */
 #define LOCATION_GRUU_KEY_BYTES 32
@@ -71,6 +72,7 @@ struct account {
 MUST_USE int account_find(struct location *l, struct str aor, struct account *ret);
 void account_done(struct account *a);
 bool account_exists(struct location *l, struct str aor); /* is there a user that is not disabled? */
+bool account_allows_md5(struct location *l, struct str aor); /* is there one, and is it to be asked for MD5? */
 /* What the store's watch calls; also for tests and scenarios that have no store. A user that is
  * removed or disabled loses their bindings. */
 MUST_USE int account_put(struct location *l, const struct store_user *u);
@@ -80,6 +82,7 @@ void account_remove(struct location *l, struct str aor);
 
 struct location_contact { /* one value of Contact */
     struct str uri;       /* addr-spec as written */
+    const struct sip_uri *parsed; /* the same; NULL: it will be parsed */
     struct str params;   /* header parameters as written, ";a=b;c", without those that have a member
                             here; may be empty */
     uint32_t expires_s;  /* granted by the registrar; 0: remove */

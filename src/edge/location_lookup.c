@@ -38,7 +38,7 @@ void loc_binding_copy(const struct loc_binding *b, struct str aor, uint64_t now_
 
 void loc_count_gruus(struct location *l, struct str aor, uint64_t n)
 {
-    struct loc_stripe *s = loc_stripe_of(l, aor);
+    struct loc_stripe *s = loc_stripe_of(l, aor, NULL);
 
     pthread_mutex_lock(&s->lock);
     s->stats.gruus += n;
@@ -129,15 +129,16 @@ int location_lookup(struct location *l, const struct location_query *q, struct a
     struct str aor = q->aor;
     struct loc_stripe *s;
     struct loc_row *row;
+    uint64_t hash;
     int err;
 
     *ret = (struct location_targets){.v = NULL};
     if (q->has_gr && str_is_empty(q->gr) &&
         (err = loc_gruu_open(l, a, q->aor, &aor, &f.epoch)) != 0)
         return err;
-    s = loc_stripe_of(l, aor);
+    s = loc_stripe_of(l, aor, &hash);
     pthread_mutex_lock(&s->lock);
-    row = loc_row_find(s, aor);
+    row = loc_row_find(s, aor, hash);
     if (!row || !row->user) {
         err = ERR_NOTFOUND;
     } else {

@@ -89,9 +89,9 @@ static inline bool loc_is_reachable(const struct loc_binding *b)
 }
 
 /* location.c; the stripe's lock is held except for loc_stripe_of. */
-struct loc_stripe *loc_stripe_of(struct location *l, struct str aor);
-struct loc_row *loc_row_find(struct loc_stripe *s, struct str aor);
-MUST_USE int loc_row_get(struct loc_stripe *s, struct str aor,
+struct loc_stripe *loc_stripe_of(struct location *l, struct str aor, uint64_t *ret_hash); /* str_hash; may be NULL */
+struct loc_row *loc_row_find(struct loc_stripe *s, struct str aor, uint64_t hash);
+MUST_USE int loc_row_get(struct loc_stripe *s, struct str aor, uint64_t hash,
                          struct loc_row **ret); /* finds or makes */
 void loc_row_drop_if_empty(struct loc_stripe *s, struct loc_row *row);
 void loc_row_unbind_all(struct location *l, struct loc_stripe *s, struct loc_row *row);

@@ -26,6 +26,20 @@ struct plan {
     char *texts;    /* memory of the result, taken before the first change */
 };
 
+/* Of its many steps only those there are contacts for are set. */
+static void plan_init(struct plan *p, struct location *l, struct loc_stripe *s, const struct location_register *r, struct reason *why)
+{
+    p->l = l;
+    p->s = s;
+    p->r = r;
+    p->why = why;
+    p->row = NULL;
+    p->drop_lost = false;
+    p->texts = NULL;
+    for (size_t i = 0; i < r->n_contacts; i++)
+        p->steps[i] = (struct step){.old = NULL};
+}
+
 /* ---- checks that need no lock ---- */
 
 static int too_long(struct reason *why, const char *what, unsigned limit)
@@ -77,7 +91,7 @@ static int check_contacts(const struct location_register *r, struct reason *why)
         const struct location_contact *a = &r->contacts[i];
         struct sip_uri u;
 
-        if (sip_uri_parse(a->uri, &u) != 0) {
+        if (!a->parsed && sip_uri_parse(a->uri, &u) != 0) {
             reason_set(why, "bad-contact", "RFC 3261 10.3", 400, "not a URI");
             return ERR_SYNTAX;
         }
@@ -240,7 +254,7 @@ static int refuse_limit(struct plan *p, const char *code, const char *clause, un
 
 static int check_limits(struct plan *p)
 {
-    struct counted v[LOC_ROW_BINDINGS_MAX + CONTACTS_MAX];
+    NO_AUTO_INIT struct counted v[LOC_ROW_BINDINGS_MAX + CONTACTS_MAX];
     unsigned max = p->r->max_contacts, contacts, flows;
     size_t n_new = 0;
 
@@ -359,14 +373,16 @@ static void store_if_needed(struct plan *p, struct loc_binding *b)
 static struct path path_for(const struct location_register *r, const struct location_contact *c)
 {
     struct path path = *r->path;
-    struct sip_uri u;
+    const struct sip_uri *u = c->parsed;
+    NO_AUTO_INIT struct sip_uri own;
     struct addr a;
 
-    if (!r->is_direct || path.transport != TRANSPORT_UDP || r->route.n || c->reg_id || sip_uri_parse(c->uri, &u) != 0)
+    if (!r->is_direct || path.transport != TRANSPORT_UDP || r->route.n || c->reg_id || (!u && sip_uri_parse(c->uri, &own) != 0))
         return path;
-    if (u.maddr.n || (u.transport.n && !str_eq_nocase(u.transport, STR("udp"))))
+    u = u ? u : &own;
+    if (u->maddr.n || (u->transport.n && !str_eq_nocase(u->transport, STR("udp"))))
         return path;
-    if (addr_parse(&a, u.host, u.port ? u.port : 5060) == 0 && addr_eq_host(&a, &path.remote))
+    if (addr_parse(&a, u->host, u->port ? u->port : 5060) == 0 && addr_eq_host(&a, &path.remote))
         addr_set_port(&path.remote, addr_port(&a)); /* the family stays the socket's */
     return path;
 }
@@ -532,15 +548,17 @@ static void result_gruus(struct location *l, const struct location_register *r, 
 int location_register(struct location *l, const struct location_register *r, struct arena *a,
                       struct location_bindings *ret, struct reason *why)
 {
-    struct plan p = {.l = l, .s = loc_stripe_of(l, r->aor), .r = r, .why = why};
-    uint64_t epochs[LOC_ROW_BINDINGS_MAX + CONTACTS_MAX];
+    NO_AUTO_INIT uint64_t epochs[LOC_ROW_BINDINGS_MAX + CONTACTS_MAX];
+    NO_AUTO_INIT struct plan p;
+    uint64_t hash;
     int err;
 
     *ret = (struct location_bindings){.v = NULL};
     if ((err = check_sizes(r, why)) != 0 || (err = check_contacts(r, why)) != 0)
         return err;
+    plan_init(&p, l, loc_stripe_of(l, r->aor, &hash), r, why);
     pthread_mutex_lock(&p.s->lock);
-    p.row = loc_row_find(p.s, r->aor);
+    p.row = loc_row_find(p.s, r->aor, hash);
     if (!p.row || !p.row->user) {
         reason_set(why, "no-such-user", "RFC 3261 10.3", 404, NULL);
         err = ERR_NOTFOUND;

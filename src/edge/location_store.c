@@ -148,13 +148,14 @@ static int restore_binding(void *arg, const struct store_binding *row)
                                    [LOC_ROUTE] = row->path,
                                    [LOC_INSTANCE] = row->instance,
                                    [LOC_AGENT] = row->user_agent};
-    struct loc_stripe *s = loc_stripe_of(l, row->aor);
+    uint64_t hash;
+    struct loc_stripe *s = loc_stripe_of(l, row->aor, &hash);
     struct loc_row *at;
     struct loc_binding *b, *before = NULL;
     int err = 0;
 
     pthread_mutex_lock(&s->lock);
-    at = loc_row_find(s, row->aor);
+    at = loc_row_find(s, row->aor, hash);
     if (!at || !at->user || !contact_split(row->contact, &texts[LOC_URI], &texts[LOC_PARAMS]) ||
         !sizes_fit(texts) || row->transport >= TRANSPORT_N ||
         at->n_bindings >= LOC_ROW_BINDINGS_MAX || l->n_bindings >= l->max_bindings) {

@@ -10,18 +10,27 @@
 #define CREDENTIALS_MAX 8u /* of one request that are looked at */
 
 /* What a nonce may be used for: this worker (whose window counts its uses) and this flow or source. */
-static struct str nonce_binding(const struct edge_req *r, char dst[ADDR_TEXT_MAX + 32])
-{
-    struct sbuf b = sbuf_make(dst, ADDR_TEXT_MAX + 32);
-    char addr[ADDR_TEXT_MAX];
+struct binding {
+    char p[32];
+};
 
-    sbuf_u64(&b, r->w->id);
+static struct str nonce_binding(const struct edge_req *r, struct binding *dst)
+{
+    const struct addr *a = &r->rx.path.remote;
+    uint32_t worker = r->w->id;
+    struct sbuf b = sbuf_make(dst->p, sizeof dst->p);
+
+    sbuf_add(&b, &worker, sizeof worker);
     if (r->rx.path.flow) {
         sbuf_char(&b, 'f');
-        sbuf_hex(&b, &r->rx.path.flow, sizeof r->rx.path.flow);
+        sbuf_add(&b, &r->rx.path.flow, sizeof r->rx.path.flow);
+    } else if (addr_is_v6(a)) {
+        sbuf_char(&b, '6');
+        sbuf_add(&b, &a->v6.sin6_addr, sizeof a->v6.sin6_addr);
+        sbuf_add(&b, &a->v6.sin6_scope_id, sizeof a->v6.sin6_scope_id);
     } else {
-        sbuf_char(&b, 'd');
-        sbuf_str(&b, addr_text_host(&r->rx.path.remote, addr));
+        sbuf_char(&b, '4');
+        sbuf_add(&b, &a->v4.sin_addr, sizeof a->v4.sin_addr);
     }
     return sbuf_get(&b);
 }
@@ -35,10 +44,12 @@ static int challenge(struct edge_req *r, const struct config_domain *d, bool md5
     size_t n = md5 ? 1 : 2, i;
     struct sip_response resp = {.status = r->for_us ? 401 : 407, .to_tag = edge_stateless_tag(r)};
     struct str name = r->for_us ? STR("WWW-Authenticate") : STR("Proxy-Authenticate");
-    char nonce[DIGEST_NONCE_TEXT_MAX], text[2][512], binding[ADDR_TEXT_MAX + 32];
+    NO_AUTO_INIT char text[2][512];
+    char nonce[DIGEST_NONCE_TEXT_MAX];
+    struct binding binding;
 
     if (digest_nonce_make(&r->w->edge->keys.nonce, net_wall_s(r->w->net), rand_u64(&r->w->net->rand), d->realm,
-                          nonce_binding(r, binding), nonce) != 0)
+                          nonce_binding(r, &binding), nonce) != 0)
         return gate_refuse(r, "nonce", NULL, 500, "");
     for (i = 0; i < n; i++) {
         struct digest_challenge c = {.realm = d->realm, .nonce = str_z(nonce), .algo = algos[i], .stale = stale,
@@ -92,7 +103,7 @@ bool login_is_ours(const struct edge_req *r, struct str credentials)
  * to another's all the same. */
 static bool uri_matches(const struct edge_req *r, struct str uri)
 {
-    struct sip_uri a, b;
+    NO_AUTO_INIT struct sip_uri a, b;
 
     if (str_eq(uri, r->m->ruri))
         return true;
@@ -107,13 +118,18 @@ static bool uri_matches(const struct edge_req *r, struct str uri)
 static int aor_of_username(struct edge_req *r, const struct config_domain *d, struct str username, struct str *ret)
 {
     struct str user, rest = str_cut(username, '@', &user);
+    const struct sip_uri *claimed = gate_claimed(r);
     size_t cap = user.n + d->name.n + 8;
-    struct sip_uri u;
+    NO_AUTO_INIT struct sip_uri u;
     struct sbuf b;
+    bool is_anonymous;
     char *text;
 
     if (rest.p && !config_domain_find(r->cfg, rest))
         return ERR_NOTFOUND;
+    if (claimed && r->claimed.domain == d && user.n && str_eq(claimed->user, user) &&
+        gate_claimed_aor(r, ret, &is_anonymous) == 0 && ret->n)
+        return 0; /* the user that it is from, as nearly always */
     text = arena_alloc(r->m->arena, cap);
     if (!text)
         return ERR_NOMEM;
@@ -138,20 +154,21 @@ static void wrong_password(struct edge_req *r, const struct digest_credentials *
 /* Is the answer right? 0, or a negative code with *ret_stale. The account may be NULL: the arithmetic is done all the same, so that
  * time does not tell which users there are. */
 static int verify(struct edge_req *r, const struct config_domain *d, const struct digest_credentials *c,
-                  const struct account *acc, bool *ret_stale, uint64_t *ret_issued_s)
+                  const struct account *acc, bool *ret_stale, uint64_t *ret_issued_s, char rspauth[2 * DIGEST_BYTES_MAX + 1])
 {
     static const struct digest_ha1 nobody = {.algo = DIGEST_SHA256, .n = 32};
     const struct digest_ha1 *ha1 = acc && acc->ha1[c->algo].n ? &acc->ha1[c->algo] : &nobody;
     struct digest_nonce_info info;
     struct digest_ha1 dummy;
     struct reason why = {0};
-    char binding[ADDR_TEXT_MAX + 32];
+    struct binding binding;
     int err;
 
+    rspauth[0] = 0;
     *ret_stale = false;
     *ret_issued_s = 0;
     err = digest_nonce_check(&r->w->edge->keys.nonce, net_wall_s(r->w->net), d->nonce_lifetime_s, d->realm,
-                             nonce_binding(r, binding), c->nonce, &info, &why);
+                             nonce_binding(r, &binding), c->nonce, &info, &why);
     if (err != 0) {
         *ret_stale = true; /* too old, or made for another flow: the same answer to a new nonce will do */
         return err;
@@ -163,7 +180,7 @@ static int verify(struct edge_req *r, const struct config_domain *d, const struc
         dummy.n = c->algo == DIGEST_MD5 ? 16 : 32;
         ha1 = &dummy;
     }
-    err = digest_check(c, ha1, r->m->method_text, r->m->body, &why);
+    err = digest_check_rspauth(c, ha1, r->m->method_text, r->m->body, r->for_us ? rspauth : NULL, &why);
     if (err != 0 || ha1 == &dummy || (c->algo == DIGEST_MD5 && !(acc->allow_md5 && d->allow_md5)))
         return ERR_REFUSED;
     err = digest_replay_check(r->w->replay, &info, c->nc);
@@ -188,43 +205,42 @@ static int check_form(struct edge_req *r, const struct digest_credentials *c)
  * name, the user of its Contact. It decides about nothing but the algorithm that is asked for. */
 static bool asks_md5(struct edge_req *r, const struct config_domain *d)
 {
+    bool is_claimed = r->m->method != SIP_REGISTER || r->for_us, is_anonymous;
     const struct sip_hdr *h = sip_msg_hdr(r->m, SIP_H_CONTACT, 0);
-    struct account acc;
+    const struct sip_uri *claimed = is_claimed ? gate_claimed(r) : NULL;
     struct sip_addr a = r->m->method == SIP_REGISTER ? r->m->to : r->m->from;
-    struct sip_uri u = {0};
+    NO_AUTO_INIT struct sip_uri u;
     struct str aor;
-    bool md5;
 
-    if (!d->allow_md5 || sip_uri_parse(a.uri, &u) != 0)
+    if (!d->allow_md5)
+        return false;
+    if (claimed && r->claimed.domain == d && gate_claimed_aor(r, &aor, &is_anonymous) == 0 && aor.n)
+        return account_allows_md5(r->w->edge->loc, aor);
+    if (sip_uri_parse(a.uri, &u) != 0)
         return false;
     if (login_is_anonymous(&u) && (!h || sip_addr_parse(h->value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0))
         return false;
     u.host = d->name;
-    if (sip_uri_aor(r->m->arena, &u, &aor) != 0 || account_find(r->w->edge->loc, aor, &acc) != 0)
-        return false;
-    md5 = acc.allow_md5;
-    account_done(&acc);
-    return md5;
+    return sip_uri_aor(r->m->arena, &u, &aor) == 0 && account_allows_md5(r->w->edge->loc, aor);
 }
 
 /* RFC 7616 3.5: in a 2xx of ours we show that we know the password as well, and past half of its time hand out the next nonce. Our own
  * answers to these methods have no body. Without memory the client does without. */
-static void note_info(struct edge_req *r, const struct config_domain *d, const struct digest_credentials *c, const struct account *acc,
+static void note_info(struct edge_req *r, const struct config_domain *d, const struct digest_credentials *c, const char *rspauth,
                       uint64_t issued_s)
 {
-    struct digest_info info = {.qop = c->qop, .cnonce = c->cnonce, .nc_text = c->nc_text};
-    char rspauth[2 * DIGEST_BYTES_MAX + 1], nonce[DIGEST_NONCE_TEXT_MAX], binding[ADDR_TEXT_MAX + 32];
+    struct digest_info info = {.qop = c->qop, .cnonce = c->cnonce, .nc_text = c->nc_text, .rspauth = str_z(rspauth)};
+    char nonce[DIGEST_NONCE_TEXT_MAX];
+    struct binding binding;
     uint64_t now_s = net_wall_s(r->w->net);
-    size_t cap = sizeof rspauth + sizeof nonce + 2 * c->cnonce.n + 96;
+    size_t cap = info.rspauth.n + sizeof nonce + 2 * c->cnonce.n + 96;
     struct sbuf b;
     char *text;
 
-    if (!c->qop.n || digest_rspauth(c, &acc->ha1[c->algo], STR(""), rspauth) != 0 ||
-        (text = arena_alloc(r->m->arena, cap)) == NULL)
+    if (!info.rspauth.n || (text = arena_alloc(r->m->arena, cap)) == NULL)
         return;
-    info.rspauth = str_z(rspauth);
     if (now_s > issued_s + d->nonce_lifetime_s / 2 &&
-        digest_nonce_make(&r->w->edge->keys.nonce, now_s, rand_u64(&r->w->net->rand), d->realm, nonce_binding(r, binding), nonce) == 0)
+        digest_nonce_make(&r->w->edge->keys.nonce, now_s, rand_u64(&r->w->net->rand), d->realm, nonce_binding(r, &binding), nonce) == 0)
         info.nextnonce = str_z(nonce);
     b = sbuf_make(text, cap);
     digest_info_build(&b, &info);
@@ -235,7 +251,8 @@ static void note_info(struct edge_req *r, const struct config_domain *d, const s
 int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
 {
     struct digest_credentials c = {0};
-    struct account acc = {0};
+    NO_AUTO_INIT struct account acc;
+    char rspauth[2 * DIGEST_BYTES_MAX + 1];
     struct str aor = STR_NULL;
     bool known, stale;
     uint64_t issued_s;
@@ -257,9 +274,9 @@ int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
     }
     known = aor_of_username(r, d, c.username, &aor) == 0 && account_find(r->w->edge->loc, aor, &acc) == 0 &&
             str_eq(str_z(acc.username), c.username);
-    err = verify(r, d, &c, known ? &acc : NULL, &stale, &issued_s);
+    err = verify(r, d, &c, known ? &acc : NULL, &stale, &issued_s, rspauth);
     if (err == 0 && r->for_us)
-        note_info(r, d, &c, &acc, issued_s);
+        note_info(r, d, &c, rspauth, issued_s);
     md5 = known && acc.allow_md5 && d->allow_md5;
     account_done(&acc);
     if (err != 0) {

@@ -98,20 +98,22 @@ static int grant(struct reg *g, struct str params, uint32_t *ret)
 
 static int read_contact(struct reg *g, struct str value, struct location_contact *c)
 {
+    struct sip_uri *u = arena_alloc(g->r->m->arena, sizeof(*u));
     struct sip_addr a;
-    struct sip_uri u;
     struct str text;
     int err;
 
-    if (sip_addr_parse(value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0)
+    if (!u)
+        return ERR_NOMEM;
+    if (sip_addr_parse(value, &a) != 0 || sip_uri_parse(a.uri, u) != 0)
         return ERR_SYNTAX;
-    if (u.scheme != SIP_SCHEME_SIP && u.scheme != SIP_SCHEME_SIPS)
+    if (u->scheme != SIP_SCHEME_SIP && u->scheme != SIP_SCHEME_SIPS)
         return ERR_UNSUPPORTED;
-    if (request_uri_is_ours(g->r->cfg, &u, &g->r->rx.path.local))
+    if (request_uri_is_ours(g->r->cfg, u, &g->r->rx.path.local))
         return ERR_REFUSED; /* a binding that points at us is a loop */
-    if (sip_param_find(u.params, STR("bnc"), NULL) && (!g->has_gin || u.has_user || u.user_is_phone || sip_param_find(u.params, STR("user"), NULL)))
+    if (sip_param_find(u->params, STR("bnc"), NULL) && (!g->has_gin || u->has_user || u->user_is_phone || sip_param_find(u->params, STR("user"), NULL)))
         return ERR_SYNTAX; /* RFC 6140 5.1 to 5.3 */
-    *c = (struct location_contact){.uri = a.uri};
+    *c = (struct location_contact){.uri = a.uri, .parsed = u};
     if (!sip_param_find(a.params, STR("q"), &text))
         text = STR_NULL;
     if (request_q(text, &c->q_milli) != 0)
@@ -132,7 +134,7 @@ static int read_contact(struct reg *g, struct str value, struct location_contact
     g->removes_only = false;
     g->n_added++;
     g->n_flows += c->reg_id != 0;
-    if (u.scheme == SIP_SCHEME_SIPS)
+    if (u->scheme == SIP_SCHEME_SIPS)
         g->has_sips = true;
     else
         g->has_other = true;
