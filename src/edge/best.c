@@ -1,6 +1,7 @@
 /* The choice among final responses (RFC 3261 16.7 steps 3, 4, 6 and 7). Worker thread. */
 #include "base/log.h"
 #include "edge/asserted.h"
+#include "edge/gateway_mark.h"
 #include "edge/proxy_priv.h"
 #include "edge/status_phone.h"
 #include "edge/trunk.h"
@@ -83,6 +84,8 @@ static struct buf *response_build(const struct branch *b, const struct sip_msg *
     if (b->p->r)
         trunk_edit_response(e, b->p->r);
     asserted_edit_response(e, m, b->believed, b->p->tells_sender, b->p->sender_is_phone);
+    if (b->t)
+        gateway_mark_response(e, m, b->t->peer, b->t->to_user && !b->t->peer);
     for (i = 0; taken; i++, taken >>= 1)
         if (taken & 1)
             sip_edit_remove_value(e, SIP_H_CONTACT, i);

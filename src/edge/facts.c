@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "edge/anchor_facts.h"
 #include "edge/anchor_priv.h"
+#include "edge/gateway_mark.h"
 #include "edge/identity_service.h"
 #include "keying/sdes_line.h"
 
@@ -284,6 +285,8 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     if (peer && !peer->account.n && peer->allow_asserted_identity &&
         sip_msg_has(r->m, SIP_H_P_ASSERTED_IDENTITY))
         p->identity.known = POLICY_ID_ASSERTED;
+    if (!is_user && gateway_is_marked(r->m))
+        p->ends_at = POLICY_ENDS_GATEWAY;
     hint_of_carrier(p, peer, from);
     p->identity.address = from;
     p->identity.by = is_user ? STR_NULL : by;

@@ -2,6 +2,7 @@
  * RFC 5630 5.3 schemes, RFC 5393 5.3.3 Max-Breadth. What none of these touches leaves byte for byte as it came.
  * Memory: the arena of the request. Worker thread. */
 #include "edge/asserted.h"
+#include "edge/gateway_mark.h"
 #include "edge/private_network.h"
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
@@ -324,6 +325,7 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
     if ((err = trunk_edit_request(e, r, f->t)) != 0)
         return err;
     private_network_edit(e, r, f->t);
+    gateway_mark_request(e, r);
     if (r->who.peer && r->who.peer->verify_identity == CONFIG_VERIFY_STRIP) {
         sip_edit_remove(e, SIP_H_IDENTITY);
         sip_edit_remove(e, SIP_H_IDENTITY_INFO);

@@ -58,6 +58,19 @@ static const struct config_domain *from_domain(const struct edge_req *r)
     return sip_uri_parse(r->m->from.uri, &from) == 0 ? config_domain_find(r->cfg, from.host) : NULL;
 }
 
+static bool is_from_gateway(const struct edge_req *r)
+{
+    return r->who.peer && r->who.peer->kind == CONFIG_GATEWAY;
+}
+
+/* By whose certificate: that of From's domain; of the enterprise's first one where a gateway of it
+ * brings in a number that has no domain of ours. */
+static const struct config_domain *signing_domain(const struct edge_req *r)
+{
+    const struct config_domain *d = from_domain(r);
+    return d || !is_from_gateway(r) ? d : &r->cfg->domains[0];
+}
+
 static const struct identity_own *own_of(const struct edge_req *r, const struct config_domain *d)
 {
     for (size_t i = 0; d && i < r->snap->n_own; i++)
@@ -111,7 +124,8 @@ static struct str make_origid(struct arena *a, struct rand_source *rand)
 }
 
 /* RFC 8588 4: A where we know the caller and its right to the number, B where we know the customer,
- * C where it came to us from elsewhere (TR/100 7.7: the telephone network proves nothing). */
+ * C where it came to us from elsewhere (TR/100 7.7: the telephone network proves nothing); since
+ * nothing but SHAKEN can say that, it does so to everybody. */
 static char attestation(const struct edge_req *r)
 {
     if (r->who.kind == PRINCIPAL_USER)
@@ -127,7 +141,7 @@ static int prepare(struct identity_signing *s, const struct edge_target *t,
     struct arena *a = r->m->arena;
     struct identity_policy policy = identity_policy_default(net_wall_s(r->w->net));
     struct identity_sign_args args = {.m = &s->shown.m, .x5u = own->url};
-    int err = identity_show(a, r->m, t->uri, content_type, body, &from_domain(r)->dial, false,
+    int err = identity_show(a, r->m, t->uri, content_type, body, &signing_domain(r)->dial, false,
                             &s->shown, why);
     if (err != 0)
         return err;
@@ -138,10 +152,16 @@ static int prepare(struct identity_signing *s, const struct edge_target *t,
     }
     policy.max_age_s = policy.max_ahead_s = r->cfg->identity_freshness_s;
     policy.allow_provider = true; /* our own certificate: what it may say, it says for us */
-    if (t->peer && t->peer->sign_identity == CONFIG_SIGN_SHAKEN && s->shown.m.orig.is_tn) {
+    if (s->shown.m.orig.is_tn &&
+        (is_from_gateway(r) || (t->peer && t->peer->sign_identity == CONFIG_SIGN_SHAKEN))) {
         args.type = PASSPORT_SHAKEN;
         args.attest = attestation(r);
         args.origid = make_origid(a, &r->w->net->rand);
+    }
+    if (is_from_gateway(r) && !from_domain(r) && args.type != PASSPORT_SHAKEN) {
+        reason_set(why, "caller-no-number", "RFC 8224 6.1", 403,
+                   "what a gateway brings in is no number, and of no domain of ours");
+        return ERR_REFUSED;
     }
     if (r->is_screened && args.type != PASSPORT_SHAKEN) {
         reason_set(why, "caller-not-its-number", "RFC 8224 6.1", 403,
@@ -257,7 +277,7 @@ bool identity_sign(struct edge_req *r, const struct edge_target *t, struct str c
                    struct identity_signing **ret)
 {
     bool diverts = is_diverted(r, t);
-    const struct identity_own *own = is_wanted(r, t) ? own_of(r, from_domain(r))
+    const struct identity_own *own = is_wanted(r, t) ? own_of(r, signing_domain(r))
                                      : diverts       ? own_of(r, r->domain)
                                                      : NULL;
     struct reason why = {0};

@@ -1,6 +1,7 @@
 /* What a response context learns of its call's security (facts.h), noted where it is learnt. Worker thread. */
 #include "edge/calls.h"
 #include "edge/facts.h"
+#include "edge/gateway_mark.h"
 #include "edge/proxy_priv.h"
 
 bool proxy_begins_call(const struct proxy *p)
@@ -25,11 +26,14 @@ static void note_descriptions(const struct proxy *p, const struct sip_msg *m)
     }
 }
 
-static void note_callee(const struct branch *b, struct facts_call *f, const struct path *path, const struct hop_facts *hop)
+static void note_callee(const struct branch *b, struct facts_call *f, const struct path *path, const struct hop_facts *hop,
+                        const struct sip_msg *m)
 {
     struct facts_party party;
 
     facts_callee(&party, b->p->r, b->t, path, hop, branch_is_redirected(b));
+    if (m && (!b->t->to_user || b->t->peer) && gateway_is_marked(m))
+        party.ends_at = POLICY_ENDS_GATEWAY;
     facts_set_callee(f, &party);
     f->callee_of = hop || !path->flow ? b : NULL;
 }
@@ -40,7 +44,7 @@ void proxy_note_called(const struct branch *b, const struct path *path)
     struct facts_call *f = proxy_begins_call(b->p) ? calls_facts(b->p->w, b->p->call_slot, b->p->call_gen) : NULL;
 
     if (f && !f->has_callee)
-        note_callee(b, f, path, path->flow ? net_facts(b->p->w->net, path->flow) : NULL);
+        note_callee(b, f, path, path->flow ? net_facts(b->p->w->net, path->flow) : NULL, NULL);
 }
 
 void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
@@ -59,8 +63,8 @@ void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct r
     f = calls_facts(p->w, p->call_slot, p->call_gen);
     if (!f)
         return;
-    if (f->callee_of != b)
-        note_callee(b, f, sip_ctx_path(b->ctx), rx->hop);
+    if (f->callee_of != b || gateway_is_marked(m))
+        note_callee(b, f, sip_ctx_path(b->ctx), rx->hop, m);
     if (!p->anchor && facts_describe(m, &media))
         facts_said(f, p->r->m->body.n ? FACTS_ANSWER : FACTS_OFFER, &media);
 }
