@@ -25,6 +25,10 @@ static void usage(void)
         "time\n"
         "  --users N --first-user N   users u0.. with passwords pw0.. (10000, 0)\n"
         "  --callee-users             call users uN of the domain, not calleeN\n"
+        "  --from-domain NAME         call: of the caller (trunk.bench.test)\n"
+        "  --identity numbers|expect|sign  call: telephone numbers call each other; and there must be\n"
+        "                             an Identity at the callee; and it is signed here\n"
+        "  --id-key FILE --id-url URL   ... by this key, whose certificate is found there\n"
         "  --algorithm md5|sha-256    register: the digest that is answered (md5)\n"
         "  --gather                   write what one turn sends on a connection at once\n"
         "  --lose PERCENT             UDP: throw away so many of the datagrams that arrive\n"
@@ -76,6 +80,10 @@ enum {
     OPT_USERS,
     OPT_FIRST,
     OPT_CALLEES,
+    OPT_FROM_DOMAIN,
+    OPT_IDENTITY,
+    OPT_ID_KEY,
+    OPT_ID_URL,
     OPT_ALGORITHM,
     OPT_KEEP,
     OPT_GATHER,
@@ -105,6 +113,10 @@ static const struct option long_options[] = {{"proto", 1, NULL, OPT_PROTO},
                                              {"users", 1, NULL, OPT_USERS},
                                              {"first-user", 1, NULL, OPT_FIRST},
                                              {"callee-users", 0, NULL, OPT_CALLEES},
+                                             {"from-domain", 1, NULL, OPT_FROM_DOMAIN},
+                                             {"identity", 1, NULL, OPT_IDENTITY},
+                                             {"id-key", 1, NULL, OPT_ID_KEY},
+                                             {"id-url", 1, NULL, OPT_ID_URL},
                                              {"algorithm", 1, NULL, OPT_ALGORITHM},
                                              {"gather", 0, NULL, OPT_GATHER},
                                              {"lose", 1, NULL, OPT_LOSE},
@@ -141,6 +153,7 @@ static bool option_take(struct options *o, int id, const char *arg)
 {
     static const char *const protos[] = {"udp", "tcp", "tls", NULL};
     static const char *const kinds[] = {"md5", "sha-256", NULL};
+    static const char *const identities[] = {"none", "numbers", "expect", "sign", NULL};
     unsigned n = 0;
     int index = 0;
     bool ok = true;
@@ -153,6 +166,21 @@ static bool option_take(struct options *o, int id, const char *arg)
     case OPT_ALGORITHM:
         ok = word_option(arg, kinds, &index);
         o->kind = (enum digest_kind)index;
+        break;
+    case OPT_IDENTITY:
+        ok = word_option(arg, identities, &index);
+        o->identity = (enum identity)index;
+        break;
+    case OPT_FROM_DOMAIN:
+        o->from_domain = arg;
+        ok = strlen(arg) < 64;
+        break;
+    case OPT_ID_KEY:
+        o->id_key = arg;
+        break;
+    case OPT_ID_URL:
+        o->id_url = arg;
+        ok = strlen(arg) < 128;
         break;
     case OPT_SERVER:
         return address_scan(arg, &o->server);
@@ -235,6 +263,7 @@ static bool options_fill(struct load *l, int argc, char **argv)
 
     *o = (struct options){.label = "",
                           .domain = "bench.test",
+                          .from_domain = "trunk.bench.test",
                           .in_flight = 64,
                           .users = 10000,
                           .phones = 5000,
@@ -271,6 +300,10 @@ static bool options_fill(struct load *l, int argc, char **argv)
     if (l->scenario == &scenario_call && o->proto == PROTO_TLS &&
         (o->cert == NULL || o->key == NULL)) {
         fprintf(stderr, "sipload: call over TLS needs --cert and --key for the callee\n");
+        return false;
+    }
+    if (o->identity == IDENTITY_SIGN && (o->id_key == NULL || o->id_url == NULL)) {
+        fprintf(stderr, "sipload: --identity sign needs --id-key and --id-url\n");
         return false;
     }
     return true;

@@ -37,18 +37,32 @@ static void call_via(struct out *o, const struct load *l, const struct unit *u, 
 static void call_target(struct out *o, const struct load *l, const struct unit *u)
 {
     out_lit(o, "sip:");
-    if (l->opt.callee_users)
-        out_lit(o, "u");
-    else
-        out_lit(o, "callee");
-    out_number(o, u->user);
+    if (l->opt.identity != IDENTITY_NONE) {
+        out_lit(o, "+");
+        identity_callee(o, u);
+    } else {
+        if (l->opt.callee_users)
+            out_lit(o, "u");
+        else
+            out_lit(o, "callee");
+        out_number(o, u->user);
+    }
     out_lit(o, "@");
     out_text(o, l->opt.domain);
 }
 
 static void call_from(struct out *o, const struct load *l, const struct unit *u)
 {
-    out_lit(o, "From: \"Load\" <sip:caller@trunk.bench.test>;tag=c");
+    out_lit(o, "From: \"Load\" <sip:");
+    if (l->opt.identity != IDENTITY_NONE) {
+        out_lit(o, "+");
+        identity_caller(o);
+    } else {
+        out_lit(o, "caller");
+    }
+    out_lit(o, "@");
+    out_text(o, l->opt.from_domain);
+    out_lit(o, ">;tag=c");
     out_hex(o, u->serial, 8);
     out_hex(o, l->run_id, 8);
     out_lit(o, "\r\n");
@@ -77,7 +91,9 @@ static void call_begin(struct load *l, struct unit *u)
     call_target(&o, l, u);
     out_lit(&o, ">\r\nCall-ID: ");
     out_call_id(&o, l, u);
-    out_lit(&o, "\r\nCSeq: 1 INVITE\r\nContact: <sip:caller@");
+    out_lit(&o, "\r\nCSeq: 1 INVITE\r\n");
+    identity_header(&o, l, u);
+    out_lit(&o, "Contact: <sip:caller@");
     out_text(&o, u->link->local_text);
     out_slice(&o, proto_param(u->link->proto));
     out_lit(&o, ">\r\nAllow: INVITE, ACK, CANCEL, BYE, OPTIONS\r\nSupported: replaces\r\n"
@@ -291,6 +307,10 @@ static void callee_invite(struct load *l, struct unit *u, struct link *link, con
         unit_fail_check(l, u, "INVITE at the callee: Record-Route, Via, Max-Forwards, body", t);
         return;
     }
+    if (l->opt.identity >= IDENTITY_EXPECT && !identity_is_for(t, u)) {
+        unit_fail_check(l, u, "INVITE at the callee: no Identity, or of another call", t);
+        return;
+    }
     callee_reply(&ringing, t, S("180 Ringing"), u, true);
     callee_contact(&ringing, l);
     out_lit(&ringing, "Content-Length: 0\r\n\r\n");
@@ -353,6 +373,10 @@ void call_request(struct load *l, struct link *link, const struct text *t,
     } else if (slice_eq(t->method, S("BYE"))) {
         if (!callee_target_ok(l, t)) {
             unit_fail_check(l, u, "BYE at the callee: Request-URI or Route", t);
+            return;
+        }
+        if (l->opt.identity == IDENTITY_EXPECT && !identity_is_for(t, u)) {
+            unit_fail_check(l, u, "BYE at the callee: no Identity, or of another call", t);
             return;
         }
         u->callee.said_bye = true;

@@ -527,7 +527,7 @@ static int load_init(struct load *l)
               : l->opt.in_flight * 4 < 512 ? 512
                                            : l->opt.in_flight * 4;
     l->units = calloc(LOAD_SLOTS, sizeof(*l->units));
-    if (l->units == NULL || digest_init() != 0)
+    if (l->units == NULL || digest_init() != 0 || identity_init(&l->opt) != 0)
         return -1;
     if (wire_init(&l->wire, (struct wire_handlers){on_message, on_ready, on_closed}, l->opt.cert,
                   l->opt.key) != 0)

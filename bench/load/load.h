@@ -60,7 +60,8 @@ struct text {
     struct slice route[LOAD_LINES];
     struct slice authenticate[LOAD_LINES];
     struct slice contact[LOAD_LINES];
-    size_t n_via, n_record_route, n_route, n_authenticate, n_contact;
+    struct slice identity[LOAD_LINES];
+    size_t n_via, n_record_route, n_route, n_authenticate, n_contact, n_identity;
     struct slice from, to, call_id, cseq_method, max_forwards;
     uint32_t cseq;
     bool has_length;
@@ -198,6 +199,18 @@ bool digest_challenge_find(const struct text *t, enum digest_kind kind,
                            struct digest_challenge *ret_challenge);
 size_t digest_hex(enum digest_kind kind, const char *p, size_t len, char *ret_hex);
 
+/* ---- identity.c: calls between numbers, and their Identity (RFC 8224, 8588) ---- */
+
+struct options;
+struct load;
+int identity_init(const struct options *o);
+void identity_caller(struct out *o); /* digits */
+void identity_callee(struct out *o, const struct unit *u);
+/* The header line of an INVITE, signed now; nothing if the generator is not the one who signs. */
+void identity_header(struct out *o, const struct load *l, const struct unit *u);
+/* There is one, and it is signed for this call. */
+bool identity_is_for(const struct text *t, const struct unit *u);
+
 /* ---- load.c, arguments.c and the scenarios ---- */
 
 enum unit_state { UNIT_FREE, UNIT_CONNECTING, UNIT_FIRST, UNIT_SECOND, UNIT_DONE, UNIT_FAILED };
@@ -226,8 +239,12 @@ struct unit {
     struct callee callee;
 };
 
+/* Calls between telephone numbers of two domains, and who signs them. */
+enum identity { IDENTITY_NONE, IDENTITY_NUMBERS, IDENTITY_EXPECT, IDENTITY_SIGN };
+
 struct options {
-    const char *scenario, *label, *domain, *cert, *key;
+    const char *scenario, *label, *domain, *from_domain, *cert, *key, *id_key, *id_url;
+    enum identity identity;
     enum proto proto;
     struct sockaddr_in server, uas;
     unsigned links, in_flight, rate, users, first_user, phones, passes;

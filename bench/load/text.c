@@ -79,6 +79,8 @@ static bool header_scan(struct text *t, struct slice name, struct slice v)
     case 'i':
         if (name.len == 1)
             t->call_id = v;
+        else if (name_is(name, S("identity")))
+            line_add(t->identity, &t->n_identity, v);
         break;
     case 'm':
         if (name.len == 1)

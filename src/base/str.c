@@ -179,19 +179,24 @@ int str_base64_encode(char *dst, size_t cap, const void *src, size_t n, bool url
     return 0;
 }
 
-static int base64_value(char c, bool url)
+/* Values of the letters, one more than they are: 0 is no letter. */
+#define BASE64_VALUES(c62, c63)                                                                    \
+    {                                                                                              \
+        ['A'] = 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19, 20, 21, 22, 23, \
+        24, 25, 26, ['a'] = 27, 28, 29, 30, 31, 32, 33, 34, 35, 36, 37, 38, 39, 40, 41, 42, 43,    \
+        44, 45, 46, 47, 48, 49, 50, 51, 52, ['0'] = 53, 54, 55, 56, 57, 58, 59, 60, 61, 62,        \
+        [c62] = 63, [c63] = 64                                                                     \
+    }
+static const uint8_t base64_plain_values[256] = BASE64_VALUES('+', '/');
+static const uint8_t base64_url_values[256] = BASE64_VALUES('-', '_');
+
+/* Four letters; ~0: not all of them are letters. */
+static uint32_t base64_group(const uint8_t *values, const char *text)
 {
-    if (c >= 'A' && c <= 'Z')
-        return c - 'A';
-    if (c >= 'a' && c <= 'z')
-        return c - 'a' + 26;
-    if (c >= '0' && c <= '9')
-        return c - '0' + 52;
-    if (c == (url ? '-' : '+'))
-        return 62;
-    if (c == (url ? '_' : '/'))
-        return 63;
-    return -1;
+    uint32_t a = values[(uint8_t)text[0]], b = values[(uint8_t)text[1]],
+             c = values[(uint8_t)text[2]], d = values[(uint8_t)text[3]];
+
+    return a && b && c && d ? (a - 1) << 18 | (b - 1) << 12 | (c - 1) << 6 | (d - 1) : ~0u;
 }
 
 /* RFC 4648 3.3: no characters outside the alphabet; 3.5: bits that pad the last byte must be zero.
@@ -211,18 +216,25 @@ int str_base64_decode(void *dst, size_t cap, struct str text, bool url, size_t *
     size_t want = n / 4 * 3 + (n % 4 ? n % 4 - 1 : 0);
     if (want > cap)
         return ERR_LIMIT;
+    const uint8_t *values = url ? base64_url_values : base64_plain_values;
     uint32_t bits = 0;
-    unsigned n_bits = 0;
-    for (size_t i = 0; i < n; i++) {
-        int v = base64_value(text.p[i], url);
-        if (v < 0)
+    size_t i = 0;
+    for (; n - i >= 4; i += 4) {
+        if ((bits = base64_group(values, text.p + i)) == ~0u)
             return ERR_SYNTAX;
-        bits = bits << 6 | (uint32_t)v;
-        n_bits += 6;
-        if (n_bits >= 8) {
-            n_bits -= 8;
-            out[done++] = (unsigned char)(bits >> n_bits);
-            bits &= (1u << n_bits) - 1;
+        out[done++] = (unsigned char)(bits >> 16);
+        out[done++] = (unsigned char)(bits >> 8);
+        out[done++] = (unsigned char)bits;
+    }
+    bits = 0;
+    if (i < n) { /* two or three letters are left: the last bytes, and bits that are none */
+        char last[4] = {'A', 'A', 'A', 'A'};
+        memcpy(last, text.p + i, n - i);
+        if ((bits = base64_group(values, last)) == ~0u)
+            return ERR_SYNTAX;
+        for (size_t left = n - i; left > 1; left--) {
+            out[done++] = (unsigned char)(bits >> 16);
+            bits = bits << 8 & 0xffffff;
         }
     }
     if (bits != 0)

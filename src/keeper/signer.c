@@ -232,9 +232,14 @@ static int start(struct identity_signer *base, struct identity_sign_job *job)
     s->stats.asked++;
     *at(s, s->next) =
         (struct waiting){.job = job, .due_ms = wheel_now_ms(s->wheel) + LIMIT_KEEPER_MS};
-    /* With others under way it goes out when they come back, together with its like. */
-    if (s->first == s->next++)
-        flush(s);
+    /* With others under way it goes out when they come back, else at the end of this turn: together with
+     * its like, for to wake the keeper up costs as much as to sign. */
+    if (s->first == s->next++) {
+        if (s->watch)
+            net_watch_at_end(s->net, s->watch);
+        else
+            flush(s);
+    }
     set_timer(s);
     return 0;
 }

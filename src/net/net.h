@@ -123,6 +123,7 @@ struct net_ops {
     /* NULL in the simulation */
     int (*watch)(struct net *n, int fd, void (*fn)(void *arg), void *arg, struct net_watch **ret);
     void (*watch_want_write)(struct net *n, struct net_watch *w, bool want);
+    void (*watch_at_end)(struct net *n, struct net_watch *w);
     void (*watch_stop)(struct net *n, struct net_watch *w);
 };
 
@@ -255,6 +256,12 @@ MUST_USE static inline int net_watch_start(struct net *n, int fd, void (*fn)(voi
 static inline void net_watch_want_write(struct net *n, struct net_watch *w, bool want)
 {
     n->ops->watch_want_write(n, w, want);
+}
+/* fn is called at the end of this turn, too, before the loop waits: for what a whole turn has to
+ * say at once. */
+static inline void net_watch_at_end(struct net *n, struct net_watch *w)
+{
+    n->ops->watch_at_end(n, w);
 }
 static inline void net_watch_stop(struct net *n, struct net_watch *w)
 {

@@ -325,6 +325,7 @@ struct worker {
     struct listener *client; /* stands for none: what a client dials in the name of; no socket */
     struct udp_in *udp_in;
     struct list udp_dirty;
+    struct list watch_at_end;
     struct path *unreachable;
     unsigned n_unreachable;
     struct slot *slots;
@@ -373,6 +374,8 @@ extern const struct hop_facts hop_clear_in, hop_clear_out;
 MUST_USE int watch_start(struct worker *w, int fd, void (*fn)(void *arg), void *arg,
                          struct net_watch **ret);
 void watch_want_write(struct net_watch *watch, bool want);
+void watch_at_end(struct net_watch *watch);
+void watch_end_turn(struct worker *w);
 void watch_stop(struct net_watch *watch);
 
 #endif

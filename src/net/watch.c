@@ -4,6 +4,7 @@
 #include "net/net_priv.h"
 
 struct net_watch {
+    struct list node; /* of the worker's list of those to be called at the end of the turn; free */
     uv_poll_t poll;
     struct worker *w;
     void (*fn)(void *arg);
@@ -31,6 +32,7 @@ int watch_start(struct worker *w, int fd, void (*fn)(void *arg), void *arg, stru
     if (!watch)
         return ERR_NOMEM;
     *watch = (struct net_watch){.w = w, .fn = fn, .arg = arg};
+    list_init(&watch->node);
     if (uv_poll_init(&w->loop, &watch->poll, fd) != 0) {
         mem_free(watch);
         return ERR_NOMEM;
@@ -49,8 +51,32 @@ void watch_want_write(struct net_watch *watch, bool want)
     (void)uv_poll_start(&watch->poll, UV_READABLE | (want ? UV_WRITABLE : 0), on_ready);
 }
 
+void watch_at_end(struct net_watch *watch)
+{
+    if (list_is_empty(&watch->node))
+        list_append(&watch->w->watch_at_end, &watch->node);
+}
+
+/* Who asks for it meanwhile is called at the end of the next turn. */
+void watch_end_turn(struct worker *w)
+{
+    struct list now;
+    struct net_watch *watch;
+
+    list_init(&now);
+    while ((watch = LIST_FIRST(&w->watch_at_end, struct net_watch, node)) != NULL) {
+        list_remove(&watch->node);
+        list_append(&now, &watch->node);
+    }
+    while ((watch = LIST_FIRST(&now, struct net_watch, node)) != NULL) {
+        list_remove(&watch->node);
+        watch->fn(watch->arg);
+    }
+}
+
 void watch_stop(struct net_watch *watch)
 {
+    list_remove(&watch->node);
     uv_close((uv_handle_t *)&watch->poll,
              on_closed); /* stops at once; the memory goes a turn later */
 }

@@ -131,13 +131,14 @@ static void on_prepare(uv_prepare_t *prepare)
 {
     struct worker *w = prepare->data;
     worker_turn(w);
+    watch_end_turn(w);
     for (unsigned i = 0; i < 4 && (!list_is_empty(&w->ending) || w->n_unreachable || i == 0); i++) {
         if (w->n_unreachable)
             report_unreachable(w);
         end_connections(w);
         write_all(w);
     }
-    if (!list_is_empty(&w->ending) || w->n_unreachable)
+    if (!list_is_empty(&w->ending) || w->n_unreachable || !list_is_empty(&w->watch_at_end))
         (void)uv_idle_start(&w->idle, nothing);
     else
         (void)uv_idle_stop(&w->idle);
@@ -382,6 +383,12 @@ static void op_watch_want_write(struct net *n, struct net_watch *w, bool want)
     watch_want_write(w, want);
 }
 
+static void op_watch_at_end(struct net *n, struct net_watch *w)
+{
+    (void)n;
+    watch_at_end(w);
+}
+
 static void op_watch_stop(struct net *n, struct net_watch *w)
 {
     (void)n;
@@ -409,6 +416,7 @@ static const struct net_ops worker_ops = {
     .wall_s = op_wall_s,
     .watch = op_watch,
     .watch_want_write = op_watch_want_write,
+    .watch_at_end = op_watch_at_end,
     .watch_stop = op_watch_stop,
 };
 
@@ -458,6 +466,7 @@ int worker_new(struct net_group *g, unsigned index, struct worker **ret)
     w->group = g;
     w->timer_due_ms = UINT64_MAX;
     list_init(&w->udp_dirty);
+    list_init(&w->watch_at_end);
     list_init(&w->dirty);
     list_init(&w->ending);
     if (uv_loop_init(&w->loop) != 0) {
