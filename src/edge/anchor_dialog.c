@@ -472,7 +472,7 @@ void anchor_hang_up(struct anchor *a, const struct reason *why)
     LOG(LOG_NOTICE, "call-ended", LS("call", anchor_text_get(&a->call_id)), LZ("reason", why->code),
         LZ("clause", why->clause), LZ("detail", why->detail));
     a->refs++;
-    calls_event(a->w, a->call_slot, a->call_gen, 200, SIP_BYE, 0);
+    calls_event(a->w, a->call_slot, a->call_gen, 200, SIP_BYE, 0, 0);
     if (d && d->state == ANCHOR_CONFIRMED) {
         d->state = ANCHOR_OVER;
         anchor_own_bye(d, true, why);

@@ -128,6 +128,8 @@ static void on_final_2xx(struct branch *b, const struct sip_msg *m)
     }
     if (!p->final_sent)
         branches_cancel(p, b, STR("SIP;cause=200;text=\"Call completed elsewhere\""));
+    if (!p->in_dialog)
+        p->callee_tag = (uint32_t)str_hash(m->to_tag);
     proxy_send(p, m->status, out, session_s); /* every 2xx to an INVITE passes (16.7 step 5) */
     buf_unref(out);
 }
@@ -261,7 +263,7 @@ static void branch_pass(struct branch *b, const struct sip_msg *m)
         if (m->status > 100) {
             start_timer_c(b);
             if (!p->final_sent && (out = best_response_build(b, m)) != NULL) {
-                calls_event(p->w, p->call_slot, p->call_gen, m->status, p->method, 0);
+                calls_event(p->w, p->call_slot, p->call_gen, m->status, p->method, 0, 0);
                 proxy_send(p, m->status, out, 0);
                 buf_unref(out);
             }

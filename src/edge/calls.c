@@ -11,6 +11,7 @@
 
 #define CALLS_MAX 0x00ffffffu
 #define CALLS_SWEEP_MS 10000u
+#define CALL_ANSWERS_MAX 8u /* of one forked INVITE; more are not counted */
 
 struct edge_call {
     uint32_t gen;
@@ -18,6 +19,8 @@ struct edge_call {
     enum call_state state;
     uint64_t begun_s, answered_s, deadline_s;
     bool has_timer; /* the deadline is its session timer's */
+    uint32_t answers[CALL_ANSWERS_MAX]; /* dialogs that have been accepted: it ends with the last of them */
+    uint8_t n_answers;
     struct call_peer *from, *to; /* whose limits it counts against; NULL: nobody's */
     struct call_info info;       /* strings behind the struct */
     struct facts_call facts;
@@ -347,8 +350,38 @@ struct call_event {
     uint32_t slot, gen;
     unsigned status;
     enum sip_method method;
+    uint32_t dialog;
     uint32_t session_s;
 };
+
+static bool has_answer(const struct edge_call *call, uint32_t dialog, unsigned *ret)
+{
+    for (*ret = 0; *ret < call->n_answers; ++*ret)
+        if (call->answers[*ret] == dialog)
+            return true;
+    return false;
+}
+
+static void add_answer(struct edge_call *call, uint32_t dialog)
+{
+    unsigned i;
+
+    if (dialog && !has_answer(call, dialog, &i) && call->n_answers < CALL_ANSWERS_MAX)
+        call->answers[call->n_answers++] = dialog;
+}
+
+/* Each phone that answered a forked INVITE has its dialog (RFC 3261 13.2.2.4), and an early one may be ended by itself (15). */
+static bool is_last_bye(struct edge_call *call, uint32_t dialog)
+{
+    unsigned i;
+
+    if (!dialog || (call->state == CALL_ANSWERED && !call->n_answers))
+        return true;
+    if (!has_answer(call, dialog, &i))
+        return false;
+    call->answers[i] = call->answers[--call->n_answers];
+    return !call->n_answers;
+}
 
 static void call_apply(struct edge_worker *w, const struct call_event *e)
 {
@@ -360,7 +393,8 @@ static void call_apply(struct edge_worker *w, const struct call_event *e)
         return;
     now = net_wall_s(w->net);
     if (e->method == SIP_BYE) {
-        if (e->status >= 200 && e->status != 401 && e->status != 407) { /* the other side may ask who hangs up */
+        if (e->status >= 200 && e->status != 401 && e->status != 407 && /* the other side may ask who hangs up */
+            is_last_bye(call, e->dialog)) {
             edge_count(w, EC_CALLS_ENDED);
             call_remove(c, call);
         }
@@ -379,6 +413,8 @@ static void call_apply(struct edge_worker *w, const struct call_event *e)
             call->answered_s = now;
             edge_count(w, EC_CALLS_ANSWERED);
         }
+        if (e->method == SIP_INVITE)
+            add_answer(call, e->dialog);
         call->deadline_s = now + (e->session_s ? e->session_s : w->cfg->call_max_s);
         call->has_timer = e->session_s != 0;
         return;
@@ -396,9 +432,9 @@ static void call_posted(void *edge_worker, void *arg)
 }
 
 void calls_event(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned status, enum sip_method method,
-                 uint32_t session_s)
+                 uint32_t dialog, uint32_t session_s)
 {
-    struct call_event e = {slot, gen, status, method, session_s}, *copy;
+    struct call_event e = {slot, gen, status, method, dialog, session_s}, *copy;
     unsigned owner = slot >> 24;
 
     if (!gen)

@@ -383,9 +383,10 @@ struct call_info;
 struct facts_call;
 const struct call_info *calls_find(const struct edge_worker *w, uint32_t slot, uint32_t gen);
 struct facts_call *calls_facts(const struct edge_worker *w, uint32_t slot, uint32_t gen);
-/* A response to `method` passed; session_s: its Session-Expires, 0 if none. Other workers' calls are told by message. */
+/* A response to `method` passed; `dialog`: which one of the call, by the hash of the callee's tag, 0: all there are; session_s: its
+ * Session-Expires, 0 if none. Other workers' calls are told by message. */
 void calls_event(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned status, enum sip_method method,
-                 uint32_t session_s);
+                 uint32_t dialog, uint32_t session_s);
 
 /* tap.c: every message in and out, for the HEP mirror; one pointer is looked at when it is off. */
 void tap_message_send(struct edge_worker *w, bool out, const struct path *p, struct str bytes);

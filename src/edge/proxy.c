@@ -137,7 +137,7 @@ void proxy_stx_gone(void *upper)
 static void proxy_over(struct proxy *p, unsigned status, uint32_t session_s)
 {
     if (p->method != SIP_BYE || anchor_is_call(p))
-        calls_event(p->w, p->call_slot, p->call_gen, status, p->method, session_s);
+        calls_event(p->w, p->call_slot, p->call_gen, status, p->method, p->callee_tag, session_s);
     anchor_request_over(p, status);
 }
 
@@ -469,6 +469,8 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     } else if (r->has_token) {
         p->call_slot = r->token.call_slot;
         p->call_gen = r->token.call_gen;
+        p->in_dialog = sip_msg_in_dialog(r->m);
+        p->callee_tag = (uint32_t)str_hash(r->from_caller ? r->m->to_tag : r->m->from_tag);
     }
     proxy_enter(p);
     proxy_start(p);

@@ -62,12 +62,14 @@ struct proxy {
     struct edge_req *r;  /* NULL: a final response was sent, the request is gone */
     enum sip_method method;
     bool tells_sender, sender_is_phone; /* asserted.h */
+    bool in_dialog;
     bool final_sent, canceled, running; /* running: inside start_group, do not conclude yet */
     bool is_verifying;                  /* nothing goes out before the caller's signatures are judged */
     unsigned depth;                     /* calls into it under way */
     unsigned n, n_first;                /* branches; those of the request's own targets */
     unsigned breadth;
     uint32_t call_slot, call_gen;
+    uint32_t callee_tag;          /* hash of it: in a dialog, or of the 2xx that is just passed */
     struct anchor *anchor;        /* media of the call pass through us; NULL: they do not */
     struct anchor_dialog *dialog; /* in a dialog of such a call */
     bool from_caller, had_offer;  /* ... who sent this, and had it an offer in it */
