@@ -91,10 +91,11 @@ static bool reload_keeper(struct daemon *d, const struct config *cfg, struct rel
     return false;
 }
 
-/* All or nothing; what happened is in the log and in *r. */
+/* All or nothing: what can fail comes first, the keeper's all or nothing last of it. What happened is in the log and in *r. */
 static bool daemon_reload(struct daemon *d, struct reload *r)
 {
     struct reason why = {0};
+    struct edge_change *change;
     struct config *cfg;
 
     d->files_loaded = d->files_seen = watch_files(d->cfg);
@@ -103,12 +104,7 @@ static bool daemon_reload(struct daemon *d, struct reload *r)
             LZ("effect", "the old configuration stays in force"));
         return false;
     }
-    if (!reload_keeper(d, cfg, r)) {
-        LOG(LOG_ERROR, "reload-refused", LZ("file", d->file), LZ("effect", "the old configuration stays in force"));
-        config_unref(cfg);
-        return false;
-    }
-    if (edge_reload(d->edge, cfg, &why) != 0) {
+    if (edge_reload_prepare(d->edge, cfg, &change, &why) != 0) {
         const struct log_field more[] = {LZ("effect", "the old configuration stays in force")};
 
         log_reason(LOG_ERROR, "reload-refused", &why, more, ARRAY_LEN(more));
@@ -116,6 +112,13 @@ static bool daemon_reload(struct daemon *d, struct reload *r)
         config_unref(cfg);
         return false;
     }
+    if (!reload_keeper(d, cfg, r)) {
+        LOG(LOG_ERROR, "reload-refused", LZ("file", d->file), LZ("effect", "the old configuration stays in force"));
+        edge_reload_discard(change);
+        config_unref(cfg);
+        return false;
+    }
+    edge_reload_commit(change);
     note_restart(d, cfg, r);
     config_unref(d->cfg);
     d->cfg = cfg;

@@ -39,7 +39,7 @@ static int post(void *arg, unsigned worker, void (*fn)(void *worker, void *arg),
     return e->group ? net_group_post(e->group, worker, fn, item) : ERR_AGAIN;
 }
 
-static int set_anchors(struct fetched *f, const struct config *cfg, struct reason *why)
+static int anchors_prepare(struct fetched *f, const struct config *cfg, struct certs_change **ret, struct reason *why)
 {
     struct pki_anchors *anchors;
     int err = pki_anchors_new(cfg->identity_ca.n ? cfg->identity_ca.p : NULL,
@@ -47,7 +47,7 @@ static int set_anchors(struct fetched *f, const struct config *cfg, struct reaso
 
     if (err != 0)
         return err;
-    err = certs_set_anchors(f->certs, anchors);
+    err = certs_change_new(f->certs, anchors, ret);
     pki_anchors_unref(anchors);
     return err;
 }
@@ -57,6 +57,7 @@ int credentials_start(struct edge *e, const struct config *cfg, struct reason *w
     struct fetch_args args = {.ca_file = cfg->fetch_ca.n ? cfg->fetch_ca.p : NULL,
                               .allowed = cfg->fetch_from,
                               .n_allowed = cfg->n_fetch_from};
+    struct certs_change *change;
     struct fetched *f;
     int err;
 
@@ -69,18 +70,19 @@ int credentials_start(struct edge *e, const struct config *cfg, struct reason *w
     err = fetch_new(&args, &f->fetch, why);
     if (err == 0)
         err = certs_new(&(struct certs_args){.fetch = f->fetch, .post = post, .post_arg = e}, &f->certs);
-    if (err == 0)
-        err = set_anchors(f, cfg, why);
+    if (err == 0 && (err = anchors_prepare(f, cfg, &change, why)) == 0)
+        certs_change_commit(change);
     e->credentials = &f->base;
     if (err != 0)
         credentials_free(e);
     return err;
 }
 
-int credentials_reload(struct edge *e, const struct config *cfg, struct reason *why)
+int credentials_prepare(struct edge *e, const struct config *cfg, struct certs_change **ret, struct reason *why)
 {
+    *ret = NULL;
     if (e->credentials)
-        return set_anchors(CONTAINER_OF(e->credentials, struct fetched, base), cfg, why);
+        return anchors_prepare(CONTAINER_OF(e->credentials, struct fetched, base), cfg, ret, why);
     if (cfg->identity_ca.n)
         LOG(LOG_WARN, "restart-needed", LZ("option", "identity-ca"));
     return 0;

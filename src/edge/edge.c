@@ -6,6 +6,7 @@
 #include "base/secret.h"
 #include "edge/tap.h"
 #include "edge/trunk.h"
+#include "fetch/certs.h"
 #include "edge/anchor.h"
 #include "edge/edge_worker.h"
 #include "edge/peers.h"
@@ -393,37 +394,77 @@ out:
     return err;
 }
 
-int edge_reload(struct edge *e, struct config *cfg, struct reason *why)
+struct edge_change {
+    struct edge *e;
+    struct config *cfg;
+    struct edge_snapshot *trial; /* what is said and watched is read from it */
+    struct net_listener *listeners;
+    struct certs_change *anchors;
+    struct net_change *net;
+    void *snapshots[EDGE_WORKERS_MAX]; /* of each worker its own: it counts their references alone */
+};
+
+void edge_reload_discard(struct edge_change *ch)
 {
-    struct net_listener *ls = NULL;
-    struct edge_snapshot *trial;
+    unsigned i;
+
+    if (!ch)
+        return;
+    net_group_discard(ch->net);
+    certs_change_discard(ch->anchors);
+    for (i = 0; i < ARRAY_LEN(ch->snapshots); i++)
+        snapshot_unref(ch->snapshots[i]);
+    snapshot_unref(ch->trial);
+    listeners_free(ch->listeners, ch->cfg->n_listens);
+    config_unref(ch->cfg);
+    mem_free(ch);
+}
+
+int edge_reload_prepare(struct edge *e, struct config *cfg, struct edge_change **ret, struct reason *why)
+{
+    struct pki_statuses *statuses = edge_certs_statuses(e->certificates);
+    struct edge_change *ch = mem_zalloc(sizeof *ch);
     unsigned i;
     int err;
 
-    /* What could fail in the workers is tried here first, so that all go over or none. */
-    if ((err = snapshot_new(cfg, edge_certs_statuses(e->certificates), &trial, why)) != 0)
-        return err;
-    err = listeners_make(cfg, edge_certs_statuses(e->certificates), &ls, why);
-    if (err == 0)
-        err = credentials_reload(e, cfg, why);
-    if (err == 0)
-        err = net_group_reload(e->group, ls, cfg->n_listens, why);
-    if (err == 0) {
-        for (i = 0; i < e->n_workers; i++) {
-            if (net_group_post(e->group, i, edge_worker_reload, config_ref(cfg)) != 0) {
-                LOG(LOG_ERROR, "reload-post", LU("worker", i));
-                config_unref(cfg);
-            }
-        }
-        config_unref(e->cfg);
-        e->cfg = config_ref(cfg);
-        log_threshold = cfg->log_level;
-        listeners_log(e, cfg, ls, trial);
-        allow_log(cfg);
+    *ret = NULL;
+    if (!ch)
+        return ERR_NOMEM;
+    ch->e = e;
+    ch->cfg = config_ref(cfg);
+    err = snapshot_new(cfg, statuses, &ch->trial, why);
+    for (i = 0; i < e->n_workers && err == 0; i++) {
+        struct edge_snapshot *s;
+
+        if ((err = snapshot_new(cfg, statuses, &s, why)) == 0)
+            ch->snapshots[i] = s;
     }
-    snapshot_unref(trial);
-    listeners_free(ls, cfg->n_listens);
-    return err;
+    if (err != 0 || (err = listeners_make(cfg, statuses, &ch->listeners, why)) != 0 ||
+        (err = credentials_prepare(e, cfg, &ch->anchors, why)) != 0 ||
+        (err = net_group_prepare(e->group, ch->listeners, cfg->n_listens, &ch->net, why)) != 0) {
+        edge_reload_discard(ch);
+        return err;
+    }
+    *ret = ch;
+    return 0;
+}
+
+void edge_reload_commit(struct edge_change *ch)
+{
+    struct edge *e = ch->e;
+
+    if (ch->anchors)
+        certs_change_commit(ch->anchors);
+    net_group_commit(ch->net, edge_worker_reload, ch->snapshots);
+    ch->anchors = NULL;
+    ch->net = NULL;
+    memset(ch->snapshots, 0, sizeof ch->snapshots);
+    config_unref(e->cfg);
+    e->cfg = config_ref(ch->cfg);
+    log_threshold = e->cfg->log_level;
+    listeners_log(e, e->cfg, ch->listeners, ch->trial);
+    allow_log(e->cfg);
+    edge_reload_discard(ch);
 }
 
 static void leave_run(void *edge_worker, void *arg)

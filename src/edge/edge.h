@@ -18,9 +18,12 @@ struct keeper_link; /* keeper/link.h */
 
 /* Opens the store, loads users and bindings, makes TLS contexts, binds, starts the workers. Takes its own reference to cfg. */
 MUST_USE int edge_start(struct config *cfg, struct edge **ret, struct reason *why);
-/* Puts a new snapshot in force without dropping a flow or a call, or changes nothing and says why. Logs what is in force until
- * when. Called on the main thread. */
-MUST_USE int edge_reload(struct edge *e, struct config *cfg, struct reason *why);
+/* A new configuration, without dropping a flow or a call. With prepare all that can fail is done and nothing has changed; commit puts it
+ * in force and logs what is in force until when. Others may do their part in between. Main thread. */
+struct edge_change;
+MUST_USE int edge_reload_prepare(struct edge *e, struct config *cfg, struct edge_change **ret, struct reason *why);
+void edge_reload_commit(struct edge_change *change);
+void edge_reload_discard(struct edge_change *change); /* NULL is fine */
 /* How many signalling workers there will be. */
 unsigned edge_worker_count(const struct config *cfg);
 /* Who keeps the keys of identities, for all workers; borrowed until edge_stop. Main thread, once, after the start. */

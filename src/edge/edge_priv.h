@@ -411,7 +411,8 @@ void keeper_worker_stop(struct edge_worker *w);
 
 /* --- credentials.c: e->credentials, if there are anchors for identities --- */
 MUST_USE int credentials_start(struct edge *e, const struct config *cfg, struct reason *why);
-MUST_USE int credentials_reload(struct edge *e, const struct config *cfg, struct reason *why);
+struct certs_change; /* fetch/certs.h: to be committed or discarded there */
+MUST_USE int credentials_prepare(struct edge *e, const struct config *cfg, struct certs_change **ret, struct reason *why);
 void credentials_stop(struct edge *e); /* nothing is fetched any more; before the workers end */
 void credentials_free(struct edge *e); /* after it */
 MUST_USE int credentials_worker_start(struct edge_worker *w);

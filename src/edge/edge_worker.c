@@ -405,22 +405,15 @@ void edge_worker_stop(struct edge_worker *w)
     mem_free(w);
 }
 
-/* A new configuration, posted by edge_reload: from here on new requests of this worker are judged by it. */
-void edge_worker_reload(void *edge_worker, void *arg)
+/* A new configuration: from here on new requests of this worker are judged by it. Its snapshot is ready, so nothing of it can fail. */
+void edge_worker_reload(void *edge_worker, void *snapshot)
 {
     struct edge_worker *w = edge_worker;
-    struct edge_snapshot *snap;
-    struct reason why = {0};
 
-    if (snapshot_new(arg, edge_certs_statuses(w->edge->certificates), &snap, &why) == 0) {
-        snapshot_unref(w->snap);
-        w->snap = snap;
-        w->cfg = snap->cfg;
-        (void)worker_sent_by(w);
-        if (trunks_start(w) != 0 || (w->id == 0 && health_start(w) != 0))
-            LOG(LOG_ERROR, "reload-worker", LZ("error", err_text(ERR_NOMEM)));
-    } else {
-        log_reason(LOG_ERROR, "reload-worker", &why, NULL, 0);
-    }
-    config_unref(arg); /* the reference was taken by the poster */
+    snapshot_unref(w->snap);
+    w->snap = snapshot;
+    w->cfg = w->snap->cfg;
+    (void)worker_sent_by(w);
+    if (trunks_start(w) != 0 || (w->id == 0 && health_start(w) != 0))
+        LOG(LOG_ERROR, "reload-worker", LZ("error", err_text(ERR_NOMEM)));
 }

@@ -12,6 +12,6 @@ void edge_done(struct edge *e);
 bool edge_busy(struct edge *e); /* are transactions under way? (status.c) */
 MUST_USE int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user);
 void edge_worker_stop(struct edge_worker *w);
-void edge_worker_reload(void *edge_worker, void *cfg); /* for net_post; takes over one reference of cfg */
+void edge_worker_reload(void *edge_worker, void *snapshot); /* takes it over; on the worker's thread */
 
 #endif

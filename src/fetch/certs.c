@@ -258,7 +258,7 @@ static void on_question(struct mq_item *item, void *consumer)
     mem_free(q);
 }
 
-struct change {
+struct certs_change {
     struct mq_item item;
     struct certs *c;
     struct pki_anchors *anchors;
@@ -267,7 +267,7 @@ struct change {
 
 static void on_change(struct mq_item *item, void *consumer)
 {
-    struct change *change = CONTAINER_OF(item, struct change, item);
+    struct certs_change *change = CONTAINER_OF(item, struct certs_change, item);
 
     (void)consumer;
     pki_anchors_unref(change->c->anchors);
@@ -276,25 +276,37 @@ static void on_change(struct mq_item *item, void *consumer)
     mem_free(change);
 }
 
-int certs_set_anchors(struct certs *c, struct pki_anchors *anchors)
+int certs_change_new(struct certs *c, struct pki_anchors *anchors, struct certs_change **ret)
 {
-    struct change *change = mem_zalloc(sizeof(*change));
-    int err;
+    struct certs_change *change = mem_zalloc(sizeof(*change));
 
+    *ret = change;
     if (!change)
         return ERR_NOMEM;
-    *change = (struct change){.item.run = on_change,
-                              .c = c,
-                              .anchors = pki_anchors_ref(anchors),
-                              .generation = c->generation + 1};
-    err = fetch_post(c->fetch, &change->item);
-    if (err != 0) {
-        pki_anchors_unref(anchors);
-        mem_free(change);
-        return err;
-    }
-    c->generation++;
+    *change = (struct certs_change){
+        .item.run = on_change, .c = c, .anchors = pki_anchors_ref(anchors)};
     return 0;
+}
+
+void certs_change_discard(struct certs_change *change)
+{
+    if (!change)
+        return;
+    pki_anchors_unref(change->anchors);
+    mem_free(change);
+}
+
+void certs_change_commit(struct certs_change *change)
+{
+    const struct timespec pause = {.tv_nsec = 1000000};
+    struct certs *c = change->c;
+    int err;
+
+    change->generation = ++c->generation;
+    while ((err = fetch_post(c->fetch, &change->item)) == ERR_LIMIT)
+        nanosleep(&pause, NULL); /* full: it is being emptied */
+    if (err != 0)
+        certs_change_discard(change); /* it stops: nobody asks any more */
 }
 
 int certs_new(const struct certs_args *args, struct certs **ret)

@@ -29,9 +29,13 @@ struct certs_args {
 MUST_USE int certs_new(const struct certs_args *args, struct certs **ret);
 /* After fetch_stop, the end of all workers, and fetch_free, in this order. NULL is fine. */
 void certs_free(struct certs *c);
-/* Takes a reference. What was validated against others is not used any more. Main thread, or before
- * anybody asks. ERR_NOMEM, ERR_LIMIT: the old ones stay. */
-MUST_USE int certs_set_anchors(struct certs *c, struct pki_anchors *anchors);
+/* Other anchors, in two steps: the first may fail, the second cannot. Takes a reference. What was
+ * validated against others is not used any more. Main thread, or before anybody asks. */
+struct certs_change;
+MUST_USE int certs_change_new(struct certs *c, struct pki_anchors *anchors,
+                              struct certs_change **ret);
+void certs_change_commit(struct certs_change *change);
+void certs_change_discard(struct certs_change *change); /* NULL is fine */
 
 MUST_USE int certs_worker_new(struct certs *c, unsigned worker, struct wheel *wheel,
                               struct certs_worker **ret);

@@ -76,10 +76,12 @@ struct change {
     char **origins;
 };
 
-struct reload {
+struct net_change {
     struct net_group *g;
     size_t n;
-    const struct net_listener *cfgs;
+    const struct net_listener *cfgs; /* the caller's */
+    void (*on_worker)(void *edge_worker, void *arg);
+    void **args; /* its, one for each worker */
     int *old; /* index of the listener that stays, -1: a new one */
     struct bound *bound;
     struct change *changes; /* one for each worker */
@@ -89,7 +91,7 @@ static void change_run(struct mq_item *item, void *consumer)
 {
     struct worker *w = consumer;
     struct change *ch = CONTAINER_OF(item, struct change, item);
-    const struct reload *r = w->group->reload;
+    const struct net_change *r = w->group->reload;
     for (size_t i = 0; i < r->n; i++) {
         if (r->old[i] < 0)
             continue;
@@ -114,10 +116,12 @@ static void change_run(struct mq_item *item, void *consumer)
     }
     struct locate_reach reach = locate_reach_of(r->cfgs, r->n);
     locator_set_reach(w->locator, &reach);
+    if (r->on_worker)
+        r->on_worker(w->net.user.arg, r->args[w->net.worker]);
     group_answer(w->group, 0);
 }
 
-static void reload_done(struct reload *r)
+static void change_free(struct net_change *r)
 {
     for (unsigned k = 0; r->changes && k < r->g->n_workers; k++) {
         struct change *ch = &r->changes[k];
@@ -134,9 +138,10 @@ static void reload_done(struct reload *r)
     mem_free(r->changes);
     mem_free(r->old);
     mem_free(r->bound);
+    mem_free(r);
 }
 
-static void close_new(struct reload *r, size_t n)
+static void close_new(struct net_change *r, size_t n)
 {
     for (size_t i = 0; i < n; i++) {
         for (unsigned k = 0; r->old[i] < 0 && k < r->g->n_workers; k++)
@@ -150,7 +155,7 @@ static int no_memory(struct reason *reason)
     return ERR_NOMEM;
 }
 
-static int reload_alloc(struct reload *r, struct reason *reason)
+static int reload_alloc(struct net_change *r, struct reason *reason)
 {
     r->old = mem_zalloc_array(r->n, sizeof(*r->old));
     r->bound = mem_zalloc_array(r->n, sizeof(*r->bound));
@@ -170,7 +175,7 @@ static int reload_alloc(struct reload *r, struct reason *reason)
 }
 
 /* Which of the present listeners is this one? Each is matched once. */
-static int find_old(const struct reload *r, size_t upto)
+static int find_old(const struct net_change *r, size_t upto)
 {
     const struct net_group *g = r->g;
     const struct net_listener *cfg = &r->cfgs[upto];
@@ -199,7 +204,7 @@ static char *copy_text(struct str s)
 }
 
 /* Everything for listener i in all workers. */
-static int reload_prepare(struct reload *r, size_t i, struct reason *reason)
+static int reload_prepare(struct net_change *r, size_t i, struct reason *reason)
 {
     const struct net_listener *cfg = &r->cfgs[i];
     int fds[NET_WORKERS_MAX];
@@ -247,42 +252,63 @@ static int check(const struct net_listener *listeners, size_t n, struct reason *
     return 0;
 }
 
-int net_group_reload(struct net_group *g, const struct net_listener *listeners, size_t n,
-                     struct reason *reason)
+int net_group_prepare(struct net_group *g, const struct net_listener *listeners, size_t n,
+                      struct net_change **ret, struct reason *reason)
 {
-    struct reload r = {.g = g, .n = n, .cfgs = listeners};
+    struct net_change *r = mem_zalloc(sizeof(*r));
     size_t done = 0;
-    int err = check(listeners, n, reason);
+    int err = r ? check(listeners, n, reason) : no_memory(reason);
+    *ret = NULL;
+    if (!r)
+        return err;
+    *r = (struct net_change){.g = g, .n = n, .cfgs = listeners};
     if (!err)
-        err = reload_alloc(&r, reason);
+        err = reload_alloc(r, reason);
     while (!err && done < n) {
-        err = reload_prepare(&r, done, reason);
+        err = reload_prepare(r, done, reason);
         done += !err;
     }
     if (err) {
-        if (r.old)
-            close_new(&r, done);
-        reload_done(&r);
+        if (r->old)
+            close_new(r, done);
+        change_free(r);
         return err;
     }
-    g->reload = &r; /* read by the workers until they have answered */
+    *ret = r;
+    return 0;
+}
+
+void net_group_discard(struct net_change *r)
+{
+    if (!r)
+        return;
+    close_new(r, r->n);
+    change_free(r);
+}
+
+void net_group_commit(struct net_change *r, void (*on_worker)(void *edge_worker, void *arg),
+                      void **args)
+{
+    struct net_group *g = r->g;
+    r->on_worker = on_worker;
+    r->args = args;
+    g->reload = r; /* read by the workers until they have answered */
     group_expect(g, g->n_workers);
     for (unsigned k = 0; k < g->n_workers; k++)
-        push(g->workers[k], &r.changes[k].item);
+        push(g->workers[k], &r->changes[k].item);
     (void)group_wait(g);
     g->reload = NULL;
     mem_free(g->bound);
-    g->bound = r.bound;
-    g->n_bound = n;
-    r.bound = NULL;
-    for (size_t i = 0; i < n;
+    g->bound = r->bound;
+    g->n_bound = r->n;
+    r->bound = NULL;
+    for (size_t i = 0; i < r->n;
          i++) { /* borrowed from the caller, and kept by each listener itself */
         g->bound[i].cfg.tls = NULL;
         g->bound[i].cfg.pages = NULL;
         g->bound[i].cfg.ws_origins = STR_NULL;
     }
-    reload_done(&r);
-    return 0;
+    change_free(r);
 }
 
 int net_group_addr(const struct net_group *g, size_t listener, struct addr *ret)
@@ -427,6 +453,7 @@ static int group_new(const struct net_group_args *args, struct net_group **ret)
 int net_group_start(const struct net_group_args *args, struct net_group **ret,
                     struct reason *reason)
 {
+    struct net_change *change;
     struct net_group *g;
     if (args->n_workers == 0 || args->n_workers > NET_WORKERS_MAX) {
         reason_set(reason, "workers", NULL, 0, "there can be 1 to %u workers", NET_WORKERS_MAX);
@@ -450,11 +477,12 @@ int net_group_start(const struct net_group_args *args, struct net_group **ret,
         net_group_stop(g); /* those that were started */
         return err;
     }
-    err = net_group_reload(g, args->listeners, args->n_listeners, reason);
+    err = net_group_prepare(g, args->listeners, args->n_listeners, &change, reason);
     if (err) {
         net_group_stop(g);
         return err;
     }
+    net_group_commit(change, NULL, NULL);
     *ret = g;
     return 0;
 }

@@ -83,7 +83,7 @@ struct net_group {
     unsigned waiting; /* workers that have not answered yet */
     int error;
     /* main thread */
-    const struct reload *reload; /* under way; read by the workers that are asked to carry it out */
+    const struct net_change *reload; /* under way; read by the workers that are asked to carry it out */
     struct bound *bound;         /* the listeners in force */
     size_t n_bound;
 };

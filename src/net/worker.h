@@ -46,12 +46,20 @@ struct net_group_args {
  * return. */
 MUST_USE int net_group_start(const struct net_group_args *args, struct net_group **ret,
                              struct reason *reason);
-/* Same listeners (transport and address) keep their sockets and flows; new ones are bound, missing
- * ones closed (their flows live on until they end); TLS contexts are swapped for new handshakes. On
- * failure nothing is changed. Not on a worker's thread. Paths made later carry the new indexes; an
- * old path of a datagram still finds its socket by its local address. */
-MUST_USE int net_group_reload(struct net_group *g, const struct net_listener *listeners, size_t n,
-                              struct reason *reason);
+/* A change of listeners, in two steps: with prepare everything that can fail is done, new addresses
+ * are bound (and do not receive yet), and nothing has changed. Same listeners (transport and
+ * address) keep their sockets and flows; missing ones are closed with commit (their flows live on
+ * until they end); TLS contexts are swapped for new handshakes. Not on a worker's thread. Paths made
+ * later carry the new indexes; an old path of a datagram still finds its socket by its local
+ * address. The listeners are borrowed until commit or discard. */
+struct net_change;
+MUST_USE int net_group_prepare(struct net_group *g, const struct net_listener *listeners, size_t n,
+                               struct net_change **ret, struct reason *reason);
+/* Runs on_worker (NULL: nothing) on each worker with its of `args`, between its last message by the
+ * old listeners and its first by the new ones. Returns when all workers have changed. */
+void net_group_commit(struct net_change *change, void (*on_worker)(void *edge_worker, void *arg),
+                      void **args);
+void net_group_discard(struct net_change *change); /* NULL is fine */
 /* What a listener is bound to (tests bind port 0). Like reload, the owner's thread only.
  * ERR_NOTFOUND. */
 MUST_USE int net_group_addr(const struct net_group *g, size_t listener, struct addr *ret);

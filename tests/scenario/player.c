@@ -249,6 +249,8 @@ static void start(void)
 /* reload ... . : a new configuration in force, as after SIGHUP. Listeners stay as they are. */
 static void step_reload(void)
 {
+    struct edge_snapshot *snap;
+    struct reason why = {0};
     struct config *cfg;
     char text[16384];
 
@@ -257,7 +259,9 @@ static void step_reload(void)
     add_own_lines(text, sizeof text);
     if (config_parse(str_z(text), on_problem, NULL, &cfg) != 0)
         fail("the configuration is refused");
-    edge_worker_reload(P.w, config_ref(cfg));
+    if (snapshot_new(cfg, NULL, &snap, &why) != 0)
+        fail("snapshot_new: %s %s", why.code, why.detail);
+    edge_worker_reload(P.w, snap);
     config_unref(P.edge.cfg);
     P.edge.cfg = cfg;
 }

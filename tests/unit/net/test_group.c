@@ -161,7 +161,11 @@ static void test_last_words(void **state)
 
 static int reload(struct fix *f, struct net_listener *l, size_t n, struct reason *reason)
 {
-    return net_group_reload(f->g, l, n, reason);
+    struct net_change *change;
+    int err = net_group_prepare(f->g, l, n, &change, reason);
+    if (err == 0)
+        net_group_commit(change, NULL, NULL);
+    return err;
 }
 
 static void exchange(int fd, struct fix *f, unsigned want_listener, flow_id *flow)
@@ -225,6 +229,19 @@ static void test_reload(void **state)
     fd = fix_tcp(&at[1]);
     exchange(fd, &f, 0, NULL);
     close(fd);
+    /* Nor what is not wanted in the end: its address is free again. */
+    struct net_change *change;
+    fix_listen(&next[0], TRANSPORT_TCP, "127.0.0.5:5099");
+    for (int i = 0; i < 2; i++) {
+        check_err(net_group_prepare(f.g, next, 1, &change, &reason), 0);
+        net_group_discard(change);
+    }
+    struct addr unused;
+    check_err(addr_parse(&unused, STR("127.0.0.5"), 5099), 0);
+    fd = socket(AF_INET, SOCK_STREAM, 0);
+    assert_int_equal(connect(fd, &unused.sa, addr_len(&unused)), -1);
+    close(fd);
+    exchange(one, &f, 0, &flow[0]);
     /* Nothing at all is a configuration too. */
     check_err(reload(&f, NULL, 0, &reason), 0);
     exchange(one, &f, NET_LISTENER_GONE, &flow[0]);
