@@ -173,6 +173,9 @@ static void check_protection(struct load *l, const cfg_t *sec, const struct conf
     if (p->protected_by == CONFIG_PROTECTED_NO && (p->protected_until.n || p->protected_says.n))
         load_problem(l, load_line(l, sec, p->protected_until.n ? "protected-until" : "protected-says"),
                      "peer \"%s\": nothing says what its hop is protected by; add protected-by = ipsec, vpn, lock or 802.1x", p->name.p);
+    if (!p->private_network.n && (p->carries == CONFIG_CARRIES_PRIVATE || p->private.require || p->private.on_attack || p->private.verify || p->private.sign))
+        load_problem(l, sec->line > 0 ? (unsigned)sec->line : 0, "peer \"%s\" has rules for a private network and is of none; add private-network = \"DOMAIN\"",
+                     p->name.p);
     if (p->private_network.n && !host_ok(p->private_network))
         load_problem(l, load_line(l, sec, "private-network"), "private-network = \"%s\" is no domain; as \"example.com\"", p->private_network.p);
 }

@@ -94,6 +94,13 @@ enum config_peer_kind { CONFIG_PEERING, CONFIG_SUBSCRIPTION, CONFIG_GATEWAY, CON
 /* Callers of a subscriber that have none of its numbers. */
 enum config_foreign { CONFIG_FOREIGN_REFUSE, CONFIG_FOREIGN_REPLACE };
 
+/* Rules of their own for traffic of a peer's private network (RFC 7316; TR/100 recommendation 1). 0: as for its other traffic; else one more
+ * than the value of the member that they stand for, but `require`, which is that value. */
+struct config_private {
+    int require, on_attack, verify, sign;
+};
+enum config_carries { CONFIG_CARRIES_ANY, CONFIG_CARRIES_PRIVATE, CONFIG_CARRIES_PUBLIC };
+
 enum config_protection { CONFIG_PROTECTED_NO, CONFIG_PROTECTED_IPSEC, CONFIG_PROTECTED_VPN, CONFIG_PROTECTED_LOCK, CONFIG_PROTECTED_8021X };
 
 struct config_peer { /* peer "carrier" { ... } */
@@ -121,6 +128,8 @@ struct config_peer { /* peer "carrier" { ... } */
     /* its hop is protected below SIP (TR/100 7.2.2): declared here, by whom and until when */
     int protected_by;            /* enum config_protection */
     struct str protected_until, protected_says;
+    struct config_private private; /* what else holds for its traffic of that */
+    int carries;                 /* enum config_carries */
     struct str private_network;  /* domain of the private network whose traffic it carries (RFC 7316); empty: none */
     /* kind subscription: an account of ours with it */
     struct str trunk_user, password_file;

@@ -307,6 +307,20 @@ static const struct row peer_rows[] = {
     {ROW_TEXT, PEER(private_network), NULL,
      {"peer", "private-network", "text", "", NULL, 0, 0, YES, "RFC 7316 4",
       "Domain of the private network that it carries traffic of: requests of our users are marked so for it, and its own mark is believed."}},
+    {ROW_ENUM, PEER(carries), "any|private|public",
+     {"peer", "carries", "one of any|private|public", "any", NULL, 0, 0, YES, "TR/100 recommendation 1",
+      "What is sent to it: anything, requests of our users and of its private network only, or none of a private network."}},
+    {ROW_ENUM, PEER(private.require), "same|open|protected|secure",
+     {"peer", "private-require-status", "one of same|open|protected|secure", "same", NULL, 0, 0, YES, "TR/100 recommendation 1",
+      "The least security status of calls of its private network; same: require-status."}},
+    {ROW_ENUM, PEER(private.on_attack), "same|reject|alarm",
+     {"peer", "private-on-attack", "one of same|reject|alarm", "same", NULL, 0, 0, YES, "TR/100 recommendation 1", "on-attack for calls of its private network."}},
+    {ROW_ENUM, PEER(private.verify), "same|prefer|require|tolerate|strip",
+     {"peer", "private-verify-identity", "one of same|prefer|require|tolerate|strip", "same", NULL, 0, 0, YES, "TR/100 recommendation 1",
+      "verify-identity for requests of its private network."}},
+    {ROW_ENUM, PEER(private.sign), "same|base|shaken|none",
+     {"peer", "private-sign-identity", "one of same|base|shaken|none", "same", NULL, 0, 0, YES, "TR/100 recommendation 1",
+      "sign-identity for requests of its private network."}},
     {ROW_TEXT, PEER(trunk_user), NULL,
      {"peer", "user", "text", "", NULL, 0, 0, YES, "TR/100 7.6", "With kind = subscription: the user that we register as, and answer challenges as."}},
     {ROW_FILE, PEER(password_file), NULL,
@@ -408,7 +422,7 @@ bool row_is_weak(const struct row *row, int value)
     static const struct {
         const char *name;
         int value;
-    } weak[] = {{"revocation", 0}, {"client-revocation", 0}, {"client-usage", 2}, {"on-attack", 1}, {"protected-by", 1}, {"protected-by", 2}, {"protected-by", 3}, {"protected-by", 4}};
+    } weak[] = {{"revocation", 0}, {"client-revocation", 0}, {"client-usage", 2}, {"on-attack", 1}, {"private-on-attack", 2}, {"protected-by", 1}, {"protected-by", 2}, {"protected-by", 3}, {"protected-by", 4}};
     size_t i;
 
     for (i = 0; row->kind == ROW_ENUM && i < ARRAY_LEN(weak); i++)

@@ -326,7 +326,7 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         return err;
     private_network_edit(e, r, f->t);
     gateway_mark_request(e, r);
-    if (r->who.peer && r->who.peer->verify_identity == CONFIG_VERIFY_STRIP) {
+    if (private_network_verify(r) == CONFIG_VERIFY_STRIP) {
         sip_edit_remove(e, SIP_H_IDENTITY);
         sip_edit_remove(e, SIP_H_IDENTITY_INFO);
     }

@@ -10,6 +10,7 @@
  * side has its own policy for calls without one. */
 #include "base/log.h"
 #include "edge/identity_service.h"
+#include "edge/private_network.h"
 #include "edge/trunk.h"
 #include "identity/sign.h"
 
@@ -84,7 +85,7 @@ static const struct identity_own *own_of(const struct edge_req *r, const struct 
 static bool is_wanted(const struct edge_req *r, const struct edge_target *t)
 {
     return r->tx && !r->emergency && leaves_us(t) && may_be_signed_for(r) && r->snap->n_own &&
-           (!t->peer || t->peer->sign_identity != CONFIG_SIGN_NONE) &&
+           private_network_sign(r, t) != CONFIG_SIGN_NONE &&
            !trunk_renames(
                r,
                t); /* the caller is the carrier's customer there, and the carrier's to sign for */
@@ -98,7 +99,7 @@ static bool is_diverted(const struct edge_req *r, const struct edge_target *t)
     return r->tx && !r->emergency && leaves_us(t) && !may_be_signed_for(r) && r->snap->n_own &&
            r->domain && !sip_msg_in_dialog(r->m) && r->vouch && r->vouch->is_looked_at &&
            r->vouch->result.verdict == IDENTITY_VALID &&
-           (!t->peer || (t->peer->sign_identity != CONFIG_SIGN_NONE && t->peer->sign_diversions));
+           private_network_sign(r, t) != CONFIG_SIGN_NONE && (!t->peer || t->peer->sign_diversions);
 }
 
 /* ---- what ---- */
@@ -153,7 +154,7 @@ static int prepare(struct identity_signing *s, const struct edge_target *t,
     policy.max_age_s = policy.max_ahead_s = r->cfg->identity_freshness_s;
     policy.allow_provider = true; /* our own certificate: what it may say, it says for us */
     if (s->shown.m.orig.is_tn &&
-        (is_from_gateway(r) || (t->peer && t->peer->sign_identity == CONFIG_SIGN_SHAKEN))) {
+        (is_from_gateway(r) || private_network_sign(r, t) == CONFIG_SIGN_SHAKEN)) {
         args.type = PASSPORT_SHAKEN;
         args.attest = attestation(r);
         args.origid = make_origid(a, &r->w->net->rand);

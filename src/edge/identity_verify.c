@@ -8,6 +8,7 @@
  * `tolerate` lets all pass and reports; `strip` takes the headers off unseen. */
 #include "base/log.h"
 #include "edge/identity_service.h"
+#include "edge/private_network.h"
 #include "policy/rules.h"
 
 struct wait { /* for one certificate */
@@ -31,7 +32,7 @@ struct identity_verification {
 
 static enum config_verify mode_of(const struct edge_req *r)
 {
-    return r->who.peer ? r->who.peer->verify_identity : CONFIG_VERIFY_PREFER;
+    return private_network_verify(r);
 }
 
 /* RFC 8224 6.2.2: what begins something must be signed where policy says so; within a dialog its
@@ -67,7 +68,8 @@ static bool only_alarms(const struct edge_req *r)
     struct str user, host = str_cut(r->who.name, '@', &user);
 
     if (r->who.peer)
-        return r->who.peer->status.on_attack == POLICY_ATTACK_ALARM;
+        return private_network_status(r->who.peer, private_network_is_from(r)).on_attack ==
+               POLICY_ATTACK_ALARM;
     d = r->who.kind == PRINCIPAL_USER ? config_domain_find(r->cfg, host) : NULL;
     return d && d->status.on_attack == POLICY_ATTACK_ALARM;
 }

@@ -5,6 +5,7 @@
  * the request. */
 #include "edge/identity_show.h"
 #include "edge/peers.h"
+#include "edge/private_network.h"
 #include "edge/route_priv.h"
 #include "edge/subscriber.h"
 
@@ -168,9 +169,25 @@ static struct str number_uri(struct edge_req *r, const struct config_peer *p, st
                      STR_FMT(p->domains.v[0]));
 }
 
+/* Traffic of a private network, and other traffic, have ways of their own (RFC 7316). */
+static bool keep_carriers(const struct edge_req *r, struct route_choice *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++)
+        if (private_network_may_carry(r, c->v[i]))
+            c->v[n++] = c->v[i];
+    c->n = n;
+    return n > 0;
+}
+
 int route_choice_add(struct edge_req *r, struct edge_targets *ts, struct route_choice *c,
                      struct str e164, struct reason *why)
 {
+    if (!keep_carriers(r, c)) {
+        reason_set(why, "private-traffic", "TR/100 recommendation 1", 403,
+                   "no peer for this destination carries traffic of this kind (carries)");
+        return ERR_REFUSED;
+    }
     route_choice_order(r, c);
     for (size_t i = 0; i < c->n; i++) {
         struct edge_target *t;

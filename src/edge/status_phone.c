@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "edge/calls.h"
 #include "edge/facts.h"
+#include "edge/private_network.h"
 #include "policy/rules.h"
 #include "policy/status_text.h"
 
@@ -78,20 +79,23 @@ static struct policy_rule rule_of(const struct edge_req *r, const struct edge_ta
         r->who.kind == PRINCIPAL_USER ? domain_of(r->cfg, r->who.name) : NULL,
         domain_of(r->cfg, t->aor)}; /* of a subscriber its own line counts */
     const struct config_peer *peers[] = {r->who.peer, t->peer};
+    const bool is_private[] = {private_network_is_from(r), private_network_is_to(r, t)};
+    const enum config_verify verify[] = {private_network_verify(r),
+                                         t->peer ? t->peer->verify_identity : CONFIG_VERIFY_PREFER};
     struct policy_rule all = {.require = POLICY_OPEN, .on_attack = POLICY_ATTACK_ALARM};
     bool has_peer = peers[0] || peers[1], any = false;
 
     for (size_t i = 0; i < 2; i++) {
-        const struct config_status *s = peers[i]  ? &peers[i]->status
-                                        : ours[i] ? &ours[i]->status
-                                                  : NULL;
+        const struct config_status its = peers[i] ? private_network_status(peers[i], is_private[i])
+                                                  : (struct config_status){0};
+        const struct config_status *s = peers[i] ? &its : ours[i] ? &ours[i]->status : NULL;
         struct policy_rule rule;
 
         if (!s)
             continue;
         rule = (struct policy_rule){.require = (enum policy_level)s->require,
                                     .on_attack = (enum policy_on_attack)s->on_attack};
-        if (peers[i] ? peers[i]->verify_identity == CONFIG_VERIFY_TOLERATE : has_peer)
+        if (peers[i] ? verify[i] == CONFIG_VERIFY_TOLERATE : has_peer)
             rule.on_attack = POLICY_ATTACK_ALARM;
         all = policy_rule_stricter(all, rule);
         any = true;
