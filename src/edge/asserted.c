@@ -1,8 +1,8 @@
 /* Asserted identity at the borders of trust domains: RFC 3325, RFC 5876, the "id" and "none" of RFC
  * 3323; TR/100 7.5.1.
  *
- * Spec(T) in short. Whom we believe: peers with allow-asserted-identity, nobody else; a phone's own
- * assertion is taken off. What we assert: the user that we authenticated, by its address of record.
+ * Spec(T) in short. Whom we believe: peers with allow-asserted-identity, of their own users (they are
+ * as little believed of ours as in From, TR/100 7.5.3), nobody else; a phone's own assertion is taken off. What we assert: the user that we authenticated, by its address of record.
  * Whom we tell: peers with assert-identity, whatever privacy was asked for, since they keep it as
  * we do, of a subscriber the number of its that the gate has found; phones get what believed peers asserted, unless privacy was asked for; everybody else gets
  * nothing, unless the caller said that it wants no privacy at all. A preferred identity is a hint
@@ -92,14 +92,29 @@ static void assert_user(struct sip_edit *e, const struct edge_req *r, const stru
         sip_edit_add_last(e, SIP_H_P_ASSERTED_IDENTITY, v);
 }
 
+bool asserted_is_believed(const struct edge_req *r)
+{
+    struct sip_values it = sip_values_start(r->m, SIP_H_P_ASSERTED_IDENTITY);
+    struct sip_addr a;
+    struct sip_uri u;
+    bool has_one = false;
+
+    if (!r->who.peer || !r->who.peer->allow_asserted_identity)
+        return false;
+    for (; sip_values_next(&it); has_one = true)
+        if (sip_addr_parse(it.value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0 ||
+            (u.scheme != SIP_SCHEME_TEL && !gate_peer_speaks_for(r, &u)))
+            return false;
+    return has_one;
+}
+
 void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,
                            const struct edge_target *t)
 {
-    bool believed = r->who.peer && r->who.peer->allow_asserted_identity;
     if (sip_msg_has(r->m, SIP_H_P_PREFERRED_IDENTITY))
         sip_edit_remove(e, SIP_H_P_PREFERRED_IDENTITY);
     if (sip_msg_has(r->m, SIP_H_P_ASSERTED_IDENTITY) &&
-        !(believed && !r->asserts.n && !is_renamed(t) && may_carry(r->m->method) &&
+        !(asserted_is_believed(r) && !r->asserts.n && !is_renamed(t) && may_carry(r->m->method) &&
           may_pass(r->m, is_told(t), t->to_user && !t->peer)))
         sip_edit_remove(e, SIP_H_P_ASSERTED_IDENTITY);
     if (((r->who.kind == PRINCIPAL_USER && (r->asserts.n || !r->who.peer)) ||

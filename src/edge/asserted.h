@@ -4,6 +4,9 @@
 
 #include "edge/edge_priv.h"
 
+/* Who sent the request asserts somebody, and may: it belongs to our trust domain, and nobody in what
+ * it asserts is of a domain that it may not speak for. */
+bool asserted_is_believed(const struct edge_req *r);
 /* Of a request that leaves for `t`: what others asserted stays or goes, what we assert is added
  * (RFC 3325 5, 6). Sticky on the edit. */
 void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,

@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "edge/anchor_facts.h"
 #include "edge/anchor_priv.h"
+#include "edge/asserted.h"
 #include "edge/gateway_mark.h"
 #include "edge/identity_service.h"
 #include "keying/sdes_line.h"
@@ -282,8 +283,7 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     f->is_emergency = r->emergency;
     party_of_kind(p, r->who.kind == PRINCIPAL_USER && peer ? PRINCIPAL_PEER : r->who.kind, peer,
                   how_of(r->who.how));
-    if (peer && !peer->account.n && peer->allow_asserted_identity &&
-        sip_msg_has(r->m, SIP_H_P_ASSERTED_IDENTITY))
+    if (peer && !peer->account.n && asserted_is_believed(r))
         p->identity.known = POLICY_ID_ASSERTED;
     if (!is_user && gateway_is_marked(r->m))
         p->ends_at = POLICY_ENDS_GATEWAY;

@@ -166,6 +166,16 @@ static int check_peer_hop(struct edge_req *r)
     return 0;
 }
 
+bool gate_peer_speaks_for(const struct edge_req *r, const struct sip_uri *u)
+{
+    const struct config_peer *p = r->who.peer;
+
+    if (p->identities.n)
+        return list_has(&p->identities, u->host);
+    return (p->kind != CONFIG_PEERING && p->kind != CONFIG_SUBSCRIPTION) || u->scheme == SIP_SCHEME_TEL ||
+           !request_domain(r->cfg, u, &r->rx.path.local);
+}
+
 /* A peer speaks for its own domains, not for ours (TR/100 7.5.3); servers, sites and gateways of the enterprise may. Whoever hides
  * speaks for nobody (RFC 3323). */
 static int check_peer_from(struct edge_req *r)
@@ -177,12 +187,11 @@ static int check_peer_from(struct edge_req *r)
         return gate_refuse(r, "bad-from", "RFC 3261 20.20", 400, "");
     if (login_is_anonymous(&from))
         return 0;
-    if (p->identities.n && !list_has(&p->identities, from.host))
+    if (gate_peer_speaks_for(r, &from))
+        return 0;
+    if (p->identities.n)
         return gate_refuse(r, "from-not-peers", "TR/100 7.5.3", 403, "this peer may not speak for the domain in From");
-    if ((p->kind == CONFIG_PEERING || p->kind == CONFIG_SUBSCRIPTION) && !p->identities.n &&
-        from.scheme != SIP_SCHEME_TEL && request_domain(r->cfg, &from, &r->rx.path.local))
-        return gate_refuse(r, "from-is-ours", "TR/100 7.5.3", 403, "a foreign peer may not speak for our domain");
-    return 0;
+    return gate_refuse(r, "from-is-ours", "TR/100 7.5.3", 403, "a foreign peer may not speak for our domain");
 }
 
 void gate_vouch(struct edge_worker *w, const struct rx *rx, struct gate_vouch *ret)
