@@ -39,7 +39,7 @@ static bool cert_serial(X509 *cert, struct rand_source *rand)
 
 static X509 *cert_make(EVP_PKEY *key, uint64_t wall_s, struct rand_source *rand)
 {
-    X509 *cert = X509_new();
+    X509 *cert = X509_new_ex(dtls_library(), NULL);
     /* A day back, for peers whose clocks are behind; to the day, so that the date does not tell
      * processes apart. */
     time_t from = (time_t)(wall_s / DAY_S * DAY_S) - DAY_S,
@@ -72,7 +72,7 @@ static bool fingerprint_make(struct keying_dtls_identity *id)
 static SSL_CTX *ctx_make(const struct keying_dtls_identity *id)
 {
     int groups[] = {NID_X25519, NID_X9_62_prime256v1, NID_secp384r1};
-    SSL_CTX *ctx = SSL_CTX_new(DTLS_method());
+    SSL_CTX *ctx = SSL_CTX_new_ex(dtls_library(), NULL, DTLS_method());
 
     if (ctx != NULL && SSL_CTX_set_min_proto_version(ctx, DTLS1_2_VERSION) == 1 &&
         SSL_CTX_set_max_proto_version(ctx, DTLS1_2_VERSION) == 1 &&
@@ -103,7 +103,7 @@ int keying_dtls_identity_new(struct keying_dtls_identity **ret, uint64_t wall_s,
         return ERR_NOMEM;
     atomic_init(&id->refs, 1);
     id->due_s = wall_s + KEYING_DTLS_ROTATE_S;
-    id->key = EVP_EC_gen("P-256");
+    id->key = EVP_PKEY_Q_keygen(dtls_library(), NULL, "EC", "P-256");
     if (id->key != NULL)
         id->cert = cert_make(id->key, wall_s, rand);
     rand_fill(rand, id->cookie_key, sizeof(id->cookie_key));

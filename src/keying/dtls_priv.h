@@ -19,6 +19,10 @@ struct keying_dtls_identity {
     char fingerprint[DTLS_FINGERPRINT_TEXT];
 };
 
+/* ---- dtls_library.c ---- */
+
+OSSL_LIB_CTX *dtls_library(void); /* NULL: the default one */
+
 /* ---- dtls_peer.c: the fingerprints that the other side announces ---- */
 
 #define DTLS_PRINTS_MAX                                                                            \

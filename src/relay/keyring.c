@@ -15,6 +15,7 @@
 #include "relay/keys_priv.h"
 #include <signal.h>
 #include <time.h>
+#include <unistd.h>
 
 static void lock(pthread_mutex_t *m)
 {
@@ -298,9 +299,18 @@ static int threads_start(struct relay_keyring *k, unsigned n)
     return k->n_threads == n ? 0 : ERR_IO;
 }
 
+/* A core does 1,000 handshakes a second. Two at least, so that one that hangs holds up nobody;
+ * media and signalling have the other half. */
+static unsigned threads_default(void)
+{
+    long n = sysconf(_SC_NPROCESSORS_ONLN) / 2;
+
+    return n < 2 ? 2 : n > KEYRING_THREADS_MAX / 2 ? KEYRING_THREADS_MAX / 2 : (unsigned)n;
+}
+
 int relay_keyring_new(struct relay_keyring **ret, const struct relay_keyring_args *args)
 {
-    unsigned n = args->n_threads == 0 ? 2 : args->n_threads;
+    unsigned n = args->n_threads == 0 ? threads_default() : args->n_threads;
     struct relay_keyring *k;
 
     *ret = NULL;

@@ -44,7 +44,7 @@ struct relay_keys_change {
 };
 
 struct relay_keyring_args {
-    unsigned n_threads; /* 0: two; at most 16 */
+    unsigned n_threads; /* at most 16; 0: half as many as there are cores, 2 to 8 */
     bool dry; /* no threads: relay_keyring_run does their work. For tests in virtual time */
     void (*on_change)(void *arg, uint64_t keys_cookie, const struct relay_keys_change *change);
     void *arg;
