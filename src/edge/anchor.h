@@ -94,7 +94,7 @@ MUST_USE int anchor_direct_request(const struct edge_req *r, const struct edge_t
 /* In an answer, which cannot be refused, sections without keys are closed where there may be none.
  * ERR_NOMEM: it must not pass. */
 MUST_USE int anchor_direct_response(const struct sip_msg *m, const struct path *in,
-                                    const struct path *out, bool may_be_clear,
+                                    const struct path *out, bool may_be_clear, bool emergency,
                                     struct forward_changes *ret);
 bool anchor_direct_may_be_clear(const struct edge_req *r, const struct edge_target *t);
 

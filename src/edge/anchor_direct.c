@@ -2,24 +2,13 @@
  * not let pass, whatever the phones have agreed on: a key over a hop that others can read (RFC 4568
  * 8), and media without keys between our domain and another one, unless policy says so (TR/100 8:
  * "essential when transmitting media over the public Internet"). All else is untouched (RFC
- * 3261 16.6). Worker thread. */
+ * 3261 16.6). What cannot be read is refused where one of the two might be in it. Worker thread. */
 #include "base/log.h"
 #include "edge/anchor_priv.h"
 
 static bool may_describe(enum sip_method m)
 {
     return m == SIP_INVITE || m == SIP_ACK || m == SIP_PRACK || m == SIP_UPDATE;
-}
-
-/* NULL: none, or none that we can read: then it is not ours to judge. */
-static struct sdp *description(const struct sip_msg *m, struct str *ret_text)
-{
-    struct reason why = {0};
-    struct sdp *s;
-
-    if (anchor_body_find(m, ret_text, &why) != 0 || !ret_text->n)
-        return NULL;
-    return sdp_parse(m->arena, *ret_text, &s, &why) == 0 ? s : NULL;
 }
 
 static bool is_foreign(const struct config_peer *p)
@@ -58,10 +47,46 @@ struct guarded {
     bool must_strip, must_close; /* nobody could be told that it is refused */
 };
 
-/* Looked at before anything is parsed: most descriptions that cross a clear hop have none. */
+/* Looked at before anything is parsed: most descriptions that cross a clear hop have no keys. What
+ * is not plain text may have some (RFC 3261 7.4.1). */
 static bool may_have_keys(const struct sip_msg *m)
 {
-    return m->body.n && memmem(m->body.p, m->body.n, "a=crypto", 8) != NULL;
+    const struct sip_hdr *type = sip_msg_hdr(m, SIP_H_CONTENT_TYPE, 0);
+
+    return memmem(m->body.p, m->body.n, "crypto", 6) || memmem(m->body.p, m->body.n, "key-mgmt", 8) ||
+           !type || sip_msg_has(m, SIP_H_CONTENT_ENCODING) ||
+           !str_starts_nocase(type->value, STR("application/sdp"));
+}
+
+/* Enveloped for its recipient: nobody on the way has what is in it (RFC 8551 3.3). */
+static bool is_enveloped(const struct sip_msg *m)
+{
+    const struct sip_hdr *type = sip_msg_hdr(m, SIP_H_CONTENT_TYPE, 0);
+    struct str head, params, smime;
+
+    if (!type)
+        return false;
+    params = str_cut(type->value, ';', &head);
+    if (!str_eq_nocase(str_trim(head), STR("application/pkcs7-mime")) || !params.p)
+        return false;
+    params = str_make(params.p - 1, params.n + 1); /* with its semicolon */
+    return sip_param_find(params, STR("smime-type"), &smime) &&
+           str_eq_nocase(smime, STR("enveloped-data"));
+}
+
+/* One that cannot be read, where it matters what is in it: refused, or its body is taken away. */
+static int guard_unread(const struct sip_msg *m, const struct guarded *g,
+                        struct forward_changes *ret, struct reason *why)
+{
+    if (g->may_be_clear && is_enveloped(m))
+        return 0;
+    if (!why->sip_status || why->sip_status == 400)
+        why->sip_status = 488;
+    LOG(LOG_NOTICE, "description-unread", LS("call", m->call_id), LZ("reason", why->code),
+        LZ("detail", why->detail), LZ("then", g->must_close ? "removed" : "refused"));
+    if (!g->must_close)
+        return ERR_REFUSED;
+    return anchor_body_replace(m, STR_NULL, STR_NULL, ret);
 }
 
 /* What may pass of a description. */
@@ -69,15 +94,20 @@ static int guard(const struct sip_msg *m, const struct guarded *g, struct forwar
                  struct reason *why)
 {
     struct str text, is = STR_NULL;
-    bool has_keys = g->hop_is_clear && may_have_keys(m);
-    struct sdp *s = may_describe(m->cseq_method) && (has_keys || !g->may_be_clear)
-                        ? description(m, &text)
-                        : NULL;
+    bool has_keys = g->hop_is_clear && m->body.n && may_have_keys(m);
+    struct sdp *s;
     int err = 0;
 
-    if (!s)
+    if (!m->body.n || !may_describe(m->cseq_method) || (!has_keys && g->may_be_clear))
         return 0;
-    if (has_keys)
+    err = anchor_body_find(m, &text, why);
+    if (err == 0 && !text.n)
+        return 0;
+    if (err == 0)
+        err = sdp_parse(m->arena, text, &s, why);
+    if (err != 0 && err != ERR_NOMEM)
+        return guard_unread(m, g, ret, why);
+    if (err == 0 && has_keys)
         err = anchor_sdp_strip(m->arena, s, g->must_strip, &is, why);
     if (err == 0 && is.n) {
         LOG(LOG_INFO, "keys-stripped", LS("call", m->call_id), LZ("clause", "RFC 4568 8"));
@@ -104,7 +134,8 @@ int anchor_direct_request(const struct edge_req *r, const struct edge_target *t,
                           const struct path *out, struct forward_changes *ret, struct reason *why)
 {
     enum sip_method method = r->m->method;
-    const struct guarded g = {.hop_is_clear = is_clear_hop(&r->rx.path, out),
+    const bool emergency = r->emergency || t->emergency; /* nothing stops it (RFC 6881 ED-58) */
+    const struct guarded g = {.hop_is_clear = !emergency && is_clear_hop(&r->rx.path, out),
                               .may_be_clear = !r->m->body.n || anchor_direct_may_be_clear(r, t),
                               .must_strip = method == SIP_ACK,
                               .must_close = method != SIP_INVITE && method != SIP_UPDATE};
@@ -113,9 +144,9 @@ int anchor_direct_request(const struct edge_req *r, const struct edge_target *t,
 }
 
 int anchor_direct_response(const struct sip_msg *m, const struct path *in, const struct path *out,
-                           bool may_be_clear, struct forward_changes *ret)
+                           bool may_be_clear, bool emergency, struct forward_changes *ret)
 {
-    const struct guarded g = {.hop_is_clear = is_clear_hop(in, out),
+    const struct guarded g = {.hop_is_clear = !emergency && is_clear_hop(in, out),
                               .may_be_clear = may_be_clear,
                               .must_strip = true,
                               .must_close = true};

@@ -257,6 +257,28 @@ static int make_section(struct anchor_leg *y, struct anchor_leg *x, unsigned i, 
     return 0;
 }
 
+/* Keys that are the phones' own pass no hop where others read them (RFC 4568 8). `must`: nobody could
+ * be told that it is refused. */
+static int for_hops(const struct anchor_leg *x, const struct anchor_leg *y, bool must,
+                    const struct sdp **s, struct reason *why)
+{
+    struct str text;
+    struct sdp *is;
+    int err;
+
+    if (x->keys || y->keys || (x->side.is_private && y->side.is_private))
+        return 0;
+    err = anchor_sdp_strip((*s)->arena, *s, must, &text, why);
+    if (err == 0 && text.n) {
+        LOG(LOG_INFO, "keys-stripped", LS("call", anchor_text_get(&x->a->call_id)),
+            LZ("clause", "RFC 4568 8"));
+        err = sdp_parse((*s)->arena, text, &is, why);
+        if (err == 0)
+            *s = is;
+    }
+    return err;
+}
+
 int anchor_offer_make(struct anchor_leg *y, struct anchor_leg *x, const struct sdp *offer,
                       bool rekey, struct arena *a, struct str *ret, struct reason *why)
 {
@@ -264,14 +286,18 @@ int anchor_offer_make(struct anchor_leg *y, struct anchor_leg *x, const struct s
     struct reason one;
     bool any = false, any_wanted = false;
     unsigned i;
+    int err;
 
     if (!sections || anchor_leg_room(y, offer->n_media) != 0)
         return no_memory(why);
+    if ((err = for_hops(x, y, false, &offer, why)) != 0) {
+        if (!why->code)
+            (void)no_memory(why);
+        return err;
+    }
     y->n = offer->n_media;
     y->offered = 0;
     for (i = 0; i < y->n; i++) {
-        int err;
-
         one = (struct reason){0};
         err = make_section(y, x, i, rekey, a, &sections[i], &one);
         if (err == ERR_NOMEM || err == ERR_LIMIT) {
@@ -352,7 +378,7 @@ int anchor_answer_make(struct anchor_leg *x, struct anchor_leg *y, const struct 
         arena_zalloc(a, (answer->n_media + 1u) * sizeof *sections);
     unsigned i;
 
-    if (!sections)
+    if (!sections || for_hops(x, y, true, &answer, why) != 0)
         return no_memory(why);
     for (i = 0; i < x->n && i < answer->n_media; i++) {
         const struct anchor_section *s = &x->sec[i];
@@ -422,6 +448,31 @@ static bool is_type(struct str content_type, struct str wanted)
     return str_eq_nocase(str_trim(head), wanted);
 }
 
+/* Binary is the default in SIP: a part is read as it stands (RFC 3261 7.4.1, RFC 5621 3.2). */
+static bool is_encoded(const struct sip_part *part)
+{
+    struct str rest = part->headers, line, name, value;
+
+    while (rest.n) {
+        rest = str_cut(rest, '\n', &line);
+        value = str_trim(str_cut(line, ':', &name));
+        name = str_trim(name);
+        if (str_eq_nocase(name, STR("Content-Encoding")))
+            return !str_eq_nocase(value, STR("identity"));
+        if (str_eq_nocase(name, STR("Content-Transfer-Encoding")) &&
+            (str_eq_nocase(value, STR("base64")) || str_eq_nocase(value, STR("quoted-printable"))))
+            return true;
+    }
+    return false;
+}
+
+static int unreadable(struct reason *why)
+{
+    reason_set(why, "body-unreadable", "RFC 3261 21.4.13", 415,
+               "what describes media must be readable here");
+    return ERR_REFUSED;
+}
+
 int anchor_body_find(const struct sip_msg *m, struct str *ret, struct reason *why)
 {
     const struct sip_hdr *type = sip_msg_hdr(m, SIP_H_CONTENT_TYPE, 0);
@@ -430,14 +481,11 @@ int anchor_body_find(const struct sip_msg *m, struct str *ret, struct reason *wh
     int err;
 
     *ret = STR_NULL;
-    if (!m->body.n || !type)
+    if (!m->body.n)
         return 0;
-    if (sip_msg_has(m, SIP_H_CONTENT_ENCODING) ||
-        is_type(type->value, STR("application/pkcs7-mime"))) {
-        reason_set(why, "body-unreadable", "RFC 3261 21.4.13", 415,
-                   "media of this call pass through us: its description must be readable");
-        return ERR_REFUSED;
-    }
+    if (!type || sip_msg_has(m, SIP_H_CONTENT_ENCODING) ||
+        is_type(type->value, STR("application/pkcs7-mime")))
+        return unreadable(why);
     if (is_type(type->value, STR("application/sdp"))) {
         *ret = m->body;
         return 0;
@@ -447,7 +495,14 @@ int anchor_body_find(const struct sip_msg *m, struct str *ret, struct reason *wh
     if ((err = sip_body_parts(m, parts, &n, why)) != 0)
         return ERR_REFUSED;
     for (i = 0; i < n; i++) {
-        if (!is_type(parts[i].content_type, STR("application/sdp")))
+        bool is_sdp = is_type(parts[i].content_type, STR("application/sdp"));
+
+        if (is_type(parts[i].content_type, STR("application/pkcs7-mime")) ||
+            (is_sdp && is_encoded(&parts[i]))) {
+            *ret = STR_NULL;
+            return unreadable(why);
+        }
+        if (!is_sdp)
             continue;
         if (ret->n) { /* only one is made anew: the other would pass with what the phone said */
             *ret = STR_NULL;

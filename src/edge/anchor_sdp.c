@@ -203,18 +203,129 @@ int anchor_sdp_build(struct arena *a, const struct sdp *s, const struct anchor_s
     return sdp_edit_build(e, ret);
 }
 
-/* ---- descriptions that pass a proxy ---- */
+/* ---- keys that whoever reads a description has ---- */
 
-static bool has_other_keys(const struct sdp *s, int i)
+/* MIKEY's messages by their data type (RFC 3830 6.1, RFC 4650 3, RFC 4738 3): those of Diffie-Hellman,
+ * and those that only verify, hold no key that could be read. In the others it is encrypted if their
+ * sender cared to (RFC 3830 6.2 has a NULL algorithm for it), which is not ours to find out. */
+static bool is_open_mikey(struct str arg)
 {
-    return sdp_attr_inherited(s, i, SDP_A_FINGERPRINT, 0) ||
-           sdp_attr_inherited(s, i, SDP_A_KEY_MGMT, 0) || sdp_has(s, i, SDP_A_ZRTP_HASH);
+    struct str name, text = str_trim(str_cut(str_trim(arg), ' ', &name));
+    uint8_t head[3];
+    size_t n;
+
+    if (!str_eq_nocase(name, STR("mikey")) || text.n < 4 ||
+        str_base64_decode(head, sizeof head, str_make(text.p, 4), false, &n) != 0 || n < 2 ||
+        head[0] != 1)
+        return true; /* whatever it is */
+    switch (head[1]) {
+    case 1: /* verifies what was pre-shared */
+    case 3: /* ... or public-key */
+    case 4: /* DH */
+    case 5:
+    case 6: /* an error */
+    case 7: /* DHHMAC */
+    case 8:
+        return false;
+    default:
+        return true;
+    }
 }
+
+/* An attribute that is offered by number (RFC 5939 3.3.2): "1 crypto:1 ..." */
+static bool is_open_capability(struct str arg)
+{
+    struct str number, attr = str_trim(str_cut(str_trim(arg), ' ', &number)), name;
+    struct str value = str_cut(attr, ':', &name);
+
+    return str_eq(name, STR("crypto")) || (str_eq(name, STR("key-mgmt")) && is_open_mikey(value));
+}
+
+static bool is_open_key(const struct sdp_line *l)
+{
+    switch (l->attr) {
+    case SDP_A_CRYPTO:
+        return true;
+    case SDP_A_KEY_MGMT:
+        return is_open_mikey(l->arg);
+    case SDP_A_ACAP:
+        return is_open_capability(l->arg);
+    default:
+        return false;
+    }
+}
+
+static const enum sdp_attr_id may_be_open[] = {SDP_A_CRYPTO, SDP_A_KEY_MGMT, SDP_A_ACAP};
+
+static bool has_open_keys(const struct sdp *s, int section)
+{
+    const struct sdp_line *l;
+
+    for (size_t k = 0; k < ARRAY_LEN(may_be_open); k++)
+        for (unsigned i = 0; (l = sdp_attr(s, section, may_be_open[k], i)) != NULL; i++)
+            if (is_open_key(l))
+                return true;
+    return false;
+}
+
+static void remove_open_keys(struct sdp_edit *e, const struct sdp *s, int section)
+{
+    const struct sdp_line *l;
+
+    for (size_t k = 0; k < ARRAY_LEN(may_be_open); k++)
+        for (unsigned i = 0; (l = sdp_attr(s, section, may_be_open[k], i)) != NULL; i++)
+            if (is_open_key(l))
+                sdp_edit_line_remove(e, l);
+}
+
+/* Keys that nobody can read there. */
+static bool has_closed_keys(const struct sdp *s, int i)
+{
+    const struct sdp_line *l;
+
+    if (sdp_attr_inherited(s, i, SDP_A_FINGERPRINT, 0) || sdp_has(s, i, SDP_A_ZRTP_HASH))
+        return true;
+    for (unsigned k = 0; (l = sdp_attr_inherited(s, i, SDP_A_KEY_MGMT, k)) != NULL; k++)
+        if (!is_open_mikey(l->arg))
+            return true;
+    return false;
+}
+
+int anchor_sdp_strip(struct arena *a, const struct sdp *s, bool must, struct str *ret,
+                     struct reason *why)
+{
+    struct sdp_edit *e = NULL;
+    bool in_session = has_open_keys(s, SDP_SESSION);
+
+    *ret = STR_NULL;
+    for (int i = in_session ? SDP_SESSION : 0; i < s->n_media; i++) {
+        bool has = has_open_keys(s, i);
+
+        if (!has && !(in_session && i >= 0))
+            continue;
+        if (i >= 0 && !must && !sdp_media_is_rejected(s, i) &&
+            sdp_proto_is_secure(s->media[i].proto) && !has_closed_keys(s, i)) {
+            reason_set(why, "keys-over-clear", "RFC 4568 8", 488,
+                       "m= line %d: its keys would pass a hop in clear", i + 1);
+            return ERR_REFUSED;
+        }
+        if (!has)
+            continue;
+        if (!e && (e = sdp_edit_new(a, s)) == NULL)
+            return ERR_NOMEM;
+        remove_open_keys(e, s, i);
+    }
+    return e ? sdp_edit_build(e, ret) : 0;
+}
+
+/* ---- media without keys ---- */
 
 static bool is_clear(const struct sdp *s, int i)
 {
     return !sdp_media_is_rejected(s, i) && sdp_proto_is_rtp(s->media[i].proto) &&
-           !has_other_keys(s, i) && !sdp_has(s, i, SDP_A_CRYPTO);
+           !sdp_attr_inherited(s, i, SDP_A_FINGERPRINT, 0) &&
+           !sdp_attr_inherited(s, i, SDP_A_KEY_MGMT, 0) && !sdp_has(s, i, SDP_A_ZRTP_HASH) &&
+           !sdp_has(s, i, SDP_A_CRYPTO);
 }
 
 bool anchor_sdp_has_clear(const struct sdp *s)
@@ -235,26 +346,4 @@ int anchor_sdp_close_clear(struct arena *a, const struct sdp *s, struct str *ret
         if (is_clear(s, i))
             sdp_edit_port(e, i, 0);
     return sdp_edit_build(e, ret);
-}
-
-int anchor_sdp_strip(struct arena *a, const struct sdp *s, bool must, struct str *ret,
-                     struct reason *why)
-{
-    struct sdp_edit *e = NULL;
-
-    *ret = STR_NULL;
-    for (int i = 0; i < s->n_media; i++) {
-        if (!sdp_has(s, i, SDP_A_CRYPTO))
-            continue;
-        if (!must && !sdp_media_is_rejected(s, i) && sdp_proto_is_secure(s->media[i].proto) &&
-            !has_other_keys(s, i)) {
-            reason_set(why, "keys-over-clear", "RFC 4568 8", 488,
-                       "m= line %d: its keys would pass a hop in clear", i + 1);
-            return ERR_REFUSED;
-        }
-        if (!e && (e = sdp_edit_new(a, s)) == NULL)
-            return ERR_NOMEM;
-        sdp_edit_attr_remove(e, i, STR("crypto"));
-    }
-    return e ? sdp_edit_build(e, ret) : 0;
 }

@@ -45,8 +45,9 @@ MUST_USE int anchor_sdp_build(struct arena *a, const struct sdp *s, const struct
 /* Does any section of RTP media come without any keys at all: neither a=crypto, fingerprint,
  * key-mgmt nor zrtp-hash? */
 bool anchor_sdp_has_clear(const struct sdp *s);
-/* What a description may not say over a clear hop (RFC 4568 8): a=crypto, the key itself. *ret is
- * the text without; STR_NULL if there is nothing to be taken away. ERR_REFUSED: a section has no
+/* What a description may not say over a clear hop (RFC 4568 8): keys that whoever reads it has, which
+ * are a=crypto, MIKEY's where it is not Diffie-Hellman, and either as a capability. *ret is the text
+ * without; STR_NULL if there is nothing to be taken away. ERR_REFUSED: a section has no
  * other method and its profile needs one; not if it `must` be taken away all the same. */
 MUST_USE int anchor_sdp_strip(struct arena *a, const struct sdp *s, bool must, struct str *ret,
                               struct reason *why);

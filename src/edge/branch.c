@@ -304,7 +304,7 @@ static void branch_response(struct branch *b, const struct sip_msg *m, const str
         changes.cseq = p->cseq;
     }
     if (!b->p->anchor && m->body.n && b->p->stx &&
-        anchor_direct_response(m, &rx->path, &sip_stx_rx(b->p->stx)->path, b->may_be_clear, &changes) != 0)
+        anchor_direct_response(m, &rx->path, &sip_stx_rx(b->p->stx)->path, b->may_be_clear, b->is_emergency, &changes) != 0)
         return; /* no memory: its sender repeats what counts */
     proxy_note_answer(b, m, rx);
     if (p->r && proxy_begins_call(p))
@@ -416,6 +416,7 @@ static int branch_send(struct branch *b, const struct path *path)
         branch_fail(b, why.sip_status, why.code, why.clause);
         return ERR_REFUSED;
     }
+    b->is_emergency = p->r->emergency || b->t->emergency;
     b->may_be_clear = p->anchor || anchor_direct_may_be_clear(p->r, b->t);
     if (proxy_begins_call(p) && status_check_request(b, path, &changes, &why) != 0) {
         branch_fail(b, why.sip_status, why.code, why.clause);

@@ -44,6 +44,7 @@ struct branch {
     uint8_t n_challenged; /* how often by a carrier, and answered */
     bool is_challenged;  /* it is to be sent again with credentials: the next number */
     bool believed; /* what it asserts (asserted.h) */
+    bool is_emergency;
     bool may_be_clear; /* media that do not pass through us (anchor_direct.c) */
     const struct path *oversize; /* 18.1.1: the datagram path that the request is too large for; NULL: none */
     unsigned status;             /* final, when DONE */
