@@ -374,6 +374,7 @@ int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
         .worker_stop = worker_stop_cb,
         .arg = e,
         .batch_wait_us = cfg->batch_wait_us,
+        .steer_mark = SIP_BRANCH_MARK,
         .dns_forward = cfg->dns_server.n ? cfg->dns_server.p : NULL,
     };
     __atomic_store_n(&e->is_starting, true, __ATOMIC_RELAXED);

@@ -216,6 +216,8 @@ static int reload_prepare(struct net_change *r, size_t i, struct reason *reason)
         int err = listener_open(cfg, fds, r->g->n_workers, &r->bound[i].addr, reason);
         if (err)
             return err;
+        if (cfg->transport == TRANSPORT_UDP)
+            steer_responses(fds[0], r->g->args.steer_mark, r->g->n_workers);
     }
     bool ok = true;
     for (unsigned k = 0; k < r->g->n_workers; k++) {

@@ -127,6 +127,10 @@ struct listener {
 /* Main thread: binds n sockets for n workers. `reason` names address and cause. */
 MUST_USE int listener_open(const struct net_listener *cfg, int *fds, unsigned n,
                            struct addr *ret_bound, struct reason *reason);
+/* The sockets of an address, of which fd is one, were bound in the workers' order: responses with the
+ * mark go to that of the worker whose number is behind it (steer.c). Where this cannot be had,
+ * nothing changes. */
+void steer_responses(int fd, const char *mark, unsigned n_workers);
 MUST_USE struct listener *listener_new(struct worker *w, const struct net_listener *cfg,
                                        const struct addr *bound);
 /* New settings for the same socket. Takes over `ws_origins`. */

@@ -37,6 +37,9 @@ struct net_group_args {
     void (*worker_stop)(void *arg, struct net *net, void *user_arg);
     void *arg;
     const char *resolv_conf; /* NULL: the system's; tests name their own forwarders */
+    /* What stands in front of two hexadecimal digits, the number of the worker that a response over
+     * UDP belongs to, in our Via; NULL: nobody knows. It stays the caller's. */
+    const char *steer_mark;
     uint32_t batch_wait_us;  /* how long messages may gather under load (pace.h) */
     const char *dns_forward; /* "127.0.0.1@5353": use this server only (tests, split horizon); NULL:
                                 resolv_conf */

@@ -76,6 +76,8 @@ MUST_USE int sip_txl_receive(struct sip_txl *l, struct sip_msg *m, const struct 
 /* Is this request the repetition of one that has a transaction? To be asked before refusing for overload: what was taken on is
  * finished. */
 bool sip_txl_has(const struct sip_txl *l, const struct sip_msg *m);
+/* Our branches begin so, and behind it have the worker in two hexadecimal digits. */
+#define SIP_BRANCH_MARK "z9hG4bKsp"
 /* The worker in a Via branch of ours; -1 if it is not one. */
 int sip_branch_worker(struct str branch);
 /* Transport news: transactions waiting on this flow fail with SIP_TX_TRANSPORT; by sip_txl_path_failed those that send along a
@@ -132,6 +134,8 @@ void sip_ctx_cancel(struct sip_ctx *tx, struct str reason_value);
 /* Let go without news: detach the user; the machine runs on silently (an INVITE at most for timer C more, 16.6 step 11). */
 void sip_ctx_detach(struct sip_ctx *tx);
 const struct path *sip_ctx_path(const struct sip_ctx *tx);
+/* Can there be a branch of ours in this Via value? False: certainly not. */
+bool sip_branch_may_be_in(struct str via_value);
 /* The loop hash in a branch of ours, 0 if it has none or is not ours. */
 uint64_t sip_branch_loop_hash(struct str branch);
 

@@ -7,7 +7,7 @@
 #include "sip/tx_priv.h"
 
 #define COOKIE "z9hG4bK"
-#define OURS COOKIE "sp" /* tells our branches from those of others */
+#define OURS SIP_BRANCH_MARK /* tells our branches from those of others */
 #define OURS_N (sizeof(OURS) - 1)
 #define WORKER_AT OURS_N
 #define SLOT_AT (WORKER_AT + 2)
@@ -67,9 +67,7 @@ int tx_key_make(const struct sip_msg *m, struct tx_key *ret)
     for (p = text + 1, i = 0; i < n_parts; i++)
         p = key_put(p, parts[i], !old && i == 1); /* host names know no case (RFC 4343) */
     text[0] = old ? 'o' : 'n';
-    ret->v[0] = str_hash(str_make(text, n));
-    text[0] = old ? 'O' : 'N';
-    ret->v[1] = str_hash(str_make(text, n));
+    str_hash128(str_make(text, n), ret->v);
     ret->old = old;
     ret->to_hash = old ? tx_tag_hash(m->to_tag) : 0;
     ret->method_hash = m->method == SIP_METHOD_OTHER ? (uint32_t)str_hash(m->method_text) : 0;
@@ -138,6 +136,11 @@ int sip_branch_worker(struct str branch)
     uint64_t v;
 
     return branch_is_ours(branch) && hex_get(branch.p + WORKER_AT, 2, &v) ? (int)v : -1;
+}
+
+bool sip_branch_may_be_in(struct str via_value)
+{
+    return memmem(via_value.p, via_value.n, OURS, OURS_N) != NULL;
 }
 
 uint64_t sip_branch_loop_hash(struct str branch)

@@ -162,6 +162,7 @@ void fix_start(struct fix *f, unsigned n_workers, const struct net_listener *lis
                                   .worker_start = worker_start,
                                   .worker_stop = worker_stop,
                                   .arg = f,
+                                  .steer_mark = "mark",
                                   .dns_forward = "127.0.0.1@9"};
     pthread_mutex_init(&f->lock, NULL);
     pthread_cond_init(&f->changed, NULL);

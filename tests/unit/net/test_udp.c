@@ -2,6 +2,7 @@
  * sockets, hand-over of received buffers. RFC 3261 18.1.1, 18.2.1, 18.4; RFC 5626 4.4.2, 8. */
 #include "fixture.h"
 #include "net/stun.h"
+#include <linux/filter.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -531,6 +532,60 @@ static void test_workers(void **state)
     assert_int_equal(f.n_stopped, 4);
 }
 
+/* Can the kernel be told which socket takes what? */
+static bool can_steer(void)
+{
+    struct sock_filter f = BPF_STMT(BPF_RET | BPF_K, 0xffffffffu);
+    struct sock_fprog p = {1, &f};
+    int fd = socket(AF_INET, SOCK_DGRAM, 0), one = 1;
+    bool can = setsockopt(fd, SOL_SOCKET, SO_REUSEPORT, &one, sizeof(one)) == 0 &&
+               setsockopt(fd, SOL_SOCKET, SO_ATTACH_REUSEPORT_CBPF, &p, sizeof(p)) == 0;
+    close(fd);
+    return can;
+}
+
+/* Responses from one place come to the workers that they name; what names none, and everything that
+ * is no response, comes to one of them. */
+static void test_steered(void **state)
+{
+    (void)state;
+    static const char *const starts[] = {"SIP/2.0 200 \r\nv:SIP/2.0/UDP h;branch=",
+                                         "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP 127.0.0.1:5060;branch=",
+                                         "SIP/2.0 480 Temporarily unavailable\r\nVia: SIP/2.0/UDP [2001:db8::1234:5678]:5060;branch="};
+    struct fix f = {.is_echo = true};
+    struct net_listener l;
+    char text[600], got[600];
+    if (!can_steer())
+        skip();
+    fix_listen(&l, TRANSPORT_UDP, "127.0.0.1:0");
+    fix_start(&f, 8, &l, 1);
+    struct addr to = fix_addr(&f, 0);
+    int fd = fix_udp("127.0.0.1:0");
+    for (unsigned i = 0; i < 8 * 3; i++) {
+        int n = snprintf(text, sizeof(text), "%smark0%u0000\r\n%0200u\r\n\r\n", starts[i % 3], i / 3, i);
+        send_to(fd, &to, text, (size_t)n);
+        assert_int_equal(receive(fd, got, sizeof(got), NULL), n);
+        struct fix_event *e = fix_wait(&f, FIX_MESSAGE);
+        assert_int_equal(e->worker, i / 3);
+        fix_free(e);
+    }
+    static const char *const others[] = {"mark08", "mark2a", "markff", "mark0g", "markx", "", "marl01"};
+    unsigned place = 8;
+    for (unsigned i = 0; i < 2 * ARRAY_LEN(others); i++) {
+        int n = snprintf(text, sizeof(text), "%s%s%0200u", i % 2 ? starts[1] : "OPTIONS sip:a SIP/2.0\r\n",
+                         others[i / 2], i);
+        send_to(fd, &to, text, (size_t)n);
+        assert_int_equal(receive(fd, got, sizeof(got), NULL), n);
+        struct fix_event *e = fix_wait(&f, FIX_MESSAGE);
+        if (place == 8)
+            place = e->worker;
+        assert_int_equal(e->worker, place); /* the kernel's choice for these two ends */
+        fix_free(e);
+    }
+    close(fd);
+    fix_stop(&f);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -540,6 +595,7 @@ int main(void)
         cmocka_unit_test(test_keepalives),  cmocka_unit_test(test_stun),
         cmocka_unit_test(test_unreachable), cmocka_unit_test(test_send_refused),
         cmocka_unit_test(test_burst),       cmocka_unit_test(test_workers),
+        cmocka_unit_test(test_steered),
         cmocka_unit_test(test_runs),        cmocka_unit_test(test_runs_unreachable),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
