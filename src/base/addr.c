@@ -34,6 +34,23 @@ static bool is_link_local(const unsigned char b[16])
 
 /* --- Text to address --- */
 
+/* Four numbers without leading zeros, as inet_pton has it. */
+static bool parse_v4(struct str s, unsigned char ret[4])
+{
+    size_t i = 0;
+    for (unsigned k = 0; k < 4; k++) {
+        unsigned v = 0;
+        size_t begin = k && i < s.n && s.p[i] == '.' ? ++i : i;
+        for (; i < s.n && i - begin < 3 && s.p[i] >= '0' && s.p[i] <= '9'; i++)
+            v = v * 10 + (unsigned)(s.p[i] - '0');
+        if (i == begin || (k && s.p[begin - 1] != '.') || v > 255 ||
+            (s.p[begin] == '0' && i - begin > 1))
+            return false;
+        ret[k] = (unsigned char)v;
+    }
+    return i == s.n;
+}
+
 int addr_parse(struct addr *ret, struct str host, uint16_t port)
 {
     char text[INET6_ADDRSTRLEN];
@@ -47,13 +64,11 @@ int addr_parse(struct addr *ret, struct str host, uint16_t port)
         if (str_find_char(host, ':') == host.n) /* brackets are for IPv6 only */
             return ERR_SYNTAX;
     }
-    bool is_v6 = str_find_char(host, ':') < host.n;
-    if (is_v6)
-        scope = str_cut(host, '%', &host);
-    if (str_find_char(host, '\0') < host.n || str_copy_z(text, sizeof(text), host) != 0)
-        return ERR_SYNTAX;
-    if (is_v6) {
+    if (str_find_char(host, ':') < host.n) {
         uint32_t id = 0;
+        scope = str_cut(host, '%', &host);
+        if (str_find_char(host, '\0') < host.n || str_copy_z(text, sizeof(text), host) != 0)
+            return ERR_SYNTAX;
         if (inet_pton(AF_INET6, text, &a.v6.sin6_addr) != 1)
             return ERR_SYNTAX;
         if (scope.p &&
@@ -63,8 +78,10 @@ int addr_parse(struct addr *ret, struct str host, uint16_t port)
         a.v6.sin6_family = AF_INET6;
         a.v6.sin6_port = htons(port);
     } else {
-        if (inet_pton(AF_INET, text, &a.v4.sin_addr) != 1)
+        unsigned char bytes[4];
+        if (!parse_v4(host, bytes))
             return ERR_SYNTAX;
+        memcpy(&a.v4.sin_addr, bytes, sizeof(bytes));
         a.v4.sin_family = AF_INET;
         a.v4.sin_port = htons(port);
     }
@@ -173,7 +190,9 @@ static void text_v4(struct sbuf *out, const unsigned char b[4])
     for (int i = 0; i < 4; i++) {
         if (i)
             sbuf_char(out, '.');
-        sbuf_u64(out, b[i]);
+        char text[3] = {(char)('0' + b[i] / 100), (char)('0' + b[i] / 10 % 10), (char)('0' + b[i] % 10)};
+        size_t skip = b[i] < 10 ? 2 : b[i] < 100 ? 1 : 0;
+        sbuf_add(out, text + skip, sizeof(text) - skip);
     }
 }
 

@@ -65,16 +65,25 @@ ALWAYS_INLINE uint64_t word_load(const char *p)
 ALWAYS_INLINE uint64_t word_load_tail(const char *p, size_t n)
 {
     uint64_t v = 0;
+    uint32_t low, high;
+    if (n >= 4) { /* two halves that overlap */
+        memcpy(&low, p, sizeof(low));
+        memcpy(&high, p + n - 4, sizeof(high));
+        return le32toh(low) | (uint64_t)le32toh(high) << (8 * (n - 4));
+    }
     for (size_t i = 0; i < n; i++)
         v |= (uint64_t)(unsigned char)p[i] << (8 * i);
     return v;
 }
-ALWAYS_INLINE uint64_t sip_hash(const uint64_t key[2], const char *p, size_t n, unsigned c_rounds,
-                                unsigned d_rounds, bool fold_case)
+/* The state before the last rounds, whose words together are the result. */
+ALWAYS_INLINE struct sip_state sip_absorb(const uint64_t key[2], const char *p, size_t n,
+                                          unsigned c_rounds, bool fold_case, bool is_long)
 {
     struct sip_state s = {key[0] ^ 0x736f6d6570736575u, key[1] ^ 0x646f72616e646f6du,
                           key[0] ^ 0x6c7967656e657261u, key[1] ^ 0x7465646279746573u};
     size_t left = n;
+    if (is_long)
+        s.v1 ^= 0xee;
     for (; left >= 8; left -= 8, p += 8) {
         uint64_t m = le64toh(word_load(p));
         if (fold_case)
@@ -90,9 +99,20 @@ ALWAYS_INLINE uint64_t sip_hash(const uint64_t key[2], const char *p, size_t n, 
     s.v3 ^= m;
     sip_rounds(&s, c_rounds);
     s.v0 ^= m;
-    s.v2 ^= 0xff;
-    sip_rounds(&s, d_rounds);
-    return s.v0 ^ s.v1 ^ s.v2 ^ s.v3;
+    return s;
+}
+ALWAYS_INLINE uint64_t sip_finish(struct sip_state *s, uint64_t mark, unsigned d_rounds)
+{
+    s->v2 ^= mark;
+    sip_rounds(s, d_rounds);
+    return s->v0 ^ s->v1 ^ s->v2 ^ s->v3;
+}
+ALWAYS_INLINE uint64_t sip_hash(const uint64_t key[2], const char *p, size_t n, unsigned c_rounds,
+                                unsigned d_rounds, bool fold_case)
+{
+    struct sip_state s = sip_absorb(key, p, n, c_rounds, fold_case, false);
+
+    return sip_finish(&s, 0xff, d_rounds);
 }
 
 /* --- Pool: memory blocks by size class, kept in bounded free lists of the calling thread. --- */

@@ -8,20 +8,22 @@
 
 /* --- Comparing --- */
 
+/* Most words are written the same way. */
+static bool word_eq_nocase(uint64_t a, uint64_t b)
+{
+    return a == b || word_lower(a) == word_lower(b);
+}
+
 bool str_eq_nocase(struct str a, struct str b)
 {
     if (a.n != b.n)
         return false;
-    size_t i = 0;
-    for (; a.n - i >= 8; i += 8) {
-        if (word_lower(word_load(a.p + i)) != word_lower(word_load(b.p + i)))
+    size_t left = a.n;
+    for (; left >= 8; left -= 8, a.p += 8, b.p += 8) {
+        if (!word_eq_nocase(word_load(a.p), word_load(b.p)))
             return false;
     }
-    for (; i < a.n; i++) {
-        if (str_lower(a.p[i]) != str_lower(b.p[i]))
-            return false;
-    }
-    return true;
+    return left == 0 || word_eq_nocase(word_load_tail(a.p, left), word_load_tail(b.p, left));
 }
 
 bool str_starts_nocase(struct str s, struct str pre)
@@ -322,4 +324,13 @@ uint64_t str_hash(struct str s)
 uint64_t str_hash_nocase(struct str s)
 {
     return sip_hash(hash_key, s.p, s.n, 1, 3, true);
+}
+
+void str_hash128(struct str s, uint64_t ret[2])
+{
+    struct sip_state state = sip_absorb(hash_key, s.p, s.n, 1, false, true);
+
+    ret[0] = sip_finish(&state, 0xee, 3);
+    state.v1 ^= 0xdd;
+    ret[1] = sip_finish(&state, 0, 3);
 }

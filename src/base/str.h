@@ -68,6 +68,8 @@ size_t str_utf8_prefix(struct str s); /* length of its longest well-formed begin
  * from run to run: never store or send them. The nocase form folds ASCII case. */
 uint64_t str_hash(struct str s);
 uint64_t str_hash_nocase(struct str s);
+/* 128 bits, for tables that compare nothing else. */
+void str_hash128(struct str s, uint64_t ret[2]);
 /* Fixes the key, for repeatable tests; before any table is filled. */
 void str_hash_set_key(uint64_t k0, uint64_t k1);
 

@@ -227,6 +227,7 @@ static void node_split(struct sip_edit *e, struct node *n, struct str line)
     bool is_list = sip_hdr_is_list((enum sip_hdr_id)n->id);
     struct str rest = line, v;
     unsigned count = 0;
+    is_list = is_list && memchr(line.p, ',', line.n) != NULL;
     while (is_list && count < LIMIT_MSG_VALUES && rest.p != NULL && sip_list_cut(&rest, &v) && v.n)
         count++;
     if (is_list && rest.p != NULL) {
@@ -239,7 +240,7 @@ static void node_split(struct sip_edit *e, struct node *n, struct str line)
         fail(e, ERR_NOMEM);
         return;
     }
-    values[0] = (struct edit_value){line, false};
+    values[0] = (struct edit_value){str_trim(line), false};
     rest = line;
     for (unsigned i = 0; is_list && i < count; i++) {
         (void)sip_list_cut(&rest, &v);

@@ -27,8 +27,8 @@ static void addr_name(struct lex *l, struct sip_addr *ret)
         ret->display = lex_quoted(l);
         lex_ws(l);
     } else {
-        while (l->p < l->end && *l->p != '<')
-            l->p++;
+        const char *open = memchr(start, '<', (size_t)(l->end - start));
+        l->p = open ? open : l->end;
         ret->display = str_trim((struct str){start, (size_t)(l->p - start)});
     }
     lex_expect(l, '<');
@@ -105,13 +105,17 @@ int sip_addr_parse(struct str value, struct sip_addr *ret)
 /* sent-protocol = protocol-name SLASH protocol-version SLASH transport */
 static void via_protocol(struct lex *l, struct sip_via *v)
 {
-    lex_run1(l, LEX_TOKEN);
-    lex_ws(l);
-    lex_expect(l, '/');
-    lex_ws(l);
-    lex_run1(l, LEX_TOKEN);
-    lex_ws(l);
-    lex_expect(l, '/');
+    if (l->end - l->p > 8 && memcmp(l->p, "SIP/2.0/", 8) == 0) { /* as nearly all write it */
+        l->p += 8;
+    } else {
+        lex_run1(l, LEX_TOKEN);
+        lex_ws(l);
+        lex_expect(l, '/');
+        lex_ws(l);
+        lex_run1(l, LEX_TOKEN);
+        lex_ws(l);
+        lex_expect(l, '/');
+    }
     lex_ws(l);
     v->transport = lex_run1(l, LEX_TOKEN);
     if (l->bad || lex_at_end(l) || !lex_is(*l->p, LEX_WS)) {
@@ -119,6 +123,10 @@ static void via_protocol(struct lex *l, struct sip_via *v)
         return;
     }
     lex_ws(l);
+    if (str_eq(v->transport, STR("UDP"))) {
+        v->transport_id = TRANSPORT_UDP;
+        return;
+    }
     enum transport t;
     int err = transport_parse(&t, v->transport);
     v->transport_id = err ? err : (int)t;

@@ -229,7 +229,10 @@ enum sip_hdr_id sip_hdr_parse(struct str name)
     unsigned slot =
         SLOT((unsigned)name.n, p[0] | 0x20u, p[name.n / 2] | 0x20u, p[name.n - 1] | 0x20u);
     unsigned id = slots[slot];
-    return str_eq_nocase(headers[id].name, name) ? (enum sip_hdr_id)id : SIP_H_OTHER;
+    /* most are written as the RFCs do */
+    return str_eq(headers[id].name, name) || str_eq_nocase(headers[id].name, name)
+               ? (enum sip_hdr_id)id
+               : SIP_H_OTHER;
 }
 
 struct str sip_hdr_text(enum sip_hdr_id id)

@@ -9,19 +9,21 @@
 
 static bool ipv4_parse(struct str s, uint8_t ret[4])
 {
-    struct lex l = lex_make(s);
+    if (s.n == 0)
+        return false;
+    const char *p = s.p, *end = s.p + s.n;
     for (int i = 0; i < 4; i++) {
-        if (i > 0)
-            lex_expect(&l, '.');
-        struct str digits = lex_run1(&l, LEX_DIGIT);
-        uint32_t v = 0;
-        for (size_t k = 0; k < digits.n; k++)
-            v = v * 10 + (uint32_t)(digits.p[k] - '0');
-        if (l.bad || digits.n > 3 || v > 255)
+        if (i > 0 && (p == end || *p++ != '.'))
+            return false;
+        const char *start = p;
+        unsigned v = 0;
+        for (; p < end && p - start < 3 && lex_is(*p, LEX_DIGIT); p++)
+            v = v * 10 + (unsigned)(*p - '0');
+        if (p == start || v > 255)
             return false;
         ret[i] = (uint8_t)v;
     }
-    return lex_at_end(&l);
+    return p == end;
 }
 
 /* One group of one to four hex digits. */
@@ -130,7 +132,9 @@ void sip_host_lex(struct lex *l, struct str *ret_host, bool *ret_v6)
         return;
     }
     *ret_host = lex_run1(l, LEX_HOST);
-    if (!l->bad && !hostname_is_valid(*ret_host) && !ipv4_parse(*ret_host, bytes))
+    if (l->bad || (lex_is(ret_host->p[0], LEX_DIGIT) && ipv4_parse(*ret_host, bytes)))
+        return;
+    if (!hostname_is_valid(*ret_host))
         l->bad = true;
 }
 

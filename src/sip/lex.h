@@ -57,10 +57,17 @@ static inline bool lex_peek(const struct lex *l, char c)
 {
     return l->p < l->end && *l->p == c;
 }
+/* The first byte from p on that is of none of the classes, else end. Loops over a pointer of their
+ * own: a cursor that is moved in memory would be stored before each byte that is read. */
+static inline const char *lex_skip(const char *p, const char *end, unsigned classes)
+{
+    while (p < end && lex_is(*p, classes))
+        p++;
+    return p;
+}
 static inline void lex_ws(struct lex *l)
 {
-    while (l->p < l->end && lex_is(*l->p, LEX_WS))
-        l->p++;
+    l->p = lex_skip(l->p, l->end, LEX_WS);
 }
 /* Takes c if it is next. */
 static inline bool lex_take(struct lex *l, char c)
@@ -80,10 +87,8 @@ static inline void lex_expect(struct lex *l, char c)
 static inline struct str lex_run(struct lex *l, unsigned classes)
 {
     const char *start = l->p;
-    if (!l->bad) {
-        while (l->p < l->end && lex_is(*l->p, classes))
-            l->p++;
-    }
+    if (!l->bad)
+        l->p = lex_skip(start, l->end, classes);
     return (struct str){start, (size_t)(l->p - start)};
 }
 /* A run that must not be empty. */
@@ -100,8 +105,7 @@ static inline struct str lex_quoted(struct lex *l)
     lex_expect(l, '"');
     const char *start = l->p;
     while (!l->bad) {
-        while (l->p < l->end && lex_is(*l->p, LEX_QUOTED))
-            l->p++;
+        l->p = lex_skip(l->p, l->end, LEX_QUOTED);
         if (l->p == l->end) {
             l->bad = true;
         } else if (*l->p == '"') {

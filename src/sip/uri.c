@@ -12,9 +12,10 @@
 static struct str run_escaped(struct lex *l, unsigned classes)
 {
     const char *start = l->p;
-    while (!l->bad && l->p < l->end) {
-        if (lex_is(*l->p, classes)) {
-            l->p++;
+    while (!l->bad) {
+        l->p = lex_skip(l->p, l->end, classes);
+        if (l->p == l->end) {
+            break;
         } else if (*l->p == '%') {
             if (l->end - l->p < 3 || !lex_is(l->p[1], LEX_HEX) || !lex_is(l->p[2], LEX_HEX))
                 l->bad = true;

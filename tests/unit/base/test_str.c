@@ -195,6 +195,13 @@ static void test_hash(void **state)
     assert_true(sip_hash(key, in, 15, 2, 4, false) == 0xa129ca6149be45e5u);
     assert_true(sip_hash(key, in, 63, 2, 4, false) == 0x958a324ceb064572u);
     /* The process key counts, and is not fixed from the start. */
+    uint64_t wide[2], again[2];
+    str_hash128(STR("call"), wide);
+    str_hash128(STR("call"), again);
+    assert_true(wide[0] == again[0] && wide[1] == again[1] && wide[0] != wide[1]);
+    str_hash128(STR("calm"), again);
+    assert_true(wide[0] != again[0] && wide[1] != again[1] && wide[0] != str_hash(STR("call")));
+
     uint64_t drawn = str_hash(STR("call"));
     str_hash_set_key(1, 2);
     uint64_t first = str_hash(STR("call"));
