@@ -54,6 +54,21 @@ static void ack_path(void *arg, const struct path *path, const struct reason *wh
         ack_free(a);
 }
 
+struct ack_now {
+    struct edge_req *r;
+    const struct edge_target *t;
+    const struct forward_changes *changes;
+};
+
+static void ack_path_now(void *arg, const struct path *path, const struct reason *why)
+{
+    const struct ack_now *a = arg;
+
+    (void)why;
+    if (path)
+        ack_send(a->r, a->t, path, a->changes);
+}
+
 /* A copy of the request and of its target in an arena of its own; what is not copied is not looked at when an ACK is built. */
 static struct ack_wait *ack_copy(const struct edge_req *r, const struct edge_target *t, const struct forward_changes *changes)
 {
@@ -103,6 +118,8 @@ static void note_answer(const struct edge_req *r)
 void proxy_ack(struct edge_req *r, const struct edge_target *target)
 {
     struct forward_changes changes = {0};
+    struct ack_now now = {r, target, &changes};
+    bool sips = r->ruri.scheme == SIP_SCHEME_SIPS;
     struct ack_wait *a;
 
     if (r->token.anchor_gen && anchor_ack(r, &changes) != ANCHOR_PASS)
@@ -112,11 +129,11 @@ void proxy_ack(struct edge_req *r, const struct edge_target *target)
         ack_send(r, target, &target->path, &changes);
         return;
     }
-    a = ack_copy(r, target, &changes);
+    a = hop_try(r, r->m->arena, target, sips, ack_path_now, &now) == ERR_AGAIN ? ack_copy(r, target, &changes) : NULL;
     if (!a)
-        return; /* the 2xx comes again, and with it the ACK */
+        return; /* it went, or cannot: then the 2xx comes again, and with it the ACK */
     a->is_starting = true;
-    if (hop_start(a->r, a->arena, a->t, r->ruri.scheme == SIP_SCHEME_SIPS, ack_path, a, &a->hop) != 0)
+    if (hop_start(a->r, a->arena, a->t, sips, ack_path, a, &a->hop) != 0)
         a->is_done = true;
     a->is_starting = false;
     if (a->is_done)

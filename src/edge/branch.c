@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "edge/identity_service.h"
 #include "edge/proxy_priv.h"
+#include "edge/request_priv.h"
 #include "edge/status_phone.h"
 #include "edge/trunk.h"
 
@@ -427,7 +428,7 @@ static int branch_send(struct branch *b, const struct path *path)
     b->ctx = sip_ctx_new(p->w->txl, p->method, &u);
     if (!b->ctx)
         return ERR_LIMIT;
-    sip_ctx_set_loop_hash(b->ctx, p->r->loop_hash);
+    sip_ctx_set_loop_hash(b->ctx, request_loop_hash(p->r));
     f.branch = sip_ctx_via_branch(b->ctx);
     if (!p->anchor && b->n_challenged) {
         changes.has_cseq = true;

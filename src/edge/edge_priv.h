@@ -262,7 +262,7 @@ struct edge_req {
     struct identity_verification *verification; /* under way */
     unsigned retry_after_s; /* for edge_refuse; 0: what the configuration says */
     unsigned max_breadth; /* RFC 5393 5.3.3, as received or the default */
-    uint64_t loop_hash;  /* RFC 5393 4.2.1, of the request as received */
+    uint64_t loop_hash;  /* request_loop_hash's; 0: not asked for yet */
 };
 
 /* Answers and forgets. `why` gives status, phrase detail (Warning 399 or Reason where useful) and the log line. */
@@ -358,8 +358,11 @@ typedef void (*hop_fn)(void *arg, const struct path *path, const struct reason *
 /* Finds the first path; `fn` is called later, or at once when no lookup is needed (then *ret_hop is already set). */
 MUST_USE int hop_start(const struct edge_req *r, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
                        struct hop **ret_hop);
+/* For what has no state of its own, a target without a path: `fn` is called at once, or the result is ERR_AGAIN because a name must be
+ * looked up, or an error, and it is not called. */
+MUST_USE int hop_try(const struct edge_req *r, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg);
 /* The name that its certificate must carry. p may be NULL. */
-struct str hop_expected_name(const struct config_peer *p, const struct sip_uri *u);
+struct str hop_expected_name(const struct config_peer *p, struct str host);
 /* The URI of a target's next hop: a bare one, or the first of a list of Route values. */
 MUST_USE int hop_uri(struct str next_hop, struct sip_uri *ret);
 void hop_next(struct hop *h); /* RFC 3263 4.3: that one failed, find the next one */

@@ -103,6 +103,65 @@ static void fold(struct facts_medium *last, const struct facts_medium *one)
     last->weak |= one->weak;
 }
 
+/* m=KIND PORT PROFILE of a description without a line about keys. */
+static bool glance_medium(struct str line, struct facts_medium *ret)
+{
+    struct str kind, port, proto, rest = str_cut(line, ' ', &kind);
+    uint32_t n;
+
+    rest = str_cut(rest, ' ', &port);
+    if (!str_cut(rest, ' ', &proto).n || str_to_u32(port, UINT16_MAX, &n) != 0 ||
+        (!str_eq(proto, STR("RTP/AVP")) && !str_eq(proto, STR("RTP/AVPF"))))
+        return false;
+    *ret = (struct facts_medium){.is_off = n == 0, .method = KEYING_CLEAR};
+    if (str_eq(kind, STR("audio")))
+        ret->kind = POLICY_MEDIA_AUDIO;
+    else if (str_eq(kind, STR("video")))
+        ret->kind = POLICY_MEDIA_VIDEO;
+    else
+        return false;
+    return true;
+}
+
+/* Does the attribute change what is known of the keys, or of whether the medium is on? */
+static bool is_telling(struct str attribute)
+{
+    static const struct {
+        char name[12];
+        uint8_t n;
+    } telling[] = {
+        {"crypto", 6}, {"fingerprint", 11}, {"key-mgmt", 8}, {"zrtp-hash", 9}, {"bundle-only", 11}};
+
+    for (size_t i = 0; i < ARRAY_LEN(telling); i++)
+        if (attribute.n >= telling[i].n && attribute.p[0] == telling[i].name[0] &&
+            memcmp(attribute.p, telling[i].name, telling[i].n) == 0)
+            return true;
+    return false;
+}
+
+/* Most calls through here whose media we do not touch have plain RTP: what there is to know of such a
+ * description, an index of its lines is not needed for. False: it has to be parsed. */
+static bool glance(struct str text, struct facts_media *ret)
+{
+    struct str line;
+
+    ret->n = 0;
+    if (text.n < 5 || memcmp(text.p, "v=0", 3) != 0)
+        return false;
+    while (text.n) {
+        text = str_cut(text, '\n', &line);
+        if (line.n < 2 || line.p[1] != '=')
+            return line.n < 2 && !text.n && ret->n > 0;
+        line = str_make(line.p + 2, line.n - 2);
+        if (line.p[-2] == 'm' &&
+            (ret->n == LIMIT_FACTS_MEDIA || !glance_medium(line, &ret->v[ret->n++])))
+            return false;
+        if (line.p[-2] == 'a' && is_telling(line))
+            return false;
+    }
+    return ret->n > 0;
+}
+
 bool facts_describe(const struct sip_msg *m, struct facts_media *ret)
 {
     struct reason why = {0};
@@ -110,8 +169,12 @@ bool facts_describe(const struct sip_msg *m, struct facts_media *ret)
     struct sdp *s;
 
     ret->n = 0;
-    if (!m->body.n || anchor_body_find(m, &text, &why) != 0 || !text.n ||
-        sdp_parse(m->arena, text, &s, &why) != 0)
+    if (!m->body.n || anchor_body_find(m, &text, &why) != 0 || !text.n)
+        return false;
+    if (glance(text, ret))
+        return true;
+    ret->n = 0;
+    if (sdp_parse(m->arena, text, &s, &why) != 0)
         return false;
     for (unsigned i = 0; i < s->n_media; i++) {
         struct facts_medium one;

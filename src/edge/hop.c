@@ -10,8 +10,9 @@ struct hop {
     const struct edge_target *t;
     hop_fn fn;
     void *arg;
-    bool sips, started, waiting;
+    bool sips, waiting, is_now; /* is_now: nothing may be waited for */
     uint64_t locate_id;
+    struct str host;        /* of the URI */
     struct str server_name; /* what the certificate must name */
     struct net_target *list;
     size_t n, next;
@@ -64,10 +65,13 @@ static int path_stream(struct hop *h, enum transport t, const struct addr *remot
 {
     struct net_connect_args ca = {.transport = t, .remote = *remote};
     struct pki_tls_client *tls = t == TRANSPORT_TLS ? snapshot_tls(h->snap, h->t->peer) : NULL;
-    flow_id flow = net_find(h->w->net, t, remote, tls ? h->server_name : STR_NULL);
+    flow_id flow;
     bool is_any_fine = !tls || (h->t->peer && h->t->peer->allow_unverified);
     int l;
 
+    if (tls && !h->server_name.n)
+        h->server_name = hop_expected_name(h->t->peer, h->host);
+    flow = net_find(h->w->net, t, remote, tls ? h->server_name : STR_NULL);
     /* One that was accepted, made for another peer or before a reload must be as good as a new one would be (RFC 5923 8.2). */
     if (flow && (is_any_fine || net_vouched(h->w->net, flow, tls, h->server_name)) &&
         net_flow_path(h->w->net, flow, ret) == 0)
@@ -124,15 +128,15 @@ static void hop_located(void *arg, const struct net_target *targets, size_t n, c
 }
 
 /* The name a certificate must carry: what was asked for before any DNS step (RFC 3263, RFC 5922 7.3), or what the peer's stanza says. */
-struct str hop_expected_name(const struct config_peer *p, const struct sip_uri *u)
+struct str hop_expected_name(const struct config_peer *p, struct str host)
 {
     struct addr a;
 
     if (p && p->certificate_names.n)
         return p->certificate_names.v[0];
-    if (p && addr_parse(&a, u->host, 0) == 0 && p->domains.n && !str_eq(p->domains.v[0], STR("*")))
+    if (p && p->domains.n && !str_eq(p->domains.v[0], STR("*")) && addr_parse(&a, host, 0) == 0)
         return p->domains.v[0];
-    return u->host;
+    return host;
 }
 
 /* A bare URI, whose parameters are its own, or the first of a list of Route values, whose URI stands in <>. */
@@ -203,23 +207,23 @@ static int hop_locate(struct hop *h)
         reason_set(&h->why, "next-hop-uri", "RFC 3261 16.6", 416, NULL);
         return ERR_SYNTAX;
     }
-    h->server_name = hop_expected_name(h->t->peer, &u);
+    h->host = u.host;
     if ((err = locate_args(h, &u, &la)) != 0)
         return err;
     if (addr_parse(&a, la.host, 0) == 0)
         return locate_literal(h, &la, &a);
+    if (h->is_now)
+        return ERR_AGAIN;
     h->waiting = true;
     return net_locate(h->w->net, &la, hop_located, h, &h->locate_id);
 }
 
-int hop_start(const struct edge_req *r, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
-              struct hop **ret_hop)
+static struct hop *hop_make(const struct edge_req *r, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg)
 {
     struct hop *h = arena_zalloc(a, sizeof *h);
-    int err;
 
     if (!h)
-        return ERR_NOMEM;
+        return NULL;
     h->w = r->w;
     h->snap = r->snap;
     h->arena = a;
@@ -227,6 +231,27 @@ int hop_start(const struct edge_req *r, struct arena *a, const struct edge_targe
     h->sips = sips;
     h->fn = fn;
     h->arg = arg;
+    return h;
+}
+
+int hop_try(const struct edge_req *r, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg)
+{
+    struct hop *h = hop_make(r, a, t, sips, fn, arg);
+
+    if (!h)
+        return ERR_NOMEM;
+    h->is_now = true;
+    return hop_locate(h);
+}
+
+int hop_start(const struct edge_req *r, struct arena *a, const struct edge_target *t, bool sips, hop_fn fn, void *arg,
+              struct hop **ret_hop)
+{
+    struct hop *h = hop_make(r, a, t, sips, fn, arg);
+    int err;
+
+    if (!h)
+        return ERR_NOMEM;
     *ret_hop = h;
     if (t->has_path && sips && !transport_is_secure(t->path.transport)) {
         reason_set(&h->why, "sips-not-allowed", "RFC 5630 5.3", 480, NULL);

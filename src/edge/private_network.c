@@ -11,11 +11,11 @@
 /* The network that its sender may say it is traffic of, and says; empty: none. */
 static struct str network_of(const struct edge_req *r)
 {
-    const struct sip_hdr *h = sip_msg_hdr_named(r->m, NAME, 0);
+    const struct sip_hdr *h = sip_msg_hdr(r->m, SIP_H_P_PRIVATE_NETWORK_INDICATION, 0);
     struct str value;
 
     if (!h || !r->who.peer || !r->who.peer->private_network.n ||
-        sip_msg_hdr_named(r->m, NAME, 1) != NULL)
+        h->next >= 0)
         return STR_NULL;
     (void)str_cut(h->value, ';', &value);
     value = str_trim(value);
@@ -91,8 +91,8 @@ void private_network_edit(struct sip_edit *e, const struct edge_req *r, const st
 {
     struct str out = t->peer ? t->peer->private_network : STR_NULL;
 
-    if (sip_msg_hdr_named(r->m, NAME, 0))
-        sip_edit_remove_named(e, NAME);
+    if (sip_msg_has(r->m, SIP_H_P_PRIVATE_NETWORK_INDICATION))
+        sip_edit_remove(e, SIP_H_P_PRIVATE_NETWORK_INDICATION);
     if (is_of(r, t->peer) && !sip_msg_in_dialog(r->m) && r->m->method != SIP_REGISTER &&
         r->m->method != SIP_ACK && r->m->method != SIP_CANCEL)
         sip_edit_add_named(e, NAME, out);

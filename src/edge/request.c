@@ -172,16 +172,18 @@ static void open_own_route(struct edge_req *r, const struct sip_uri *u)
     }
 }
 
-/* How many Route values there are, and the last of them. ERR_SYNTAX. */
-static int count_routes(struct edge_req *r, struct str *ret_last_uri)
+/* How many Route values there are, and the URIs of the first and the last of them. ERR_SYNTAX. */
+static int count_routes(struct edge_req *r, struct str *ret_first_uri, struct str *ret_last_uri)
 {
     struct sip_values it = sip_values_start(r->m, SIP_H_ROUTE);
     struct sip_addr a;
 
-    *ret_last_uri = STR_NULL;
+    *ret_first_uri = *ret_last_uri = STR_NULL;
     for (r->n_routes = 0; sip_values_next(&it); r->n_routes++) {
         if (sip_addr_parse(it.value, &a) != 0)
             return ERR_SYNTAX;
+        if (!r->n_routes)
+            *ret_first_uri = a.uri;
         *ret_last_uri = a.uri;
     }
     return it.bad ? ERR_SYNTAX : 0;
@@ -229,16 +231,16 @@ static int strip_maddr(struct edge_req *r)
 static int preprocess_routes(struct edge_req *r, struct reason *why)
 {
     struct sip_values it = sip_values_start(r->m, SIP_H_ROUTE);
-    struct str last_uri;
+    struct str first_uri, last_uri;
     struct sip_addr a;
     struct sip_uri u;
     unsigned i, n;
 
-    if (count_routes(r, &last_uri) != 0 || undo_strict_routing(r, last_uri) != 0 || strip_maddr(r) != 0)
+    if (count_routes(r, &first_uri, &last_uri) != 0 || undo_strict_routing(r, last_uri) != 0 || strip_maddr(r) != 0)
         goto bad;
     n = r->n_routes - (r->strict_route ? 1 : 0);
     for (i = 0; i < n && sip_values_next(&it); i++) {
-        if (sip_addr_parse(it.value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0)
+        if ((i && sip_addr_parse(it.value, &a) != 0) || sip_uri_parse(i ? a.uri : first_uri, &u) != 0)
             goto bad;
         if (r->routes_used < i || !request_uri_is_ours(r->cfg, &u, &r->rx.path.local)) {
             if (!r->next_route.n)
@@ -297,33 +299,49 @@ static bool is_for_us(const struct edge_req *r)
     return r->m->method == SIP_REGISTER || !r->ruri.user.n;
 }
 
-/* Everything that routing looks at, and nothing that the method changes (RFC 5393 4.2.1). Never 0. */
-uint64_t request_loop_hash(const struct edge_req *r)
+/* Everything that routing looks at, and nothing that the method changes (RFC 5393 4.2.1). */
+uint64_t request_loop_hash(struct edge_req *r)
 {
-    uint64_t h = str_hash(r->m->ruri), v;
+    uint64_t h, v;
     int16_t i;
 
+    if (r->loop_hash)
+        return r->loop_hash;
+    h = str_hash(r->m->ruri);
     for (i = r->m->first[SIP_H_ROUTE]; i >= 0; i = r->m->hdrs[i].next)
         h = h * 0x9e3779b97f4a7c15u + str_hash(r->m->hdrs[i].value);
     v = str_hash(r->m->from.uri) ^ (str_hash(r->m->call_id) << 1) ^ (str_hash(r->m->from_tag) << 2) ^
         (str_hash(r->m->to_tag) << 3) ^ ((uint64_t)r->m->cseq << 7);
     h = h * 0x9e3779b97f4a7c15u + v;
-    return h ? h : 1;
+    r->loop_hash = h ? h : 1;
+    return r->loop_hash;
+}
+
+/* Only a Via that we wrote carries the hash, and the topmost one is parsed already. */
+static bool is_looping(struct edge_req *r, struct str value, bool is_first)
+{
+    struct sip_via via;
+
+    uint64_t hash = 0;
+
+    if (is_first)
+        hash = sip_branch_loop_hash(r->m->via.branch);
+    else if (sip_branch_may_be_in(value) && sip_via_parse(value, &via) == 0)
+        hash = sip_branch_loop_hash(via.branch);
+    return hash && hash == request_loop_hash(r);
 }
 
 static int check_loop(struct edge_req *r, struct reason *why)
 {
     struct sip_values it = sip_values_start(r->m, SIP_H_VIA);
-    struct sip_via via;
     unsigned n = 0;
 
-    r->loop_hash = request_loop_hash(r);
     while (sip_values_next(&it)) {
         if (++n > LIMIT_VIAS) {
             reason_set(why, "too-many-hops", "RFC 3261 16.3", 483, "more than %u Via", LIMIT_VIAS);
             return ERR_REFUSED;
         }
-        if (sip_via_parse(it.value, &via) == 0 && sip_branch_loop_hash(via.branch) == r->loop_hash) {
+        if (is_looping(r, it.value, n == 1)) {
             edge_count(r->w, EC_LOOPS);
             reason_set(why, "loop", "RFC 5393 4.2.2", 482, NULL);
             return ERR_REFUSED;

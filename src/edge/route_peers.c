@@ -89,6 +89,14 @@ static int number_of(struct edge_req *r, struct str *ret_e164, struct str *ret_d
     return 0;
 }
 
+static bool has_numbers(const struct config *cfg)
+{
+    for (size_t i = 0; i < cfg->n_peers; i++)
+        if (cfg->peers[i].numbers.n)
+            return true;
+    return false;
+}
+
 int route_choice_of_number(struct edge_req *r, struct route_choice *ret, struct str *ret_e164)
 {
     struct str dialled;
@@ -96,6 +104,8 @@ int route_choice_of_number(struct edge_req *r, struct route_choice *ret, struct 
     int err;
 
     ret->n = 0;
+    if (!has_numbers(r->cfg))
+        return 0;
     if ((err = number_of(r, ret_e164, &dialled)) != 0)
         return err == ERR_NOTFOUND ? 0 : err;
     for (size_t i = 0; i < r->cfg->n_peers; i++) {

@@ -18,15 +18,13 @@ int security_facts(const struct edge_worker *w, const struct call_info *c, struc
     return facts_make(w, c->facts, &ask, a, ret);
 }
 
-enum policy_level security_level(const struct policy_facts *f, struct policy_status *ret_lower)
+enum policy_level security_level(const struct policy_facts *f, unsigned *ret_lower)
 {
-    struct policy_status callee;
+    enum policy_level caller = policy_level(f, POLICY_CALLER),
+                      callee = policy_level(f, POLICY_CALLEE);
 
-    policy_status(f, POLICY_CALLER, ret_lower);
-    policy_status(f, POLICY_CALLEE, &callee);
-    if (callee.level < ret_lower->level)
-        *ret_lower = callee;
-    return ret_lower->level;
+    *ret_lower = callee < caller ? POLICY_CALLEE : POLICY_CALLER;
+    return callee < caller ? callee : caller;
 }
 
 /* ---- status ---- */
@@ -63,10 +61,10 @@ bool security_add_level(const struct edge_worker *w, const struct call_info *c, 
 {
     struct arena *a = arena_new(ARENA_FIRST, LIMIT_MSG_ARENA_BYTES);
     struct policy_facts *f;
-    struct policy_status st;
+    unsigned lower;
     bool ok = a && security_facts(w, c, a, &f) == 0 &&
               json_object_set_new(row, "level",
-                                  json_string(policy_level_code(security_level(f, &st)))) == 0;
+                                  json_string(policy_level_code(security_level(f, &lower)))) == 0;
 
     arena_free(a);
     return ok;
@@ -123,13 +121,15 @@ static void keep(struct security_told *told, const struct call_info *c,
     told->next = (told->next + 1) % LIMIT_CALLS_TOLD;
 }
 
-static void log_end(const struct call_info *c, const struct policy_status *st)
+static void log_end(const struct call_info *c, const struct policy_facts *f, unsigned towards)
 {
+    struct policy_status st;
     char text[1024];
     struct sbuf b = sbuf_make(text, sizeof(text));
 
-    for (unsigned i = 0; i < st->n_reasons; i++) {
-        const struct policy_why_info *w = policy_why_info((enum policy_why)st->reasons[i].why);
+    policy_status(f, towards, &st);
+    for (unsigned i = 0; i < st.n_reasons; i++) {
+        const struct policy_why_info *w = policy_why_info((enum policy_why)st.reasons[i].why);
 
         if (w->keeps_from == POLICY_LEVELS)
             continue; /* a remark */
@@ -137,9 +137,9 @@ static void log_end(const struct call_info *c, const struct policy_status *st)
             sbuf_char(&b, ',');
         sbuf_str(&b, str_z(w->code));
     }
-    LOG(st->level == POLICY_ATTACKED ? LOG_WARN : LOG_INFO, "call-security", LS("call", c->call_id),
-        LS("from", c->from), LS("target", c->target), LZ("level", policy_level_code(st->level)),
-        LZ("proven", st->is_proven ? "yes" : "no"), LS("reasons", sbuf_get(&b)),
+    LOG(st.level == POLICY_ATTACKED ? LOG_WARN : LOG_INFO, "call-security", LS("call", c->call_id),
+        LS("from", c->from), LS("target", c->target), LZ("level", policy_level_code(st.level)),
+        LZ("proven", st.is_proven ? "yes" : "no"), LS("reasons", sbuf_get(&b)),
         LU("seconds", c->answered_s ? c->seconds : 0));
 }
 
@@ -147,16 +147,17 @@ void security_ended(struct edge_worker *w, const struct call_info *c)
 {
     struct arena *a = arena_new(ARENA_FIRST, LIMIT_MSG_ARENA_BYTES);
     struct policy_facts *f;
-    struct policy_status st;
+    enum policy_level level;
+    unsigned lower;
 
     if (a && security_facts(w, c, a, &f) == 0) {
-        security_level(f, &st);
-        if (st.level == POLICY_ATTACKED)
+        level = security_level(f, &lower);
+        if (level == POLICY_ATTACKED)
             edge_count(w, EC_ATTACKS);
         if (c->answered_s)
-            edge_count(w, (enum edge_counter)(EC_LEVEL_ATTACKED + (int)st.level));
-        if (LOG_INFO >= log_threshold || st.level == POLICY_ATTACKED)
-            log_end(c, &st);
+            edge_count(w, (enum edge_counter)(EC_LEVEL_ATTACKED + (int)level));
+        if (LOG_INFO >= log_threshold || level == POLICY_ATTACKED)
+            log_end(c, f, lower);
         keep(w->told, c, f);
     }
     arena_free(a);

@@ -13,8 +13,8 @@
 /* The facts of a call, in `a`. ERR_NOMEM. */
 MUST_USE int security_facts(const struct edge_worker *w, const struct call_info *c, struct arena *a,
                             struct policy_facts **ret);
-/* The lower of what caller and callee have. */
-enum policy_level security_level(const struct policy_facts *f, struct policy_status *ret_lower);
+/* The lower of what caller and callee have, and which of them it is. */
+enum policy_level security_level(const struct policy_facts *f, unsigned *ret_lower);
 
 /* Adds "security": the status towards caller and callee; of anchored calls "media" and "legs".
  * False: no memory. */

@@ -274,7 +274,7 @@ int edge_try_connect(const struct config *cfg, const struct config_peer *p, stru
     if ((err = next_hop_of(p, &u, text, sizeof text, why)) != 0 ||
         (err = edge_certs_new(cfg, &certs, why)) != 0)
         return err;
-    a.name = hop_expected_name(p, &u);
+    a.name = hop_expected_name(p, u.host);
     snprintf(ret->expected, sizeof ret->expected, "%.*s", STR_FMT(a.name));
     a.locate = (struct net_locate_args){
         .sips = true, .host = u.maddr.n ? u.maddr : u.host, .port = u.port};
@@ -330,7 +330,7 @@ int edge_try_file(const struct config *cfg, const struct config_peer *p, const c
     if (!is_client) {
         if ((err = next_hop_of(p, &u, text, sizeof text, why)) != 0)
             return err;
-        name = hop_expected_name(p, &u);
+        name = hop_expected_name(p, u.host);
         snprintf(ret->expected, sizeof ret->expected, "%.*s", STR_FMT(name));
     }
     if ((err = edge_certs_new(cfg, &certs, why)) != 0)

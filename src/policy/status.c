@@ -7,16 +7,19 @@ struct judge {
     const struct policy_facts *f;
     unsigned towards;
     bool has_no_offer;                       /* nothing can be expected of some party's media */
-    struct policy_reason found[POLICY_WHYS]; /* n > 0: noted */
+    uint64_t noted;                          /* one bit a reason */
+    struct policy_reason found[POLICY_WHYS]; /* of those that are noted */
 };
+_Static_assert(POLICY_WHYS <= 64, "a bit for each reason");
 
 static void note(struct judge *j, enum policy_why why, unsigned party, unsigned hop,
                  unsigned medium)
 {
     struct policy_reason *r = &j->found[why];
 
-    if (r->n == 0)
+    if (!(j->noted >> why & 1))
         *r = (struct policy_reason){(uint8_t)why, (uint8_t)party, (uint8_t)hop, (uint8_t)medium, 0};
+    j->noted |= (uint64_t)1 << why;
     if (r->n < UINT16_MAX)
         r->n++;
 }
@@ -404,16 +407,16 @@ static void answer(struct policy_status *s, enum policy_why why)
     }
 }
 
-/* What no reason keeps the call from; expected: if keys are agreed as they are offered. */
-static enum policy_level level_of(const struct judge *j, bool is_expected)
+/* What none of these reasons keeps the call from. */
+static enum policy_level level_of(uint64_t noted)
 {
     enum policy_level level = POLICY_END_TO_END;
 
-    for (unsigned w = 0; w < POLICY_WHYS; w++) {
-        enum policy_level keeps_from = policy_why_info((enum policy_why)w)->keeps_from;
+    for (; noted; noted &= noted - 1) {
+        enum policy_level keeps_from =
+            policy_why_info((enum policy_why)__builtin_ctzll(noted))->keeps_from;
 
-        if (j->found[w].n > 0 && keeps_from <= level &&
-            !(is_expected && w == POLICY_MEDIA_NOT_AGREED))
+        if (keeps_from <= level)
             level = (enum policy_level)(keeps_from - 1);
     }
     return level;
@@ -434,28 +437,47 @@ static bool is_proven(const struct policy_facts *f)
     return f->n_parties > 0;
 }
 
+static void judge_call(struct judge *j, const struct policy_facts *f, unsigned towards)
+{
+    j->f = f;
+    j->towards = towards;
+    j->has_no_offer = false;
+    j->noted = 0;
+    for (unsigned i = 0; i < f->n_parties; i++)
+        judge_party(j, i);
+    if (f->n_parties < 2) /* half a call: nothing is known of the rest */
+        note_party(j, POLICY_HOP_UNSEEN, f->n_parties);
+}
+
+enum policy_level policy_level(const struct policy_facts *f, unsigned towards)
+{
+    struct judge j;
+
+    judge_call(&j, f, towards);
+    return level_of(j.noted);
+}
+
 void policy_status(const struct policy_facts *f, unsigned towards, struct policy_status *ret)
 {
-    struct judge j = {.f = f, .towards = towards};
+    struct judge j;
 
+    judge_call(&j, f, towards);
     *ret = (struct policy_status){.towards = (uint8_t)towards};
     memset(ret->because, POLICY_WHYS, sizeof(ret->because));
     memset(ret->answers, POLICY_BY_USERS, sizeof(ret->answers));
     /* Each system on the way reads what it forwards, and keeps records of it: TR/100 7.4, 10. */
     ret->answers[POLICY_Q_SIGNALLED] = POLICY_BY_HOPS;
     ret->answers[POLICY_Q_SECRET] = POLICY_NO;
-    for (unsigned i = 0; i < f->n_parties; i++)
-        judge_party(&j, i);
-    if (f->n_parties < 2) /* half a call: nothing is known of the rest */
-        note_party(&j, POLICY_HOP_UNSEEN, f->n_parties);
-    for (unsigned w = 0; w < POLICY_WHYS; w++) {
-        if (j.found[w].n == 0)
-            continue;
+    for (uint64_t noted = j.noted; noted; noted &= noted - 1) {
+        unsigned w = (unsigned)__builtin_ctzll(noted);
+
         ret->reasons[ret->n_reasons++] = j.found[w];
         answer(ret, (enum policy_why)w);
     }
-    ret->level = level_of(&j, false);
-    ret->expected = j.has_no_offer ? ret->level : level_of(&j, true);
+    ret->level = level_of(j.noted);
+    ret->expected = j.has_no_offer
+                        ? ret->level
+                        : level_of(j.noted & ~((uint64_t)1 << POLICY_MEDIA_NOT_AGREED));
     ret->is_proven = is_proven(f);
 }
 

@@ -155,6 +155,8 @@ struct policy_status {
 
 /* `towards`: POLICY_CALLER, POLICY_CALLEE or the index of another party. */
 void policy_status(const struct policy_facts *f, unsigned towards, struct policy_status *ret);
+/* Its level alone. */
+enum policy_level policy_level(const struct policy_facts *f, unsigned towards);
 
 /* A reason, as data. Texts are constant and without names. */
 struct policy_why_info {

@@ -13,6 +13,7 @@ static struct policy_status status_of(const struct call *c, unsigned towards)
     struct policy_status s;
 
     policy_status(&c->f, towards, &s);
+    assert_int_equal(policy_level(&c->f, towards), s.level);
     return s;
 }
 

@@ -206,6 +206,7 @@ static void check_one(const struct policy_facts *f, unsigned towards, const char
     enum policy_level want = said(f, towards);
 
     policy_status(f, towards, &s);
+    assert_int_equal(policy_level(f, towards), s.level);
     if (s.level != want)
         fail_msg("%s %llu: %s, and it should be %s", what, (unsigned long long)number,
                  policy_level_code(s.level), policy_level_code(want));

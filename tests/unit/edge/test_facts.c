@@ -1,0 +1,119 @@
+/* What descriptions tell of a call's media: a plain one is only glanced at, and that must not tell
+ * anything else than its index would. RFC 3264 6, RFC 4568, 5763, 6189, 8866. */
+#include "check.h"
+
+#include "base/limits.h"
+#include "edge/facts.h"
+#include "sdp/sdp.h"
+#include <stdio.h>
+
+#define HEAD "v=0\r\no=- 1 1 IN IP4 192.0.2.1\r\ns=-\r\nc=IN IP4 192.0.2.1\r\nt=0 0\r\n"
+#define AUDIO "m=audio 4000 RTP/AVP 0 8\r\na=rtpmap:0 PCMU/8000\r\na=sendrecv\r\n"
+#define CRYPTO                                                                                     \
+    "a=crypto:1 AES_CM_128_HMAC_SHA1_80 inline:d0RmdmcmVCspeEc3QGZiNWpVLFJhQX1cfHAwJSoj\r\n"
+#define FINGERPRINT                                                                                \
+    "a=fingerprint:SHA-1 4A:AD:B9:B1:3F:82:18:3B:54:02:12:DF:3E:5D:49:6B:19:E5:7C:AB\r\n"
+#define ZRTP "a=zrtp-hash:1.10 fe30efd02423cb054e50efd0248742ac7a52c8f91bc2df881ae642c371ba46df\r\n"
+
+static struct sip_msg *message(struct arena *a, const char *body)
+{
+    static char text[16384];
+    struct sip_msg *m;
+    struct reason why;
+    int n =
+        snprintf(text, sizeof(text),
+                 "SIP/2.0 200 OK\r\nVia: SIP/2.0/UDP h;branch=z9hG4bK1\r\nFrom: <sip:a@b>;tag=1\r\n"
+                 "To: <sip:c@d>;tag=2\r\nCall-ID: 1\r\nCSeq: 1 INVITE\r\n"
+                 "Content-Type: application/sdp\r\nContent-Length: %zu\r\n\r\n%s",
+                 strlen(body), body);
+
+    assert_int_equal(sip_msg_parse(a, str_make(text, (size_t)n), &m, &why), 0);
+    return m;
+}
+
+static void same(const char *body)
+{
+    struct arena *a = arena_new(8192, LIMIT_MSG_ARENA_BYTES);
+    struct sip_msg *m = message(a, body);
+    struct facts_media got;
+    struct reason why;
+    struct sdp *s;
+
+    assert_int_equal(sdp_parse(a, m->body, &s, &why), 0);
+    assert_true(facts_describe(m, &got));
+    assert_int_equal(got.n, s->n_media < LIMIT_FACTS_MEDIA ? s->n_media : LIMIT_FACTS_MEDIA);
+    for (unsigned i = 0; i < got.n && s->n_media <= LIMIT_FACTS_MEDIA; i++) {
+        struct facts_medium one;
+
+        facts_read(s, (int)i, &one);
+        assert_int_equal(got.v[i].kind, one.kind);
+        assert_int_equal(got.v[i].methods, one.methods);
+        assert_int_equal(got.v[i].method, one.method);
+        assert_int_equal(got.v[i].is_off, one.is_off);
+        assert_int_equal(got.v[i].is_secure, one.is_secure);
+        assert_int_equal(got.v[i].weak, one.weak);
+        assert_ptr_equal(got.v[i].suite, one.suite);
+    }
+    arena_free(a);
+}
+
+static void test_glance(void **state)
+{
+    (void)state;
+    same(HEAD AUDIO);
+    same("v=0\no=- 1 1 IN IP4 192.0.2.1\ns=-\nc=IN IP4 192.0.2.1\nt=0 0\nm=audio 4000 RTP/AVP 0\n");
+    same(HEAD AUDIO "m=video 0 RTP/AVPF 96\r\na=rtpmap:96 VP8/90000\r\n");
+    same(HEAD AUDIO "m=video 4002/2 RTP/AVP 31\r\n");
+    same(HEAD "m=text 4000 RTP/AVP 98\r\n" AUDIO);
+    same(HEAD "m=image 4000 udptl t38\r\n" AUDIO);
+    same(HEAD AUDIO "a=candidate:1 1 UDP 1 192.0.2.1 4000 typ host\r\na=fmtp:0 x\r\n");
+    same(HEAD AUDIO AUDIO AUDIO AUDIO AUDIO AUDIO AUDIO AUDIO);
+    same(HEAD AUDIO AUDIO AUDIO AUDIO AUDIO AUDIO AUDIO AUDIO AUDIO);
+}
+
+static void test_keys(void **state)
+{
+    (void)state;
+    same(HEAD AUDIO CRYPTO);
+    same(HEAD "m=audio 4000 RTP/SAVP 0\r\n" CRYPTO);
+    same(HEAD "m=audio 4000 RTP/SAVP 0\r\n");
+    same(HEAD FINGERPRINT AUDIO);
+    same(HEAD AUDIO FINGERPRINT);
+    same(HEAD "m=audio 4000 UDP/TLS/RTP/SAVPF 0\r\n" FINGERPRINT);
+    same(HEAD AUDIO ZRTP "m=video 4002 RTP/AVP 31\r\n" CRYPTO);
+    same(HEAD "a=key-mgmt:mikey AQAFgM0XflABAAAAAAAAAAAAAAsAyO\r\n" AUDIO);
+    same(HEAD "a=group:BUNDLE 1 2\r\n" AUDIO
+              "a=mid:1\r\nm=video 0 RTP/AVP 31\r\na=mid:2\r\na=bundle-only\r\n");
+}
+
+/* Nothing is said of what is no description. */
+static void test_none(void **state)
+{
+    (void)state;
+    static const char *const bodies[] = {"",
+                                         "v=0",
+                                         HEAD,
+                                         "v=0\r\n\r\n" AUDIO,
+                                         "hello\r\n" AUDIO,
+                                         HEAD "m=audio x RTP/AVP 0\r\n",
+                                         HEAD "m=audio 99999 RTP/AVP 0\r\n",
+                                         HEAD "m=audio\r\n"};
+
+    for (size_t i = 0; i < ARRAY_LEN(bodies); i++) {
+        struct arena *a = arena_new(8192, LIMIT_MSG_ARENA_BYTES);
+        struct facts_media got;
+
+        assert_false(facts_describe(message(a, bodies[i]), &got));
+        arena_free(a);
+    }
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_glance),
+        cmocka_unit_test(test_keys),
+        cmocka_unit_test(test_none),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
