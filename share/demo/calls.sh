@@ -159,17 +159,23 @@ call_direct() {
     tell_sound "$bob" bob
     tell_identity
     tell_status "$bob" Bob example2 callee
+    tell_answer
     tell_status "$alice" Alice example1 caller
-    ! reasons example1 caller "It is not secure" | grep -q '(media-not-bound,' ||
-        say "               Answers are not signed: for all that Alice's edge can prove, the carrier has answered."
 }
 
-# The identity that Bob's edge has verified, and the two levels that follow.
+# The identities that the two edges have verified, of the call and of its answer, and the levels that follow.
 expect_verified() {
     expect "the status for Bob, by his edge" "$(level example2 callee)" secure
     expect "what Bob's phone was told" "$(told "$bob")" secure
-    expect "the status for Alice, by her edge" "$(level example1 caller)" protected
-    expect "what Alice's phone was told" "$(told "$alice")" protected
+    expect "the status for Alice, by her edge" "$(level example1 caller)" secure
+    expect "what Alice's phone was told" "$(told "$alice")" secure
+    answered_by | grep -q "example2.com has signed that" || failed "Alice's edge has not verified who answered: $(answered_by)"
+}
+answered_by() { story example1 | sed -n 's/^The callee is \(.*\)/\1/p'; }
+tell_answer() {
+    say "  Who answers  $(answered_by)"
+    say "               His media keys: $(story example1 |
+        sed -n 's/^Media 0 (audio) with the callee:.*proof: [a-z]*\. \(.*\) We .*/\l\1/p')"
 }
 tell_identity() {
     say "  Who calls    $(story example2 | sed -n 's/^The caller is \(.*\)/\1/p')"
@@ -192,7 +198,8 @@ call_relayed() {
     tell_identity
     tell_status "$bob" Bob example2 callee
     say "               The carrier has changed addresses; the fingerprints that example1.com signed (mky) are still those of"
-    say "               Alice's phone, so that it has no key."
+    say "               Alice's phone, and those that example2.com signed in the answer are Bob's, so that it has no key."
+    tell_status "$alice" Alice example1 caller
 }
 
 call_attacked() {

@@ -73,6 +73,7 @@
 #define LIMIT_SRTP_PROBES 1000u   /* packets tried with another rollover counter after keys are installed */
 
 /* Signed identity (RFC 8224) */
+#define LIMIT_ANSWERS 8u                   /* of one request: those that wait to be signed or judged, and those whose signature is kept */
 #define LIMIT_IDENTITY_HEADERS 12u         /* Identity values of one message that are looked at */
 #define LIMIT_IDENTITY_TOKENS 16u          /* the PASSporTs in them, those inside of others counted */
 #define LIMIT_IDENTITY_NESTING 4u          /* "opt" in "opt" (RFC 8946 6) */

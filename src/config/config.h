@@ -151,6 +151,8 @@ struct config_peer { /* peer "carrier" { ... } */
     enum config_sign sign_identity;
     bool sign_diversions;        /* signed requests that our users forward to it get a "div" (RFC 8946) */
     bool require_diversion_proof; /* its requests that are signed for others than they go to are refused without */
+    enum config_verify verify_answers; /* ... of its responses: who was reached (RFC 9970) */
+    bool sign_answers;
     bool allow_provider_identity; /* a service provider's code is authority enough for a number (RFC 8226 9) */
     bool allow_asserted_identity; /* what it asserts is believed (RFC 3325) */
     bool assert_identity;        /* it is told whom we have authenticated, and keeps it private as we do */

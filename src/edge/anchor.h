@@ -31,6 +31,7 @@ struct forward_changes {
     struct str rack; /* empty: as it came */
     bool has_body;
     struct str content_type, body;
+    struct str identity, date; /* of an answer that we sign (answer.h); empty: none */
     struct str status, call_info; /* what a phone of ours is told of the call (status_phone.h); empty: nothing */
 };
 
@@ -64,6 +65,10 @@ enum anchor_verdict anchor_request(struct proxy *p, struct branch *b, const stru
                                    struct forward_changes *ret, struct reason *why);
 enum anchor_verdict anchor_response(struct proxy *p, struct branch *b, const struct sip_msg *m,
                                     struct forward_changes *ret, struct reason *why);
+/* A 2xx that is not to be believed (answer.h): its callee gets ACK and BYE; of a call that was answered
+ * before, its caller gets BYE, too. */
+void anchor_refuse_answer(struct proxy *p, struct branch *b, const struct sip_msg *m,
+                          const struct reason *why);
 /* The branch has come to its end without a 2xx. */
 void anchor_branch_over(struct proxy *p, struct branch *b);
 /* The request has got its final answer, or will get none. */

@@ -648,6 +648,24 @@ enum anchor_verdict anchor_response(struct proxy *p, struct branch *b, const str
     return p->dialog ? later_response(p, m, ret, why) : first_response(p, b, m, ret, why);
 }
 
+void anchor_refuse_answer(struct proxy *p, struct branch *b, const struct sip_msg *m,
+                          const struct reason *why)
+{
+    struct anchor_branch *ab = b->anchored;
+    struct anchor_dialog *d = p->dialog;
+
+    if (!d) {
+        if (!ab)
+            return;
+        ab->is_refused = true;
+        (void)hang_up_on(ab, branch_dialog(ab, m->to_tag), m, why);
+        return;
+    }
+    anchor_own_ack(d, p->from_caller, m->cseq, STR_NULL);
+    if (!p->anchor->is_ended)
+        anchor_hang_up(p->anchor, why);
+}
+
 void anchor_branch_over(struct proxy *p, struct branch *b)
 {
     struct anchor *a = p->anchor;

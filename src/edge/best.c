@@ -1,5 +1,6 @@
 /* The choice among final responses (RFC 3261 16.7 steps 3, 4, 6 and 7). Worker thread. */
 #include "base/log.h"
+#include "edge/answer.h"
 #include "edge/asserted.h"
 #include "edge/gateway_mark.h"
 #include "edge/proxy_priv.h"
@@ -83,6 +84,7 @@ static struct buf *response_build(const struct branch *b, const struct sip_msg *
     status_phone_strip(e, m);
     if (b->p->r)
         trunk_edit_response(e, b->p->r);
+    answer_strip(b, e, m);
     asserted_edit_response(e, m, b->believed, b->p->tells_sender, b->p->sender_is_phone);
     if (b->t)
         gateway_mark_response(e, m, b->t->peer, b->t->to_user && !b->t->peer);

@@ -4,7 +4,7 @@
  *
  * Owner: the context (proxy.c). What comes from other rooms runs between proxy_enter and proxy_leave. Worker thread. */
 #include "base/log.h"
-#include "edge/identity_service.h"
+#include "edge/answer.h"
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
 #include "edge/status_phone.h"
@@ -129,9 +129,7 @@ static void on_final_2xx(struct branch *b, const struct sip_msg *m)
     }
     if (!p->final_sent)
         branches_cancel(p, b, STR("SIP;cause=200;text=\"Call completed elsewhere\""));
-    if (!p->in_dialog)
-        p->callee_tag = (uint32_t)str_hash(m->to_tag);
-    proxy_send(p, m->status, out, session_s); /* every 2xx to an INVITE passes (16.7 step 5) */
+    answer_pass(b, m, out, session_s); /* every 2xx to an INVITE passes (16.7 step 5) */
     buf_unref(out);
 }
 
@@ -265,7 +263,7 @@ static void branch_pass(struct branch *b, const struct sip_msg *m)
             start_timer_c(b);
             if (!p->final_sent && (out = best_response_build(b, m)) != NULL) {
                 calls_event(p->w, p->call_slot, p->call_gen, m->status, p->method, 0, 0);
-                proxy_send(p, m->status, out, 0);
+                answer_pass(b, m, out, 0);
                 buf_unref(out);
             }
         }
@@ -310,6 +308,7 @@ static void branch_response(struct branch *b, const struct sip_msg *m, const str
     proxy_note_answer(b, m, rx);
     if (p->r && proxy_begins_call(p))
         status_tell_caller(b, m, &changes);
+    answer_recall(b, m, &changes);
     b->changes = &changes;
     branch_pass(b, m);
     b->changes = NULL;
@@ -322,8 +321,33 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
 
     (void)tx;
     proxy_enter(p);
-    branch_response(b, m, rx);
+    if (!b->is_judged || !answer_judge(b, m, rx))
+        branch_response(b, m, rx);
     proxy_leave(p);
+}
+
+void branch_judged(struct branch *b, struct sip_msg *m, const struct rx *rx)
+{
+    if (b->ctx) /* else it has ended meanwhile */
+        branch_response(b, m, rx);
+}
+
+void branch_heard(struct branch *b)
+{
+    if (b->state == BRANCH_CALLING) {
+        b->state = BRANCH_PROCEEDING;
+        start_timer_c(b);
+    }
+}
+
+void branch_answer_refused(struct branch *b, const struct sip_msg *m, const struct reason *why)
+{
+    if (m->status < 200 && b->ctx)
+        sip_ctx_cancel(b->ctx, STR_NULL);
+    if (b->state != BRANCH_DONE)
+        branch_fail(b, b->p->r && sip_msg_in_dialog(b->p->r->m) ? 481 : 502, why->code, why->clause);
+    if (!b->p->final_sent)
+        proxy_conclude(b->p);
 }
 
 /* The TCP connection for a large request was refused: 18.1.1 says to use UDP then. */
@@ -383,6 +407,7 @@ static void on_gone(void *arg, struct sip_ctx *tx)
         proxy_conclude(p);
     }
     b->ctx = NULL;
+    answer_forget(b);
     proxy_leave(p);
 }
 
@@ -586,6 +611,7 @@ void branch_start(struct branch *b)
 
     b->started = true;
     b->state = BRANCH_LOCATING;
+    answer_branch(b);
     err = hop_start(p->r, p->r->m->arena, b->t, sips, on_path, b, &b->hop);
     if (err != 0) {
         branch_fail(b, 500, "no-memory", NULL);

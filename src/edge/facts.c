@@ -422,6 +422,36 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
         p->ends_at = p->hints ? POLICY_ENDS_MAYBE_GATEWAY : POLICY_ENDS_USER;
 }
 
+void facts_answered(struct facts_party *p, const struct identity_vouch *v, struct str called,
+                    struct arena *a)
+{
+    bool is_valid = v->result.verdict == IDENTITY_VALID;
+    struct policy_identity id;
+    struct str who = p->identity.address;
+
+    if (!v->is_looked_at || v->result.verdict == IDENTITY_ABSENT)
+        return;
+    if (is_valid)
+        who = v->result.token->p.orig.text;
+    if (is_valid && v->result.token->p.orig.is_tn)
+        who = arena_fmt(a, "+%.*s", STR_FMT(who));
+    p->hints |= policy_identity_from(&v->result, who, signer_of(v->result.authority, who),
+                                     v->shown.has_fingerprints, &id);
+    p->signed_bound = policy_bound_from(&v->result);
+    id.how = p->identity.how;
+    if (id.known < p->identity.known) {
+        id.known = p->identity.known;
+        id.by = p->identity.by;
+    }
+    if (!is_valid)
+        id.reached = p->identity.reached;
+    else if (id.reached != IDENTITY_REACHED_SAME)
+        id.called = called;
+    p->identity = id;
+    if (id.known == POLICY_ID_VERIFIED && p->ends_at == POLICY_ENDS_UNKNOWN)
+        p->ends_at = p->hints ? POLICY_ENDS_MAYBE_GATEWAY : POLICY_ENDS_USER;
+}
+
 /* A connection of another worker, or one that is only being made: what our configuration asks of it
  * at least. */
 static struct hop_facts hop_at_least(const struct edge_worker *w, const struct edge_target *t,
@@ -478,7 +508,7 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
 void facts_set_callee(struct facts_call *f, const struct facts_party *p)
 {
     struct facts_party *to = &f->party[POLICY_CALLEE];
-    char *text = mem_alloc(2 * LIMIT_POLICY_TEXT), *at = text;
+    char *text = mem_alloc(3 * LIMIT_POLICY_TEXT), *at = text;
 
     mem_free(to->text);
     *to = *p;
@@ -486,6 +516,7 @@ void facts_set_callee(struct facts_call *f, const struct facts_party *p)
     f->has_callee = true;
     to->identity.address = text ? keep(&at, p->identity.address) : STR_NULL;
     to->identity.by = text ? keep(&at, p->identity.by) : STR_NULL;
+    to->identity.called = text ? keep(&at, p->identity.called) : STR_NULL;
     to->hop.peer = to->identity.by;
 }
 

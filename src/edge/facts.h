@@ -51,6 +51,7 @@ struct facts_party {
 struct facts_call {
     bool is_emergency, has_callee;
     struct facts_party party[2]; /* POLICY_CALLER, POLICY_CALLEE */
+    uint64_t answer_tag, answer_said; /* To tag and body that the callee's signature came with; 0: none */
     const void *callee_of;    /* names the branch that the callee is of, once all is known of it */
     struct facts_media offer; /* of calls that are not anchored: the last offer, ... */
     struct facts_media media; /* ... and what it was agreed on; none yet: n is 0 */
@@ -65,6 +66,10 @@ void calls_said(struct edge_worker *w, uint32_t slot, uint32_t gen, enum facts_s
 void facts_caller(struct facts_call *f, const struct edge_req *r, struct str from, struct str by);
 /* ... once its signatures have been judged: r->vouch. */
 void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str from);
+/* Who has answered, once the answer's signature has been judged; `called`: whom the call was to. New
+ * texts are in `a`. */
+void facts_answered(struct facts_party *p, const struct identity_vouch *v, struct str called,
+                    struct arena *a);
 /* Who is called along a path, or has answered: then `hop` is what the answer came by. */
 void facts_callee(struct facts_party *p, const struct edge_req *r, const struct edge_target *t,
                   const struct path *out, const struct hop_facts *hop, bool is_redirected);

@@ -286,6 +286,10 @@ int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct for
         return err;
     if (c->rack.n)
         sip_edit_set(e, SIP_H_RACK, c->rack);
+    if (c->date.n)
+        sip_edit_set(e, SIP_H_DATE, c->date);
+    if (c->identity.n)
+        sip_edit_add_last(e, SIP_H_IDENTITY, c->identity);
     if (c->status.n)
         sip_edit_add_last(e, SIP_H_X_SALLYPORT_STATUS, c->status);
     if (c->call_info.n)

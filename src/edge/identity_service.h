@@ -19,7 +19,7 @@ struct edge_credentials {
     void (*cancel)(struct edge_credentials *self, struct edge_worker *w, uint64_t id);
 };
 
-/* What the signatures of a request say; in its arena. */
+/* What the signatures of a message say; in its arena. */
 struct identity_vouch {
     struct identity_result result; /* verdict and facts */
     struct identity_shown shown;
@@ -33,6 +33,20 @@ typedef void identity_verified_fn(void *arg, const struct reason *refuse);
 MUST_USE int identity_verify(struct edge_req *r, identity_verified_fn *fn, void *arg,
                              struct reason *why);
 void identity_verify_cancel(struct edge_req *r); /* harmless if nothing is under way */
+
+/* The same for a response that a peer (NULL: a domain without a stanza) has sent, in an arena that
+ * lives as long. *slot names it while it waits. */
+struct identity_answer {
+    const struct sip_msg *m;
+    const struct config *cfg;
+    const struct config_peer *peer;
+};
+MUST_USE int identity_verify_answer(struct edge_worker *w, const struct identity_answer *a,
+                                    identity_verified_fn *fn, void *arg,
+                                    struct identity_vouch *vouch,
+                                    struct identity_verification **slot, struct reason *why);
+void identity_verification_cancel(struct identity_verification **slot); /* *slot may be NULL */
+
 /* The final response to a request: its signatures have done their work, or may be mended once (RFC
  * 8224 6.1.1). */
 void identity_verify_answered(const struct edge_req *r, unsigned status);
@@ -50,8 +64,8 @@ struct identity_own {
 
 /* One signature under way, or done, of one branch. In the request's arena. */
 struct identity_signing;
-/* `value`: of the Identity header, or of two, in lines; `date`: of the Date that is to be added, empty if the request
- * has one. Empty value: it leaves unsigned, `why` says why. */
+/* `value`: of the Identity header, or of two, in lines; `date`: of the Date that is to be added,
+ * empty if the request has one. Empty value: it leaves unsigned, `why` says why. */
 typedef void identity_signed_fn(void *arg, struct str value, struct str date,
                                 const struct reason *why);
 /* What leaves for `t` is signed if it leaves for another domain, is from one of ours, and policy
@@ -61,6 +75,15 @@ typedef void identity_signed_fn(void *arg, struct str value, struct str date,
 bool identity_sign(struct edge_req *r, const struct edge_target *t, struct str content_type,
                    struct str body, identity_signed_fn *fn, void *arg,
                    struct identity_signing **ret);
+/* A response `m` as it leaves, in an arena that lives until then: signed for who answers, a URI
+ * (answer_sign.c; RFC 9970). As above. */
+struct identity_answer_signing;
+bool identity_sign_answer(struct edge_worker *w, const struct edge_snapshot *snap,
+                          const struct sip_msg *m, struct str answerer, identity_signed_fn *fn,
+                          void *arg, struct identity_answer_signing **ret);
+void identity_answer_signing_cancel(struct identity_answer_signing *s); /* NULL is fine */
+/* Is there a certificate for this one? */
+bool identity_signs_for(const struct edge_snapshot *snap, struct str uri);
 void identity_signing_cancel(struct identity_signing *s); /* NULL is fine */
 
 #endif

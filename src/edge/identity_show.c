@@ -1,4 +1,4 @@
-/* What a request shows: see identity_show.h. RFC 8224 4.1, 8, 8.1 to 8.5; RFC 5621 for bodies in
+/* What a message shows: see identity_show.h. RFC 8224 4.1, 8, 8.1 to 8.5; RFC 5621 for bodies in
  * parts; RFC 8122 5 for fingerprints. Pure. */
 #include "edge/identity_show.h"
 #include "base/limits.h"
@@ -156,4 +156,40 @@ int identity_show(struct arena *a, const struct sip_msg *m, struct str ruri,
     if ((err = show_date(m, &ret->m, why)) != 0)
         return err;
     return show_body(a, m, content_type, body, ret, why);
+}
+
+/* Who called may be written as digits that only its own domain can tell from a name: either
+ * reading may be the signed one (RFC 8224 8.3). */
+static int show_caller(struct arena *a, const struct sip_msg *m, const struct canon_dial *dial,
+                       struct identity_message *ret)
+{
+    struct passport_id *also;
+    int err = identity_show_uri(a, m->from.uri, dial, false, &ret->to);
+
+    if (err != 0 || !dial)
+        return err;
+    if ((also = arena_zalloc(a, sizeof(*also))) == NULL)
+        return ERR_NOMEM;
+    err = identity_show_uri(a, m->from.uri, NULL, false, also);
+    ret->also = also;
+    ret->n_also = err == 0 ? 1 : 0;
+    return err == ERR_NOMEM ? err : 0;
+}
+
+int identity_show_answer(struct arena *a, const struct sip_msg *m, struct str orig,
+                         const struct canon_dial *dial, struct identity_shown *ret,
+                         struct reason *why)
+{
+    int err;
+
+    *ret = (struct identity_shown){.m = {.is_response = true}};
+    if ((err = identity_show_uri(a, orig, dial, true, &ret->m.orig)) != 0 ||
+        (err = show_caller(a, m, dial, &ret->m)) != 0) {
+        reason_set(why, "bad-identity-field", "RFC 8224 8", 400,
+                   "From, To or who answers names nobody that could be signed for");
+        return err;
+    }
+    if ((err = show_date(m, &ret->m, why)) != 0)
+        return err;
+    return show_body(a, m, STR_NULL, STR_NULL, ret, why);
 }

@@ -22,6 +22,11 @@ struct identity_shown {
 MUST_USE int identity_show(struct arena *a, const struct sip_msg *m, struct str ruri,
                            struct str content_type, struct str body, const struct canon_dial *dial,
                            bool by_pai, struct identity_shown *ret, struct reason *why);
+/* The same of a response. `orig`: the URI of who answers, where it is to be signed; of who was
+ * called, where it is to be verified. */
+MUST_USE int identity_show_answer(struct arena *a, const struct sip_msg *m, struct str orig,
+                                  const struct canon_dial *dial, struct identity_shown *ret,
+                                  struct reason *why);
 /* The identity of one URI. */
 MUST_USE int identity_show_uri(struct arena *a, struct str uri, const struct canon_dial *dial,
                                bool is_origin, struct passport_id *ret);

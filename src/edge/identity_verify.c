@@ -1,11 +1,13 @@
-/* The verification service: RFC 8224 6.2, with the policy of who sends (TR/100 7.4.2,
- * recommendation 4, gap 1). Values are judged by identity/verify.h; certificates come from
- * edge->credentials, now or later; nothing waits. One verification a request, in its arena; it
- * holds credentials only while it runs, so that a verdict keeps nothing alive.
+/* The verification service: RFC 8224 6.2, RFC 9970 for answers, with the policy of who sends
+ * (TR/100 7.4.2, 7.5.4, recommendations 4 and 6, gap 1). Values are judged by identity/verify.h;
+ * certificates come from edge->credentials, now or later; nothing waits. One verification a
+ * message, in its arena; it holds credentials only while it runs, so that a verdict keeps nothing
+ * alive.
  *
- * Policy of a peer (verify-identity): `require` refuses whatever is not valid; `prefer` refuses
- * what is contradicted, since only that is an attack (unless on-attack says that it only alarms), and lets the rest pass as what it is;
- * `tolerate` lets all pass and reports; `strip` takes the headers off unseen. */
+ * Policy of a peer (verify-identity, and verify-answers for its responses): `require` refuses
+ * whatever is not valid; `prefer` refuses what is contradicted, since only that is an attack
+ * (unless on-attack says that it only alarms), and lets the rest pass as what it is; `tolerate`
+ * lets all pass and reports; `strip` takes the headers off unseen. */
 #include "base/log.h"
 #include "edge/identity_service.h"
 #include "edge/private_network.h"
@@ -18,8 +20,21 @@ struct wait { /* for one certificate */
     const struct identity_credential *cred;
 };
 
+/* What is made of a verdict. */
+struct rule {
+    enum config_verify mode;
+    bool is_required; /* mode REQUIRE, and this message may not be without */
+    bool only_alarms;
+    bool needs_diversion_proof;
+    struct str who; /* for the log */
+};
+
 struct identity_verification {
-    struct edge_req *r;
+    struct edge_worker *w;
+    const struct sip_msg *m;
+    struct rule rule;
+    struct identity_use use;
+    struct identity_verification **slot; /* its owner's, while it waits */
     struct identity_vouch *vouch;
     struct identity_policy policy;
     struct identity_check *check;
@@ -74,21 +89,32 @@ static bool only_alarms(const struct edge_req *r)
     return d && d->status.on_attack == POLICY_ATTACK_ALARM;
 }
 
-static bool decide(const struct edge_req *r, const struct identity_result *res, struct reason *why)
+static struct rule rule_of(const struct edge_req *r)
 {
-    enum config_verify mode = mode_of(r);
+    return (struct rule){.mode = mode_of(r),
+                         .is_required = must_be_signed(r),
+                         .only_alarms = only_alarms(r),
+                         .needs_diversion_proof =
+                             r->who.peer && r->who.peer->require_diversion_proof,
+                         .who = r->who.name};
+}
+
+static bool decide(const struct identity_verification *v, const struct identity_result *res,
+                   struct reason *why)
+{
     bool is_diverted = res->verdict == IDENTITY_VALID && res->reached >= IDENTITY_REACHED_UNPROVEN;
     bool refuse = res->verdict == IDENTITY_CONTRADICTED
-                      ? mode != CONFIG_VERIFY_TOLERATE && !only_alarms(r)
-                      : res->verdict != IDENTITY_VALID && must_be_signed(r);
+                      ? v->rule.mode != CONFIG_VERIFY_TOLERATE && !v->rule.only_alarms
+                      : res->verdict != IDENTITY_VALID && v->rule.is_required;
     if (res->verdict == IDENTITY_CONTRADICTED)
         LOG(LOG_WARN, "identity-contradicted", LZ("reason", res->why.code),
-            LZ("clause", res->why.clause), LZ("detail", res->why.detail), LS("call", r->m->call_id),
-            LS("from", r->m->from.uri), LS("peer", r->who.name),
+            LZ("clause", res->why.clause), LZ("detail", res->why.detail), LS("call", v->m->call_id),
+            LS("from", v->m->is_request ? v->m->from.uri : v->m->to.uri), LS("peer", v->rule.who),
+            LZ("in", v->m->is_request ? "request" : "response"),
             LZ("then", refuse ? "refused" : "passed"));
     if (refuse)
         *why = res->why;
-    if (is_diverted && r->who.peer && r->who.peer->require_diversion_proof) {
+    if (is_diverted && v->rule.needs_diversion_proof) {
         reason_set(why, "diversion-unproven", "RFC 8946 4.2", 438,
                    "it is signed for somebody else than it goes to (require-diversion-proof)");
         refuse = true;
@@ -96,7 +122,7 @@ static bool decide(const struct edge_req *r, const struct identity_result *res, 
     return !refuse;
 }
 
-static void count(const struct edge_req *r, enum identity_verdict v)
+static void count(struct edge_worker *w, enum identity_verdict v)
 {
     static const enum edge_counter of[] = {
         [IDENTITY_VALID] = EC_IDENTITY_VALID,
@@ -106,15 +132,15 @@ static void count(const struct edge_req *r, enum identity_verdict v)
         [IDENTITY_BROKEN] = EC_IDENTITY_BROKEN,
         [IDENTITY_CONTRADICTED] = EC_IDENTITY_CONTRADICTED,
     };
-    edge_count(r->w, of[v]);
+    edge_count(w, of[v]);
 }
 
 static void put_credentials(struct identity_verification *v)
 {
-    struct edge_credentials *source = v->r->w->edge->credentials;
+    struct edge_credentials *source = v->w->edge->credentials;
     for (size_t i = 0; i < v->n; i++) {
         if (v->waits[i].id)
-            source->cancel(source, v->r->w, v->waits[i].id);
+            source->cancel(source, v->w, v->waits[i].id);
         if (v->waits[i].cred)
             source->put(source, v->waits[i].cred);
         v->waits[i].id = 0;
@@ -122,21 +148,26 @@ static void put_credentials(struct identity_verification *v)
     }
 }
 
+/* Until there is a verdict, or for want of memory there will be none. */
+static const struct identity_result undecided = {.verdict = IDENTITY_UNVERIFIABLE,
+                                                 .worst = IDENTITY_UNVERIFIABLE};
+
 /* 0, or ERR_REFUSED with the reason. */
 static int finish(struct identity_verification *v, struct reason *why)
 {
-    struct edge_req *r = v->r;
-    const struct identity_use use = {r->m->call_id, r->m->from_tag, r->m->cseq};
     struct identity_result *res = &v->vouch->result;
-    int err = identity_check_finish(v->check, r->w->edge->identity_seen, &use, res);
+    int err = identity_check_finish(v->check, v->w->edge->identity_seen, &v->use, res);
     put_credentials(v);
-    r->verification = NULL;
+    if (v->slot)
+        *v->slot = NULL;
+    v->slot = NULL;
     if (err != 0) {
+        *res = undecided;
         reason_set(why, "no-memory", NULL, 500, NULL);
         return ERR_REFUSED;
     }
-    count(r, res->verdict);
-    return decide(r, res, why) ? 0 : ERR_REFUSED;
+    count(v->w, res->verdict);
+    return decide(v, res, why) ? 0 : ERR_REFUSED;
 }
 
 static void on_credential(void *arg, const struct identity_credential *cred)
@@ -156,11 +187,11 @@ static void on_credential(void *arg, const struct identity_credential *cred)
 
 static void ask(struct identity_verification *v, size_t i, struct str url)
 {
-    struct edge_credentials *source = v->r->w->edge->credentials;
+    struct edge_credentials *source = v->w->edge->credentials;
     struct wait *wait = &v->waits[i];
     *wait = (struct wait){.v = v, .i = i};
     v->n_waiting++;
-    int err = source->get(source, v->r->w, url, on_credential, wait, &wait->cred, &wait->id);
+    int err = source->get(source, v->w, url, on_credential, wait, &wait->cred, &wait->id);
     if (err == ERR_AGAIN)
         return;
     v->n_waiting--;
@@ -171,33 +202,37 @@ static void ask(struct identity_verification *v, size_t i, struct str url)
 }
 
 /* A verdict that needs no certificate. */
-static int conclude(struct edge_req *r, enum identity_verdict verdict, const struct reason *what,
-                    struct reason *why)
+static int conclude(struct identity_verification *v, enum identity_verdict verdict,
+                    const struct reason *what, struct reason *why)
 {
-    struct identity_result *res = &r->vouch->result;
+    struct identity_result *res = &v->vouch->result;
     res->verdict = res->worst = verdict;
     res->why = res->worst_why = *what;
-    count(r, verdict);
-    return decide(r, res, why) ? 0 : ERR_REFUSED;
+    count(v->w, verdict);
+    return decide(v, res, why) ? 0 : ERR_REFUSED;
 }
 
-static struct identity_policy policy_of(const struct edge_req *r)
+static struct identity_policy policy_of(const struct edge_worker *w, const struct config *cfg,
+                                        const struct config_peer *peer)
 {
-    struct identity_policy p = identity_policy_default(net_wall_s(r->w->net));
-    p.max_age_s = p.max_ahead_s = r->cfg->identity_freshness_s;
-    p.allow_provider = r->who.peer && r->who.peer->allow_provider_identity;
+    struct identity_policy p = identity_policy_default(net_wall_s(w->net));
+    p.max_age_s = p.max_ahead_s = cfg->identity_freshness_s;
+    p.allow_provider = peer && peer->allow_provider_identity;
     return p;
 }
 
+static int no_memory(struct reason *why)
+{
+    reason_set(why, "no-memory", NULL, 500, NULL);
+    return ERR_REFUSED;
+}
+
 static int start(struct identity_verification *v, const struct str *values, size_t n,
-                 struct reason *why)
+                 struct identity_verification **slot, struct reason *why)
 {
     const struct str *urls;
-    if (identity_check_new(v->r->m->arena, values, n, &v->vouch->shown.m, &v->policy, &v->check) !=
-        0) {
-        reason_set(why, "no-memory", NULL, 500, NULL);
-        return ERR_REFUSED;
-    }
+    if (identity_check_new(v->m->arena, values, n, &v->vouch->shown.m, &v->policy, &v->check) != 0)
+        return no_memory(why);
     size_t n_urls = identity_check_urls(v->check, &urls);
     v->is_starting = true;
     for (size_t i = 0; i < n_urls && i < LIMIT_IDENTITY_TOKENS; i++) {
@@ -206,58 +241,123 @@ static int start(struct identity_verification *v, const struct str *values, size
     }
     v->is_starting = false;
     if (v->n_waiting) {
-        v->r->verification = v;
+        v->slot = slot;
+        *slot = v;
         return ERR_AGAIN;
     }
     return finish(v, why);
 }
 
-int identity_verify(struct edge_req *r, identity_verified_fn *fn, void *arg, struct reason *why)
+/* What can be said without a look at the values; 0: nothing. */
+static bool is_settled(struct identity_verification *v, size_t n_values, int *ret,
+                       struct reason *why)
 {
-    struct str *values;
     struct reason what = {0};
-    if (r->emergency || mode_of(r) == CONFIG_VERIFY_STRIP || r->m->method == SIP_CANCEL)
-        return 0;
-    if (!sip_msg_has(r->m, SIP_H_IDENTITY) && !must_be_signed(r))
-        return 0; /* the common case costs nothing: absent, as it may be */
-    struct identity_verification *v = arena_zalloc(r->m->arena, sizeof(*v));
-    r->vouch = arena_zalloc(r->m->arena, sizeof(*r->vouch));
-    values = arena_alloc(r->m->arena, LIMIT_IDENTITY_HEADERS * sizeof(*values));
-    if (!v || !r->vouch || !values) {
-        reason_set(why, "no-memory", NULL, 500, NULL);
-        return ERR_REFUSED;
-    }
-    r->vouch->is_looked_at = true;
-    size_t n = values_of(r->m, values);
-    *v = (struct identity_verification){.r = r, .vouch = r->vouch, .fn = fn, .arg = arg};
-    v->policy = policy_of(r);
-    if (!n) {
+    if (!n_values) {
         reason_set(&what, "identity-absent", "RFC 8224 6.2.2", 428, "no Identity header");
-        return conclude(r, IDENTITY_ABSENT, &what, why);
+        *ret = conclude(v, IDENTITY_ABSENT, &what, why);
+        return true;
     }
-    if (!r->w->edge->credentials) {
+    if (!v->w->edge->credentials) {
         reason_set(&what, "identity-no-anchors", "RFC 8224 6.2.2", 437,
                    "no anchors for identity certificates are configured");
-        return conclude(r, IDENTITY_UNVERIFIABLE, &what, why);
+        *ret = conclude(v, IDENTITY_UNVERIFIABLE, &what, why);
+        return true;
     }
-    int err = identity_show(r->m->arena, r->m, r->m->ruri, STR_NULL, STR_NULL,
+    return false;
+}
+
+/* `err`: of what the message shows. */
+static int judge(struct identity_verification *v, int err, const struct str *values, size_t n,
+                 struct identity_verification **slot, struct reason *what, struct reason *why)
+{
+    if (err == ERR_NOMEM)
+        return no_memory(why);
+    if (err == 0)
+        return start(v, values, n, slot, why);
+    what->sip_status = 438;
+    return conclude(v, IDENTITY_BROKEN, what, why);
+}
+
+int identity_verify(struct edge_req *r, identity_verified_fn *fn, void *arg, struct reason *why)
+{
+    const struct sip_msg *m = r->m;
+    struct str *values;
+    struct reason what = {0};
+    int ret;
+    if (r->emergency || mode_of(r) == CONFIG_VERIFY_STRIP || m->method == SIP_CANCEL)
+        return 0;
+    if (!sip_msg_has(m, SIP_H_IDENTITY) && !must_be_signed(r))
+        return 0; /* the common case costs nothing: absent, as it may be */
+    struct identity_verification *v = arena_zalloc(m->arena, sizeof(*v));
+    r->vouch = arena_zalloc(m->arena, sizeof(*r->vouch));
+    values = arena_alloc(m->arena, LIMIT_IDENTITY_HEADERS * sizeof(*values));
+    if (!v || !r->vouch || !values)
+        return no_memory(why);
+    *r->vouch = (struct identity_vouch){.result = undecided, .is_looked_at = true};
+    size_t n = values_of(m, values);
+    *v = (struct identity_verification){.w = r->w,
+                                        .m = m,
+                                        .rule = rule_of(r),
+                                        .use = {m->call_id, m->from_tag, m->cseq},
+                                        .vouch = r->vouch,
+                                        .policy = policy_of(r->w, r->cfg, r->who.peer),
+                                        .fn = fn,
+                                        .arg = arg};
+    if (is_settled(v, n, &ret, why))
+        return ret;
+    int err = identity_show(m->arena, m, m->ruri, STR_NULL, STR_NULL,
                             r->domain ? &r->domain->dial : NULL, false, &r->vouch->shown, &what);
-    if (err == ERR_NOMEM) {
-        reason_set(why, "no-memory", NULL, 500, NULL);
-        return ERR_REFUSED;
-    }
-    if (err != 0) {
-        what.sip_status = 438;
-        return conclude(r, IDENTITY_BROKEN, &what, why);
-    }
-    return start(v, values, n, why);
+    return judge(v, err, values, n, &r->verification, &what, why);
+}
+
+int identity_verify_answer(struct edge_worker *w, const struct identity_answer *a,
+                           identity_verified_fn *fn, void *arg, struct identity_vouch *vouch,
+                           struct identity_verification **slot, struct reason *why)
+{
+    const struct sip_msg *m = a->m;
+    enum config_verify mode = a->peer ? a->peer->verify_answers : CONFIG_VERIFY_PREFER;
+    struct identity_verification *v = arena_zalloc(m->arena, sizeof(*v));
+    struct str *values = arena_alloc(m->arena, LIMIT_IDENTITY_HEADERS * sizeof(*values));
+    const struct config_domain *d = NULL;
+    struct reason what = {0};
+    struct sip_uri from;
+    int ret;
+    if (!v || !values)
+        return no_memory(why);
+    *vouch = (struct identity_vouch){.result = undecided, .is_looked_at = true};
+    *v = (struct identity_verification){
+        .w = w,
+        .m = m,
+        .rule = {.mode = mode,
+                 .is_required = mode == CONFIG_VERIFY_REQUIRE && m->status >= 200,
+                 .only_alarms = a->peer && a->peer->status.on_attack == POLICY_ATTACK_ALARM,
+                 .who = a->peer ? a->peer->name : STR_NULL},
+        .use = {m->call_id, m->to_tag, m->cseq}, /* of one fork, and no other */
+        .vouch = vouch,
+        .policy = policy_of(w, a->cfg, a->peer),
+        .fn = fn,
+        .arg = arg};
+    size_t n = values_of(m, values);
+    if (is_settled(v, n, &ret, why))
+        return ret;
+    if (sip_uri_parse(m->from.uri, &from) == 0)
+        d = config_domain_find(a->cfg, from.host);
+    int err =
+        identity_show_answer(m->arena, m, m->to.uri, d ? &d->dial : NULL, &vouch->shown, &what);
+    return judge(v, err, values, n, slot, &what, why);
+}
+
+void identity_verification_cancel(struct identity_verification **slot)
+{
+    if (*slot)
+        put_credentials(*slot);
+    *slot = NULL;
 }
 
 void identity_verify_cancel(struct edge_req *r)
 {
-    if (r->verification)
-        put_credentials(r->verification);
-    r->verification = NULL;
+    identity_verification_cancel(&r->verification);
 }
 
 void identity_verify_answered(const struct edge_req *r, unsigned status)

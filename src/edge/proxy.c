@@ -11,7 +11,7 @@
  * whoever is further up the stack still finds the context. */
 #include "base/log.h"
 #include "base/mem.h"
-#include "edge/identity_service.h"
+#include "edge/answer.h"
 #include "edge/proxy_priv.h"
 
 static void proxy_free(struct proxy *p)
@@ -27,6 +27,7 @@ static void proxy_free(struct proxy *p)
     }
     if (p->r)
         identity_verify_cancel(p->r);
+    answer_done(p);
     list_remove(&p->node);
     anchor_unref(p->anchor);
     buf_unref(p->best);
@@ -130,6 +131,7 @@ void proxy_stx_gone(void *upper)
         note_silent_servers(p);
         proxy_forget_request(p);
     }
+    answer_stop(p);
     proxy_leave(p);
 }
 
@@ -154,12 +156,15 @@ static void proxy_drop(struct proxy *p)
     }
     p->stx = NULL;
     sip_stx_drop(tx);
+    answer_stop(p);
 }
 
 void proxy_send(struct proxy *p, unsigned status, struct buf *msg, uint32_t session_s)
 {
     if (!p->stx)
         return;
+    if (status >= 300)
+        answer_overtaken(p);
     if (status >= 200) {
         proxy_over(p, status, session_s);
         if (!p->final_sent) {
@@ -198,6 +203,7 @@ static void proxy_reply_with(struct proxy *p, unsigned status, const char *code,
         resp.extra[resp.n_extra].name = STR("Retry-After");
         resp.extra[resp.n_extra++].value = STR("3");
     }
+    answer_overtaken(p);
     proxy_over(p, status, 0);
     identity_verify_answered(p->r, status);
     proxy_forget_request(p);
@@ -332,7 +338,7 @@ static void proxy_answer(struct proxy *p)
 /* When nothing is under way any more: the next group, or the best response (16.7 steps 5 to 9). */
 void proxy_conclude(struct proxy *p)
 {
-    if (p->running || p->final_sent || !p->stx || (p->is_verifying && !p->canceled))
+    if (p->running || p->final_sent || p->is_answered || !p->stx || (p->is_verifying && !p->canceled))
         return;
     while (!is_under_way(p) && !p->canceled && (!p->best || p->best_status < 600) && start_group(p))
         ;
@@ -458,6 +464,7 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     p->method = r->m->method;
     p->tells_sender = r->who.peer && r->who.peer->assert_identity;
     p->sender_is_phone = r->who.kind == PRINCIPAL_USER && !r->who.peer;
+    answer_context(p);
     for (; p->n < targets->n; p->n++)
         branch_init(&p->first[p->n], p, targets->v[p->n]);
     p->n_first = p->n;

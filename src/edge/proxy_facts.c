@@ -2,6 +2,7 @@
 #include "edge/calls.h"
 #include "edge/facts.h"
 #include "edge/gateway_mark.h"
+#include "edge/identity_service.h"
 #include "edge/proxy_priv.h"
 
 bool proxy_begins_call(const struct proxy *p)
@@ -26,12 +27,19 @@ static void note_descriptions(const struct proxy *p, const struct sip_msg *m)
     }
 }
 
+/* `m`: the answer; NULL: there is none yet. */
 static void note_callee(const struct branch *b, struct facts_call *f, const struct path *path, const struct hop_facts *hop,
                         const struct sip_msg *m)
 {
     struct facts_party party;
 
     facts_callee(&party, b->p->r, b->t, path, hop, branch_is_redirected(b));
+    f->answer_tag = f->answer_said = 0;
+    if (m && b->vouch) {
+        facts_answered(&party, b->vouch, m->to.uri, m->arena);
+        f->answer_tag = str_hash(m->to_tag);
+        f->answer_said = str_hash(m->body);
+    }
     if (m && (!b->t->to_user || b->t->peer) && gateway_is_marked(m))
         party.ends_at = POLICY_ENDS_GATEWAY;
     facts_set_callee(f, &party);
@@ -45,6 +53,13 @@ void proxy_note_called(const struct branch *b, const struct path *path)
 
     if (f && !f->has_callee)
         note_callee(b, f, path, path->flow ? net_facts(b->p->w->net, path->flow) : NULL, NULL);
+}
+
+/* A signature vouches for the phone that it was made for, and the description that came with it: for no other phone behind the same
+ * peer, and for no description that came later without one. */
+static bool is_of_another(const struct facts_call *f, const struct sip_msg *m)
+{
+    return f->answer_tag && (f->answer_tag != str_hash(m->to_tag) || (m->body.n && f->answer_said != str_hash(m->body)));
 }
 
 void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
@@ -63,7 +78,7 @@ void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct r
     f = calls_facts(p->w, p->call_slot, p->call_gen);
     if (!f)
         return;
-    if (f->callee_of != b || gateway_is_marked(m))
+    if (f->callee_of != b || b->vouch || is_of_another(f, m) || gateway_is_marked(m))
         note_callee(b, f, sip_ctx_path(b->ctx), rx->hop, m);
     if (!p->anchor && facts_describe(m, &media))
         facts_said(f, p->r->m->body.n ? FACTS_ANSWER : FACTS_OFFER, &media);

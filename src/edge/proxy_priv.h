@@ -45,6 +45,12 @@ struct branch {
     bool is_challenged;  /* it is to be sent again with credentials: the next number */
     bool believed; /* what it asserts (asserted.h) */
     bool is_emergency;
+    /* answer.h; these outlive the request */
+    bool is_judged;  /* its answers are another domain's */
+    bool is_refused; /* ... and one was not taken: no other will be */
+    const struct config_peer *peer;     /* of its target; the context's snapshot has it */
+    char *answerer;                     /* the user of ours whose answers are signed; NULL: nobody's are */
+    const struct identity_vouch *vouch; /* what the signature of the response that is just passed proves; NULL: it has none */
     bool may_be_clear; /* media that do not pass through us (anchor_direct.c) */
     const struct path *oversize; /* 18.1.1: the datagram path that the request is too large for; NULL: none */
     unsigned status;             /* final, when DONE */
@@ -65,6 +71,9 @@ struct proxy {
     bool tells_sender, sender_is_phone; /* asserted.h */
     bool in_dialog;
     bool final_sent, canceled, running; /* running: inside start_group, do not conclude yet */
+    bool signs_answers, strips_answers; /* answer.h: what the sender's peer gets, and must not get */
+    bool is_answered;                   /* a 2xx is about to leave: nothing else will */
+    struct answers *answers;            /* NULL: none yet */
     bool is_verifying;                  /* nothing goes out before the caller's signatures are judged */
     unsigned depth;                     /* calls into it under way */
     unsigned n, n_first;                /* branches; those of the request's own targets */

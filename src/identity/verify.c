@@ -142,13 +142,29 @@ static int judge(struct identity_check *c, struct identity_token *t)
 
 /* --- where it goes (8946 4.2) --- */
 
+/* Who answers against who was called (TR/100 7.5.4; RFC 9970). */
+static enum identity_reached answered(const struct identity_check *c,
+                                      const struct identity_token *t)
+{
+    enum identity_authority a;
+
+    if (passport_id_eq(t->p.orig, c->m->orig))
+        return IDENTITY_REACHED_SAME;
+    a = identity_authority_of(cred_of(c, t), c->m->orig);
+    return a == IDENTITY_NO_AUTHORITY || a == IDENTITY_BY_PROVIDER ? IDENTITY_REACHED_UNPROVEN
+                                                                   : IDENTITY_REACHED_PROVEN;
+}
+
 static void check_reached(struct identity_check *c, size_t i, enum identity_reached *ret,
                           size_t *ret_n)
 {
     struct identity_token *t = &c->tokens[i];
     struct reason why;
 
-    *ret = chain_follow(c, i, ret_n);
+    *ret_n = 0;
+    *ret = c->m->is_response ? answered(c, t) : chain_follow(c, i, ret_n);
+    if (c->m->is_response)
+        return;
     if (*ret == IDENTITY_REACHED_SAME || *ret == IDENTITY_REACHED_PROVEN)
         return;
     if (t->needs_chain)

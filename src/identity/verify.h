@@ -25,6 +25,12 @@
  * A compact token that does not hold is BROKEN whatever the cause, since nobody can tell what was
  * signed; signers who want a changed fingerprint to be recognised as an attack send the full form.
  *
+ * Of a response ("rsp") nothing but the token says who answers. It is compared with who was called:
+ * the same; another, and the signer may speak for who was called as well, so that the very domain
+ * that was called says who answers for it (PROVEN); another, and no more than that (UNPROVEN). A
+ * response takes no other type, and a request does not take this one: else the one could be cut out
+ * and pasted into the other.
+ *
  * Where it deviates: the destination may be found in To (8224 4.1) or in the Request-URI, since
  * many networks rewrite To; which of them it was is a fact. Claims are compared with the message
  * instead of rebuilding a full token from it (8224 6.2.4 allows both orders): the signature is over
@@ -58,9 +64,11 @@ struct str identity_reached_text(enum identity_reached r);
 
 /* What the message shows, in canonical form (identity/canon.h), from parsed headers. */
 struct identity_message {
-    struct passport_id orig;   /* From; or PAI, by policy. Of a response ("rsp"): who answers */
-    struct passport_id to;     /* To. Of a response: who called */
-    struct passport_id target; /* Request-URI; text.p == NULL in responses */
+    bool is_response;
+    struct passport_id orig; /* From; or PAI, by policy. Of a response: To, who was called (when it
+                                is signed: who answers) */
+    struct passport_id to;   /* To. Of a response: From, who called */
+    struct passport_id target;      /* Request-URI; text.p == NULL in responses */
     const struct passport_id *also; /* other names of the one it is for (8946 4.2 item 1) */
     size_t n_also;
     bool has_date;

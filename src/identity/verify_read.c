@@ -59,7 +59,8 @@ static bool type_is_wanted(const struct identity_check *c, struct identity_token
 {
     struct reason why;
 
-    if (type != PASSPORT_UNKNOWN && type != PASSPORT_RPH && (c->policy->types & PASSPORT_BIT(type)))
+    if (type != PASSPORT_UNKNOWN && type != PASSPORT_RPH &&
+        (c->policy->types & PASSPORT_BIT(type)) && (type == PASSPORT_RSP) == c->m->is_response)
         return true;
     reason_set(&why, "identity-ppt-unsupported", "RFC 8224 6.2 step 1", 428, "ppt %.*s",
                (int)(ppt.n > 64 ? 64 : ppt.n), ppt.p);
@@ -136,12 +137,13 @@ static bool is_for_us(const struct identity_check *c, const struct identity_toke
     return false;
 }
 
-/* 8224 6.2 step 2, 6.2.4: the originator is the one that the message shows. */
+/* 8224 6.2 step 2, 6.2.4: the originator is the one that the message shows. A response shows
+ * nobody: who answers is a fact, not a condition. */
 static void check_orig(const struct identity_check *c, struct identity_token *t)
 {
     struct reason why;
 
-    if (passport_id_eq(t->p.orig, c->m->orig))
+    if (c->m->is_response || passport_id_eq(t->p.orig, c->m->orig))
         return;
     reason_set(&why, "identity-orig-mismatch", "RFC 8224 6.2.4", 438,
                "signed for %.*s, the message shows %.*s", STR_FMT(t->p.orig.text),
@@ -152,7 +154,7 @@ static void check_orig(const struct identity_check *c, struct identity_token *t)
 static void check_age(const struct identity_check *c, struct identity_token *t)
 {
     struct reason why;
-    bool inner = c->policy->inner_max_age_s > c->policy->max_age_s;
+    bool inner = !c->m->is_response && c->policy->inner_max_age_s > c->policy->max_age_s;
     uint64_t now = c->policy->now_s;
 
     if (!token_is_stale(c, t, c->policy->max_age_s))

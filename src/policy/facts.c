@@ -211,6 +211,7 @@ static struct policy_facts *block_facts(struct block *b, const struct policy_fac
         block_text(b, &one.identity.address);
         block_text(b, &one.identity.by);
         block_text(b, &one.identity.diverted_by);
+        block_text(b, &one.identity.called);
         block_text(b, &one.identity.via);
         block_hops(b, &one);
         block_media(b, &one);

@@ -58,6 +58,7 @@ struct policy_identity {
     struct str address;            /* "sip:alice@example1.com", "+4930..." */
     struct str by;                 /* who signed, asserted, or is the site */
     struct str diverted_by; /* who diverted it last, and has signed that (RFC 8946); empty: nobody */
+    struct str called; /* who was called, where it is known to be another; empty: the same */
     struct str via; /* domain that rewrote the address (TR/100 7.5.3); empty: nobody */
 };
 

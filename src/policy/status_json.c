@@ -156,6 +156,7 @@ static void add_identity(struct sbuf *b, const struct policy_identity *id)
     text_if(b, "address", id->address);
     text_if(b, "by", id->by);
     text_if(b, "diverted_by", id->diverted_by);
+    text_if(b, "called", id->called);
     text_if(b, "via", id->via);
     sbuf_lit(b, "}");
 }

@@ -118,6 +118,10 @@ static void add_party(struct sbuf *b, const struct policy_facts *f, unsigned par
     } else {
         sbuf_lit(b, " is ");
         policy_text_who(b, f, party);
+        if (!str_is_empty(p->identity.called)) {
+            sbuf_lit(b, ", reached instead of ");
+            policy_text_person(b, p->identity.called);
+        }
         sbuf_lit(b, ". ");
     }
     add_known(b, &p->identity);

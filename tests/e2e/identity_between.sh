@@ -81,10 +81,10 @@ call_is_secure() {
     check "alice calls $name, and both hear each other" our_status 0 alice --call "sip:$name@$PARTNER" --play tone:440 --expect-tone 880 --duration 2
     check "$name is content" there our_end $name 0
     check "$name's phone is told before it rings that it will be secure" our_event $name status '"level":"protected","expected":"secure"'
-    check "alice's phone is told that it is protected, since nobody has signed the answer" our_event alice status '"level":"protected"' media-not-bound
+    check "alice's phone is told that it is secure, since the answer was signed, too" our_event alice status '"level":"secure"' media-bound-by-domain
     need "both edges have the call behind them" await 10 eval "calls_over edge.log $n && calls_over edge-partner.log $n"
     check "for $name it was secure, by the signature of alice's domain" story partner.conf edge-partner.log "Secure: sip:alice@example.com, signed by example.com"
-    check "for alice it was protected" story edge.conf edge.log "For the caller: Protected"
+    check "for alice, too, by the signature of $name's domain" story edge.conf edge.log "Secure: sip:$name@$PARTNER, signed by $PARTNER"
 }
 call_is_secure bob 1
 check "through Kamailio, by TLS, each known to the other" log_has carrier.log 'between: INVITE sip:bob@partner.test from example.com by tls TLSv1.[23]'

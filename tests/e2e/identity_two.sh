@@ -70,9 +70,11 @@ check "her call was signed" sh -c "'$(edge_program)' status counters -c edge.con
 check "and verified" identity_counter valid '[1-9][0-9]*'
 check "what the keeper signed is in its log" grep -q '"sip:alice@example.com"' edge.log
 
-# What each is told of it: bob knows who calls and whose keys these are; nobody has signed bob's answer. (TR/100 10)
+# What each is told of it: bob knows who calls and whose keys these are, and alice who has answered. (TR/100 10, 7.5.4; RFC 9970)
 check "bob is told before he answers that it will be secure" our_event bob status '"level":"protected","expected":"secure"'
-check "alice is told that it is protected, and why not more" our_event alice status '"level":"protected"' media-not-bound identity-site-only
+check "alice is told that it is secure, and why not more" our_event alice status '"level":"secure"' media-bound-by-domain
+check "since bob's answer was signed" sh -c "'$(edge_program)' status counters -c partner.conf | grep -Eq 'identity_signed\"?[: ]+[1-9]'"
+check "and verified, by alice's edge" sh -c "'$(edge_program)' status counters -c edge.conf | grep -Eq 'identity_valid\"?[: ]+[1-9]'"
 call_id() { CALL_ID=$(sed -n 's/.* call-security call=\([^ ]*\) .*/\1/p' edge-partner.log | tr -d '"' | head -n 1) && [ -n "$CALL_ID" ]; }
 need "the end of the call is in partner.test's log" await 10 call_id
 explained() { "$(edge_program)" explain "$CALL_ID" -c partner.conf >explain.txt; }

@@ -33,10 +33,13 @@ check "example1.com has signed who calls" part 1 'sip:alice@example1.com. exampl
 check "and her keys" part 1 'the signature of example1.com vouches for them'
 check "it is secure for Bob" part 1 'Secure: sip:alice@example1.com, signed by example1.com'
 check "which his phone has been told" part 1 "Bob's phone shows: .*secure"
-check "and not for Alice" part 1 "Alice's phone shows: protected"
-check "because nobody signs whose keys the answer has" part 1 'media-not-bound'
+check "example2.com has signed who answers" part 1 'sip:bob@example2.com. example2.com has signed that'
+check "and his keys" part 1 'the signature of example2.com vouches for them'
+check "so that it is secure for Alice" part 1 'Secure: sip:bob@example2.com, signed by example2.com'
+check "which her phone has been told" part 1 "Alice's phone shows: secure"
 check "2: the sound went through the carrier" part 2 'It went to 127.0.0.3:[0-9]* from alice, to 127.0.0.3:'
 check "and the call is secure for Bob all the same" part 2 'Secure: sip:alice@example1.com, signed by example1.com'
+check "and for Alice" part 2 'Secure: sip:bob@example2.com, signed by example2.com'
 check "3: other fingerprints than the signed ones are an attack" part 3 'Attacked: sip:alice@example1.com'
 check "Bob's phone does not ring" part 3 'did not ring'
 check "Alice is told why" part 3 "Alice's phone shows: 438 .*identity-mky-contradicted"

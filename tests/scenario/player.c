@@ -599,6 +599,7 @@ static void settle_for(uint64_t ms)
     char text[16384];
     unsigned i;
 
+    identity_signer_on();
     sim_advance(&P.sim, ms);
     for (i = 0; i < ARRAY_LEN(P.scratch); i++)
         if (P.scratch[i])

@@ -70,6 +70,7 @@ void step_credential(char **word, unsigned n);
 void step_passport(char **word, unsigned n);
 void step_own(char **word, unsigned n);
 void step_signer(char **word, unsigned n);
+void identity_signer_on(void);
 void identity_none_left(void); /* nothing of them is held any more */
 void identity_stop(void);
 

@@ -7,6 +7,7 @@
  *
  *   own NAME DOMAIN      the edge signs for callers of this domain with that one
  *   signer off | on      whoever has its keys does not answer
+ *   signer held          ... takes its time: what it was asked is signed with the next `signer on`
  *
  * ID is a URI, or tn:DIGITS. iat counts from now. */
 #include "edge/identity_service.h"
@@ -49,7 +50,7 @@ static struct {
     size_t n_own;
     struct identity_signer signer;
     struct identity_local_signer local;
-    bool is_signer_dead;
+    bool is_signer_dead, is_signer_held;
 } C;
 
 static void on_late(struct wheel_timer *t)
@@ -110,7 +111,8 @@ static void run_posted(void *worker, void *arg)
 {
     (void)worker;
     (void)arg;
-    identity_local_signer_run(&C.local);
+    if (!C.is_signer_held)
+        identity_local_signer_run(&C.local);
 }
 
 static int signer_start(struct identity_signer *self, struct identity_sign_job *job)
@@ -128,6 +130,8 @@ static void signer_cancel(struct identity_signer *self, struct identity_sign_job
 
 void identity_none_left(void)
 {
+    if (C.local.n_waiting)
+        fail("%zu signatures are still asked for", C.local.n_waiting);
     if (C.held)
         fail("%d credentials are still held", C.held);
     for (size_t k = 0; k < ARRAY_LEN(C.waiting); k++)
@@ -233,9 +237,28 @@ void step_own(char **word, unsigned n)
     P.w->snap->n_own = C.n_own;
 }
 
+/* Whoever has the keys is there, and has done what it was asked. */
+void identity_signer_on(void)
+{
+    C.is_signer_dead = C.is_signer_held = false;
+    if (!C.local.n_waiting)
+        return;
+    if (net_post(P.w->net, 0, run_posted, NULL) != 0)
+        fail("the signer cannot be told");
+    sim_advance(&P.sim, 1);
+}
+
 void step_signer(char **word, unsigned n)
 {
-    C.is_signer_dead = n == 2 && strcmp(word[1], "off") == 0;
+    const char *how = n == 2 ? word[1] : "";
+    if (strcmp(how, "on") == 0)
+        identity_signer_on();
+    else if (strcmp(how, "off") == 0)
+        C.is_signer_dead = true;
+    else if (strcmp(how, "held") == 0)
+        C.is_signer_held = true;
+    else
+        fail("signer on | off | held");
 }
 
 void step_passport(char **word, unsigned n)

@@ -127,6 +127,19 @@ static void open_flow(struct sim *s, struct sim_party *p)
     memset(&p->alias, 0, sizeof p->alias);
 }
 
+static void close_later(struct sim *s, struct sim_party *p, enum net_close_why why)
+{
+    struct later *l = later_new(s);
+
+    l->what = LATER_CLOSED;
+    l->flow = p->flow;
+    l->flow_user = p->flow_user;
+    l->path = party_path(s, p);
+    l->why = why;
+    p->flow = 0;
+    p->flow_user = NULL;
+}
+
 static int op_connect(struct net *n, const struct net_connect_args *a, flow_id *ret_flow, struct path *ret_path)
 {
     struct sim *s = sim_of(n);
@@ -135,6 +148,8 @@ static int op_connect(struct net *n, const struct net_connect_args *a, flow_id *
 
     if (p && !p->refuses) {
         p->listener = a->listener;
+        if (p->flow)
+            close_later(s, p, NET_CLOSE_PEER); /* a party has one connection */
         open_flow(s, p);
         p->hop.outgoing = true;
         *ret_flow = p->flow;
@@ -151,19 +166,6 @@ static int op_connect(struct net *n, const struct net_connect_args *a, flow_id *
     l->path = *ret_path;
     l->why = NET_CLOSE_UNREACHABLE;
     return 0;
-}
-
-static void close_later(struct sim *s, struct sim_party *p, enum net_close_why why)
-{
-    struct later *l = later_new(s);
-
-    l->what = LATER_CLOSED;
-    l->flow = p->flow;
-    l->flow_user = p->flow_user;
-    l->path = party_path(s, p);
-    l->why = why;
-    p->flow = 0;
-    p->flow_user = NULL;
 }
 
 static void op_close(struct net *n, flow_id flow, enum net_close_why why)

@@ -623,17 +623,67 @@ static void types(void **state)
         p.msgi = STR("crc32-AAAA");
         expect_one(world_forge(w, A, p, NULL), IDENTITY_BROKEN, "identity-msgi-unsupported");
     }
-    /* rsp: in a response who answers is the originator, and there is no target */
+}
+
+/* In a response who answers is the originator, and there is no target (RFC 9970, TR/100 7.5.4). */
+static void responses(void **state)
+{
+    const struct passport_key *mky = w->m.mky;
+    size_t n_mky = w->m.n_mky;
+    struct str value, base;
+    struct identity_result r;
+
+    (void)state;
     w->m = (struct identity_message){.orig = uri("sip:bob@b.example"),
                                      .to = uri("sip:alice@a.example"),
                                      .has_date = true,
-                                     .date_s = NOW};
+                                     .date_s = NOW,
+                                     .mky = mky,
+                                     .n_mky = n_mky};
     value = world_sign(w, B, (struct identity_sign_args){.type = PASSPORT_RSP}, NULL);
+    base = world_sign(w, B, BASE, NULL);
+    /* in a request by bob to alice it is worth nothing */
+    expect_one(value, IDENTITY_ABSENT, "identity-ppt-unsupported");
+    w->m.is_response = true;
     r = world_verify(w, &value, 1);
     world_expect(&r, IDENTITY_VALID, NULL);
     assert_int_equal(r.reached, IDENTITY_REACHED_SAME);
+    assert_int_equal(r.keys_bound, n_mky > 0);
+    /* ... and what he signed in a request is worth nothing in a response */
+    expect_one(base, IDENTITY_ABSENT, "identity-ppt-unsupported");
+    /* to another caller */
     w->m.to = uri("sip:carol@a.example");
     expect_one(value, IDENTITY_BROKEN, "identity-dest-mismatch");
+    w->m.to = uri("sip:alice@a.example");
+    /* another user of the domain that was called; somebody of another domain */
+    w->m.orig = uri("sip:dora@b.example");
+    r = world_verify(w, &value, 1);
+    world_expect(&r, IDENTITY_VALID, NULL);
+    assert_int_equal(r.reached, IDENTITY_REACHED_PROVEN);
+    w->m.orig = uri("sip:bob@c.example");
+    r = world_verify(w, &value, 1);
+    world_expect(&r, IDENTITY_VALID, NULL);
+    assert_int_equal(r.reached, IDENTITY_REACHED_UNPROVEN);
+    w->m.orig = uri("sip:bob@b.example");
+    /* signed by a domain that may not speak for who it says has answered */
+    {
+        struct passport p = claims();
+        struct passport_id dest = uri("sip:alice@a.example");
+
+        p.type = PASSPORT_RSP;
+        p.orig = uri("sip:bob@b.example");
+        p.dest = &dest;
+        p.n_dest = 1;
+        expect_one(world_forge(w, A, p, NULL), IDENTITY_CONTRADICTED, "identity-authority");
+    }
+    /* other media keys; too late, also where diversions would have more time */
+    w->m.n_mky = 0;
+    expect_one(value, IDENTITY_CONTRADICTED, "identity-mky-contradicted");
+    w->m.n_mky = n_mky;
+    w->policy.now_s = NOW + 61;
+    expect_one(value, IDENTITY_STALE, "identity-stale");
+    w->policy.inner_max_age_s = 3600;
+    expect_one(value, IDENTITY_STALE, "identity-stale");
 }
 
 /* --- several headers (8224 6.2.1) --- */
@@ -774,6 +824,7 @@ int main(void)
         TEST(replayed_malleated),
         TEST(algorithm_confusion),
         TEST(types),
+        TEST(responses),
         TEST(several),
         TEST(too_many),
         TEST(reached),
