@@ -498,11 +498,15 @@ static const char *default_of(const struct row *row)
     return row->doc.def;
 }
 
+#define OPTS_MAX 128u /* rows of one section */
+
 static size_t make_opts(enum row_section s, cfg_opt_t *o)
 {
     size_t n, i;
     const struct row *v = rows_of(s, &n);
 
+    if (n > OPTS_MAX)
+        abort(); /* more room is needed */
     for (i = 0; i < n; i++) {
         if (v[i].kind == ROW_LIST || v[i].kind == ROW_NETS)
             o[i] = (cfg_opt_t)CFG_STR_LIST_CB(v[i].doc.name, 0, CFGF_NONE, on_value);
@@ -540,7 +544,7 @@ static void set_all_defaults(cfg_t *root)
 
 static cfg_t *make_parser(void)
 {
-    static cfg_opt_t opts[SECTION_N][64];
+    static cfg_opt_t opts[SECTION_N][OPTS_MAX + SECTION_N + 1];
     static const cfg_opt_t end = CFG_END();
     size_t n;
     unsigned s;
