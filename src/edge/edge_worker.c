@@ -64,23 +64,6 @@ static struct handover *handover_new(const struct rx *rx)
     return h;
 }
 
-static void worker_handover(struct edge_worker *w, const struct sip_msg *m, const struct rx *rx, unsigned to)
-{
-    struct handover *h = handover_new(rx);
-
-    if (!h)
-        return;
-    if (m->is_request)
-        gate_vouch(w, rx, &h->vouch);
-    h->buf = buf_copy(buf_str(rx->buf)); /* the reader may still hold references of its own */
-    if (!h->buf || net_post(w->net, to, handover_run, h) != 0) {
-        buf_unref(h->buf);
-        mem_free(h);
-        return;
-    }
-    edge_count(w, EC_HANDOVERS);
-}
-
 /* 503 without a transaction, so that overload costs as little as it can (RFC 3261 21.5.4). */
 static void worker_refuse_stateless(struct edge_worker *w, const struct sip_msg *m, const struct rx *rx, unsigned status)
 {
@@ -104,6 +87,28 @@ static void worker_refuse_stateless(struct edge_worker *w, const struct sip_msg 
     if (net_send(w->net, &rx->path, out) == 0)
         w->responses_by_class[status / 100]++;
     buf_unref(out);
+}
+
+/* Where there is no room for it, a request is refused at once; a response comes again, or is missed by a timer. */
+static void worker_handover(struct edge_worker *w, const struct sip_msg *m, const struct rx *rx, unsigned to)
+{
+    struct handover *h = handover_new(rx);
+
+    if (h && m->is_request)
+        gate_vouch(w, rx, &h->vouch);
+    if (h)
+        h->buf = buf_copy(buf_str(rx->buf)); /* the reader may still hold references of its own */
+    if (h && h->buf && net_post(w->net, to, handover_run, h) == 0) {
+        edge_count(w, EC_HANDOVERS);
+        return;
+    }
+    if (h)
+        buf_unref(h->buf);
+    mem_free(h);
+    edge_count(w, EC_HANDOVERS_LOST);
+    LOG(LOG_INFO, "handover-lost", LU("to", to), LS("call", m->call_id), LS("method", sip_method_text(m->cseq_method)));
+    if (m->is_request)
+        worker_refuse_stateless(w, m, rx, 503);
 }
 
 static bool worker_is_full(struct edge_worker *w, const struct sip_msg *m)

@@ -140,7 +140,8 @@ static void put_edge(struct sbuf *b, const struct edge_numbers *n)
     MANY(b, COUNTER, "signatures_total", "Requests for other domains that were to be signed, by result.", "result",
          {"signed", c[EC_IDENTITY_SIGNED]}, {"not_signed", c[EC_IDENTITY_UNSIGNED]});
     one(b, COUNTER, "emergency_requests_total", "Requests for emergency services.", c[EC_EMERGENCY]);
-    one(b, COUNTER, "handovers_total", "Responses that one worker read for another.", c[EC_HANDOVERS]);
+    MANY(b, COUNTER, "handovers_total", "Messages that one worker read for another, by result.", "result",
+         {"taken", c[EC_HANDOVERS]}, {"no_room", c[EC_HANDOVERS_LOST]});
     MANY(b, COUNTER, "mirrored_total", "Messages for the HEP collector, by result.", "result", {"sent", c[EC_TAP_SENT]},
          {"dropped", c[EC_TAP_DROPPED]});
 }
