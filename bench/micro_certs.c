@@ -168,6 +168,7 @@ int main(int argc, char **argv)
     struct addr_net loopback;
     struct fetch_args args = {.ca_file = t.ca, .allowed = &loopback, .n_allowed = 1};
     struct certs_args certs_args = {.post = post};
+    struct certs_change *change;
     struct pki_anchors *anchors;
     struct wheel *wheel;
     struct certs *certs;
@@ -181,8 +182,9 @@ int main(int argc, char **argv)
         addr_net_parse(&loopback, STR("127.0.0.1")) != 0 ||
         fetch_new(&args, &certs_args.fetch, NULL) != 0 || certs_new(&certs_args, &certs) != 0 ||
         pki_anchors_new(t.ca, NULL, &anchors, NULL) != 0 ||
-        certs_set_anchors(certs, anchors) != 0 || certs_worker_new(certs, 0, wheel, &t.worker) != 0)
+        certs_change_new(certs, anchors, &change) != 0 || certs_worker_new(certs, 0, wheel, &t.worker) != 0)
         return 1;
+    certs_change_commit(change);
     for (size_t i = 0; i < CERTS; i++) {
         const struct identity_credential *cred;
         uint64_t id;
