@@ -178,6 +178,7 @@ struct gate_vouch {
     bool as_domain; /* by the anchors for domains without a stanza */
     uint64_t peer;  /* principal_id; 0: no peer */
     uint64_t trunk; /* ... of the one whose account was registered along the connection */
+    uint64_t user;  /* ... of the user whose registration it carries; 0: none */
 };
 
 struct identity_signer; /* identity/sign.h */
@@ -295,6 +296,8 @@ void gate_stop(struct edge_worker *w);
 /* login.c: the digest answer of a user of this domain (RFC 3261 22, RFC 7616, RFC 8760). 0: r->who is set; ERR_REFUSED: challenged or
  * refused. `md5`: this user is known to be one that MD5 alone is asked of. */
 MUST_USE int login_user(struct edge_req *r, const struct config_domain *d, bool md5);
+/* Does an ACK repeat credentials that this user (principal_id) gave for an INVITE from this flow or source? */
+bool login_ack(struct edge_req *r, const struct config_domain *d, uint64_t who);
 /* Are these credentials for a realm of ours, and done with when a request leaves (22.3)? */
 bool login_is_ours(const struct edge_req *r, struct str credentials);
 

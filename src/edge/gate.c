@@ -198,8 +198,11 @@ void gate_vouch(struct edge_worker *w, const struct rx *rx, struct gate_vouch *r
 {
     const struct edge_req r = {.w = w, .snap = w->snap, .cfg = w->cfg, .rx = *rx};
     struct principal peer = {.kind = PRINCIPAL_PEER};
+    const struct edge_flow *f;
 
     *ret = (struct gate_vouch){.is_handed = true};
+    if ((f = flow_find(&r)) != NULL && f->user.n)
+        ret->user = principal_id(&(struct principal){.kind = PRINCIPAL_USER, .name = f->user});
     if ((peer.peer = trunk_of_flow(&r)) != NULL) {
         peer.name = peer.peer->name;
         ret->trunk = principal_id(&peer);
@@ -408,9 +411,55 @@ static int admit_in_dialog(struct edge_req *r)
     return r->token.emergency ? 0 : refuse_side(r, "not from the hop this dialog was made with");
 }
 
+/* ---- ACK to a 2xx, which cannot be challenged (RFC 3261 22.1) ---- */
+
+/* The connection carries a registration of this user, who proved it when it was made. */
+static bool is_flow_of_user(const struct edge_req *r, uint64_t who)
+{
+    const struct edge_flow *f = r->handed.is_handed ? NULL : flow_find(r);
+    const struct principal p = {.kind = PRINCIPAL_USER, .name = f ? f->user : STR_NULL};
+
+    return r->handed.is_handed ? r->handed.user == who : p.name.n && principal_id(&p) == who;
+}
+
+/* From where the phone called or is called, along a connection of its user, or with the credentials of the INVITE, which it has to repeat. */
+static bool is_users_ack(struct edge_req *r, const struct token_side *side)
+{
+    const struct path *from = &r->rx.path, *known = &side->path;
+    const struct config_domain *d;
+
+    if (side->has_path && (known->flow ? from->flow == known->flow : addr_eq_host(&from->remote, &known->remote)))
+        return true;
+    if (is_flow_of_user(r, side->who))
+        return true;
+    d = domain_of_side(r, side);
+    return d && login_ack(r, d, side->who);
+}
+
 bool gate_ack_ok(struct edge_req *r)
 {
-    return r->has_token && sip_msg_in_dialog(r->m); /* sealed for this Call-ID: only those in the dialog have it */
+    const struct token_side *side = r->from_caller ? &r->token.caller : &r->token.callee;
+    bool is_ok = false;
+
+    if (!r->has_token || !sip_msg_in_dialog(r->m))
+        return false;
+    if (r->token.emergency)
+        return true;
+    switch (side->kind) {
+    case PRINCIPAL_USER:
+        is_ok = is_users_ack(r, side);
+        break;
+    case PRINCIPAL_PEER:
+        is_ok = find_peer(r) && principal_id(&r->who) == side->who && check_peer_hop(r) == 0;
+        break;
+    case PRINCIPAL_DOMAIN:
+        is_ok = is_domain_side(r, side);
+        break;
+    case PRINCIPAL_NONE:
+        break;
+    }
+    r->who = (struct principal){0};
+    return is_ok || refuse_side(r, "an ACK not from the hop this dialog was made with") == 0;
 }
 
 int gate_admit(struct edge_req *r)

@@ -289,3 +289,30 @@ int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
     r->who = (struct principal){.kind = PRINCIPAL_USER, .how = AUTH_DIGEST, .name = aor, .algo = c.algo, .peer = subscriber_of(r->cfg, aor)};
     return 0;
 }
+
+/* RFC 3261 22.1: an ACK has the credentials of its INVITE. They are counted already and for another URI; what they prove here is who was
+ * asked along this flow, or at this source. Of an answer with auth-int nothing can be told without the INVITE's body. */
+bool login_ack(struct edge_req *r, const struct config_domain *d, uint64_t who)
+{
+    struct principal p = {.kind = PRINCIPAL_USER};
+    struct digest_credentials c = {0};
+    struct digest_nonce_info info;
+    struct account acc = {0};
+    struct reason why = {0};
+    struct binding binding;
+    uint64_t now_s = net_wall_s(r->w->net);
+    bool is_ok;
+
+    if (!find_credentials(r, d->realm, &c) || guard_wait_s(r->w->guard, &r->rx.path.remote, c.username, now_s) ||
+        aor_of_username(r, d, c.username, &p.name) != 0 || principal_id(&p) != who ||
+        digest_nonce_check(&r->w->edge->keys.nonce, now_s, d->nonce_lifetime_s, d->realm, nonce_binding(r, &binding), c.nonce, &info,
+                           &why) != 0 ||
+        account_find(r->w->edge->loc, p.name, &acc) != 0)
+        return false;
+    is_ok = acc.ha1[c.algo].n && (c.algo != DIGEST_MD5 || (acc.allow_md5 && d->allow_md5)) && str_eq(str_z(acc.username), c.username) &&
+            digest_check(&c, &acc.ha1[c.algo], STR("INVITE"), STR(""), &why) == 0;
+    account_done(&acc);
+    if (!is_ok)
+        wrong_password(r, &c, "wrong-response");
+    return is_ok;
+}

@@ -315,7 +315,12 @@ static void step_ack(struct sim_party *p, const char *extra)
     if (resp->is_request)
         fail("%s has no final response to acknowledge", p->name);
     if (resp->status < 300) {
-        send_request(p, "ACK", d->target[0] ? d->target : d->remote_uri, true, extra);
+        const struct sip_hdr *h = d->invite[0] ? sip_msg_hdr(parse(a, d->invite), SIP_H_PROXY_AUTHORIZATION, 0) : NULL;
+
+        snprintf(text, sizeof text, "%s", extra);
+        if (h) /* RFC 3261 22.1 */
+            snprintf(text, sizeof text, "Proxy-Authorization: %.*s\r\n%s", STR_FMT(h->value), extra);
+        send_request(p, "ACK", d->target[0] ? d->target : d->remote_uri, true, text);
     } else {
         if (sip_ack_build(parse(a, d->invite), resp, &out) != 0)
             fail("cannot build the ACK");
@@ -651,6 +656,8 @@ void step_party_verb(struct sim_party *p, char **word, unsigned n, char *line_en
         step_cancel(p, p);
     else if (strcmp(word[2], "cancel-from") == 0 && n > 3)
         step_cancel(p, party(word[3]));
+    else if (strcmp(word[2], "moves-to") == 0 && n > 3)
+        P.dialog[party_index(party(word[3]))] = *d;
     else if (strcmp(word[2], "joins") == 0)
         step_joins(p);
     else if (strcmp(word[2], "reply") == 0)
