@@ -173,12 +173,14 @@ struct anchor_own {
     bool is_gone; /* nothing more is to come of it */
     unsigned depth;
     uint32_t cseq;
+    struct wheel_timer limit; /* of an INVITE that is being worked on */
 };
 
 static void own_free(struct anchor_own *o)
 {
     struct anchor *a = o->d->a;
 
+    wheel_cancel(a->w->net->wheel, &o->limit);
     hop_cancel(o->hop);
     if (o->ctx)
         sip_ctx_detach(o->ctx);
@@ -235,6 +237,15 @@ static void own_gone(void *arg, struct sip_ctx *tx)
     own_leave(o);
 }
 
+/* Nobody is asked longer than a branch would be (RFC 3261 16.8): what CANCEL brings, or its silence, is the answer. */
+static void own_limit(struct wheel_timer *t)
+{
+    struct anchor_own *o = CONTAINER_OF(t, struct anchor_own, limit);
+
+    if (o->ctx)
+        sip_ctx_cancel(o->ctx, STR_NULL);
+}
+
 static int own_send(struct anchor_own *o, const struct path *path)
 {
     static const struct sip_ctx_user callbacks = {
@@ -278,6 +289,8 @@ static int own_send(struct anchor_own *o, const struct path *path)
         err = sip_ctx_start(o->ctx, msg, path);
         if (err != 0)
             o->ctx = NULL;
+        else if (o->method == SIP_INVITE)
+            wheel_start(w->net->wheel, &o->limit, (uint64_t)w->cfg->timer_c_s * 1000);
     }
     buf_unref(msg);
     return err;
@@ -396,6 +409,7 @@ static int own_start(struct anchor_dialog *d, const struct own_args *args)
     o->to_callee = args->to_callee;
     o->is_again = args->is_again;
     o->cseq = args->cseq;
+    wheel_timer_init(&o->limit, own_limit);
     if (!d->has_token) {
         err = ERR_NOTFOUND;
         goto fail;
@@ -602,6 +616,7 @@ static bool own_again(struct anchor_own *o, unsigned status, const struct sip_ms
 static void own_done(struct anchor_own *o, unsigned status, const struct sip_msg *m)
 {
     struct anchor_dialog *d = o->d;
+    struct reason why = {0};
 
     if (own_again(o, status, m))
         return;
@@ -620,7 +635,10 @@ static void own_done(struct anchor_own *o, unsigned status, const struct sip_msg
         anchor_rollback(NULL, o->to_callee ? d->far : d->near);
     if (d->a->is_ended)
         return;
-    if (status == 491) {
+    if (status == 481 || status == 408) { /* it is not there any more: RFC 3261 12.2.1.2, RFC 5057 5.1 */
+        reason_set(&why, "dialog-gone", "RFC 3261 12.2.1.2", status, NULL);
+        anchor_hang_up(d->a, &why);
+    } else if (status == 491) {
         rekey_later(d, o->to_callee);
     } else if (o->method == SIP_UPDATE) { /* it does not do what it says */
         d->allows_update[o->to_callee] = false;

@@ -554,8 +554,6 @@ static enum anchor_verdict later_request(struct proxy *p, const struct branch *b
         (void)no_memory(why);
         return ANCHOR_REFUSED;
     }
-    if (m->method == SIP_INVITE || m->method == SIP_UPDATE)
-        anchor_learn_target(d, !p->from_caller, m);
     if (m->method != SIP_INVITE && m->method != SIP_UPDATE && m->method != SIP_PRACK)
         return ANCHOR_PASS;
     if (anchor_body_find(m, &text, why) != 0)
@@ -590,8 +588,11 @@ static enum anchor_verdict later_response(struct proxy *p, const struct sip_msg 
 
     if (m->status <= 100 || m->status >= 300 || p->anchor->is_ended || !d->near || !d->far)
         return ANCHOR_PASS; /* failures: anchor_request_over */
-    if (p->method == SIP_INVITE || p->method == SIP_UPDATE)
+    if ((p->method == SIP_INVITE || p->method == SIP_UPDATE) && is_reliable(m)) { /* RFC 6141 4.6 */
+        if (p->r)
+            anchor_learn_target(d, !p->from_caller, p->r->m);
         anchor_learn_target(d, p->from_caller, m);
+    }
     if ((err = anchor_body_find(m, &text, why)) != 0)
         goto refused;
     if (!text.n) {
