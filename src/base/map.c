@@ -27,7 +27,7 @@ void map_done(struct map *m)
     *m = (struct map){.max = 0};
 }
 
-static struct map_node **slot_of(const struct map *m, uint64_t hash)
+struct map_node **map_slot(const struct map *m, uint64_t hash)
 {
     if (UNLIKELY(m->old != NULL)) {
         size_t i = (size_t)hash & (m->n_slots / 2 - 1);
@@ -79,7 +79,7 @@ static struct map_node *chain_find(struct map_node *node, uint64_t hash, struct 
 int map_add(struct map *m, struct map_node *node, struct str key)
 {
     uint64_t hash = str_hash(key);
-    if (chain_find(*slot_of(m, hash), hash, key))
+    if (chain_find(*map_slot(m, hash), hash, key))
         return ERR_EXISTS;
     if (m->n >= m->max)
         return ERR_LIMIT;
@@ -87,7 +87,7 @@ int map_add(struct map *m, struct map_node *node, struct str key)
         move_some(m);
     else if (m->n >= m->n_slots)
         grow(m);
-    struct map_node **slot = slot_of(m, hash);
+    struct map_node **slot = map_slot(m, hash);
     node->hash = hash;
     node->key = key;
     node->next = *slot;
@@ -98,7 +98,7 @@ int map_add(struct map *m, struct map_node *node, struct str key)
 
 struct map_node *map_find_hashed(const struct map *m, struct str key, uint64_t hash)
 {
-    return chain_find(*slot_of(m, hash), hash, key);
+    return chain_find(*map_slot(m, hash), hash, key);
 }
 
 struct map_node *map_find(const struct map *m, struct str key)
@@ -108,7 +108,7 @@ struct map_node *map_find(const struct map *m, struct str key)
 
 void map_remove(struct map *m, struct map_node *node)
 {
-    struct map_node **at = slot_of(m, node->hash);
+    struct map_node **at = map_slot(m, node->hash);
     while (*at && *at != node)
         at = &(*at)->next;
     if (*at) {

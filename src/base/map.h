@@ -28,6 +28,7 @@ MUST_USE int map_add(struct map *m, struct map_node *node, struct str key);
 struct map_node *map_find(const struct map *m, struct str key); /* NULL if absent */
 /* The same where str_hash(key) is known already. */
 struct map_node *map_find_hashed(const struct map *m, struct str key, uint64_t hash);
+struct map_node **map_slot(const struct map *m, uint64_t hash); /* where such a key is, or would be: to ask memory ahead */
 void map_remove(struct map *m, struct map_node *node);         /* the node must be in the map */
 /* Visits each node once; the callback may remove the node it is given, but no other, and add none. Stops when it returns
  * false. */

@@ -37,6 +37,9 @@ MUST_USE static inline void *mem_realloc(void *p, size_t n)
 /* Takes so much from the system for the calling thread, without using it yet: the C library would grow its heap page by page, with a
  * system call for each. A hint; works once it has been told to keep what is free (M_TRIM_THRESHOLD). */
 void mem_thread_reserve(size_t n);
+/* The thread uses so much of it now. Each time that is a MiB more than ever before, the next MiB is taken from the system and given its
+ * pages in a few calls, instead of a call and a fault a page while messages wait. Does nothing for threads that have not reserved. */
+void mem_thread_used(size_t n);
 static inline void mem_free(void *p) /* NULL is fine */
 {
     free(p);

@@ -22,6 +22,8 @@ static _Thread_local struct pool_list {
     uint32_t n;
 } pool_lists[ARRAY_LEN(pool_classes)];
 
+static _Thread_local size_t pool_used; /* bytes of malloc's that are in blocks; without those that other threads freed */
+
 #ifdef ASAN_ENABLED
 static bool pool_is_enabled = false;
 #else
@@ -46,8 +48,11 @@ void *pool_get(size_t n, size_t *ret_cap, uint32_t *ret_class)
     *ret_cap = pool_classes[klass].payload + (size_t)POOL_HEADER;
     *ret_class = klass;
     struct pool_list *list = &pool_lists[klass];
-    if (!list->first)
+    if (!list->first) {
+        pool_used += *ret_cap;
+        mem_thread_used(pool_used);
         return mem_alloc(*ret_cap);
+    }
     if (UNLIKELY(fault_hit())) /* a block from the list counts as an allocation, so that tests see
                                   the same each time */
         return NULL;
@@ -60,6 +65,9 @@ void *pool_get(size_t n, size_t *ret_cap, uint32_t *ret_class)
 void pool_put(void *p, uint32_t klass)
 {
     if (klass == POOL_NONE || pool_lists[klass].n >= pool_classes[klass].keep) {
+        size_t n = klass == POOL_NONE ? 0 : pool_classes[klass].payload + (size_t)POOL_HEADER;
+
+        pool_used -= n < pool_used ? n : pool_used;
         mem_free(p);
         return;
     }

@@ -69,10 +69,31 @@ int account_find(struct location *l, struct str aor, struct account *ret)
     row = loc_row_find(s, aor, hash);
     if (row && row->user) {
         user_copy(row, ret);
+        loc_row_warm(row);
         err = 0;
     }
     pthread_mutex_unlock(&s->lock);
     return err;
+}
+
+void account_warm(struct location *l, struct str aor, struct account_warm *at)
+{
+    struct loc_stripe *s;
+    struct map_node **slot;
+
+    if (at->step > 1)
+        return;
+    at->hash = at->step ? at->hash : str_hash(aor);
+    s = loc_stripe_of_hash(l, at->hash);
+    pthread_mutex_lock(&s->lock);
+    slot = map_slot(&s->rows, at->hash);
+    if (at->step++ == 0) {
+        PREFETCH(slot);
+    } else if (*slot) {
+        PREFETCH(*slot);
+        PREFETCH((char *)*slot + 64);
+    }
+    pthread_mutex_unlock(&s->lock);
 }
 
 void account_done(struct account *a)
@@ -89,7 +110,7 @@ static void look(struct location *l, struct str aor, bool *ret_exists, bool *ret
     pthread_mutex_lock(&s->lock);
     row = loc_row_find(s, aor, hash);
     *ret_exists = row && row->user;
-    *ret_allow_md5 = *ret_exists && row->user->allow_md5;
+    *ret_allow_md5 = *ret_exists && row->allows_md5;
     pthread_mutex_unlock(&s->lock);
 }
 
@@ -134,6 +155,7 @@ int account_put(struct location *l, const struct store_user *u)
         if (!old)
             s->stats.users++;
         row->user = user;
+        row->allows_md5 = user->allow_md5;
         user = old;
     }
     pthread_mutex_unlock(&s->lock);
@@ -153,6 +175,7 @@ void account_remove(struct location *l, struct str aor)
     if (row) {
         user = row->user;
         row->user = NULL;
+        row->allows_md5 = false;
         if (user)
             s->stats.users--;
         loc_row_unbind_all(l, s, row);

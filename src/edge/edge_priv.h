@@ -243,6 +243,7 @@ struct edge_req {
         struct sip_uri uri;
         const struct config_domain *domain; /* of ours; NULL: another's */
         struct str aor; /* empty: not made yet */
+        struct account_warm warm;
     } claimed;
     struct str auth_info; /* Authentication-Info for a 2xx of our own (login.c); empty: none */
     bool has_token;      /* a valid dialog token was in the topmost Route (or request-URI) that named us */

@@ -13,13 +13,26 @@
 
 /* ---- rows; the stripe's lock is held ---- */
 
+struct loc_stripe *loc_stripe_of_hash(struct location *l, uint64_t hash)
+{
+    return &l->stripes[hash >> 32 & (LOC_STRIPES - 1)]; /* the map uses the low bits */
+}
+
 struct loc_stripe *loc_stripe_of(struct location *l, struct str aor, uint64_t *ret_hash)
 {
     uint64_t hash = str_hash(aor);
 
     if (ret_hash)
         *ret_hash = hash;
-    return &l->stripes[hash >> 32 & (LOC_STRIPES - 1)]; /* the map uses the low bits */
+    return loc_stripe_of_hash(l, hash);
+}
+
+void loc_row_warm(const struct loc_row *row)
+{
+    const char *b = (const char *)row->bindings.next - offsetof(struct loc_binding, link);
+
+    for (size_t i = 0; row->n_bindings && i < sizeof(struct loc_binding) + 128; i += 64)
+        PREFETCH(b + i);
 }
 
 static struct loc_row *row_of(struct map_node *node)

@@ -71,6 +71,13 @@ struct account {
 /* ERR_NOTFOUND: no such user, or a disabled one. The copy holds secrets: account_done it. */
 MUST_USE int account_find(struct location *l, struct str aor, struct account *ret);
 void account_done(struct account *a);
+/* With many users what is known of one is in no cache. Called twice, with other work after each call, it is by the time that it is
+ * asked for. */
+struct account_warm {
+    unsigned step; /* 0 at first */
+    uint64_t hash;
+};
+void account_warm(struct location *l, struct str aor, struct account_warm *at);
 bool account_exists(struct location *l, struct str aor); /* is there a user that is not disabled? */
 bool account_allows_md5(struct location *l, struct str aor); /* is there one, and is it to be asked for MD5? */
 /* What the store's watch calls; also for tests and scenarios that have no store. A user that is

@@ -31,6 +31,7 @@ struct loc_row { /* one address of record; the text of the key behind it */
     struct map_node node;
     struct list bindings; /* newest first */
     uint32_t n_bindings;
+    bool allows_md5;       /* the user's: here, since it is asked of every request, and what is behind a pointer is in no cache */
     struct loc_user *user; /* NULL: nobody, or disabled */
 };
 
@@ -90,6 +91,8 @@ static inline bool loc_is_reachable(const struct loc_binding *b)
 
 /* location.c; the stripe's lock is held except for loc_stripe_of. */
 struct loc_stripe *loc_stripe_of(struct location *l, struct str aor, uint64_t *ret_hash); /* str_hash; may be NULL */
+struct loc_stripe *loc_stripe_of_hash(struct location *l, uint64_t hash);
+void loc_row_warm(const struct loc_row *row); /* its newest binding will be looked at soon */
 struct loc_row *loc_row_find(struct loc_stripe *s, struct str aor, uint64_t hash);
 MUST_USE int loc_row_get(struct loc_stripe *s, struct str aor, uint64_t hash,
                          struct loc_row **ret); /* finds or makes */

@@ -35,22 +35,41 @@ static struct str nonce_binding(const struct edge_req *r, struct binding *dst)
     return sbuf_get(&b);
 }
 
+/* Has what is known of the user that the request is from brought nearer by a step. */
+static void warm_account(struct edge_req *r)
+{
+    struct str aor;
+    bool is_anonymous;
+
+    if (gate_claimed_aor(r, &aor, &is_anonymous) == 0 && aor.n && r->claimed.domain)
+        account_warm(r->w->edge->loc, aor, &r->claimed.warm);
+}
+
+static bool asks_md5(struct edge_req *r, const struct config_domain *d);
+enum ask { ASK_STRONG, ASK_MD5, ASK_AS_FROM /* as the account in From, or To of REGISTER, has it */ };
+
 /* One challenge: MD5 alone for users that are configured for it, else SHA-256 and SHA-512-256 (RFC 8760 2.4; packaged clients
  * fail on a list that begins with what they do not know). Unknown users are challenged like any other. */
-static int challenge(struct edge_req *r, const struct config_domain *d, bool md5, bool stale)
+static int challenge(struct edge_req *r, const struct config_domain *d, enum ask ask, bool stale)
 {
     static const enum digest_algo strong[] = {DIGEST_SHA256, DIGEST_SHA512_256}, weak[] = {DIGEST_MD5};
-    const enum digest_algo *algos = md5 ? weak : strong;
-    size_t n = md5 ? 1 : 2, i;
+    const enum digest_algo *algos = strong;
+    size_t n = ARRAY_LEN(strong), i;
     struct sip_response resp = {.status = r->for_us ? 401 : 407, .to_tag = edge_stateless_tag(r)};
     struct str name = r->for_us ? STR("WWW-Authenticate") : STR("Proxy-Authenticate");
     NO_AUTO_INIT char text[2][512];
     char nonce[DIGEST_NONCE_TEXT_MAX];
     struct binding binding;
 
+    if (ask == ASK_AS_FROM)
+        warm_account(r);
     if (digest_nonce_make(&r->w->edge->keys.nonce, net_wall_s(r->w->net), rand_u64(&r->w->net->rand), d->realm,
                           nonce_binding(r, &binding), nonce) != 0)
         return gate_refuse(r, "nonce", NULL, 500, "");
+    if (ask == ASK_MD5 || (ask == ASK_AS_FROM && asks_md5(r, d))) {
+        algos = weak;
+        n = ARRAY_LEN(weak);
+    }
     for (i = 0; i < n; i++) {
         struct digest_challenge c = {.realm = d->realm, .nonce = str_z(nonce), .algo = algos[i], .stale = stale,
                                      .qop_auth = true, .qop_auth_int = true};
@@ -174,6 +193,7 @@ static int verify(struct edge_req *r, const struct config_domain *d, const struc
         return err;
     }
     *ret_issued_s = info.issued_s;
+    digest_replay_warm(r->w->replay, &info);
     if (ha1 == &nobody) {
         dummy = nobody;
         dummy.algo = c->algo;
@@ -262,8 +282,10 @@ int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
     if (!r->hop_secure && !d->allow_clear_digest)
         return gate_refuse(r, "clear-digest", "TR/100 7.2.3", 403,
                            "register and call over TLS; this domain has no allow-clear-digest");
+    warm_account(r);
     if (!find_credentials(r, d->realm, &c))
-        return challenge(r, d, md5 ? d->allow_md5 : asks_md5(r, d), false);
+        return challenge(r, d, !md5 ? ASK_AS_FROM : d->allow_md5 ? ASK_MD5 : ASK_STRONG, false);
+    warm_account(r);
     if ((err = check_form(r, &c)) != 0)
         return err;
     wait = guard_wait_s(r->w->guard, &r->rx.path.remote, c.username, net_wall_s(r->w->net));
@@ -282,7 +304,7 @@ int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
     if (err != 0) {
         if (!stale)
             wrong_password(r, &c, "wrong-response");
-        return challenge(r, d, md5, stale);
+        return challenge(r, d, md5 ? ASK_MD5 : ASK_STRONG, stale);
     }
     guard_succeeded(r->w->guard, &r->rx.path.remote, c.username);
     edge_count(r->w, EC_AUTH_OK);

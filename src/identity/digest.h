@@ -124,6 +124,7 @@ void digest_replay_free(struct digest_replay *r);
  * ERR_CONFLICT: seen before, or too far behind. The oldest nonces are forgotten at the maximum:
  * what was forgotten is refused with ERR_TIMEOUT (stale), never accepted (nonces issued before the
  * forgetting line are stale). */
+void digest_replay_warm(const struct digest_replay *r, const struct digest_nonce_info *nonce); /* it will be asked soon */
 MUST_USE int digest_replay_check(struct digest_replay *r, const struct digest_nonce_info *nonce,
                                  uint32_t nc);
 

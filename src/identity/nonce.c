@@ -9,6 +9,7 @@
  * key is hashed first, so that none of it is unused.
  *
  * Nonces are pure and for any thread; a replay window belongs to one thread. */
+#include "base/attr.h"
 #include "base/mac.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -221,6 +222,12 @@ static int entry_count(struct entry *e, uint32_t nc)
         return ERR_CONFLICT;
     e->seen |= UINT64_C(1) << behind;
     return 0;
+}
+
+void digest_replay_warm(const struct digest_replay *r, const struct digest_nonce_info *nonce)
+{
+    PREFETCH(&r->slots[nonce->id & (r->n_slots - 1)]);
+    PREFETCH(&r->entries[r->n < r->max ? r->n : r->oldest]);
 }
 
 int digest_replay_check(struct digest_replay *r, const struct digest_nonce_info *nonce, uint32_t nc)

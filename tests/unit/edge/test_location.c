@@ -12,13 +12,20 @@ static void test_accounts(void **state)
                            .ha1_len = {16, 32, 31},
                            .ha1 = {{1}, {2}, {3}},
                            .allow_md5 = true};
+    struct account_warm warm = {0};
     struct account a;
     char big[400];
 
     (void)state;
     check_err(account_find(loc, u.aor, &a), ERR_NOTFOUND);
-    assert_false(account_exists(loc, u.aor));
+    assert_false(account_exists(loc, u.aor) || account_allows_md5(loc, u.aor));
+    for (unsigned i = 0; i < 4; i++)
+        account_warm(loc, u.aor, &warm); /* changes nothing, whoever is there */
     check_err(account_put(loc, &u), 0);
+    assert_true(account_exists(loc, u.aor) && account_allows_md5(loc, u.aor));
+    warm.step = 0;
+    for (unsigned i = 0; i < 4; i++)
+        account_warm(loc, u.aor, &warm);
     check_err(account_find(loc, u.aor, &a), 0);
     assert_string_equal(a.aor, "sip:carol@example.com");
     assert_string_equal(a.username, "carol");
@@ -34,13 +41,16 @@ static void test_accounts(void **state)
     check_err(account_put(loc, &u), 0);
     check_err(account_find(loc, u.aor, &a), 0);
     assert_true(!a.allow_md5 && a.ha1[1].bytes[0] == 9);
+    assert_false(account_allows_md5(loc, u.aor));
+    u.allow_md5 = true;
+    check_err(account_put(loc, &u), 0);
     assert_string_equal(a.realm, "longer realm");
     assert_int_equal(stats().users, 3);
     check_err(
         REG(.aor = "sip:carol@example.com", .cseq = 1, .c = {C("sip:c@192.0.2.1", 60)}, .n = 1), 0);
     u.disabled = true; /* loses the bindings too */
     check_err(account_put(loc, &u), 0);
-    assert_false(account_exists(loc, u.aor));
+    assert_false(account_exists(loc, u.aor) || account_allows_md5(loc, u.aor));
     check_err(account_find(loc, u.aor, &a), ERR_NOTFOUND);
     check_err(look("sip:carol@example.com", NOW), ERR_NOTFOUND);
     assert_int_equal(stats().users, 2);
