@@ -15,7 +15,9 @@ void keeper_log_time(struct keeper_log *l, uint64_t now_s)
 
 static void log_member(struct sbuf *b, const char *name, struct str value)
 {
-    sbuf_fmt(b, ",\"%s\":", name);
+    sbuf_lit(b, ",\"");
+    sbuf_str(b, str_z(name));
+    sbuf_lit(b, "\":");
     sbuf_json(b, str_make(value.p, value.n > LOG_NAME_MAX ? LOG_NAME_MAX : value.n));
 }
 
@@ -35,7 +37,10 @@ static void log_request(struct keeper_serving *s, const struct keeper_conn *c,
         s->log->lost++;
         return;
     }
-    sbuf_fmt(&b, "{\"time\":\"%s\",\"event\":\"sign\",\"worker\":%u", s->log->time, c->worker);
+    sbuf_lit(&b, "{\"time\":\"");
+    sbuf_str(&b, str_z(s->log->time));
+    sbuf_lit(&b, "\",\"event\":\"sign\",\"worker\":");
+    sbuf_u64(&b, c->worker);
     log_member(&b, "key", f->name);
     if (p->type != PASSPORT_UNKNOWN)
         log_member(&b, "ppt", passport_type_text(p->type));
@@ -45,8 +50,10 @@ static void log_request(struct keeper_serving *s, const struct keeper_conn *c,
         log_member(&b, "dest", p->dest[0].text);
     if (p->div.text.p)
         log_member(&b, "div", p->div.text);
-    if (p->iat)
-        sbuf_fmt(&b, ",\"iat\":%llu", (unsigned long long)p->iat);
+    if (p->iat) {
+        sbuf_lit(&b, ",\"iat\":");
+        sbuf_u64(&b, p->iat);
+    }
     log_member(&b, "result", keeper_status_text(status));
     if (status != KEEPER_DONE && why->code) {
         log_member(&b, "reason", str_z(why->code));
