@@ -19,10 +19,12 @@
 
 enum { ANSWER_MS = 5000, MESSAGE = 8192 };
 
-bool control_open(struct control *c, const char *host, uint16_t port, bool is_ng)
+bool control_open(struct control *c, const char *host, uint16_t port, enum control_kind kind)
 {
     struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
-    *c = (struct control){.is_ng = is_ng};
+    *c = (struct control){.kind = kind};
+    if (kind == CONTROL_SIP)
+        return sip_open(port);
     c->fd = socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC, 0);
     return c->fd >= 0 && inet_pton(AF_INET, host, &a.sin_addr) == 1 &&
            connect(c->fd, (struct sockaddr *)&a, sizeof(a)) == 0;
@@ -76,7 +78,7 @@ static const char *transport_of(enum suite s)
     return s == SUITE_RTP ? "RTP/AVP" : s == SUITE_DTLS ? "UDP/TLS/RTP/SAVP" : "RTP/SAVP";
 }
 
-static void sdp_of(char *out, size_t cap, const struct side *s, unsigned tag, bool is_offer)
+void control_sdp(char *out, size_t cap, const struct side *s, unsigned tag, bool is_offer)
 {
     char key[64] = "", crypto[256] = "";
     if (s->suite == SUITE_CM80 || s->suite == SUITE_GCM) {
@@ -94,7 +96,7 @@ static void sdp_of(char *out, size_t cap, const struct side *s, unsigned tag, bo
 }
 
 /* Port, and the key and tag of a suite, out of the SDP in an answer. */
-static bool sdp_read(const char *text, struct side *s, unsigned *ret_tag)
+bool control_sdp_read(const char *text, struct side *s, unsigned *ret_tag)
 {
     const char *m = strstr(text, "m=audio "), *line = text;
     unsigned port;
@@ -128,15 +130,15 @@ static bool ng_call(struct control *c, unsigned id, struct side *a, struct side 
     char out[MESSAGE], in[MESSAGE], sdp[2048], call[32];
     unsigned tag = 1;
     (void)snprintf(call, sizeof(call), "c%u", id);
-    sdp_of(sdp, sizeof(sdp), a, 1, true);
+    control_sdp(sdp, sizeof(sdp), a, 1, true);
     size_t n = ng_request(c, out, sizeof(out), "offer", call, sdp, transport_of(b->suite));
-    if (!ask(c, out, n, in, sizeof(in)) || !sdp_read(in, b, &tag)) {
+    if (!ask(c, out, n, in, sizeof(in)) || !control_sdp_read(in, b, &tag)) {
         fprintf(stderr, "offer: %s\n", in);
         return false;
     }
-    sdp_of(sdp, sizeof(sdp), b, tag, false);
+    control_sdp(sdp, sizeof(sdp), b, tag, false);
     n = ng_request(c, out, sizeof(out), "answer", call, sdp, NULL);
-    if (!ask(c, out, n, in, sizeof(in)) || !sdp_read(in, a, &tag)) {
+    if (!ask(c, out, n, in, sizeof(in)) || !control_sdp_read(in, a, &tag)) {
         fprintf(stderr, "answer: %s\n", in);
         return false;
     }
@@ -187,15 +189,19 @@ static bool our_call(struct control *c, unsigned id, struct side *a, struct side
 
 bool control_call(struct control *c, unsigned id, struct side *a, struct side *b)
 {
-    return c->is_ng ? ng_call(c, id, a, b) : our_call(c, id, a, b);
+    return c->kind == CONTROL_SIP  ? sip_call(id, a, b)
+           : c->kind == CONTROL_NG ? ng_call(c, id, a, b)
+                                   : our_call(c, id, a, b);
 }
 
 bool control_end(struct control *c, unsigned id)
 {
     char out[1024], in[MESSAGE], call[32];
     size_t n;
+    if (c->kind == CONTROL_SIP)
+        return sip_end(id);
     (void)snprintf(call, sizeof(call), "c%u", id);
-    if (c->is_ng)
+    if (c->kind == CONTROL_NG)
         n = ng_request(c, out, sizeof(out), "delete", call, NULL, NULL);
     else
         n = (size_t)snprintf(out, sizeof(out), "end %u", id);

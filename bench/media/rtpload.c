@@ -2,7 +2,8 @@
  * times a second, evenly spread over time, and check every packet that comes: from where, whether
  * it authenticates, each byte. Beside them calls may come and go.
  *
- *     rtpload --port CONTROL [--ng] [--pid SERVER] --streams N --a rtp|cm80|gcm|dtls --b ... \
+ *     rtpload --port CONTROL [--ng | --sip] [--pid SERVER] --streams N --a rtp|cm80|gcm|dtls --b
+ * ... \
  *             [--warm S] [--seconds S] [--name TEXT]
  *             [--churn CALLS-A-SECOND [--churn-a SUITE] [--churn-b SUITE] [--life SECONDS]]
  *
@@ -53,7 +54,7 @@ struct endpoint {
 static struct {
     unsigned streams, warm, seconds, churn, life;
     uint16_t port;
-    bool is_ng;
+    enum control_kind kind;
     pid_t pid;
     enum suite a, b, churn_a, churn_b;
     bool has_churn_a, has_churn_b;
@@ -407,7 +408,11 @@ static bool arguments(int argc, char **argv)
     for (int i = 1; i < argc; i++) {
         const char *name = argv[i], *value = i + 1 < argc ? argv[i + 1] : "";
         if (strcmp(name, "--ng") == 0) {
-            opt.is_ng = true;
+            opt.kind = CONTROL_NG;
+            continue;
+        }
+        if (strcmp(name, "--sip") == 0) {
+            opt.kind = CONTROL_SIP;
             continue;
         }
         if (strcmp(name, "--port") == 0)
@@ -458,10 +463,10 @@ int main(int argc, char **argv)
     (void)getrlimit(RLIMIT_NOFILE, &files);
     files.rlim_cur = files.rlim_max;
     (void)setrlimit(RLIMIT_NOFILE, &files);
-    if (!dtls_init(fingerprint) || !control_open(&control, "127.0.0.1", opt.port, opt.is_ng))
+    if (!dtls_init(fingerprint) || !control_open(&control, "127.0.0.1", opt.port, opt.kind))
         die("control");
     for (unsigned i = 0; i < CHURNERS; i++) {
-        if (!control_open(&churner[i].control, "127.0.0.1", opt.port, opt.is_ng))
+        if (!control_open(&churner[i].control, "127.0.0.1", opt.port, opt.kind))
             die("control");
         churner[i].control.n = (i + 1) << 28; /* cookies that are nobody else's */
         churner[i].first_id = 1000000 + i * 250000;

@@ -28,7 +28,8 @@ void crypto_done(struct crypto *c);
 size_t crypto_seal(struct crypto *c, uint8_t *p, size_t n, uint32_t roc);
 size_t crypto_open(struct crypto *c, uint8_t *p, size_t n, uint32_t roc);
 
-/* ---- control.c: calls, at rtpengine (ng protocol) or at one of ours (lines of text) ---- */
+/* ---- control.c: calls, at rtpengine (ng protocol), at one of ours (lines of text), through an
+ * edge (SIP) ---- */
 
 struct side {
     enum suite suite;
@@ -39,14 +40,24 @@ struct side {
     uint8_t their_key[30];
     char fingerprint[128]; /* DTLS: ours */
 };
+enum control_kind { CONTROL_LINES, CONTROL_NG, CONTROL_SIP };
 struct control {
     int fd;
-    bool is_ng;
+    enum control_kind kind;
     unsigned n;
 };
-bool control_open(struct control *c, const char *host, uint16_t port, bool is_ng);
+bool control_open(struct control *c, const char *host, uint16_t port, enum control_kind kind);
 bool control_call(struct control *c, unsigned id, struct side *a, struct side *b);
 bool control_end(struct control *c, unsigned id);
+/* A side's description; what the server's says to it. */
+void control_sdp(char *out, size_t cap, const struct side *s, unsigned tag, bool is_offer);
+bool control_sdp_read(const char *text, struct side *s, unsigned *ret_tag);
+
+/* ---- sip.c ---- */
+
+bool sip_open(uint16_t port); /* once for all threads */
+bool sip_call(unsigned id, struct side *a, struct side *b);
+bool sip_end(unsigned id);
 
 /* ---- dtls.c: the generator as DTLS client ---- */
 

@@ -500,14 +500,9 @@ static bool dtls_next(struct keying_medium *m, struct keying_event *ret)
     dtls_install_free(d->install);
     d->install = NULL;
     *ret = (struct keying_event){.section = m->section};
-    d->datagram = next_datagram(d);
-    if (d->datagram != NULL) {
-        ret->kind = KEYING_EVENT_SEND;
-        ret->path = d->datagram->path;
-        ret->to = d->datagram->to;
-        ret->bytes = d->datagram->p;
-        ret->n = d->datagram->n;
-    } else if (d->now != NULL && d->now->installs != NULL) {
+    d->datagram = NULL;
+    /* Keys before datagrams: the peer sends media as soon as it has our last flight. */
+    if (d->now != NULL && d->now->installs != NULL) {
         d->install = d->now->installs;
         d->now->installs = d->install->next;
         ret->kind = KEYING_EVENT_INSTALL;
@@ -515,6 +510,12 @@ static bool dtls_next(struct keying_medium *m, struct keying_event *ret)
                                                .is_send = d->install->is_send,
                                                .drop_old = true,
                                                .keys = &d->install->keys};
+    } else if ((d->datagram = next_datagram(d)) != NULL) {
+        ret->kind = KEYING_EVENT_SEND;
+        ret->path = d->datagram->path;
+        ret->to = d->datagram->to;
+        ret->bytes = d->datagram->p;
+        ret->n = d->datagram->n;
     } else if (d->facts_changed) {
         d->facts_changed = false;
         ret->kind = KEYING_EVENT_FACTS;

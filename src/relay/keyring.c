@@ -144,16 +144,6 @@ bool keyring_put(struct keyring_job *job, struct keyring_item *item, size_t max)
     return is_taken;
 }
 
-void keyring_look(struct keyring_job *job)
-{
-    lock(&job->ring->lock);
-    if (!job->is_closed) {
-        job->is_tick_due = true;
-        stand_in_line(job);
-    }
-    unlock(&job->ring->lock);
-}
-
 void keyring_timer(struct keyring_job *job, uint64_t at_ms)
 {
     struct relay_keyring *k = job->ring;

@@ -243,8 +243,8 @@ static void drain(struct relay_keys *keys)
 
 /* A packet for the whole family, for all of them have sent the same offer and named the same port:
  * those that have no end of their own get it as well, the others see whether somebody for them has
- * arrived with it (RFC 8842 8). Who is served twice by the same packet takes it for a repetition.
- */
+ * arrived with it (RFC 8842 8), and at once: what is sent to him afterwards tells him that we have
+ * the keys. Who is served twice by the same packet takes it for a repetition. */
 static void packet_in(struct relay_keys *keys, const struct keying_at *at,
                       const struct keyring_item *item)
 {
@@ -253,13 +253,12 @@ static void packet_in(struct relay_keys *keys, const struct keying_at *at,
     {
         if (other == keys)
             continue;
-        if (other->end[item->section] != NULL) {
-            keyring_look(&other->job);
-        } else {
+        if (other->end[item->section] != NULL)
+            keying_leg_tick(other->leg, at);
+        else
             keying_leg_packet(other->leg, item->section, at, item->path, &item->from, item->bytes,
                               item->n);
-            drain(other);
-        }
+        drain(other);
     }
 }
 

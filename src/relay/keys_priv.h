@@ -53,7 +53,7 @@ struct keyring_item {
 /* Embedded in what is to have turns: one turn at a time, on any thread of the pool. */
 struct keyring_job {
     struct relay_keyring *ring;
-    /* One item, or NULL; is_tick: its timer has fired, or keyring_look was called. */
+    /* One item, or NULL; is_tick: its timer has fired. */
     void (*turn)(struct keyring_job *job, const struct keyring_item *item, bool is_tick);
     void (*ref)(struct keyring_job *job); /* held while it waits or has its turn */
     void (*unref)(struct keyring_job *job);
@@ -67,7 +67,6 @@ struct keyring_job {
 void keyring_job_init(struct keyring_job *job, struct relay_keyring *k);
 /* Takes the item over, unless more than `max` wait already, or the job is closed. */
 bool keyring_put(struct keyring_job *job, struct keyring_item *item, size_t max);
-void keyring_look(struct keyring_job *job); /* a turn, please, without an item */
 /* UINT64_MAX: no timer. */
 void keyring_timer(struct keyring_job *job, uint64_t at_ms);
 /* Nothing waits any more, and nothing will. A turn may be under way. */
