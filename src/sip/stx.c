@@ -283,10 +283,11 @@ static bool stx_is(const struct sip_stx *tx, const struct tx_key *k, enum sip_me
 static struct sip_stx *stx_find(const struct sip_txl *l, const struct tx_key *k,
                                 enum sip_method method, enum stx_match how)
 {
-    struct sip_stx *tx = l->table[k->v[0] & l->table_mask];
+    const struct tx_bucket *b = &l->table[k->v[0] & l->table_mask];
+    struct sip_stx *tx = b->seen & tx_bucket_bit(k->v[0]) ? txl_stx_at(l, b->first) : NULL;
 
     while (tx && !stx_is(tx, k, method, how))
-        tx = tx->next;
+        tx = txl_stx_at(l, tx->next);
     return tx;
 }
 

@@ -148,7 +148,6 @@ struct stx_live {
 
 struct sip_stx {
     struct tx_head head;
-    struct sip_stx *next; /* in its bucket by key */
     uint64_t key[2];
     struct wheel_timer timer;
     struct stx_live *live;
@@ -157,6 +156,7 @@ struct sip_stx {
     struct buf *resp; /* the last one, where it may have to be repeated */
     uint64_t end_ms;
     uint32_t interval_ms;
+    uint32_t next;         /* in its bucket by key: index and one more, 0 at the end */
     uint32_t method_hash;  /* of a method without a number */
     uint32_t to_hash;      /* RFC 2543: the To tag of the request, and that of the final response */
     uint32_t resp_to_hash;
@@ -214,6 +214,17 @@ int64_t tx_branch_slot(struct str branch);
 
 /* ---- the layer (txl.c) ---- */
 
+/* Most requests are new, and what else is in their bucket is in no cache: a bit for each that was put
+ * in tells that it need not be looked at. */
+struct tx_bucket {
+    uint32_t first; /* index and one more; 0: empty */
+    uint32_t seen;  /* bits of those in it, and of some that have gone */
+};
+static inline uint32_t tx_bucket_bit(uint64_t key)
+{
+    return (uint32_t)1 << (key >> 59); /* the bucket is chosen by the low end */
+}
+
 struct sip_txl {
     struct sip_txl_user user;
     struct wheel *wheel;
@@ -227,7 +238,7 @@ struct sip_txl {
     bool is_evicting;   /* the timer about to be called means the end, whatever the time */
     struct tx_queue queues[TX_QUEUE_N];
     struct tx_pool ctxs, stxs;
-    struct sip_stx **table;
+    struct tx_bucket *table;
     size_t table_mask;
     struct tx_link **ctx_dest, **stx_dest; /* those waiting, by flow or remote address */
     size_t dest_mask;
@@ -256,6 +267,7 @@ struct sip_stx *txl_stx_get(struct sip_txl *l);
 void txl_ctx_put(struct sip_ctx *tx); /* reusable once the outermost call returns */
 void txl_stx_put(struct sip_stx *tx);
 struct sip_ctx *txl_ctx_at(const struct sip_txl *l, uint32_t slot); /* NULL: no such slot; it may be free */
+struct sip_stx *txl_stx_at(const struct sip_txl *l, uint32_t number); /* as buckets name them; 0: NULL */
 void txl_table_add(struct sip_stx *tx);
 void txl_table_remove(struct sip_stx *tx);
 void txl_ctx_wait(struct sip_ctx *tx); /* into the index by destination */

@@ -150,6 +150,11 @@ struct sip_ctx *txl_ctx_at(const struct sip_txl *l, uint32_t slot)
     return h ? CONTAINER_OF(h, struct sip_ctx, head) : NULL;
 }
 
+struct sip_stx *txl_stx_at(const struct sip_txl *l, uint32_t number)
+{
+    return number ? CONTAINER_OF(pool_at(&l->stxs, number - 1), struct sip_stx, head) : NULL;
+}
+
 bool txl_has_room(const struct sip_txl *l, bool reserve)
 {
     return l->st.stx_now + l->st.ctx_now < l->max + (reserve ? l->reserve : 0);
@@ -217,7 +222,11 @@ static void queue_timer(struct wheel_timer *timer)
     struct wheel_timer *t;
 
     while ((t = queue_first(q)) && t->due_ms <= now) {
+        const char *next = (const char *)t->node.next;
+
         list_remove(&t->node);
+        for (int at = -64; at <= 64; at += 64) /* it has been left alone for half a minute */
+            PREFETCH(next + at);
         t->fn(t);
     }
     if (t)
@@ -321,19 +330,23 @@ int txl_send(struct sip_txl *l, const struct path *to, struct buf *msg)
 
 void txl_table_add(struct sip_stx *tx)
 {
-    struct sip_stx **slot = &tx->l->table[tx->key[0] & tx->l->table_mask];
+    struct tx_bucket *b = &tx->l->table[tx->key[0] & tx->l->table_mask];
 
-    tx->next = *slot;
-    *slot = tx;
+    tx->next = b->first;
+    b->first = tx->head.index + 1;
+    b->seen |= tx_bucket_bit(tx->key[0]);
 }
 
 void txl_table_remove(struct sip_stx *tx)
 {
-    struct sip_stx **at = &tx->l->table[tx->key[0] & tx->l->table_mask];
+    struct tx_bucket *b = &tx->l->table[tx->key[0] & tx->l->table_mask];
+    uint32_t *at = &b->first;
 
-    while (*at != tx)
-        at = &(*at)->next;
+    while (*at != tx->head.index + 1)
+        at = &txl_stx_at(tx->l, *at)->next;
     *at = tx->next;
+    if (!b->first)
+        b->seen = 0;
 }
 
 void tx_unlink(struct tx_link *link)
