@@ -111,7 +111,7 @@ static json_t *quality_json(const struct anchor_end *e)
     relay_end_stats(e->end, &st);
     relay_end_local(e->end, &rtp, &rtcp);
     return json_pack("{s:o, s:o, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-                     "s:I, s:i, s:b, s:i, s:i, s:i, s:i}",
+                     "s:I, s:I, s:I, s:I, s:i, s:b, s:i, s:i, s:i, s:i}",
                      "local", addr_json(&rtp), "remote", addr_json(&st.remote), "rtcp_mux", e->mux,
                      "ice", e->is_ice, "packets_in", (json_int_t)st.in.packets, "bytes_in",
                      (json_int_t)st.in.bytes, "dropped_in", (json_int_t)st.in.dropped,
@@ -119,7 +119,9 @@ static json_t *quality_json(const struct anchor_end *e)
                      (json_int_t)st.out.bytes, "foreign", (json_int_t)st.foreign, "malformed",
                      (json_int_t)st.malformed, "not_authentic", (json_int_t)st.not_authentic,
                      "replayed", (json_int_t)st.replayed, "policed", (json_int_t)st.policed,
-                     "no_keys", (json_int_t)st.no_keys, "lost", (json_int_t)st.lost, "jitter_us",
+                     "no_keys", (json_int_t)st.no_keys, "too_many_ssrcs",
+                     (json_int_t)st.too_many_ssrcs, "ice_checks", (json_int_t)st.ice_checks,
+                     "ice_refused", (json_int_t)st.ice_refused, "lost", (json_int_t)st.lost, "jitter_us",
                      (int)st.jitter_us, "has_report", st.has_report, "report_fraction_256",
                      (int)st.report_fraction, "report_lost", (int)st.report_lost,
                      "report_jitter_us", (int)st.report_jitter_us, "rtt_us", (int)st.rtt_us);
