@@ -124,6 +124,18 @@ static bool can_come(const struct config *c, const struct config_peer *p)
     return false;
 }
 
+static void check_callers(struct load *l, const cfg_t *sec, const char *option, const struct config_strs *list)
+{
+    size_t i;
+
+    for (i = 0; i < list->n; i++) {
+        struct str s = list->v[i], user, host = str_cut(s, '@', &user);
+
+        if (s.n && s.p[0] == '+' ? s.n < 2 : host.p ? !str_starts_nocase(s, STR("sip:")) || user.n < 5 || !host_ok(host) : !host_ok(s))
+            load_problem(l, load_line(l, sec, option), "%s: \"%s\" is no caller; as \"example1.com\", \"sip:john@example1.com\" or \"+4930\"", option, s.p);
+    }
+}
+
 static void check_domain(struct load *l, const cfg_t *sec, const struct config_domain *d)
 {
     unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
@@ -137,6 +149,8 @@ static void check_domain(struct load *l, const cfg_t *sec, const struct config_d
     if (d->unknown_users.n && !config_peer_find(l->c, d->unknown_users))
         load_problem(l, load_line(l, sec, "unknown-users"), "unknown-users = \"%s\": there is no such peer; add peer \"%s\" { ... }",
                      d->unknown_users.p, d->unknown_users.p);
+    check_callers(l, sec, "accept-callers", &d->accept_callers);
+    check_callers(l, sec, "refuse-callers", &d->refuse_callers);
     if (d->expires_min_s > d->expires_max_s || d->expires_default_s > d->expires_max_s ||
         d->expires_default_s < d->expires_min_s)
         load_problem(l, line, "domain \"%s\": expires-min <= expires-default <= expires-max does not hold (%u, %u, %u)",
@@ -260,6 +274,8 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
     if (p->crl.n && check_file(l, sec, "crl", p->crl))
         check_crl(l, sec, "crl", p->crl);
     check_identity(l, sec, STR_NULL, p->certificate, p->key);
+    if ((p->rewrites_embedded || p->rewrites_numbers) && (star || (!p->domains.n && !p->identities.n)))
+        load_problem(l, line, "peer \"%s\" rewrites addresses to a domain that nothing names; add domains or identities", p->name.p);
     if (p->numbers.n && !p->account.n && !p->next_hop.n && (star || !p->domains.n))
         load_problem(l, load_line(l, sec, "numbers"), "peer \"%s\" takes numbers but nothing says where it is; add next-hop = \"sip:...\"",
                      p->name.p);

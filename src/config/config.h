@@ -79,6 +79,8 @@ struct config_domain { /* domain "example.com" { ... } */
     unsigned flow_timer_s;    /* Flow-Timer given to outbound clients (RFC 5626 4.4); 0: none */
     bool service_route;       /* phones are told to send their requests through us (RFC 3608) */
     struct canon_dial dial;   /* how numbers are dialled here: what is signed and compared is a number of E.164 */
+    struct config_strs accept_callers; /* domains, addresses, numbers that its users may be called by; empty: any */
+    struct config_strs refuse_callers;
     bool allow_forwarding;    /* its users forward calls of foreign callers as if they called themselves */
     bool sips_only;           /* users of the domain are reached by secure hops only (refuses clear bindings for calls) */
     bool status_header;       /* its phones are told the status of their calls: X-Sallyport-Status */
@@ -154,6 +156,8 @@ struct config_peer { /* peer "carrier" { ... } */
     enum config_verify verify_answers; /* ... of its responses: who was reached (RFC 9970) */
     bool sign_answers;
     bool allow_provider_identity; /* a service provider's code is authority enough for a number (RFC 8226 9) */
+    bool rewrites_embedded;      /* "john_example1.com@its.domain" is john@example1.com via its.domain (TR/100 7.5.3) */
+    bool rewrites_numbers;       /* numbers at its domains are of somewhere else */
     bool allow_asserted_identity; /* what it asserts is believed (RFC 3325) */
     bool assert_identity;        /* it is told whom we have authenticated, and keeps it private as we do */
     struct config_status status;

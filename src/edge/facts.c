@@ -6,6 +6,7 @@
 #include "edge/anchor_facts.h"
 #include "edge/anchor_priv.h"
 #include "edge/asserted.h"
+#include "edge/callers.h"
 #include "edge/gateway_mark.h"
 #include "edge/identity_service.h"
 #include "keying/sdes_line.h"
@@ -336,12 +337,38 @@ static void below_of(struct facts_party *p, const struct config_peer *peer, uint
     p->hop.below.until_s = config_date_parse(peer->protected_until, &until_s) ? until_s : 0;
 }
 
+static struct str keep(char **at, struct str s)
+{
+    struct str r = {*at, s.n < LIMIT_POLICY_TEXT ? s.n : LIMIT_POLICY_TEXT};
+
+    if (r.n)
+        memcpy(*at, s.p, r.n);
+    *at += r.n;
+    return r;
+}
+
+/* Texts that are the request's, which goes before the call: without memory they are not told. */
+static void keep_caller(struct facts_party *p, struct policy_identity *id)
+{
+    char *old = p->text, *at;
+
+    if (!id->via.n && !id->diverted_by.n)
+        return;
+    p->text = at = mem_alloc(3 * LIMIT_POLICY_TEXT);
+    id->address = at ? keep(&at, id->address) : STR_NULL;
+    id->via = at ? keep(&at, id->via) : STR_NULL;
+    id->diverted_by = at ? keep(&at, id->diverted_by) : STR_NULL;
+    mem_free(old);
+}
+
 void facts_caller(struct facts_call *f, const struct edge_req *r, struct str from, struct str by)
 {
     struct facts_party *p = &f->party[POLICY_CALLER];
     const struct config_peer *peer = r->who.peer;
 
     bool is_user = r->who.kind == PRINCIPAL_USER && !peer; /* behind an account of an enterprise is who knows whom */
+
+    struct caller_origin o;
 
     f->is_emergency = r->emergency;
     party_of_kind(p, r->who.kind == PRINCIPAL_USER && peer ? PRINCIPAL_PEER : r->who.kind, peer,
@@ -351,7 +378,10 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     if (!is_user && gateway_is_marked(r->m))
         p->ends_at = POLICY_ENDS_GATEWAY;
     hint_of_carrier(p, peer, from);
-    p->identity.address = from;
+    caller_origin(r, &o);
+    p->identity.address = o.via.n && o.address.p ? o.address : from;
+    p->identity.via = o.via;
+    keep_caller(p, &p->identity);
     p->identity.by = is_user ? STR_NULL : by;
     p->hop = policy_hop_from(r->rx.hop, r->rx.path.transport, p->identity.by);
     p->hop.authenticated |= r->who.kind == PRINCIPAL_USER && r->hop_secure;
@@ -375,24 +405,11 @@ static struct str signer_of(enum identity_authority a, struct str from)
     return host_of(from);
 }
 
-static struct str keep(char **at, struct str s)
+/* Is the address as it was signed, and not what a domain on the way has made of it? */
+static bool is_of_origin(const struct identity_vouch *v)
 {
-    struct str r = {*at, s.n < LIMIT_POLICY_TEXT ? s.n : LIMIT_POLICY_TEXT};
-
-    if (r.n)
-        memcpy(*at, s.p, r.n);
-    *at += r.n;
-    return r;
-}
-
-/* Texts that are the request's, which goes before the call; without memory they are not told. */
-static void keep_caller(struct facts_party *p, struct policy_identity *id)
-{
-    char *at;
-
-    mem_free(p->text);
-    p->text = at = id->diverted_by.n ? mem_alloc(LIMIT_POLICY_TEXT) : NULL;
-    id->diverted_by = at ? keep(&at, id->diverted_by) : STR_NULL;
+    return v->result.token && v->shown.m.orig_also.text.p &&
+           passport_id_eq(v->result.token->p.orig, v->shown.m.orig_also);
 }
 
 void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str from)
@@ -406,11 +423,13 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
         return;
     is_tn = v->shown.m.orig.is_tn; /* policy tells numbers from addresses by their form */
     p->hints |=
-        policy_identity_from(&v->result, is_tn ? STR("+") : from,
-                             signer_of(v->result.authority, from), v->shown.has_fingerprints, &id);
+        policy_identity_from(&v->result, is_tn ? STR("+") : from, STR_NULL,
+                             v->shown.has_fingerprints, &id);
     p->signed_bound = policy_bound_from(&v->result);
+    id.address = p->identity.address;
+    id.via = p->identity.via;
     keep_caller(p, &id);
-    id.address = from;
+    id.by = signer_of(v->result.authority, is_of_origin(v) ? id.address : from);
     id.how = p->identity.how;
     if (id.known < p->identity.known) {
         id.known = p->identity.known;

@@ -9,6 +9,7 @@
  * (unless on-attack says that it only alarms), and lets the rest pass as what it is; `tolerate`
  * lets all pass and reports; `strip` takes the headers off unseen. */
 #include "base/log.h"
+#include "edge/callers.h"
 #include "edge/identity_service.h"
 #include "edge/private_network.h"
 #include "policy/rules.h"
@@ -248,6 +249,17 @@ static int start(struct identity_verification *v, const struct str *values, size
     return finish(v, why);
 }
 
+/* What the originator was before a domain on the way rewrote it (TR/100 7.5.3). */
+static int show_origin(struct edge_req *r, struct reason *why)
+{
+    struct caller_origin o;
+    caller_origin(r, &o);
+    if (o.address.p && (!o.via.n || identity_show_uri(r->m->arena, o.address, NULL, true,
+                                                      &r->vouch->shown.m.orig_also) != ERR_NOMEM))
+        return 0;
+    return no_memory(why);
+}
+
 /* What can be said without a look at the values; 0: nothing. */
 static bool is_settled(struct identity_verification *v, size_t n_values, int *ret,
                        struct reason *why)
@@ -308,6 +320,8 @@ int identity_verify(struct edge_req *r, identity_verified_fn *fn, void *arg, str
         return ret;
     int err = identity_show(m->arena, m, m->ruri, STR_NULL, STR_NULL,
                             r->domain ? &r->domain->dial : NULL, false, &r->vouch->shown, &what);
+    if (err == 0 && show_origin(r, why) != 0)
+        return ERR_REFUSED;
     return judge(v, err, values, n, &r->verification, &what, why);
 }
 

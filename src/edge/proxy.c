@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/answer.h"
+#include "edge/callers.h"
 #include "edge/proxy_priv.h"
 
 static void proxy_free(struct proxy *p)
@@ -384,12 +385,13 @@ static void proxy_refuse(struct proxy *p, const struct reason *why)
 static void on_verified(void *arg, const struct reason *refuse)
 {
     struct proxy *p = arg;
+    struct reason why = {0};
 
     proxy_enter(p);
     p->is_verifying = false;
     proxy_note_vouch(p);
-    if (refuse)
-        proxy_refuse(p, refuse);
+    if (refuse || callers_check(p->r, &why) != 0)
+        proxy_refuse(p, refuse ? refuse : &why);
     else
         proxy_conclude(p);
     proxy_leave(p);
@@ -406,7 +408,7 @@ static void proxy_start(struct proxy *p)
         return;
     }
     proxy_note_vouch(p);
-    if (err != 0)
+    if (err != 0 || callers_check(p->r, &why) != 0)
         proxy_refuse(p, &why);
     else
         proxy_conclude(p); /* starts the first group */

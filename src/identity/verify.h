@@ -67,6 +67,8 @@ struct identity_message {
     bool is_response;
     struct passport_id orig; /* From; or PAI, by policy. Of a response: To, who was called (when it
                                 is signed: who answers) */
+    struct passport_id orig_also; /* what it was before a domain on the way rewrote it (TR/100 7.5.3),
+                                     as policy says; text.p == NULL: it did not */
     struct passport_id to;   /* To. Of a response: From, who called */
     struct passport_id target;      /* Request-URI; text.p == NULL in responses */
     const struct passport_id *also; /* other names of the one it is for (8946 4.2 item 1) */

@@ -143,7 +143,8 @@ static void check_orig(const struct identity_check *c, struct identity_token *t)
 {
     struct reason why;
 
-    if (c->m->is_response || passport_id_eq(t->p.orig, c->m->orig))
+    if (c->m->is_response || passport_id_eq(t->p.orig, c->m->orig) ||
+        (c->m->orig_also.text.p && passport_id_eq(t->p.orig, c->m->orig_also)))
         return;
     reason_set(&why, "identity-orig-mismatch", "RFC 8224 6.2.4", 438,
                "signed for %.*s, the message shows %.*s", STR_FMT(t->p.orig.text),

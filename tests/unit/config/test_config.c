@@ -152,6 +152,8 @@ static void says_line_and_cure(void **state)
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} account = \"p@x\" }\n", "3: peer \"p\" has no account with us; add kind");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription account = \"p@other\" numbers = {\"+49\"} }\n", "3: account = \"p@other\" is no user of a domain of ours");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} private-sign-identity = none }\n", "peer \"p\" has rules for a private network and is of none");
+    expect_problem("domain \"example.com\" { certificate = \"c\" key = \"k\" accept-callers = {\"john@x\"} }\nlisten \"tls:127.0.0.1:5061\" { }\n", "1: accept-callers: \"john@x\" is no caller");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { next-hop = \"sips:p.x\" rewrites-numbers = yes }\n", "peer \"p\" rewrites addresses to a domain that nothing names");
     expect_problem(ACCOUNT " }\n", "3: peer \"p\" has an account without numbers");
     expect_problem(ACCOUNT " numbers = {\"00\"} }\n", "3: numbers: \"00\" of an account needs its country code");
     expect_problem(ACCOUNT " numbers = {\"+49\"} foreign-callers = replace }\n", "3: peer \"p\": main-number must be one of its numbers");
