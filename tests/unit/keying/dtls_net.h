@@ -19,6 +19,7 @@ struct end {
     struct keying_keys send[KEYING_PATHS], receive[KEYING_PATHS];
     uint8_t send_paths, receive_paths; /* of all installs together */
     unsigned n_send, n_receive, n_facts, n_rekey, n_failed, n_datagrams;
+    unsigned n_before_keys; /* datagrams that have left before it had keys */
     struct reason failure;
 };
 
@@ -143,6 +144,7 @@ static inline void net_collect(struct net *net, int i)
 
             net->n_sent++;
             e->n_datagrams++;
+            e->n_before_keys += e->n_send == 0 || e->n_receive == 0;
             assert_true(ev.n <= 1200);
             while (copies-- > 0)
                 net_put(net, 1 - i, ev.path, &e->addr, ev.bytes, ev.n);

@@ -88,6 +88,9 @@ static void test_simple(void **state)
     assert_int_equal(net.end[0].send[0].suite->id, KEYING_AES_256_GCM);
     /* the hellos, the cookie, two flights: no packet too many */
     assert_int_equal(net.end[0].n_datagrams + net.end[1].n_datagrams, 6);
+    /* The server's last flight is what lets the client send: the keys are there before. */
+    assert_int_equal(net.end[0].n_datagrams, 3);
+    assert_int_equal(net.end[0].n_before_keys, 2);
     net_done(&net);
 }
 
