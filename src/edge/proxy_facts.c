@@ -68,8 +68,14 @@ void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct r
     struct facts_call *f;
     struct facts_media media;
 
-    if (!p->r || !b->t || !p->call_gen || m->status <= 100 || m->status >= 300)
+    if (!p->r || !b->t || !p->call_gen || m->status <= 100)
         return;
+    if (m->status >= 300) { /* nobody is reached, but which hop was used is known now */
+        f = proxy_begins_call(p) ? calls_facts(p->w, p->call_slot, p->call_gen) : NULL;
+        if (f && !f->callee_of)
+            note_callee(b, f, sip_ctx_path(b->ctx), rx->hop, NULL);
+        return;
+    }
     if (!proxy_begins_call(p)) {
         if (!p->anchor && m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE || p->method == SIP_PRACK))
             note_descriptions(p, m);

@@ -401,6 +401,8 @@ static void step_call_has(char **word, const char *rest)
 }
 
 /* What status shows of a peer. */
+#define EXPLAINED 16384u
+
 static void step_peer_has(char **word, const char *rest)
 {
     char *text = edge_status_json(P.w->edge, STR("peers"));
@@ -418,6 +420,29 @@ static void step_peer_has(char **word, const char *rest)
     found[len] = 0;
     if (!strstr(found, rest))
         fail("status shows %s", found);
+}
+
+static bool add_row(void *arg, json_t *row)
+{
+    char *text = row ? json_dumps(row, JSON_COMPACT) : NULL;
+    char *found = arg;
+    size_t n = strlen(found);
+
+    snprintf(found + n, EXPLAINED - n, "%s", text ? text : "");
+    free(text);
+    json_decref(row);
+    return true;
+}
+
+/* What `sallyport explain` says of the party's last call. */
+static void step_explain_has(char **word, const char *rest)
+{
+    static char found[EXPLAINED];
+
+    found[0] = 0;
+    security_explain(P.w, str_z(P.dialog[party_index(party(word[1]))].call_id), add_row, found);
+    if (!strstr(found, rest))
+        fail("it is explained by %s", found);
 }
 
 static void step_counter(char **word, unsigned n)
@@ -527,6 +552,11 @@ static void step(char *line)
 
         expand(copy, sizeof copy, line);
         step_call_has(word, strchr(strchr(copy, ' ') + 1, ' ') + 1);
+    } else if (strcmp(word[0], "explain-has") == 0 && n >= 3) {
+        char copy[4096];
+
+        expand(copy, sizeof copy, line);
+        step_explain_has(word, strchr(strchr(copy, ' ') + 1, ' ') + 1);
     } else if (strcmp(word[0], "peer-has") == 0 && n >= 3) {
         char copy[4096];
 

@@ -151,7 +151,7 @@ static int op_connect(struct net *n, const struct net_connect_args *a, flow_id *
         if (p->flow)
             close_later(s, p, NET_CLOSE_PEER); /* a party has one connection */
         open_flow(s, p);
-        p->hop.outgoing = true;
+        p->hop.outgoing = p->is_opening = true;
         *ret_flow = p->flow;
         *ret_path = party_path(s, p);
         locator_worked(s->locator, &(struct net_target){a->transport, a->remote});
@@ -180,7 +180,7 @@ static const struct hop_facts *op_facts(struct net *n, flow_id flow)
 {
     struct sim_party *p = party_of_flow(sim_of(n), flow);
 
-    return p ? &p->hop : NULL;
+    return p && !p->is_opening ? &p->hop : NULL;
 }
 
 static int op_flow_path(struct net *n, flow_id flow, struct path *ret)
@@ -455,6 +455,7 @@ void sim_deliver(struct sim *s, struct sim_party *p, struct str bytes)
 
     if (!rx.buf)
         abort();
+    p->is_opening = false;
     sim_faults_on(s);
     s->net.user.on_message(s->net.user.arg, &rx);
     sim_faults_off(s);
@@ -465,7 +466,7 @@ void sim_deliver(struct sim *s, struct sim_party *p, struct str bytes)
 void sim_open(struct sim *s, struct sim_party *p)
 {
     open_flow(s, p);
-    p->hop.outgoing = false;
+    p->hop.outgoing = p->is_opening = false;
 }
 
 void sim_close(struct sim *s, struct sim_party *p)

@@ -20,6 +20,7 @@ struct sim_party {
     struct addr addr;
     uint16_t listener;
     bool dialled;       /* the edge connects to it; else it connects to the edge */
+    bool is_opening;    /* by the edge: nothing is known of the hop before it has said something */
     flow_id flow;       /* 0: none open */
     bool refuses;       /* connections to it fail */
     bool is_tls12;      /* speaks nothing newer */
