@@ -73,6 +73,12 @@ void sources_done(struct sources *s);
 struct source *sources_take(struct sources *s, const struct addr *from, unsigned max);
 void sources_give(struct sources *s, struct source *source);
 
+/* A peer's certificate of which nobody could say whether it is revoked, as it was told last (tls.c). */
+struct doubt {
+    uint64_t who; /* hash; 0: none */
+    const char *code, *clause;
+};
+
 struct net_group {
     unsigned n_workers;
     struct worker **workers;
@@ -82,6 +88,7 @@ struct net_group {
     pthread_cond_t changed;
     unsigned waiting; /* workers that have not answered yet */
     int error;
+    struct doubt doubts[256];
     /* main thread */
     const struct net_change *reload; /* under way; read by the workers that are asked to carry it out */
     struct bound *bound;         /* the listeners in force */

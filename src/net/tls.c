@@ -263,20 +263,52 @@ void tls_refused(struct conn *c, const struct reason *reason)
         log_reason(LOG_WARN, "tls-refused", reason, fields, ARRAY_LEN(fields));
 }
 
-/* Accepted, but nobody could say whether it is revoked: told once a connection (RFC 5280 6.3, soft). */
+/* Is this another state of that peer than the last one told? Of two peers in one place each change is told anew. */
+static bool doubt_is_news(struct net_group *g, uint64_t who, const struct reason *why)
+{
+    struct doubt *d = &g->doubts[who % ARRAY_LEN(g->doubts)];
+    bool is_news;
+
+    pthread_mutex_lock(&g->lock);
+    if (why) {
+        is_news = d->who != who || strcmp(d->code, why->code) != 0 ||
+                  strcmp(d->clause, why->clause ? why->clause : "") != 0;
+        *d = (struct doubt){who, why->code, why->clause ? why->clause : ""};
+    } else {
+        is_news = d->who == who;
+        d->who = is_news ? 0 : d->who;
+    }
+    pthread_mutex_unlock(&g->lock);
+    return is_news;
+}
+
+/* Accepted, but nobody could say whether it is revoked (RFC 5280 6.3, soft): told once of a peer and reason, and when that is over. A
+ * peer is known by the first name in its certificate. */
 static void tell_doubt(const struct conn *c)
 {
     char peer[ADDR_TEXT_MAX];
     struct reason why;
+    struct str name = c->hop->n_peer_names ? c->hop->peer_names[0] : STR("");
+    struct addr host = c->remote;
+    uint64_t who;
     const struct log_field fields[] = {
         LS("peer", addr_text(&c->remote, peer)),
         LZ("direction", c->is_outgoing ? "out" : "in"),
-        LS("name", c->hop->n_peer_names ? c->hop->peer_names[0] : STR("")),
+        LS("name", name),
     };
-    if (c->hop->standing != CERT_UNKNOWN || LOG_NOTICE < log_threshold)
+
+    if (c->hop->standing == CERT_UNCHECKED)
         return;
+    addr_set_port(&host, 0);
+    who = name.n ? str_hash(name) : addr_hash(&host);
+    if (c->hop->standing == CERT_GOOD) {
+        if (doubt_is_news(c->w->group, who, NULL))
+            LOG(LOG_NOTICE, "revocation-known", LZ("peer", peer), LS("name", name));
+        return;
+    }
     (void)pki_peer_standing(c->ssl, &why);
-    log_reason(LOG_NOTICE, "revocation-unknown", &why, fields, ARRAY_LEN(fields));
+    if (doubt_is_news(c->w->group, who, &why) && LOG_NOTICE >= log_threshold)
+        log_reason(LOG_NOTICE, "revocation-unknown", &why, fields, ARRAY_LEN(fields));
 }
 
 static void handshake_done(struct conn *c)

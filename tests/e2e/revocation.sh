@@ -103,6 +103,8 @@ exec 9>hold
 held_answers() { [ "$(grep -ac '^SIP/2.0 200 ' held.txt)" = "$1" ]; }
 options_request TLS >&9
 check "a connection that stays open" await 5 held_answers 1
+check "what was not known of this peer's certificate was said once" [ "$(grep -c 'revocation-unknown .* name=[^ ]*soft' edge.log)" = 1 ]
+check "and that it is known now" await 3 log_has edge.log 'revocation-known .* name=[^ ]*soft'
 before=$(reloads)
 check "a new CRL" gencrl
 check "is noticed by itself" await 8 more_reloads
