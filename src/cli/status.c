@@ -452,7 +452,7 @@ static void show_summary(const json_t *a)
     static const struct column listeners[] = {
         {"LISTENS ON", "listen", NULL}, {"SECURITY", NULL, cell_certificate}, {"FILE", "certificate", NULL}};
     static const struct column weak[] = {{"WEAKENED BY", NULL, cell_line}, {"OPTION", "option", NULL}, {"OF", "where", NULL}};
-    const json_t *store = json_object_get(a, "store");
+    const json_t *store = json_object_get(a, "store"), *keeper = json_object_get(a, "keeper");
     char t[32];
 
     printf("sallyport %s, up %s, %lld workers%s, %s\n", text_of(a, "version"), duration(number_of(a, "uptime_s"), t),
@@ -466,6 +466,10 @@ static void show_summary(const json_t *a)
     else
         printf("THE STORE CANNOT BE WRITTEN: %s (%lld changes wait)\n", text_of(store, "last_error"),
                (long long)number_of(store, "queued"));
+    if (keeper && strcmp(text_of(keeper, "state"), "up") != 0)
+        printf("NOTHING IS SIGNED: %s\n", strcmp(text_of(keeper, "state"), "lost") == 0
+                                               ? "the keeper's parent has ended; restart the daemon"
+                                               : "the keeper has ended; its parent starts another");
     if (number_of(a, "log_dropped"))
         printf("%lld log lines were lost\n", (long long)number_of(a, "log_dropped"));
     putchar('\n');

@@ -7,6 +7,7 @@
 #include "edge/calls.h"
 #include "edge/security.h"
 #include "edge/status_priv.h"
+#include "keeper/link.h"
 #include <jansson.h>
 #include <stdlib.h>
 #include <time.h>
@@ -400,6 +401,18 @@ static json_t *store_json(const struct store_health *h)
                      text_z(h->last_error));
 }
 
+/* NULL: no identities, no keeper. */
+static json_t *keeper_json(const struct edge *e)
+{
+    struct keeper_link_stats k;
+
+    if (!e->keeper)
+        return NULL;
+    keeper_link_stats(e->keeper, &k);
+    return json_pack("{s:s, s:o, s:o}", "state", k.is_up ? "up" : k.is_lost ? "lost" : "down", "keys", number(k.keys), "ended",
+                     number(k.ended));
+}
+
 static uint64_t sum(const uint64_t *v, size_t n)
 {
     uint64_t s = 0;
@@ -417,10 +430,10 @@ static char *summary(struct edge *e)
     if (edge_numbers_get(e, &n) != 0)
         return NULL;
     return finish(json_pack(
-        "{s:s, s:o, s:I, s:o, s:i, s:i, s:b, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", SALLYPORT_VERSION,
+        "{s:s, s:o, s:I, s:o, s:i, s:i, s:b, s:o*, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", SALLYPORT_VERSION,
         "started", when((int64_t)e->started_s), "uptime_s", (json_int_t)(now - e->started_s), "configuration",
         text(e->cfg->file), "workers", (int)e->n_workers, "workers_silent", (int)n.silent, "stopping",
-        __atomic_load_n(&e->draining, __ATOMIC_RELAXED), "domains", domains_json(e->cfg), "listeners", listeners_json(e),
+        __atomic_load_n(&e->draining, __ATOMIC_RELAXED), "keeper", keeper_json(e), "domains", domains_json(e->cfg), "listeners", listeners_json(e),
         "weakenings", weakenings_json(e->cfg), "store", store_json(&n.store), "users", number(n.location.users),
         "users_registered", number(n.location.aors_bound), "registrations", number(n.location.bindings), "flows",
         number(sum(n.net.conns_open, TRANSPORT_N)), "calls", number(n.calls), "transactions",

@@ -35,7 +35,7 @@ struct keeper_link {
     size_t n_in;
     char in[4096];
     /* read by all threads */
-    _Atomic bool is_up;
+    _Atomic bool is_up, is_lost;
     _Atomic int pid;
     _Atomic unsigned keys;
     _Atomic uint64_t ended;
@@ -149,6 +149,7 @@ static void on_control(struct keeper_link *l)
     }
     for (size_t i = 0; i < n; i++)
         (void)close(fds[i]);
+    l->is_lost = true;
     LOG(LOG_ERROR, "keeper-lost", LZ("effect", "nothing is signed until the daemon is restarted"));
     close_fd(&l->control);
     forget_keeper(l);
@@ -349,5 +350,5 @@ int keeper_link_reload(struct keeper_link *l, struct reason *why)
 void keeper_link_stats(const struct keeper_link *l, struct keeper_link_stats *ret)
 {
     *ret = (struct keeper_link_stats){
-        .is_up = l->is_up, .pid = l->pid, .keys = l->keys, .ended = l->ended};
+        .is_up = l->is_up, .is_lost = l->is_lost, .pid = l->pid, .keys = l->keys, .ended = l->ended};
 }

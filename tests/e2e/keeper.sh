@@ -3,6 +3,7 @@
 # ends, and keys on a PKCS#11 token.
 . "$(dirname "$0")/lib.sh"
 . "$E2E_HERE/ourphone.sh"
+. "$E2E_HERE/ops.sh"
 
 PEEK=$(tool peek)
 keeper_parent() { pgrep -P "$E2E_EDGE_PID" | head -1; }
@@ -97,6 +98,7 @@ check "the old rules hold for it" "$PEEK" try "$NOBODY" "$(keeper_pid)" certs/id
 PARENT=$(keeper_parent)
 kill -KILL "$PARENT"
 check "the end of its parent is noticed" await 10 more_events keeper-lost 0
+check "the status says what is to be done" eval 'status summary | grep -q "NOTHING IS SIGNED: .*restart the daemon"'
 check "then messages go unsigned, and go" eval 'sends four && arrived_unsigned four'
 KEEPER=$(pgrep -f "keeper -c edge.conf" | head -1)
 check "no keeper is left over" [ -z "$KEEPER" ]
