@@ -17,11 +17,21 @@ static void add_name(struct sbuf *b, struct str name, const char *nobody)
         policy_text_person(b, name);
 }
 
+/* At the beginning of a sentence: "The holder of the number"; a domain stays as it is. */
+static void add_signer(struct sbuf *b, struct str by)
+{
+    if (str_starts_nocase(by, STR("the "))) {
+        sbuf_lit(b, "The ");
+        by = str_make(by.p + 4, by.n - 4);
+    }
+    add_name(b, by, "Its domain");
+}
+
 static void add_known(struct sbuf *b, const struct policy_identity *id)
 {
     switch (id->known) {
     case POLICY_ID_VERIFIED:
-        add_name(b, id->by, "Its domain");
+        add_signer(b, id->by);
         sbuf_str(b, id->by_user ? STR(" has signed that, with a certificate of the user")
                                 : STR(" has signed that"));
         break;

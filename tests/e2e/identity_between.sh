@@ -2,7 +2,8 @@
 # A carrier that is not ours between two domains of ours: Kamailio, over mutual TLS with both, and rtpengine. Calls are signed by the
 # caller's domain and verified by the called one, and stay as secure when the carrier only forwards, and when it leads the media through
 # itself and leaves the keys alone: addresses change, the fingerprints that were signed do not. A carrier that ends DTLS itself has put
-# its own fingerprint there: attacked, refused before a phone rings. (TR/100 7.4.2, 7.5.3, 8.5, 10; RFC 8224, RFC 8225 5.2.2, RFC 7879)
+# its own fingerprint there: attacked, refused before a phone rings; one that changes the answer has the call ended. (TR/100 7.4.2,
+# 7.5.3, 8.5, 10; RFC 8224, RFC 8225 5.2.2, RFC 7879)
 . "$(dirname "$0")/lib.sh"
 . "$E2E_HERE/ourphone.sh"
 
@@ -55,7 +56,7 @@ carrier_media() { [ -n "$(ss -H -lun "src $PEER_ADDR and sport = :2223")" ]; }
 carrier_listens() { [ -n "$(ss -H -ltn "src $PEER_ADDR and sport = :5061")" ]; }
 
 our_user alice
-for name in bob steered tapped; do
+for name in bob steered tapped forged; do
     password_of $name >$name.password
     password_of $name | "$(edge_program)" user add "$name@$PARTNER" -c partner.conf >>user.log 2>&1
 done
@@ -98,6 +99,11 @@ check "alice calls tapped: refused" our_status 4 alice --call "sip:tapped@$PARTN
 check "as contradicted, 438" our_event alice ended '"status":438' identity-mky-contradicted
 check "tapped's phone did not ring" no_event tapped incoming
 check "for tapped it is an attack" await 5 story partner.conf edge-partner.log "Attacked"
-kill "$OUR_PID_tapped" "$CARRIER_PID" "$RTPENGINE_PID"
+need "forged waits" there our_start forged --answer --play tone:880
+check "alice calls forged, whose answer the carrier changes: ended" our_status 4 alice --call "sip:forged@$PARTNER" --play tone:440
+check "as contradicted, 502" our_event alice ended '"status":502' identity-mky-contradicted
+check "alice heard nobody" no_event alice media
+check "for alice it is an attack" await 5 story edge.conf edge.log "For the caller: Attacked"
+kill "$OUR_PID_tapped" "$OUR_PID_forged" "$CARRIER_PID" "$RTPENGINE_PID"
 check "the edge stops in order" edge_stop
 kill $PARTNER_PID

@@ -80,7 +80,7 @@ check "its signature is valid for us" counters valid 1
 call_id() { CALL_ID=$(grep -a ' call-security call=' edge.log | tail -n 1 | sed 's/.* call=\([^ ]*\) .*/\1/' | tr -d '"') && [ -n "$CALL_ID" ]; }
 need "the calls are in the log" await 10 eval '[ "$(grep -ac " call-security call=" edge.log)" -ge 2 ]'
 call_id
-check "and explained" eval "'$(edge_program)' explain '$CALL_ID' -c edge.conf | tee explain.txt | grep -q 'The caller is .*4940777001'"
+check "and explained" eval "'$(edge_program)' explain '$CALL_ID' -c edge.conf | tee explain.txt | grep -q 'The caller is .*4940777001.*\. The holder of the number has signed that (attestation A)'"
 
 # What it signs and does not compare: another number than is called.
 need "our other phone waits" our_start +4930555002 --answer --media sdes
