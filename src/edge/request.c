@@ -82,16 +82,18 @@ static struct str advertised(const struct config_listen *l, uint16_t *ret_port)
     struct str host = l->advertise, rest;
     uint32_t port = 0;
 
-    if (host.n && host.p[0] == '[') {
+    *ret_port = addr_port(&l->addr);
+    if (!host.n)
+        return host;
+    if (host.p[0] == '[') {
         rest = str_cut(str_make(host.p + 1, host.n - 1), ']', &host);
         if (rest.n)
             rest = str_make(rest.p + 1, rest.n - 1); /* the colon */
     } else {
         rest = str_cut(host, ':', &host);
     }
-    if (str_to_u32(rest, UINT16_MAX, &port) != 0)
-        port = 0;
-    *ret_port = port ? (uint16_t)port : addr_port(&l->addr);
+    if (str_to_u32(rest, UINT16_MAX, &port) == 0 && port)
+        *ret_port = (uint16_t)port;
     return host;
 }
 
