@@ -18,6 +18,7 @@ int anchors_start(struct edge_worker *w)
         return ERR_NOMEM;
     t->w = w;
     list_init(&t->all);
+    slots_init(&t->slots, 64, LIMIT_RELAY_CALLS * 2, 0xffffffu); /* as much as anchor_cookie says */
     w->anchors = t;
     return 0;
 }
@@ -35,66 +36,31 @@ void anchors_stop(struct edge_worker *w)
         anchor_end(a);
         anchor_unref(a);
     }
-    mem_free(t->v);
-    mem_free(t->gens);
-    mem_free(t->free_list);
+    slots_done(&t->slots);
     mem_free(t);
     w->anchors = NULL;
 }
 
-static int table_grow(struct anchors *t)
-{
-    uint32_t cap = t->cap ? t->cap * 2 : 64, i;
-    struct anchor **v;
-    uint32_t *g, *f;
-
-    if (cap > LIMIT_RELAY_CALLS * 2)
-        return ERR_LIMIT;
-    if ((v = mem_realloc(t->v, cap * sizeof *v)) != NULL)
-        t->v = v;
-    if ((g = mem_realloc(t->gens, cap * sizeof *g)) != NULL)
-        t->gens = g;
-    if ((f = mem_realloc(t->free_list, cap * sizeof *f)) != NULL)
-        t->free_list = f;
-    if (!v || !g || !f)
-        return ERR_NOMEM;
-    for (i = cap; i > t->cap; i--) {
-        t->v[i - 1] = NULL;
-        t->gens[i - 1] = (uint32_t)rand_u64(&t->w->net->rand) &
-                         0xffffffu; /* tokens of an earlier run name nothing */
-        t->free_list[t->n_free++] = i - 1;
-    }
-    t->cap = cap;
-    return 0;
-}
-
 static int table_add(struct anchors *t, struct anchor *a)
 {
-    int err;
+    int err = slots_room(&t->slots, &t->w->net->rand);
 
-    if (!t->n_free && (err = table_grow(t)) != 0)
+    if (err != 0)
         return err;
-    a->slot = t->free_list[--t->n_free];
-    a->gen = t->gens[a->slot] = ((t->gens[a->slot] + 1) & 0xffffffu)
-                                    ? (t->gens[a->slot] + 1) & 0xffffffu
-                                    : 1; /* 0 names none */
-    t->v[a->slot] = a;
+    slots_put(&t->slots, a, &a->slot, &a->gen);
     list_append(&t->all, &a->node);
     return 0;
 }
 
 static void table_remove(struct anchors *t, struct anchor *a)
 {
-    if (a->gen && t->v[a->slot] == a) {
-        t->v[a->slot] = NULL;
-        t->free_list[t->n_free++] = a->slot;
-    }
+    if (a->gen && slots_get(&t->slots, a->slot) == a)
+        slots_remove(&t->slots, a->slot);
 }
 
 struct anchor *anchor_find(const struct edge_worker *w, uint32_t slot, uint32_t gen)
 {
-    const struct anchors *t = w->anchors;
-    struct anchor *a = gen && slot < t->cap ? t->v[slot] : NULL;
+    struct anchor *a = gen ? slots_get(&w->anchors->slots, slot) : NULL;
 
     return a && a->gen == gen ? a : NULL;
 }

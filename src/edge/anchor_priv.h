@@ -6,6 +6,7 @@
 #include "edge/anchor.h"
 #include "edge/anchor_sdp.h"
 #include "edge/proxy_priv.h"
+#include "edge/slots.h"
 #include "policy/facts.h"
 #include "relay/keys.h"
 #include "relay/relay.h"
@@ -252,10 +253,7 @@ struct anchor {
 };
 struct anchors {
     struct edge_worker *w;
-    struct anchor **v;
-    uint32_t *gens;
-    uint32_t *free_list;
-    uint32_t cap, n_free;
+    struct slots slots; /* of struct anchor: those that have media */
     struct list all;
 };
 

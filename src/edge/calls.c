@@ -8,6 +8,7 @@
 #include "edge/anchor.h"
 #include "edge/facts.h"
 #include "edge/security.h"
+#include "edge/slots.h"
 
 #define CALLS_MAX 0x00ffffffu
 #define CALLS_SWEEP_MS 10000u
@@ -36,10 +37,7 @@ struct call_peer {
 
 struct edge_calls {
     struct edge_worker *w;
-    struct edge_call **v; /* NULL: free */
-    uint32_t *gens;
-    uint32_t *free_list;
-    uint32_t cap, n, n_free;
+    struct slots slots; /* of struct edge_call */
     struct list peers;
     struct wheel_timer sweep;
 };
@@ -84,7 +82,7 @@ int calls_admit(const struct edge_req *r, struct edge_targets *ts, struct reason
 
     if (r->m->method != SIP_INVITE || sip_msg_in_dialog(r->m) || r->emergency)
         return 0;
-    if (r->cfg->max_calls && c->n >= r->cfg->max_calls) {
+    if (r->cfg->max_calls && c->slots.n >= r->cfg->max_calls) {
         reason_set(why, "too-many-calls", "RFC 3261 21.5.4", 503, "max-calls is %u", r->cfg->max_calls);
         return ERR_LIMIT;
     }
@@ -125,9 +123,7 @@ static const struct call_info *call_show(struct edge_call *call, uint64_t now)
 static void call_remove(struct edge_calls *c, struct edge_call *call)
 {
     security_ended(c->w, call_show(call, net_wall_s(c->w->net)));
-    c->v[call->slot] = NULL;
-    c->free_list[c->n_free++] = call->slot;
-    c->n--;
+    slots_remove(&c->slots, call->slot);
     if (call->from)
         call->from->n--;
     if (call->to)
@@ -141,8 +137,8 @@ static void on_sweep(struct wheel_timer *t)
     uint64_t now = net_wall_s(c->w->net);
     uint32_t i;
 
-    for (i = 0; i < c->cap; i++) {
-        struct edge_call *call = c->v[i];
+    for (i = 0; i < c->slots.cap; i++) {
+        struct edge_call *call = slots_get(&c->slots, i);
 
         if (!call || now < call->deadline_s)
             continue;
@@ -165,6 +161,7 @@ int calls_start(struct edge_worker *w)
     if (!c)
         return ERR_NOMEM;
     c->w = w;
+    slots_init(&c->slots, 256, CALLS_MAX, UINT32_MAX);
     list_init(&c->peers);
     wheel_timer_init(&c->sweep, on_sweep);
     wheel_start(w->net->wheel, &c->sweep, CALLS_SWEEP_MS);
@@ -180,46 +177,16 @@ void calls_stop(struct edge_worker *w)
     if (!c)
         return;
     wheel_cancel(w->net->wheel, &c->sweep);
-    for (i = 0; i < c->cap; i++)
-        call_free(c->v[i]);
+    for (i = 0; i < c->slots.cap; i++)
+        call_free(slots_get(&c->slots, i));
     LIST_EACH(p, &c->peers, struct call_peer, node)
     {
         list_remove(&p->node);
         mem_free(p);
     }
-    mem_free(c->v);
-    mem_free(c->gens);
-    mem_free(c->free_list);
+    slots_done(&c->slots);
     mem_free(c);
     w->calls = NULL;
-}
-
-static int calls_grow(struct edge_calls *c)
-{
-    uint32_t cap = c->cap ? c->cap * 2 : 256, i;
-    struct edge_call **v;
-    uint32_t *g, *f;
-
-    if (cap > CALLS_MAX)
-        return ERR_LIMIT;
-    v = mem_realloc(c->v, cap * sizeof *v);
-    if (v)
-        c->v = v;
-    g = mem_realloc(c->gens, cap * sizeof *g);
-    if (g)
-        c->gens = g;
-    f = mem_realloc(c->free_list, cap * sizeof *f);
-    if (f)
-        c->free_list = f;
-    if (!v || !g || !f)
-        return ERR_NOMEM;
-    for (i = cap; i > c->cap; i--) {
-        c->v[i - 1] = NULL;
-        c->gens[i - 1] = (uint32_t)rand_u64(&c->w->net->rand); /* tokens of an earlier run name nothing */
-        c->free_list[c->n_free++] = i - 1;
-    }
-    c->cap = cap;
-    return 0;
 }
 
 static struct str keep(char **at, struct str s)
@@ -263,17 +230,12 @@ struct edge_call *calls_begin(struct edge_req *r, const struct config_peer *to, 
     struct edge_call *call;
 
     edge_count(r->w, EC_CALLS_STARTED);
-    if (!c->n_free && calls_grow(c) != 0)
+    if (slots_room(&c->slots, &r->w->net->rand) != 0)
         return NULL;
     call = call_new(r);
     if (!call)
         return NULL;
-    call->slot = c->free_list[--c->n_free];
-    if (++c->gens[call->slot] == 0)
-        c->gens[call->slot] = 1;
-    call->gen = c->gens[call->slot];
-    c->v[call->slot] = call;
-    c->n++;
+    slots_put(&c->slots, call, &call->slot, &call->gen);
     call->from = peer_count(c, r->who.peer);
     call->to = peer_count(c, to);
     *ret_slot = (r->w->id << 24) | call->slot;
@@ -283,8 +245,7 @@ struct edge_call *calls_begin(struct edge_req *r, const struct config_peer *to, 
 
 static struct edge_call *call_at(const struct edge_calls *c, uint32_t slot, uint32_t gen)
 {
-    uint32_t i = slot & CALLS_MAX;
-    struct edge_call *call = i < c->cap ? c->v[i] : NULL;
+    struct edge_call *call = slots_get(&c->slots, slot & CALLS_MAX);
 
     return call && call->gen == gen ? call : NULL;
 }
@@ -452,7 +413,7 @@ void calls_event(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned st
 
 uint32_t calls_count(const struct edge_worker *w)
 {
-    return w->calls ? w->calls->n : 0;
+    return w->calls ? w->calls->slots.n : 0;
 }
 
 void calls_each(const struct edge_worker *w, bool (*fn)(void *arg, const struct call_info *info), void *arg)
@@ -461,8 +422,8 @@ void calls_each(const struct edge_worker *w, bool (*fn)(void *arg, const struct 
     uint64_t now = net_wall_s(w->net);
     uint32_t i;
 
-    for (i = 0; i < c->cap; i++) {
-        struct edge_call *call = c->v[i];
+    for (i = 0; i < c->slots.cap; i++) {
+        struct edge_call *call = slots_get(&c->slots, i);
 
         if (!call)
             continue;
