@@ -30,7 +30,7 @@ check "and goes on" await 5 says 'goes on'
 mark
 check "wendy hears carol again" await 10 says 'hears 880'
 check "she hangs up" await 10 says 'call ended'
-check "carol heard wendy's 440 Hz" phone_heard carol 440 880
+check "carol heard wendy's 440 Hz" await 5 phone_heard carol 440 880 # her recording is closed after the BYE
 check "she calls dave" await 5 says "calls sip:dave"
 mark
 check "wendy hears dave's 660 Hz" await 15 says 'hears 660'

@@ -133,6 +133,8 @@ need "example.com signs no more" await 10 log_has edge.log 'reloaded'
 need "bob waits again" bob our_start bob --answer --duration 2
 check "an unsigned call is refused" our_status 4 alice --call "sip:bob@$PARTNER"
 check "with 428" our_event alice ended '"status":4' '428'
+kill "$OUR_PID_bob"
+need "an end of that, too" await 5 our_gone "$OUR_PID_bob"
 
 # Signed by somebody whom no anchor of partner.test vouches for.
 sed -i -e 's/  sign-identity = none//' -e "s|certs/id.$DOMAIN|certs/id.rogue|g" edge.conf
@@ -142,7 +144,6 @@ need "example.com signs by another certificate" await 10 rogue
 # partner.test keeps what it has fetched for a minute at least: a new one has seen nothing yet.
 kill $PARTNER_PID
 wait $PARTNER_PID 2>/dev/null
-bob our_end bob 0 >/dev/null 2>&1
 need "partner.test starts anew" partner_start
 need "bob waits once more" bob our_start bob --answer --duration 2
 check "a call signed by a certificate without anchor is refused" our_status 4 alice --call "sip:bob@$PARTNER"
