@@ -87,6 +87,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
             must(sdp_parse(a, text, &out, &why) == 0);
             for (int i = 0; i < out->n_media; i++)
                 must(!sdp_has(out, i, SDP_A_CRYPTO));
+            must(anchor_sdp_strip(a, out, false, &again, &why) == 0 && !again.n);
         }
         plan(v, s, opaque, bits);
         if (anchor_sdp_build(a, s, &args, &text) == 0) {
