@@ -99,8 +99,8 @@ bool asserted_is_believed(const struct edge_req *r)
     struct sip_uri u;
     bool has_one = false;
 
-    if (!r->who.peer || !r->who.peer->allow_asserted_identity)
-        return false;
+    if (!r->who.peer || !r->who.peer->allow_asserted_identity || r->who.peer->account.n)
+        return false; /* of an account what the gate has found in it is asserted, and nothing else */
     for (; sip_values_next(&it); has_one = true)
         if (sip_addr_parse(it.value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0 ||
             (u.scheme != SIP_SCHEME_TEL && !gate_peer_speaks_for(r, &u)))

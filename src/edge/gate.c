@@ -476,7 +476,7 @@ int gate_admit(struct edge_req *r)
     d = user_domain(r);
     if (!registers_here(r)) {
         if (flow_counts(r))
-            return 0;
+            return r->who.peer ? check_subscriber(r) : 0;
         if (find_peer(r))
             return (err = check_peer_hop(r)) != 0 ? err : check_peer_from(r);
     }

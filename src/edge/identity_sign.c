@@ -9,8 +9,10 @@
  * leaves unsigned, is logged and counted: a call is worth more than its signature, and the other
  * side has its own policy for calls without one. */
 #include "base/log.h"
+#include "edge/gate_priv.h"
 #include "edge/identity_service.h"
 #include "edge/private_network.h"
+#include "edge/subscriber.h"
 #include "edge/trunk.h"
 #include "identity/sign.h"
 
@@ -53,6 +55,24 @@ static bool may_be_signed_for(const struct edge_req *r)
                            r->who.peer->kind == CONFIG_GATEWAY);
 }
 
+/* Within a dialog the gate knows the sender by its sealed name, and From may say anything (RFC 3261
+ * 12.2.1.1 asks that it does not): it is signed only where the sender may be who it says. */
+static bool is_from_sender(struct edge_req *r)
+{
+    struct str claimed;
+    struct sip_uri from;
+    bool is_anonymous;
+
+    if (!sip_msg_in_dialog(r->m))
+        return true; /* the gate has seen to it */
+    if (r->who.kind != PRINCIPAL_USER)
+        return sip_uri_parse(r->m->from.uri, &from) == 0 && gate_peer_speaks_for(r, &from);
+    if (r->who.peer)
+        return subscriber_is_caller(r);
+    return gate_claimed_aor(r, &claimed, &is_anonymous) == 0 && !is_anonymous &&
+           str_eq(claimed, r->who.name);
+}
+
 static const struct config_domain *from_domain(const struct edge_req *r)
 {
     struct sip_uri from;
@@ -82,10 +102,10 @@ static const struct identity_own *own_of(const struct edge_req *r, const struct 
 
 /* RFC 8224 6.1 is for requests that somebody can answer with 4xx; ACK and CANCEL go with what they
  * belong to. */
-static bool is_wanted(const struct edge_req *r, const struct edge_target *t)
+static bool is_wanted(struct edge_req *r, const struct edge_target *t)
 {
     return r->tx && !r->emergency && leaves_us(t) && may_be_signed_for(r) && r->snap->n_own &&
-           private_network_sign(r, t) != CONFIG_SIGN_NONE &&
+           private_network_sign(r, t) != CONFIG_SIGN_NONE && is_from_sender(r) &&
            !trunk_renames(
                r,
                t); /* the caller is the carrier's customer there, and the carrier's to sign for */

@@ -98,6 +98,13 @@ static int own_address(struct edge_req *r, struct str uri, struct str *ret)
     return ret->p ? 0 : ERR_NOMEM;
 }
 
+bool subscriber_is_caller(struct edge_req *r)
+{
+    struct str from;
+
+    return own_address(r, r->m->from.uri, &from) == 0 && from.n > 0;
+}
+
 /* Does From speak for a user of ours that is none of its own? That nobody may (TR/100 7.5.3),
  * forwarded calls of numbers excepted. */
 static bool is_of_ours(struct edge_req *r)

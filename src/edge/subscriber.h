@@ -19,6 +19,8 @@ struct str subscriber_aor(struct arena *a, const struct config_peer *p); /* p ==
 
 /* A request of r->who.peer: sets what we assert of who sends it. ERR_REFUSED, ERR_NOMEM: `why`. */
 MUST_USE int subscriber_screen(struct edge_req *r, struct reason *why);
+/* Is From one of its numbers, or its account? */
+bool subscriber_is_caller(struct edge_req *r);
 
 /* The contacts that a request to this number of its goes to; none is no error. */
 MUST_USE int subscriber_targets(struct edge_req *r, struct edge_targets *ts,
