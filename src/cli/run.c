@@ -8,6 +8,7 @@
 #include "edge/edge.h"
 #include "keeper/confine.h"
 #include "keeper/link.h"
+#include "net/xfrm.h"
 #include <errno.h>
 #include <fcntl.h>
 #include <jansson.h>
@@ -18,6 +19,7 @@
 #include <sys/file.h>
 #include <sys/resource.h>
 #include <sys/stat.h>
+#include <time.h>
 #include <unistd.h>
 #include <uv.h>
 
@@ -34,12 +36,33 @@ struct daemon {
     struct console *console;
     struct keeper_link *keeper; /* NULL: no identities */
     bool is_root; /* at the start */
+    const struct net_xfrm *ipsec; /* what the kernel said last, and when; NULL: nothing */
+    uint64_t ipsec_s;
     uv_loop_t loop;
     uv_signal_t hup, term, interrupt;
     uv_timer_t watch, warn;
     uv_poll_t keeper_news;
     uint64_t files_loaded, files_seen; /* watch_files: of the last reload, of the last look */
 };
+
+/* Only where somebody says that IPsec protects a hop (TR/100 7.2.2). Afterwards we mostly may not: then what was seen stays, with its time. */
+static void look_at_ipsec(struct daemon *d)
+{
+    static struct net_xfrm now, seen;
+    struct reason why = {0};
+    bool is_asked = false;
+    size_t i;
+
+    for (i = 0; i < d->cfg->n_peers; i++)
+        is_asked |= d->cfg->peers[i].protected_by == CONFIG_PROTECTED_IPSEC;
+    if (is_asked && net_xfrm_read(&now, &why) == 0) {
+        seen = now;
+        d->ipsec = &seen;
+        d->ipsec_s = (uint64_t)time(NULL);
+    }
+    if (d->edge)
+        edge_check_protection(d->edge, d->ipsec, d->ipsec_s);
+}
 
 /* ---- reload ---- */
 
@@ -122,6 +145,7 @@ static bool daemon_reload(struct daemon *d, struct reload *r)
     note_restart(d, cfg, r);
     config_unref(d->cfg);
     d->cfg = cfg;
+    look_at_ipsec(d);
     d->files_loaded = d->files_seen = watch_files(cfg); /* it may name others now */
     LOG(LOG_NOTICE, "reloaded", LZ("file", d->file), LU("listeners", cfg->n_listens), LU("domains", cfg->n_domains),
         LU("peers", cfg->n_peers), LU("weakenings", cfg->n_allow));
@@ -322,6 +346,7 @@ static int daemon_start(struct daemon *d, int *ret_lock, struct reason *why)
         edge_stop(d->edge, 0);
         return err;
     }
+    edge_check_protection(d->edge, d->ipsec, d->ipsec_s);
     edge_set_keeper(d->edge, d->keeper);
     if (access(d->file, R_OK) != 0)
         LOG(LOG_WARN, "reload-impossible", LZ("file", d->file), LS("run-as", d->cfg->run_as), LZ("cause", strerror(errno)));
@@ -392,6 +417,7 @@ int cli_run(int argc, char **argv)
     d.started = config_ref(d.cfg);
     umask(077);
     d.is_root = geteuid() == 0;
+    look_at_ipsec(&d); /* while we may */
     if (!give_up())
         return CLI_FAILED;
     (void)signal(SIGPIPE, SIG_IGN);

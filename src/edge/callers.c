@@ -39,12 +39,15 @@ void caller_origin(const struct edge_req *r, struct caller_origin *ret)
     struct sip_uri u;
 
     *ret = (struct caller_origin){.address = r->m->from.uri};
-    if (!p || (!p->rewrites_embedded && !p->rewrites_numbers) || sip_uri_parse(r->m->from.uri, &u) != 0 || !is_of_peer(p, u.host))
+    if (!p || (!p->rewrites_embedded && !p->rewrites_numbers) ||
+        sip_uri_parse(r->m->from.uri, &u) != 0 || !is_of_peer(p, u.host))
         return;
     if (p->rewrites_embedded && take_apart(u.user, &user, &host)) {
-        ret->address = arena_fmt(r->m->arena, "%.*s:%.*s@%.*s", STR_FMT(u.scheme_text), STR_FMT(user), STR_FMT(host));
+        ret->address = arena_fmt(r->m->arena, "%.*s:%.*s@%.*s", STR_FMT(u.scheme_text),
+                                 STR_FMT(user), STR_FMT(host));
         ret->via = u.host;
-    } else if (p->rewrites_numbers && identity_show_uri(r->m->arena, r->m->from.uri, NULL, true, &id) == 0 && id.is_tn) {
+    } else if (p->rewrites_numbers &&
+               identity_show_uri(r->m->arena, r->m->from.uri, NULL, true, &id) == 0 && id.is_tn) {
         ret->via = u.host;
     }
 }
@@ -56,7 +59,8 @@ static bool has_prefix(struct str entry, const struct passport_id *id)
     return id->is_tn && str_starts_nocase(id->text, str_make(entry.p + 1, entry.n - 1));
 }
 
-static bool is_listed(const struct edge_req *r, const struct config_strs *l, const struct passport_id *id, const struct sip_uri *u)
+static bool is_listed(const struct edge_req *r, const struct config_strs *l,
+                      const struct passport_id *id, const struct sip_uri *u)
 {
     struct str aor = STR_NULL, entry_aor;
     struct sip_uri e;
@@ -69,7 +73,8 @@ static bool is_listed(const struct edge_req *r, const struct config_strs *l, con
 
         if (entry.p[0] == '+' ? has_prefix(entry, id) : str_eq_nocase(entry, u->host) && !id->is_tn)
             return true;
-        if (aor.n && sip_uri_parse(entry, &e) == 0 && sip_uri_aor(r->m->arena, &e, &entry_aor) == 0 && str_eq(aor, entry_aor))
+        if (aor.n && sip_uri_parse(entry, &e) == 0 &&
+            sip_uri_aor(r->m->arena, &e, &entry_aor) == 0 && str_eq(aor, entry_aor))
             return true;
     }
     return false;
@@ -89,22 +94,25 @@ int callers_check(const struct edge_req *r, struct reason *why)
     struct sip_uri u;
     bool is_known;
 
-    if (!d || (!d->accept_callers.n && !d->refuse_callers.n) || (r->who.kind == PRINCIPAL_USER && !r->who.peer) || r->emergency ||
-        sip_msg_in_dialog(r->m))
+    if (!d || (!d->accept_callers.n && !d->refuse_callers.n) ||
+        (r->who.kind == PRINCIPAL_USER && !r->who.peer) || r->emergency || sip_msg_in_dialog(r->m))
         return 0;
     caller_origin(r, &o);
     if (!o.address.p) {
         reason_set(why, "no-memory", NULL, 500, NULL);
         return ERR_NOMEM;
     }
-    is_known = sip_uri_parse(o.address, &u) == 0 && identity_show_uri(r->m->arena, o.address, &d->dial, true, &id) == 0;
+    is_known = sip_uri_parse(o.address, &u) == 0 &&
+               identity_show_uri(r->m->arena, o.address, &d->dial, true, &id) == 0;
     if (is_known && is_listed(r, &d->refuse_callers, &id, &u)) {
         reason_set(why, "caller-refused", "TR/100 7.5.3", 403, "refuse-callers has the caller");
         return ERR_REFUSED;
     }
-    if (!d->accept_callers.n || (is_known && is_verified(r) && is_listed(r, &d->accept_callers, &id, &u)))
+    if (!d->accept_callers.n ||
+        (is_known && is_verified(r) && is_listed(r, &d->accept_callers, &id, &u)))
         return 0;
     reason_set(why, "caller-not-listed", "TR/100 7.5.3", is_verified(r) ? 403 : 428,
-               is_verified(r) ? "accept-callers does not have the caller" : "accept-callers is for callers that are verified by a signature");
+               is_verified(r) ? "accept-callers does not have the caller"
+                              : "accept-callers is for callers that are verified by a signature");
     return ERR_REFUSED;
 }

@@ -26,6 +26,10 @@ void edge_reload_commit(struct edge_change *change);
 void edge_reload_discard(struct edge_change *change); /* NULL is fine */
 /* How many signalling workers there will be. */
 unsigned edge_worker_count(const struct config *cfg);
+/* What is known of hops that are declared to be protected by IPsec (TR/100 7.2.2): looks at the kernel's policies, as far as this process
+ * may; `x`: as they were at `at_s`, before it gave up its rights, NULL: not even then. Main thread; at start and after each reload. */
+struct net_xfrm;
+void edge_check_protection(struct edge *e, const struct net_xfrm *x, uint64_t at_s);
 /* Who keeps the keys of identities, for all workers; borrowed until edge_stop. Main thread, once, after the start. */
 void edge_set_keeper(struct edge *e, struct keeper_link *link);
 /* New requests get 503 with Retry-After, what is under way is finished for at most grace_ms, then everything is closed. */

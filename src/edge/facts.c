@@ -9,6 +9,7 @@
 #include "edge/callers.h"
 #include "edge/gateway_mark.h"
 #include "edge/identity_service.h"
+#include "edge/peers.h"
 #include "keying/sdes_line.h"
 
 #define BIT(m) ((uint8_t)(1u << (m)))
@@ -321,19 +322,27 @@ static struct str host_of(struct str uri)
 
 /* TR/100 7.2.2: what is declared of the peer's hop. Who says so is not kept here, since its text goes
  * with the configuration. */
-static void below_of(struct facts_party *p, const struct config_peer *peer, uint64_t now_s)
+static void below_of(const struct edge_worker *w, struct facts_party *p, const struct config_peer *peer)
 {
+    uint64_t now_s = net_wall_s(w->net);
     static const enum policy_below_kind kinds[] = {
         [CONFIG_PROTECTED_NO] = POLICY_BELOW_NONE,     [CONFIG_PROTECTED_IPSEC] = POLICY_BELOW_IPSEC,
         [CONFIG_PROTECTED_VPN] = POLICY_BELOW_VPN,     [CONFIG_PROTECTED_LOCK] = POLICY_BELOW_LOCK,
         [CONFIG_PROTECTED_8021X] = POLICY_BELOW_8021X,
     };
+    const struct peer_state *at;
+    struct peer_state s = {0};
     uint64_t until_s;
     if (!peer || peer->protected_by == CONFIG_PROTECTED_NO)
         return;
     p->hop.below.kind = kinds[peer->protected_by];
-    p->hop.below.check =
-        config_peer_is_protected(peer, now_s) ? POLICY_BELOW_DECLARED : POLICY_BELOW_GONE;
+    at = peer->protected_by == CONFIG_PROTECTED_IPSEC ? peer_state_get(w->edge, peer) : NULL;
+    if (at)
+        peer_state_read(at, &s);
+    p->hop.below.check = !config_peer_is_protected(peer, now_s) || s.below == PEER_BELOW_MISSING
+                             ? POLICY_BELOW_GONE
+                         : s.below == PEER_BELOW_CHECKED ? POLICY_BELOW_CHECKED
+                                                         : POLICY_BELOW_DECLARED;
     p->hop.below.until_s = config_date_parse(peer->protected_until, &until_s) ? until_s : 0;
 }
 
@@ -385,7 +394,7 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     p->identity.by = is_user ? STR_NULL : by;
     p->hop = policy_hop_from(r->rx.hop, r->rx.path.transport, p->identity.by);
     p->hop.authenticated |= r->who.kind == PRINCIPAL_USER && r->hop_secure;
-    below_of(p, peer, net_wall_s(r->w->net));
+    below_of(r->w, p, peer);
     (void)facts_describe(r->m, &f->offer);
 }
 
@@ -521,7 +530,7 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
     p->hop =
         policy_hop_from(hop && hop->tls_version ? hop : &least, out->transport, p->identity.by);
     p->hop.authenticated |= t->aor.n && transport_is_secure(out->transport);
-    below_of(p, t->peer, net_wall_s(w->net));
+    below_of(w, p, t->peer);
 }
 
 void facts_set_callee(struct facts_call *f, const struct facts_party *p)

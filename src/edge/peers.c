@@ -46,6 +46,8 @@ void peer_state_read(const struct peer_state *s, struct peer_state *ret)
         .reason = __atomic_load_n(&s->reason, __ATOMIC_RELAXED),
         .checks = __atomic_load_n(&s->checks, __ATOMIC_RELAXED),
         .failures = __atomic_load_n(&s->failures, __ATOMIC_RELAXED),
+        .below = __atomic_load_n(&s->below, __ATOMIC_RELAXED),
+        .below_s = __atomic_load_n(&s->below_s, __ATOMIC_RELAXED),
         .trunk = __atomic_load_n(&s->trunk, __ATOMIC_RELAXED),
         .trunk_until_s = __atomic_load_n(&s->trunk_until_s, __ATOMIC_RELAXED),
         .trunk_reason = __atomic_load_n(&s->trunk_reason, __ATOMIC_RELAXED),

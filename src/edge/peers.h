@@ -8,6 +8,9 @@
 
 enum peer_health { PEER_UNKNOWN, PEER_UP, PEER_DOWN };
 
+/* Its protected-by = ipsec, against the kernel. */
+enum peer_below { PEER_BELOW_NOT_CHECKED, PEER_BELOW_NO_PERMISSION, PEER_BELOW_NO_ADDRESS, PEER_BELOW_CHECKED, PEER_BELOW_MISSING };
+
 /* Every member is read and written as a whole (relaxed). */
 struct peer_state {
     uint64_t name;      /* hash; 0: free */
@@ -15,6 +18,8 @@ struct peer_state {
     uint64_t since_s;   /* of `health` */
     const char *reason; /* a constant: why it is down */
     uint64_t checks, failures;
+    unsigned below;           /* enum peer_below */
+    uint64_t below_s;         /* when it was looked at */
     unsigned trunk;           /* enum trunk_state of trunk.h */
     uint64_t trunk_until_s;   /* of the registration */
     const char *trunk_reason; /* a constant: why it is not registered */

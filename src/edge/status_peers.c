@@ -54,6 +54,19 @@ static int add_account(struct edge *e, const struct config_peer *p, json_t *row)
     return err;
 }
 
+static const char *below_text(unsigned below)
+{
+    static const char *const texts[] = {
+        [PEER_BELOW_NOT_CHECKED] = "declared, not checked",
+        [PEER_BELOW_NO_PERMISSION] = "declared, not checked: no permission",
+        [PEER_BELOW_NO_ADDRESS] = "declared, not checked: no address of its own and of ours",
+        [PEER_BELOW_CHECKED] = "declared and checked",
+        [PEER_BELOW_MISSING] = "declared, but the kernel has no such policy",
+    };
+
+    return below < ARRAY_LEN(texts) ? texts[below] : "?";
+}
+
 static json_t *peer_json(struct edge *e, const struct config_peer *p, uint64_t now_s)
 {
     const struct peer_state *at = peer_state_get(e, p);
@@ -74,13 +87,15 @@ static json_t *peer_json(struct edge *e, const struct config_peer *p, uint64_t n
         json_object_set_new(row, "reason", json_string(s.reason));
     if (row &&
         p->protected_by !=
-            CONFIG_PROTECTED_NO) { /* declared and checked are two things; nothing here looks */
+            CONFIG_PROTECTED_NO) { /* declared and checked are two things */
         json_object_set_new(row, "protected_by", json_string(protection_text(p->protected_by)));
         json_object_set_new(row, "protected_until", status_json_text(p->protected_until));
         json_object_set_new(row, "protected_says", status_json_text(p->protected_says));
         json_object_set_new(
             row, "protection",
-            json_string(config_peer_is_protected(p, now_s) ? "declared, not checked" : "ended"));
+            json_string(config_peer_is_protected(p, now_s) ? below_text(s.below) : "ended"));
+        if (s.below == PEER_BELOW_CHECKED || s.below == PEER_BELOW_MISSING)
+            json_object_set_new(row, "protection_checked", json_integer((json_int_t)s.below_s));
     }
     if (row && p->private_network.n)
         json_object_set_new(row, "private_network", status_json_text(p->private_network));

@@ -166,7 +166,8 @@ bool subscriber_is_bulk(struct str contact)
 {
     struct sip_uri u;
 
-    return str_find_char(contact, ';') < contact.n && sip_uri_parse(contact, &u) == 0 && sip_param_find(u.params, STR("bnc"), NULL);
+    return str_find_char(contact, ';') < contact.n && sip_uri_parse(contact, &u) == 0 &&
+           sip_param_find(u.params, STR("bnc"), NULL);
 }
 
 struct str subscriber_gruu(struct arena *a, struct str pub_gruu)
