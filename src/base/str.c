@@ -124,13 +124,11 @@ void str_hex(char *dst, const void *src, size_t n)
     *dst = '\0';
 }
 
-static int hex_value(char c)
-{
-    if (c >= '0' && c <= '9')
-        return c - '0';
-    char low = str_lower(c);
-    return low >= 'a' && low <= 'f' ? low - 'a' + 10 : -1;
-}
+/* The value of a digit and one more; 0: it is none. By table: digits of a hash follow no pattern that a branch could be predicted by. */
+static const uint8_t hex_values[256] = {
+    ['0'] = 1,  ['1'] = 2,  ['2'] = 3,  ['3'] = 4,  ['4'] = 5,  ['5'] = 6,  ['6'] = 7,  ['7'] = 8,
+    ['8'] = 9,  ['9'] = 10, ['a'] = 11, ['b'] = 12, ['c'] = 13, ['d'] = 14, ['e'] = 15, ['f'] = 16,
+    ['A'] = 11, ['B'] = 12, ['C'] = 13, ['D'] = 14, ['E'] = 15, ['F'] = 16};
 
 int str_unhex(void *dst, size_t n, struct str hex)
 {
@@ -138,10 +136,11 @@ int str_unhex(void *dst, size_t n, struct str hex)
     if (hex.n / 2 != n || hex.n % 2 != 0)
         return ERR_SYNTAX;
     for (size_t i = 0; i < n; i++) {
-        int high = hex_value(hex.p[2 * i]), low = hex_value(hex.p[2 * i + 1]);
-        if (high < 0 || low < 0)
+        unsigned high = hex_values[(unsigned char)hex.p[2 * i]],
+                 low = hex_values[(unsigned char)hex.p[2 * i + 1]];
+        if (high == 0 || low == 0)
             return ERR_SYNTAX;
-        p[i] = (unsigned char)(high << 4 | low);
+        p[i] = (unsigned char)((high - 1) << 4 | (low - 1));
     }
     return 0;
 }
