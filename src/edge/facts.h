@@ -52,6 +52,8 @@ struct facts_call {
     bool is_emergency, has_callee;
     struct facts_party party[2]; /* POLICY_CALLER, POLICY_CALLEE */
     uint64_t answer_tag, answer_said; /* To tag and body that the callee's signature came with; 0: none */
+    uint64_t unsigned_tag, unsigned_said; /* of a description without one that the caller has got; 0: none */
+    bool has_unsigned;                    /* ... and of another one */
     const void *callee_of;    /* names the branch that the callee is of, once all is known of it */
     struct facts_media offer; /* of calls that are not anchored: the last offer, ... */
     struct facts_media media; /* ... and what it was agreed on; none yet: n is 0 */

@@ -27,6 +27,29 @@ static void note_descriptions(const struct proxy *p, const struct sip_msg *m)
     }
 }
 
+/* The caller has a description of this dialog that nobody has signed, and goes by the first that it gets, whatever a signed one says
+ * later (RFC 3261 13.2.1). A second one, of another phone or not, is remembered no better than that there was one. */
+static bool is_told_otherwise(const struct facts_call *f, const struct sip_msg *m)
+{
+    return f->has_unsigned || (f->unsigned_tag == str_hash(m->to_tag) && f->unsigned_said != str_hash(m->body));
+}
+
+/* An anchored call takes what is signed instead of what came before and was not reliable (anchor_pass.c). */
+static void note_unsigned(const struct branch *b, struct facts_call *f, const struct sip_msg *m)
+{
+    bool is_bound = b->vouch ? policy_bound_from(&b->vouch->result) != POLICY_BOUND_NONE
+                             : sip_msg_has(m, SIP_H_IDENTITY); /* judged before */
+    uint64_t tag, said;
+
+    if (!b->is_judged || !m->body.n || is_bound || (b->p->anchor && m->status < 200 && !sip_msg_has(m, SIP_H_RSEQ)))
+        return;
+    tag = str_hash(m->to_tag);
+    said = str_hash(m->body);
+    f->has_unsigned |= f->unsigned_tag && (f->unsigned_tag != tag || f->unsigned_said != said);
+    f->unsigned_tag = tag;
+    f->unsigned_said = said;
+}
+
 /* `m`: the answer; NULL: there is none yet. */
 static void note_callee(const struct branch *b, struct facts_call *f, const struct path *path, const struct hop_facts *hop,
                         const struct sip_msg *m)
@@ -37,6 +60,8 @@ static void note_callee(const struct branch *b, struct facts_call *f, const stru
     f->answer_tag = f->answer_said = 0;
     if (m && b->vouch) {
         facts_answered(&party, b->vouch, m->to.uri, m->arena);
+        if (is_told_otherwise(f, m))
+            party.signed_bound = POLICY_BOUND_NONE;
         f->answer_tag = str_hash(m->to_tag);
         f->answer_said = str_hash(m->body);
     }
@@ -84,6 +109,7 @@ void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct r
     f = calls_facts(p->w, p->call_slot, p->call_gen);
     if (!f)
         return;
+    note_unsigned(b, f, m);
     if (f->callee_of != b || b->vouch || is_of_another(f, m) || gateway_is_marked(m))
         note_callee(b, f, sip_ctx_path(b->ctx), rx->hop, m);
     if (!p->anchor && facts_describe(m, &media))
