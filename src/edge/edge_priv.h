@@ -100,9 +100,12 @@ struct dialog_token {
     uint32_t call_slot, call_gen; /* calls.c; 0/0: none */
     uint32_t anchor_slot, anchor_gen; /* anchor.c; 0/0: the call is proxied */
     uint32_t caller_tag;    /* hash of the From tag of the dialog-forming request: tells the direction */
+    uint32_t caller_from, callee_from; /* edge_from_hash of its From and To: who each side says it is, unless it says so anew (RFC 4916) */
     bool emergency;         /* nothing stops it */
     struct token_side caller, callee;
 };
+/* Of user and host alone, since many write the rest of From in another way each time; 0: it cannot be read. */
+uint32_t edge_from_hash(struct arena *a, struct str uri);
 #define TOKEN_TEXT_MAX 240
 /* base64url text for the user part of a Record-Route URI. Bound to the Call-ID: useless in another dialog. */
 MUST_USE int token_dialog_seal(const struct edge_keys *k, const struct dialog_token *t, struct str call_id,

@@ -141,8 +141,8 @@ static bool is_telling(struct str attribute)
     return false;
 }
 
-/* Most calls through here whose media we do not touch have plain RTP: what there is to know of such a
- * description, an index of its lines is not needed for. False: it has to be parsed. */
+/* Most calls through here whose media we do not touch have plain RTP: what there is to know of such
+ * a description, an index of its lines is not needed for. False: it has to be parsed. */
 static bool glance(struct str text, struct facts_media *ret)
 {
     struct str line;
@@ -326,8 +326,10 @@ static void below_of(const struct edge_worker *w, struct facts_party *p, const s
 {
     uint64_t now_s = net_wall_s(w->net);
     static const enum policy_below_kind kinds[] = {
-        [CONFIG_PROTECTED_NO] = POLICY_BELOW_NONE,     [CONFIG_PROTECTED_IPSEC] = POLICY_BELOW_IPSEC,
-        [CONFIG_PROTECTED_VPN] = POLICY_BELOW_VPN,     [CONFIG_PROTECTED_LOCK] = POLICY_BELOW_LOCK,
+        [CONFIG_PROTECTED_NO] = POLICY_BELOW_NONE,
+        [CONFIG_PROTECTED_IPSEC] = POLICY_BELOW_IPSEC,
+        [CONFIG_PROTECTED_VPN] = POLICY_BELOW_VPN,
+        [CONFIG_PROTECTED_LOCK] = POLICY_BELOW_LOCK,
         [CONFIG_PROTECTED_8021X] = POLICY_BELOW_8021X,
     };
     const struct peer_state *at;
@@ -375,7 +377,8 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     struct facts_party *p = &f->party[POLICY_CALLER];
     const struct config_peer *peer = r->who.peer;
 
-    bool is_user = r->who.kind == PRINCIPAL_USER && !peer; /* behind an account of an enterprise is who knows whom */
+    bool is_user = r->who.kind == PRINCIPAL_USER &&
+                   !peer; /* behind an account of an enterprise is who knows whom */
 
     struct caller_origin o;
 
@@ -435,6 +438,7 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
         policy_identity_from(&v->result, is_tn ? STR("+") : from, STR_NULL,
                              v->shown.has_fingerprints, &id);
     p->signed_bound = policy_bound_from(&v->result);
+    p->signed_keys = facts_fingerprints(r->m->body);
     id.address = p->identity.address;
     id.via = p->identity.via;
     keep_caller(p, &id);
@@ -506,9 +510,9 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
     struct hop_facts least = hop_at_least(w, t, out);
     bool is_flow = t->to_user && t->has_path && !t->route.n;
     enum principal_kind kind = t->aor.n && !t->peer ? PRINCIPAL_USER
-                               : t->is_flow_side ? r->flow_side.kind
-                               : t->peer         ? PRINCIPAL_PEER
-                                                 : PRINCIPAL_DOMAIN;
+                               : t->is_flow_side    ? r->flow_side.kind
+                               : t->peer            ? PRINCIPAL_PEER
+                                                    : PRINCIPAL_DOMAIN;
 
     *p = (struct facts_party){0};
     if (!hop && out->flow)
@@ -533,19 +537,83 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
     below_of(w, p, t->peer);
 }
 
+/* Its texts are copied, for what they are slices of may go. */
+static void set_party(struct facts_call *f, unsigned side, const struct facts_party *p)
+{
+    struct facts_party *to = &f->party[side], set = *p;
+    char *text = mem_alloc(6 * LIMIT_POLICY_TEXT), *at = text;
+
+    set.text = text;
+    set.identity.address = text ? keep(&at, p->identity.address) : STR_NULL;
+    set.identity.by = text ? keep(&at, p->identity.by) : STR_NULL;
+    set.identity.called = text ? keep(&at, p->identity.called) : STR_NULL;
+    set.identity.diverted_by = text ? keep(&at, p->identity.diverted_by) : STR_NULL;
+    set.identity.via = text ? keep(&at, p->identity.via) : STR_NULL;
+    set.hop.peer = text ? keep(&at, p->hop.peer) : STR_NULL;
+    mem_free(to->text);
+    *to = set;
+}
+
 void facts_set_callee(struct facts_call *f, const struct facts_party *p)
 {
-    struct facts_party *to = &f->party[POLICY_CALLEE];
-    char *text = mem_alloc(3 * LIMIT_POLICY_TEXT), *at = text;
-
-    mem_free(to->text);
-    *to = *p;
-    to->text = text;
     f->has_callee = true;
-    to->identity.address = text ? keep(&at, p->identity.address) : STR_NULL;
-    to->identity.by = text ? keep(&at, p->identity.by) : STR_NULL;
-    to->identity.called = text ? keep(&at, p->identity.called) : STR_NULL;
-    to->hop.peer = to->identity.by;
+    set_party(f, POLICY_CALLEE, p);
+}
+
+/* ---- within the call ---- */
+
+uint64_t facts_fingerprints(struct str body)
+{
+    static const struct str name = {"a=fingerprint:", 14};
+    uint64_t sum = 0;
+
+    while (body.n) {
+        struct str line;
+
+        body = str_cut(body, '\n', &line);
+        line = str_trim(line);
+        if (str_starts_nocase(line, name))
+            sum += str_hash_nocase(str_make(line.p + name.n, line.n - name.n));
+    }
+    return sum;
+}
+
+/* Who the other side is now, of a request of its own (RFC 4916): the one that it was called as, or
+ * another, for whom the domain that was called has signed or not. */
+static void reached_by_request(struct policy_identity *id, const struct identity_vouch *v,
+                               struct str called, struct arena *a)
+{
+    struct passport_id to;
+
+    id->called = STR_NULL;
+    id->reached = IDENTITY_REACHED_SAME;
+    if (identity_show_uri(a, called, NULL, false, &to) != 0 || passport_id_eq(to, v->shown.m.orig))
+        return;
+    id->called = called;
+    id->reached =
+        id->authority == IDENTITY_BY_DOMAIN && str_eq_nocase(host_of(called), host_of(id->address))
+            ? IDENTITY_REACHED_PROVEN
+            : IDENTITY_REACHED_UNPROVEN;
+}
+
+void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *m,
+                     const struct identity_vouch *v, struct str called)
+{
+    struct facts_party next = f->party[side];
+    uint64_t keys = facts_fingerprints(m->body);
+
+    if (v && v->is_looked_at && v->result.verdict != IDENTITY_ABSENT) {
+        facts_answered(&next, v, called, m->arena);
+        if (m->is_request && side == POLICY_CALLEE && v->result.verdict == IDENTITY_VALID)
+            reached_by_request(&next.identity, v, called, m->arena);
+        if (side == POLICY_CALLER)
+            next.identity.called = STR_NULL;
+        next.signed_keys = keys;
+        set_party(f, side, &next);
+    } else if (m->body.n && keys != next.signed_keys) {
+        /* what was signed is not what is used now */
+        f->party[side].signed_bound = POLICY_BOUND_NONE;
+    }
 }
 
 void facts_done(struct facts_call *f)

@@ -45,6 +45,7 @@ struct facts_party {
     enum policy_beyond beyond;
     enum policy_ends_at ends_at;
     enum policy_bound signed_bound; /* what its signature is worth for fingerprints */
+    uint64_t signed_keys;           /* ... which are these (facts_fingerprints) */
     unsigned hints;
     char *text; /* what is not the record's */
 };
@@ -68,8 +69,8 @@ void calls_said(struct edge_worker *w, uint32_t slot, uint32_t gen, enum facts_s
 void facts_caller(struct facts_call *f, const struct edge_req *r, struct str from, struct str by);
 /* ... once its signatures have been judged: r->vouch. */
 void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str from);
-/* Who has answered, once the answer's signature has been judged; `called`: whom the call was to. New
- * texts are in `a`. */
+/* Who has answered, once the answer's signature has been judged; `called`: whom the call was to.
+ * New texts are in `a`. */
 void facts_answered(struct facts_party *p, const struct identity_vouch *v, struct str called,
                     struct arena *a);
 /* Who is called along a path, or has answered: then `hop` is what the answer came by. */
@@ -78,6 +79,12 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
 /* The same for good: its texts are copied. A callee without a name, for want of memory, is still
  * one. */
 void facts_set_callee(struct facts_call *f, const struct facts_party *p);
+/* Within the call one side has said something that was accepted, signed (`v`) or not: who it is now
+ * (RFC 4916), and whether its keys are still signed ones. `called`: whom the call was to. */
+void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *m,
+                     const struct identity_vouch *v, struct str called);
+/* Names the fingerprints in a body; 0: there are none. */
+uint64_t facts_fingerprints(struct str body);
 void facts_done(struct facts_call *f);
 
 /* What of the keys of a medium the party's description is bound by (TR/100 8.3). */

@@ -113,7 +113,9 @@ static int add_record_route(struct sip_edit *e, struct edge_req *r, const struct
 {
     struct dialog_token t = {.worker = r->w->id, .call_slot = f->call_slot, .call_gen = f->call_gen,
                              .anchor_slot = f->anchor_slot, .anchor_gen = f->anchor_gen,
-                             .caller_tag = (uint32_t)str_hash(r->m->from_tag), .emergency = r->emergency};
+                             .caller_tag = (uint32_t)str_hash(r->m->from_tag),
+                             .caller_from = edge_from_hash(r->m->arena, r->m->from.uri),
+                             .callee_from = edge_from_hash(r->m->arena, r->m->to.uri), .emergency = r->emergency};
     bool sips = r->ruri.scheme == SIP_SCHEME_SIPS;
     bool two = r->rx.path.transport != f->out->transport || r->rx.path.listener != f->out->listener;
     char token[TOKEN_TEXT_MAX];

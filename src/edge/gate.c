@@ -411,6 +411,21 @@ static int admit_in_dialog(struct edge_req *r)
     return r->token.emergency ? 0 : refuse_side(r, "not from the hop this dialog was made with");
 }
 
+/* RFC 4916 4.4, 4.6: a side may say that it is somebody else than the dialog's beginning had it: a user of ours the one that it has
+ * authenticated as (or nobody), a peer whom it may speak for. What ends a call or only acknowledges may say what it likes. */
+static int check_changed_from(struct edge_req *r)
+{
+    uint32_t was = r->from_caller ? r->token.caller_from : r->token.callee_from;
+
+    if (r->token.emergency || r->m->method == SIP_BYE || r->m->method == SIP_PRACK || !was || edge_from_hash(r->m->arena, r->m->from.uri) == was)
+        return 0;
+    if (r->who.kind == PRINCIPAL_PEER)
+        return check_peer_from(r);
+    if (r->who.kind != PRINCIPAL_USER)
+        return 0;
+    return r->who.peer ? check_subscriber(r) : check_user_from(r);
+}
+
 /* ---- ACK to a 2xx, which cannot be challenged (RFC 3261 22.1) ---- */
 
 /* The connection carries a registration of this user, who proved it when it was made. */
@@ -468,7 +483,7 @@ int gate_admit(struct edge_req *r)
     int err;
 
     if (r->has_token && sip_msg_in_dialog(r->m))
-        return admit_in_dialog(r);
+        return (err = admit_in_dialog(r)) != 0 ? err : check_changed_from(r);
     if (r->emergency) {
         (void)find_peer(r); /* RFC 6881: no challenge may stop it */
         return 0;

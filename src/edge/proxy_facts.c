@@ -64,6 +64,7 @@ static void note_callee(const struct branch *b, struct facts_call *f, const stru
             party.signed_bound = POLICY_BOUND_NONE;
         f->answer_tag = str_hash(m->to_tag);
         f->answer_said = str_hash(m->body);
+        party.signed_keys = facts_fingerprints(m->body);
     }
     if (m && (!b->t->to_user || b->t->peer) && gateway_is_marked(m))
         party.ends_at = POLICY_ENDS_GATEWAY;
@@ -87,6 +88,20 @@ static bool is_of_another(const struct facts_call *f, const struct sip_msg *m)
     return f->answer_tag && (f->answer_tag != str_hash(m->to_tag) || (m->body.n && f->answer_said != str_hash(m->body)));
 }
 
+/* What request and answer of a dialog's transaction show of who sent them (RFC 4916 4; TR/100 7.5.4). Of calls that another worker has
+ * nothing is noted: what they lose by that is the proof. */
+static void note_sides(const struct branch *b, const struct sip_msg *m)
+{
+    const struct proxy *p = b->p;
+    const struct call_info *c = calls_find(p->w, p->call_slot, p->call_gen);
+    struct facts_call *f = calls_facts(p->w, p->call_slot, p->call_gen);
+
+    if (!c || !f || !f->has_callee || !p->r->has_token)
+        return;
+    facts_in_dialog(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->m, p->r->vouch, c->to);
+    facts_in_dialog(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, m, b->vouch, c->to);
+}
+
 void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
 {
     const struct proxy *p = b->p;
@@ -102,6 +117,8 @@ void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct r
         return;
     }
     if (!proxy_begins_call(p)) {
+        if (m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE))
+            note_sides(b, m);
         if (!p->anchor && m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE || p->method == SIP_PRACK))
             note_descriptions(p, m);
         return;

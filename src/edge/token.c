@@ -203,6 +203,18 @@ static int token_open(const struct edge_keys *k, struct str text, unsigned kind,
     return 0;
 }
 
+uint32_t edge_from_hash(struct arena *a, struct str uri)
+{
+    struct sip_uri u;
+    struct str aor;
+
+    if (sip_uri_parse(uri, &u) != 0)
+        return 0;
+    if (u.scheme != SIP_SCHEME_SIP && u.scheme != SIP_SCHEME_SIPS)
+        return (uint32_t)str_hash_nocase(uri);
+    return sip_uri_aor(a, &u, &aor) == 0 ? (uint32_t)str_hash_nocase(aor) : 0;
+}
+
 int token_dialog_seal(const struct edge_keys *k, const struct dialog_token *t, struct str call_id,
                       char ret[TOKEN_TEXT_MAX])
 {
@@ -219,6 +231,8 @@ int token_dialog_seal(const struct edge_keys *k, const struct dialog_token *t, s
         put(&p, &t->anchor_gen, 4);
     }
     put(&p, &t->caller_tag, 4);
+    put(&p, &t->caller_from, 4);
+    put(&p, &t->callee_from, 4);
     put_side(&p, &t->caller);
     put_side(&p, &t->callee);
     return token_seal(k, &p, call_id, ret);
@@ -244,6 +258,8 @@ int token_dialog_open(const struct edge_keys *k, struct str text, struct str cal
         get(&p, &ret->anchor_gen, 4);
     }
     get(&p, &ret->caller_tag, 4);
+    get(&p, &ret->caller_from, 4);
+    get(&p, &ret->callee_from, 4);
     get_side(&p, &ret->caller);
     get_side(&p, &ret->callee);
     return p.bad || p.n != p.cap ? ERR_SYNTAX : 0;

@@ -6,7 +6,7 @@ static const struct edge_keys keys = {.token = {1, 2, 3}};
 
 static struct dialog_token sample(void)
 {
-    struct dialog_token t = {.worker = 1, .call_slot = 0x01000007, .call_gen = 9, .caller_tag = 77, .emergency = false};
+    struct dialog_token t = {.worker = 1, .call_slot = 0x01000007, .call_gen = 9, .caller_tag = 77, .caller_from = 0x11223344, .callee_from = 0x55667788, .emergency = false};
 
     t.caller = (struct token_side){.kind = PRINCIPAL_USER, .who = 11, .md5 = true, .domain = 21, .instance = 22, .has_path = true,
                                    .path = {.transport = TRANSPORT_TLS, .listener = 3, .flow = 0x0100000500000002u}};
@@ -30,6 +30,8 @@ static void comes_out_as_it_went_in(void **state)
     assert_int_equal(u.call_slot, 0x01000007);
     assert_int_equal(u.call_gen, 9);
     assert_int_equal(u.caller_tag, 77);
+    assert_int_equal(u.caller_from, 0x11223344);
+    assert_int_equal(u.callee_from, 0x55667788);
     assert_int_equal(u.anchor_slot, 0);
     assert_int_equal(u.anchor_gen, 0);
     assert_false(u.emergency);
