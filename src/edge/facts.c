@@ -609,6 +609,10 @@ void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *
         if (side == POLICY_CALLER)
             next.identity.called = STR_NULL;
         next.signed_keys = keys;
+        if (!m->body.n && str_eq(next.identity.by, f->party[side].identity.by)) {
+            next.signed_bound = f->party[side].signed_bound; /* of keys it says nothing */
+            next.signed_keys = f->party[side].signed_keys;
+        }
         set_party(f, side, &next);
     } else if (m->body.n && keys != next.signed_keys) {
         /* what was signed is not what is used now */

@@ -172,6 +172,8 @@ void call_up(struct call *c)
     }
     if (c->rekey_wanted)
         call_rekey(c);
+    else if (c->call_id.p == NULL)
+        call_say_who(c);
 }
 
 void call_media_news(struct call *c, enum phone_media_news what)

@@ -25,6 +25,16 @@ static unsigned status_of(int err)
                                                         : 500;
 }
 
+/* RFC 4916: somebody else than before, or than was called. What it is worth its domain's signature
+ * says, and our edge tells. */
+static void take_from(struct call *c, const struct sip_msg *m)
+{
+    struct phone *p = c->p;
+    if (dialog_take_from(&c->dlg, m) && p->user.on_connected)
+        p->user.on_connected(p->user.arg, c->id, m->from.uri);
+    call_status(c, m);
+}
+
 /* A re-INVITE or UPDATE of theirs. Where both sides offer at once both are refused and try again
  * later (14.2, RFC 3311 5.2). */
 static void take_offer(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct rx *rx)
@@ -57,6 +67,7 @@ static void take_offer(struct call *c, struct sip_stx *tx, struct sip_msg *m, co
         return;
     }
     dialog_refresh(&c->dlg, m);
+    take_from(c, m);
     if (is_invite) {
         c->invite_cseq = m->cseq;
         if (call_ok(c, tx, m, &rx->path, sdp) != 0 && !sip_stx_is_final(tx))
@@ -208,10 +219,17 @@ static void on_change(void *arg, struct request *r, struct sip_msg *m, const str
     if (c->state != CALL_UP)
         return;
     if (m != NULL && m->status < 300) {
+        c->was_local = STR_NULL;
         changed(c, r, m);
         return;
     }
     session_rollback(&c->session);
+    bool said_who = c->was_local.n > 0;
+    if (said_who)
+        c->dlg.local = c->was_local; /* it was not taken: we stay who we were to it */
+    c->was_local = STR_NULL;
+    if (said_who && m != NULL && m->status != 481 && m->status != 408)
+        return;
     if (m == NULL && why == SIP_TX_TIMEOUT) {
         lost(c, 408, "the other side does not answer any more");
     } else if (m == NULL) {
@@ -241,7 +259,7 @@ static int send_change(struct call *c, enum sip_method method, struct str sdp)
     args.extra[args.n_extra].name = STR("Allow");
     args.extra[args.n_extra++].value = PHONE_ALLOW;
     args.extra[args.n_extra].name = STR("Supported");
-    args.extra[args.n_extra++].value = STR("timer, outbound, path");
+    args.extra[args.n_extra++].value = STR("timer, outbound, path, from-change");
     call_timer_ask(c, &args, a);
     phone_request_forget(c->change);
     int err = phone_request_start(c->p, &args, &c->change);
@@ -269,6 +287,31 @@ int call_offer(struct call *c, bool hold)
     if (err)
         c->session.want = before;
     return err;
+}
+
+/* The same session is offered again: its fingerprint is then under the signature that our domain
+ * puts on the request (RFC 4916 4.4, RFC 8224 4.1), and nothing is agreed anew (RFC 5763 6.6). */
+void call_say_who(struct call *c)
+{
+    struct dialog *d = &c->dlg;
+    struct str sdp, known, who;
+    struct reason why = {0};
+    struct sip_addr a;
+    struct sip_uri u;
+    if (!d->peer_takes_from_change || !d->peer_allows_update || c->change_pending ||
+        sip_addr_parse(d->local, &a) != 0 || sip_uri_parse(a.uri, &u) != 0 ||
+        sip_uri_aor(d->arena, &u, &known) != 0 || str_eq(known, c->p->aor) ||
+        (who = arena_fmt(d->arena, "<%.*s>", STR_FMT(c->p->aor))).p == NULL)
+        return;
+    if (session_offer(&c->session, &sdp, &why) != 0)
+        return;
+    c->was_local = d->local;
+    d->local = who;
+    if (send_change(c, SIP_UPDATE, sdp) == 0)
+        return;
+    session_rollback(&c->session);
+    d->local = c->was_local;
+    c->was_local = STR_NULL;
 }
 
 void call_rekey(struct call *c)

@@ -26,7 +26,7 @@ static int send_invite(struct call *c)
     args.extra[args.n_extra++].value = PHONE_ALLOW;
     args.extra[args.n_extra].name = STR("Supported");
     args.extra[args.n_extra++].value =
-        p->cfg->no_100rel ? STR("timer, outbound, path") : PHONE_SUPPORTED;
+        p->cfg->no_100rel ? STR("timer, outbound, path, from-change") : PHONE_SUPPORTED;
     if (c->referrer.n) {
         args.extra[args.n_extra].name = STR("Referred-By");
         args.extra[args.n_extra++].value = c->referrer;

@@ -88,6 +88,7 @@ static int dialog_make(struct dialog *d, const struct sip_msg *m, const struct s
     d->remote = without_tag(d->arena, remote);
     d->target = arena_str(d->arena, target);
     d->peer_allows_update = sip_msg_has_token(m, SIP_H_ALLOW, STR("UPDATE"));
+    d->peer_takes_from_change = sip_msg_has_token(m, SIP_H_SUPPORTED, STR("from-change"));
     int err = routes_take(d, m, reverse);
     if (!err && (!d->call_id.p || !d->local_tag.p || !d->local.p || !d->remote.p || !d->target.p ||
                  (remote_tag.n && !d->remote_tag.p)))
@@ -116,6 +117,18 @@ int dialog_from_request(struct dialog *d, const struct sip_msg *invite, struct s
     d->remote_cseq = invite->cseq;
     d->has_remote_cseq = true;
     return 0;
+}
+
+bool dialog_take_from(struct dialog *d, const struct sip_msg *m)
+{
+    struct sip_addr now;
+    if (sip_addr_parse(d->remote, &now) == 0 && str_eq(now.uri, m->from.uri))
+        return false;
+    struct str remote = without_tag(d->arena, &m->from);
+    if (remote.p == NULL)
+        return false; /* it has changed it too often */
+    d->remote = remote;
+    return true;
 }
 
 void dialog_refresh(struct dialog *d, const struct sip_msg *m)

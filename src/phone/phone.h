@@ -94,6 +94,8 @@ struct phone_user {
                           unsigned status); /* what became of phone_refer */
     void (*on_changed)(void *arg, phone_call_id call,
                        unsigned status); /* an offer of ours in the call has its answer */
+    /* The other side says that it is another than it was, or than was called (RFC 4916). */
+    void (*on_connected)(void *arg, phone_call_id call, struct str who);
     void (*on_digit)(void *arg, phone_call_id call, char digit);
     void (*on_media)(void *arg, phone_call_id call);    /* the first packet of audio */
     void (*on_security)(void *arg, phone_call_id call); /* more is known of the media's keys */

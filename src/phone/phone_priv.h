@@ -30,6 +30,7 @@ struct dialog {
     uint32_t local_cseq, remote_cseq;
     bool has_remote_cseq;
     bool peer_allows_update;
+    bool peer_takes_from_change; /* RFC 4916 */
     char *target_buf; /* where target lies if it was refreshed */
 };
 /* From our INVITE and a response to it, or from an INVITE to us and the tag we give. ERR_SYNTAX (no
@@ -42,6 +43,9 @@ void dialog_done(struct dialog *d);
 /* A target refresh (12.2.1.2, 12.2.2): the Contact of a request or response, if it has a usable
  * one. */
 void dialog_refresh(struct dialog *d, const struct sip_msg *m);
+/* Who sends a request in the dialog says so by another From: true, and our requests go to that one
+ * from now on (RFC 4916 4.4). */
+bool dialog_take_from(struct dialog *d, const struct sip_msg *m);
 /* Is this request, or response to a request of ours, in the dialog? */
 bool dialog_is_of_request(const struct dialog *d, const struct sip_msg *m);
 /* RFC 3261 12.2.2: ERR_CONFLICT for a CSeq that is lower than the last. */
@@ -282,6 +286,7 @@ struct call {
     struct request *change; /* re-INVITE or UPDATE of ours */
     bool change_pending, change_has_offer, change_hold;
     bool rekey_wanted; /* new keys are due, and could not be offered yet */
+    struct str was_local; /* while the other side is told who we are: what it knew us as */
     struct buf *change_ack; /* ACK of the last re-INVITE */
     uint32_t change_cseq;
     struct wheel_timer retry; /* after 491 */
@@ -341,6 +346,7 @@ MUST_USE int call_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, cons
 void call_in_dialog(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct rx *rx);
 MUST_USE int call_offer(struct call *c, bool hold);
 void call_retry(struct wheel_timer *t);
+void call_say_who(struct call *c); /* RFC 4916: who has answered, if it is another than was called */
 
 /* call_timer.c (RFC 4028) */
 #define CALL_SE_MIN 90u
@@ -412,6 +418,6 @@ static inline void phone_add(struct sip_response *r, struct str name, struct str
     }
 }
 #define PHONE_ALLOW STR("INVITE, ACK, CANCEL, BYE, OPTIONS, PRACK, UPDATE, MESSAGE, REFER, NOTIFY")
-#define PHONE_SUPPORTED STR("100rel, timer, outbound, path")
+#define PHONE_SUPPORTED STR("100rel, timer, outbound, path, from-change")
 
 #endif

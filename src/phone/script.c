@@ -411,6 +411,14 @@ static void on_changed(void *arg, phone_call_id call, unsigned status)
         fail(s, PHONE_CALL_FAILED);
 }
 
+static void on_connected(void *arg, phone_call_id call, struct str who)
+{
+    struct script *s = arg;
+    const struct log_field f[] = {LS("who", who)};
+    (void)call;
+    PHONE_SAY(s->out, "connected", f, "connected with %.*s", STR_FMT(who));
+}
+
 static void on_referred(void *arg, phone_call_id old, phone_call_id call)
 {
     struct script *s = arg;
@@ -695,6 +703,7 @@ int script_new(struct net *net, const struct phone_run *run, struct phone_out *o
                                     .on_referred = on_referred,
                                     .on_refer_done = on_refer_done,
                                     .on_changed = on_changed,
+                                    .on_connected = on_connected,
                                     .on_digit = on_digit,
                                     .on_media = on_media,
                                     .on_security = on_security,

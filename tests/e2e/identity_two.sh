@@ -27,7 +27,7 @@ identity_lines() {
 }
 # peer NAME DOMAIN ADDRESS POLICY
 peer_lines() {
-    echo "peer \"$1\" { kind = peering  domains = { \"$2\" }  certificate-names = { \"$2\" }  next-hop = \"sips:$3:5064\""
+    echo "peer \"$1\" { kind = peering  domains = { \"$2\"${5:+, \"$5\"} }  certificate-names = { \"$2\" }  next-hop = \"sips:$3:5064\""
     echo "    ca = \"$WORK/certs/ca.crt\"  verify-identity = $4 }"
 }
 partner_conf() {
@@ -35,7 +35,7 @@ partner_conf() {
         echo "state-dir = \"$WORK/partner\""
         echo "control = \"$WORK/partner.ctl\""
         echo "log-level = info"
-        echo "domain \"$PARTNER\" { status-header = yes  certificate = \"$WORK/certs/$PARTNER.crt\"  key = \"$WORK/certs/$PARTNER.key\" }"
+        echo "domain \"$PARTNER\" { status-header = yes  aliases = { \"also.test\" }  certificate = \"$WORK/certs/$PARTNER.crt\"  key = \"$WORK/certs/$PARTNER.key\" }"
         echo "listen \"tls:$NEXT_ADDR:5061\" { }"
         echo "listen \"wss:$NEXT_ADDR:5063\" { }"
         identity_lines $PARTNER id.$PARTNER $NEXT_ADDR
@@ -52,7 +52,7 @@ partner_ready() { [ -n "$(ss -H -ltn "src $NEXT_ADDR and sport = :5063")" ] && [
 # What the partner's counters say: identity VERDICT NUMBER
 identity_counter() { "$(edge_program)" status counters -c partner.conf | grep -Eq "identity_$1\"?[: ]+$2\b"; }
 
-DOMAIN_LINES="status-header = yes" edge_conf "$(identity_lines $DOMAIN id.$DOMAIN $ADDR)" "$(peer_lines partner $PARTNER $NEXT_ADDR prefer)"
+DOMAIN_LINES="status-header = yes" edge_conf "$(identity_lines $DOMAIN id.$DOMAIN $ADDR)" "$(peer_lines partner $PARTNER $NEXT_ADDR prefer also.test)"
 partner_conf
 our_user alice
 DOMAIN=$PARTNER
@@ -87,6 +87,15 @@ need "alice waits" our_start alice --answer --play tone:440 --duration 2
 check "bob calls alice" bob our_status 0 bob --call "sip:alice@example.com" --expect-tone 440
 check "alice is content" our_end alice 0
 check "his call was verified, too" sh -c "'$(edge_program)' status counters -c edge.conf | grep -Eq 'identity_valid\"?[: ]+[1-9]'"
+
+# Called by another name of his, bob says who he is: From of an UPDATE, signed by his domain, judged by alice's. (RFC 4916; TR/100 7.5.4)
+need "bob waits" bob our_start bob --answer --play tone:880 --duration 2
+check "alice calls bob by his domain's other name" our_status 0 alice --call "sip:bob@also.test" --play tone:440 --expect-tone 880 --duration 2
+check "and is told who has answered" our_event alice connected "sip:bob@$PARTNER"
+check "bob is content" our_end bob 0
+also_id() { sed -n 's/.* call-security call=\([^ ]*\) .*also.test.*/\1/p' edge-partner.log | tr -d '"' | grep .; }
+need "the end of it is in partner.test's log" await 10 also_id
+check "her edge knows it by the signature of bob's domain, and that another was called" eval "'$(edge_program)' explain \"\$(also_id)\" -c edge.conf | grep -q 'sip:bob@$PARTNER.*reached instead of sip:bob@also.test'"
 
 # Revoked: the certificate is in a CRL of the CA that vouched for it.
 cat >ca.cnf <<END
