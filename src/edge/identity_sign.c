@@ -14,7 +14,6 @@
 #include "edge/private_network.h"
 #include "edge/subscriber.h"
 #include "edge/trunk.h"
-#include "edge/request_priv.h"
 #include "identity/sign.h"
 
 #define UUID_TEXT 36
@@ -48,28 +47,10 @@ static bool leaves_us(const struct edge_target *t)
     return !t->peer || t->peer->kind == CONFIG_PEERING || t->peer->kind == CONFIG_SUBSCRIPTION;
 }
 
-/* Within a dialog nobody has asked yet who From says it is: a user may have changed it (RFC 4916), and
- * who was diverted to has the address that was dialled in it (RFC 8224 12.1.1). We sign for the one
- * that we have authenticated, and nobody else. */
-static bool is_from_sender(const struct edge_req *r)
-{
-    const struct config_domain *d;
-    struct str aor;
-    struct sip_uri u;
-    if (!sip_msg_in_dialog(r->m))
-        return true; /* the gate has seen to it */
-    if (sip_uri_parse(r->m->from.uri, &u) != 0 ||
-        (d = request_domain(r->cfg, &u, &r->rx.path.local)) == NULL)
-        return false;
-    u.host = d->name;
-    u.host_is_v6 = false;
-    return sip_uri_aor(r->m->arena, &u, &aor) == 0 && str_eq(aor, r->who.name);
-}
-
 static bool may_be_signed_for(const struct edge_req *r)
 {
     if (r->who.kind == PRINCIPAL_USER)
-        return is_from_sender(r);
+        return true;
     return r->who.peer && (r->who.peer->kind == CONFIG_SITE || r->who.peer->kind == CONFIG_SERVER ||
                            r->who.peer->kind == CONFIG_GATEWAY);
 }
