@@ -92,20 +92,27 @@ static void assert_user(struct sip_edit *e, const struct edge_req *r, const stru
         sip_edit_add_last(e, SIP_H_P_ASSERTED_IDENTITY, v);
 }
 
-bool asserted_is_believed(const struct edge_req *r)
+/* One rule for requests and responses. */
+static bool is_believed(const struct config *cfg, const struct config_peer *p,
+                        const struct sip_msg *m, const struct addr *local)
 {
-    struct sip_values it = sip_values_start(r->m, SIP_H_P_ASSERTED_IDENTITY);
+    struct sip_values it = sip_values_start(m, SIP_H_P_ASSERTED_IDENTITY);
     struct sip_addr a;
     struct sip_uri u;
     bool has_one = false;
 
-    if (!r->who.peer || !r->who.peer->allow_asserted_identity || r->who.peer->account.n)
+    if (!p || !p->allow_asserted_identity || p->account.n)
         return false; /* of an account what the gate has found in it is asserted, and nothing else */
     for (; sip_values_next(&it); has_one = true)
         if (sip_addr_parse(it.value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0 ||
-            (u.scheme != SIP_SCHEME_TEL && !gate_peer_speaks_for(r, &u)))
+            (u.scheme != SIP_SCHEME_TEL && !gate_peer_speaks_for(cfg, p, &u, local)))
             return false;
     return has_one;
+}
+
+bool asserted_is_believed(const struct edge_req *r)
+{
+    return is_believed(r->cfg, r->who.peer, r->m, &r->rx.path.local);
 }
 
 void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,
@@ -125,12 +132,14 @@ void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,
 
 /* ---- responses ---- */
 
-void asserted_edit_response(struct sip_edit *e, const struct sip_msg *m, bool believed, bool told,
+void asserted_edit_response(struct sip_edit *e, const struct sip_msg *m, const struct config *cfg,
+                            const struct config_peer *from, const struct addr *local, bool told,
                             bool is_phone)
 {
     if (sip_msg_has(m, SIP_H_P_PREFERRED_IDENTITY))
         sip_edit_remove(e, SIP_H_P_PREFERRED_IDENTITY);
-    if (sip_msg_has(m, SIP_H_P_ASSERTED_IDENTITY) && !(believed && may_pass(m, told, is_phone)))
+    if (sip_msg_has(m, SIP_H_P_ASSERTED_IDENTITY) &&
+        !(is_believed(cfg, from, m, local) && may_pass(m, told, is_phone)))
         sip_edit_remove(e, SIP_H_P_ASSERTED_IDENTITY);
 }
 

@@ -11,9 +11,11 @@ bool asserted_is_believed(const struct edge_req *r);
  * (RFC 3325 5, 6). Sticky on the edit. */
 void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,
                            const struct edge_target *t);
-/* Of a response. `believed`: the side it comes from is one that we believe. `told`: who gets it is
- * a peer of our trust domain; `is_phone`: it is a user's phone. */
-void asserted_edit_response(struct sip_edit *e, const struct sip_msg *m, bool believed, bool told,
+/* Of a response, by the same rule. `from`: the peer that it comes from, NULL: from nobody that we
+ * believe; `local`: the address of ours that it came to. `told`: who gets it is a peer of our trust
+ * domain; `is_phone`: it is a user's phone. */
+void asserted_edit_response(struct sip_edit *e, const struct sip_msg *m, const struct config *cfg,
+                            const struct config_peer *from, const struct addr *local, bool told,
                             bool is_phone);
 /* RFC 3323 5: a request that insists on privacy that only a B2BUA could give may not leave our
  * domain as it is. ERR_REFUSED: `why` says what to answer. */

@@ -621,6 +621,6 @@ void branch_start(struct branch *b)
 
 void branch_init(struct branch *b, struct proxy *p, const struct edge_target *t)
 {
-    *b = (struct branch){.p = p, .t = t, .believed = t->peer && t->peer->allow_asserted_identity};
+    *b = (struct branch){.p = p, .t = t};
     wheel_timer_init(&b->timer_c, on_timer_c);
 }

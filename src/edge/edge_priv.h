@@ -291,8 +291,8 @@ bool gate_ack_ok(struct edge_req *r);
 /* What the connection of a message proves of its sender, for the worker that it is handed over to. */
 void gate_vouch(struct edge_worker *w, const struct rx *rx, struct gate_vouch *ret);
 /* The peer that the certificate, or the address alone, says a request is from; NULL: none. */
-/* May the peer that sent the request name this address as one of its own (TR/100 7.5.3)? */
-bool gate_peer_speaks_for(const struct edge_req *r, const struct sip_uri *u);
+/* May the peer name this address as one of its own (TR/100 7.5.3)? `local`: where its message came in; NULL: not known. */
+bool gate_peer_speaks_for(const struct config *cfg, const struct config_peer *p, const struct sip_uri *u, const struct addr *local);
 const struct config_peer *gate_peer(const struct edge_req *r, enum principal_how *ret_how);
 MUST_USE int gate_start(struct edge_worker *w);
 void gate_stop(struct edge_worker *w);

@@ -166,14 +166,12 @@ static int check_peer_hop(struct edge_req *r)
     return 0;
 }
 
-bool gate_peer_speaks_for(const struct edge_req *r, const struct sip_uri *u)
+bool gate_peer_speaks_for(const struct config *cfg, const struct config_peer *p, const struct sip_uri *u, const struct addr *local)
 {
-    const struct config_peer *p = r->who.peer;
-
     if (p->identities.n)
         return list_has(&p->identities, u->host);
     return (p->kind != CONFIG_PEERING && p->kind != CONFIG_SUBSCRIPTION) || u->scheme == SIP_SCHEME_TEL ||
-           !request_domain(r->cfg, u, &r->rx.path.local);
+           !request_domain(cfg, u, local);
 }
 
 /* A peer speaks for its own domains, not for ours (TR/100 7.5.3); servers, sites and gateways of the enterprise may. Whoever hides
@@ -187,7 +185,7 @@ static int check_peer_from(struct edge_req *r)
         return gate_refuse(r, "bad-from", "RFC 3261 20.20", 400, "");
     if (login_is_anonymous(&from))
         return 0;
-    if (gate_peer_speaks_for(r, &from))
+    if (gate_peer_speaks_for(r->cfg, p, &from, &r->rx.path.local))
         return 0;
     if (p->identities.n)
         return gate_refuse(r, "from-not-peers", "TR/100 7.5.3", 403, "this peer may not speak for the domain in From");

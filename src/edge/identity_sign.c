@@ -66,7 +66,8 @@ static bool is_from_sender(struct edge_req *r)
     if (!sip_msg_in_dialog(r->m))
         return true; /* the gate has seen to it */
     if (r->who.kind != PRINCIPAL_USER)
-        return sip_uri_parse(r->m->from.uri, &from) == 0 && gate_peer_speaks_for(r, &from);
+        return sip_uri_parse(r->m->from.uri, &from) == 0 &&
+               r->who.peer && gate_peer_speaks_for(r->cfg, r->who.peer, &from, &r->rx.path.local);
     if (r->who.peer)
         return subscriber_is_caller(r);
     return gate_claimed_aor(r, &claimed, &is_anonymous) == 0 && !is_anonymous &&

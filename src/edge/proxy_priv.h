@@ -43,12 +43,11 @@ struct branch {
     struct str identity, date;
     uint8_t n_challenged; /* how often by a carrier, and answered */
     bool is_challenged;  /* it is to be sent again with credentials: the next number */
-    bool believed; /* what it asserts (asserted.h) */
     bool is_emergency;
     /* answer.h; these outlive the request */
     bool is_judged;  /* its answers are another domain's */
     bool is_refused; /* ... and one was not taken: no other will be */
-    const struct config_peer *peer;     /* of its target; the context's snapshot has it */
+    const struct config_peer *peer;     /* of its target, believed or not (asserted.h); the context's snapshot has it */
     char *answerer;                     /* the user of ours whose answers are signed; NULL: nobody's are */
     const struct identity_vouch *vouch; /* what the signature of the response that is just passed proves; NULL: it has none */
     bool may_be_clear; /* media that do not pass through us (anchor_direct.c) */
