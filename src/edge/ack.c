@@ -111,7 +111,10 @@ static void note_answer(const struct edge_req *r)
 {
     struct facts_media media;
 
-    if (r->has_token && r->token.call_gen && !r->token.anchor_gen && facts_describe(r->m, &media))
+    if (!r->has_token || !r->token.call_gen)
+        return;
+    facts_later(r->w, r->token.call_slot, r->token.call_gen, r->m, r->from_caller);
+    if (!r->token.anchor_gen && facts_describe(r->m, &media))
         calls_said(r->w, r->token.call_slot, r->token.call_gen, FACTS_ANSWER, &media);
 }
 

@@ -115,7 +115,7 @@ void answer_branch(struct branch *b)
     struct str who = STR_NULL;
 
     b->peer = t->peer;
-    b->is_judged = p->method == SIP_INVITE && !t->to_user && !t->emergency && !t->is_flow_side;
+    b->is_judged = p->method == SIP_INVITE && (!t->to_user || t->peer) && !t->emergency && !t->is_flow_side;
     if (p->signs_answers)
         who = answerer_of(p->r, t);
     if (!who.n || b->answerer || !identity_signs_for(p->snap, who))

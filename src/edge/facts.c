@@ -220,6 +220,12 @@ void facts_agree(const struct facts_media *offer, const struct facts_media *answ
     *ret = both;
 }
 
+static void unbind(struct facts_party *p, uint64_t keys)
+{
+    if (p->signed_keys != keys)
+        p->signed_bound = POLICY_BOUND_NONE;
+}
+
 void facts_said(struct facts_call *f, enum facts_said said, const struct facts_media *media)
 {
     switch (said) {
@@ -231,6 +237,10 @@ void facts_said(struct facts_call *f, enum facts_said said, const struct facts_m
         break;
     case FACTS_AGREED:
         f->media = *media;
+        break;
+    case FACTS_KEYS_CALLER:
+    case FACTS_KEYS_CALLEE:
+        unbind(&f->party[said == FACTS_KEYS_CALLER ? POLICY_CALLER : POLICY_CALLEE], media->keys);
         break;
     }
 }
@@ -576,6 +586,15 @@ uint64_t facts_fingerprints(struct str body)
             sum += str_hash_nocase(str_make(line.p + name.n, line.n - name.n));
     }
     return sum;
+}
+
+void facts_later(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct sip_msg *m,
+                 bool by_caller)
+{
+    const struct facts_media media = {.keys = facts_fingerprints(m->body)};
+
+    if (media.keys)
+        calls_said(w, slot, gen, by_caller ? FACTS_KEYS_CALLER : FACTS_KEYS_CALLEE, &media);
 }
 
 /* Who the other side is now, of a request of its own (RFC 4916): the one that it was called as, or

@@ -24,6 +24,7 @@ struct facts_medium {
 };
 enum { FACTS_RTP_PLAIN = 1, FACTS_RTCP_PLAIN = 2, FACTS_RTP_UNSIGNED = 4 };
 struct facts_media {
+    uint64_t keys; /* of a side (facts_fingerprints): FACTS_KEYS_CALLER, FACTS_KEYS_CALLEE */
     uint8_t n; /* 0: no description, or none that can be read */
     struct facts_medium v[LIMIT_FACTS_MEDIA];
 };
@@ -37,7 +38,7 @@ bool facts_describe(const struct sip_msg *m, struct facts_media *ret);
 void facts_agree(const struct facts_media *offer, const struct facts_media *answer,
                  struct facts_media *ret);
 /* What descriptions of one transaction, or its ACK, mean. */
-enum facts_said { FACTS_OFFER, FACTS_ANSWER, FACTS_AGREED };
+enum facts_said { FACTS_OFFER, FACTS_ANSWER, FACTS_AGREED, FACTS_KEYS_CALLER, FACTS_KEYS_CALLEE };
 
 struct facts_party {
     struct policy_identity identity; /* texts: of the call's record, or of `text` */
@@ -85,6 +86,10 @@ void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *
                      const struct identity_vouch *v, struct str called);
 /* Names the fingerprints in a body; 0: there are none. */
 uint64_t facts_fingerprints(struct str body);
+/* A message within the dialog, of one of its sides, whatever worker has the call: fingerprints that
+ * are not the signed ones are bound to nobody. */
+void facts_later(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct sip_msg *m,
+                 bool by_caller);
 void facts_done(struct facts_call *f);
 
 /* What of the keys of a medium the party's description is bound by (TR/100 8.3). */

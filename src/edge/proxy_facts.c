@@ -89,7 +89,7 @@ static bool is_of_another(const struct facts_call *f, const struct sip_msg *m)
 }
 
 /* What request and answer of a dialog's transaction show of who sent them (RFC 4916 4; TR/100 7.5.4). Of calls that another worker has
- * nothing is noted: what they lose by that is the proof. */
+ * nothing is noted but that their keys are others (facts_later): what they lose by that is the proof. */
 static void note_sides(const struct branch *b, const struct sip_msg *m)
 {
     const struct proxy *p = b->p;
@@ -119,6 +119,10 @@ void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct r
     if (!proxy_begins_call(p)) {
         if (m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE))
             note_sides(b, m);
+        if (p->method == SIP_INVITE || p->method == SIP_UPDATE || p->method == SIP_PRACK) {
+            facts_later(p->w, p->call_slot, p->call_gen, p->r->m, p->from_caller);
+            facts_later(p->w, p->call_slot, p->call_gen, m, !p->from_caller);
+        }
         if (!p->anchor && m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE || p->method == SIP_PRACK))
             note_descriptions(p, m);
         return;
