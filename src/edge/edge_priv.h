@@ -275,6 +275,9 @@ void edge_refuse(struct edge_req *r, const struct reason *why);
 void edge_reply(struct edge_req *r, unsigned status);
 /* The value of a Warning header that carries a reason to whoever reads the trace (RFC 3261 20.43). */
 void edge_warning(struct sbuf *b, unsigned warn_code, const char *code, const char *clause);
+/* ... and with which number; what Retry-After says in a 503. */
+unsigned edge_warn_code(const char *code);
+unsigned edge_retry_after(const struct edge_req *r);
 /* A To tag that a repetition of the request gets again without anything being kept (RFC 3261 8.2.7). */
 struct str edge_stateless_tag(const struct edge_req *r);
 
@@ -349,6 +352,8 @@ struct edge_target *route_redirect(struct edge_req *r, const struct edge_target 
 
 /* proxy.c: forwards statefully to the targets (16.6 to 16.10); ack.c: an ACK statelessly. Answers or lets answers pass. */
 void proxy_forward(struct edge_req *r, const struct edge_targets *targets);
+/* Refuses what cannot be forwarded; where its sender has to be judged first, after that (identity_is_judged_first). */
+void proxy_cannot(struct edge_req *r, const struct reason *why);
 void proxy_cancel(struct edge_worker *w, struct sip_stx *invite, struct sip_msg *cancel);
 void proxy_ack(struct edge_req *r, const struct edge_target *target);
 void proxy_worker_stop(struct edge_worker *w); /* before the transaction layer goes */

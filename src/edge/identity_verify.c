@@ -59,6 +59,11 @@ static bool must_be_signed(const struct edge_req *r)
            (r->who.kind != PRINCIPAL_USER || r->who.peer);
 }
 
+bool identity_is_judged_first(const struct edge_req *r)
+{
+    return must_be_signed(r) && !r->emergency && r->m->method != SIP_CANCEL;
+}
+
 /* Each line is one value; lines that somebody has joined are cut (identity/identity_hdr.h). */
 static size_t values_of(const struct sip_msg *m, struct str v[LIMIT_IDENTITY_HEADERS])
 {

@@ -183,15 +183,15 @@ static void proxy_reply_with(struct proxy *p, unsigned status, const char *code,
 {
     struct sip_response resp = {.status = status};
     struct sip_stx *tx = p->stx;
-    char warning[160];
-    struct sbuf b = sbuf_make(warning, sizeof warning);
+    char warning[160], retry[16];
+    struct sbuf b = sbuf_make(warning, sizeof warning), rb = sbuf_make(retry, sizeof retry);
 
     if (!tx || p->final_sent)
         return;
     LOG(LOG_INFO, "forward-failed", LU("status", status), LZ("reason", code), LZ("clause", clause),
         LS("method", p->r->m->method_text), LS("call", p->r->m->call_id));
     if (code) {
-        edge_warning(&b, 399, code, clause);
+        edge_warning(&b, edge_warn_code(code), code, clause);
         resp.extra[0].name = STR("Warning");
         resp.extra[0].value = sbuf_get(&b);
         resp.n_extra = 1;
@@ -203,6 +203,11 @@ static void proxy_reply_with(struct proxy *p, unsigned status, const char *code,
     if (status == 500 && p->anchor && code && strcmp(code, "offer-pending") == 0) { /* RFC 3311 5.2: up to 10 s */
         resp.extra[resp.n_extra].name = STR("Retry-After");
         resp.extra[resp.n_extra++].value = STR("3");
+    }
+    if (status == 503 && p->cannot) {
+        sbuf_u64(&rb, edge_retry_after(p->r));
+        resp.extra[resp.n_extra].name = STR("Retry-After");
+        resp.extra[resp.n_extra++].value = sbuf_get(&rb);
     }
     answer_overtaken(p);
     proxy_over(p, status, 0);
@@ -382,6 +387,15 @@ static void proxy_refuse(struct proxy *p, const struct reason *why)
     proxy_reply_with(p, why->sip_status ? why->sip_status : 500, why->code, why->clause, value);
 }
 
+/* Its sender is judged: the first group, or what stands in the way. */
+static void proxy_go(struct proxy *p)
+{
+    if (p->cannot)
+        proxy_refuse(p, p->cannot);
+    else
+        proxy_conclude(p);
+}
+
 static void on_verified(void *arg, const struct reason *refuse)
 {
     struct proxy *p = arg;
@@ -393,7 +407,7 @@ static void on_verified(void *arg, const struct reason *refuse)
     if (refuse || callers_check(p->r, &why) != 0)
         proxy_refuse(p, refuse ? refuse : &why);
     else
-        proxy_conclude(p);
+        proxy_go(p);
     proxy_leave(p);
 }
 
@@ -411,7 +425,7 @@ static void proxy_start(struct proxy *p)
     if (err != 0 || callers_check(p->r, &why) != 0)
         proxy_refuse(p, &why);
     else
-        proxy_conclude(p); /* starts the first group */
+        proxy_go(p);
 }
 
 /* Media of the call pass through us, or will: the call that this begins or belongs to. ERR_REFUSED, ERR_NOMEM: `why`. */
@@ -431,31 +445,12 @@ static int find_anchor(struct edge_req *r, const struct edge_targets *targets, s
     return ERR_REFUSED;
 }
 
-void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
+static struct proxy *proxy_new(struct edge_req *r, size_t n_targets)
 {
-    struct anchor_dialog *dialog;
-    struct anchor *anchor;
-    struct proxy *p;
-    struct reason why = {0};
+    struct proxy *p = mem_zalloc(sizeof *p + n_targets * sizeof p->first[0]);
 
-    r->max_breadth = max_breadth(r->m);
-    if (!r->max_breadth) {
-        reason_set(&why, "max-breadth", "RFC 5393 5.3.3", 440, NULL);
-        edge_refuse(r, &why);
-        return;
-    }
-    if (find_anchor(r, targets, &anchor, &dialog, &why) != 0) {
-        edge_refuse(r, &why);
-        return;
-    }
-    p = mem_zalloc(sizeof *p + targets->n * sizeof p->first[0]);
-    if (!p) {
-        anchor_discard(anchor, dialog);
-        edge_reply(r, 500);
-        return;
-    }
-    p->anchor = anchor;
-    p->dialog = dialog;
+    if (!p)
+        return NULL;
     p->from_caller = r->from_caller;
     p->cseq = r->m->cseq;
     list_append(&r->w->proxies, &p->node);
@@ -466,11 +461,56 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
     p->method = r->m->method;
     p->tells_sender = r->who.peer && r->who.peer->assert_identity;
     p->sender_is_phone = r->who.kind == PRINCIPAL_USER && !r->who.peer;
+    sip_stx_set_upper(r->tx, p);
+    return p;
+}
+
+void proxy_cannot(struct edge_req *r, const struct reason *why)
+{
+    struct reason *copy = identity_is_judged_first(r) ? arena_alloc(r->m->arena, sizeof *copy) : NULL;
+    struct proxy *p = copy ? proxy_new(r, 0) : NULL;
+
+    if (!p) {
+        edge_refuse(r, why);
+        return;
+    }
+    *copy = *why;
+    p->cannot = copy;
+    edge_count(p->w, EC_BAD_REQUESTS);
+    proxy_enter(p);
+    proxy_start(p);
+    proxy_leave(p);
+}
+
+void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
+{
+    struct anchor_dialog *dialog;
+    struct anchor *anchor;
+    struct proxy *p;
+    struct reason why = {0};
+
+    r->max_breadth = max_breadth(r->m);
+    if (!r->max_breadth) {
+        reason_set(&why, "max-breadth", "RFC 5393 5.3.3", 440, NULL);
+        proxy_cannot(r, &why);
+        return;
+    }
+    if (find_anchor(r, targets, &anchor, &dialog, &why) != 0) {
+        proxy_cannot(r, &why);
+        return;
+    }
+    p = proxy_new(r, targets->n);
+    if (!p) {
+        anchor_discard(anchor, dialog);
+        edge_reply(r, 500);
+        return;
+    }
+    p->anchor = anchor;
+    p->dialog = dialog;
     answer_context(p);
     for (; p->n < targets->n; p->n++)
         branch_init(&p->first[p->n], p, targets->v[p->n]);
     p->n_first = p->n;
-    sip_stx_set_upper(r->tx, p);
     if (p->method == SIP_INVITE && !sip_msg_in_dialog(r->m)) {
         (void)calls_begin(r, targets->v[0]->peer, &p->call_slot, &p->call_gen); /* 100 comes from the transaction after 200 ms (17.2.1) */
         if (anchor)

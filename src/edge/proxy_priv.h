@@ -73,6 +73,7 @@ struct proxy {
     bool signs_answers, strips_answers; /* answer.h: what the sender's peer gets, and must not get */
     bool is_answered;                   /* a 2xx is about to leave: nothing else will */
     struct answers *answers;            /* NULL: none yet */
+    const struct reason *cannot;        /* why it goes nowhere, said once its sender is judged; NULL: it may go */
     bool is_verifying;                  /* nothing goes out before the caller's signatures are judged */
     unsigned depth;                     /* calls into it under way */
     unsigned n, n_first;                /* branches; those of the request's own targets */

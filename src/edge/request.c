@@ -41,6 +41,16 @@ void edge_warning(struct sbuf *b, unsigned warn_code, const char *code, const ch
     sbuf_char(b, '"');
 }
 
+unsigned edge_warn_code(const char *code)
+{
+    return strcmp(code, "sips-not-allowed") == 0 ? 380 : strcmp(code, "sips-required") == 0 ? 381 : 399;
+}
+
+unsigned edge_retry_after(const struct edge_req *r)
+{
+    return r->retry_after_s ? r->retry_after_s : r->w->cfg->overload_retry_s ? r->w->cfg->overload_retry_s : 5;
+}
+
 void edge_refuse(struct edge_req *r, const struct reason *why)
 {
     struct edge_worker *w = r->w;
@@ -56,8 +66,7 @@ void edge_refuse(struct edge_req *r, const struct reason *why)
     if (!r->tx)
         return;
     /* Warning 399 carries the reason to whoever reads the trace (RFC 3261 20.43); 380 and 381 are RFC 5630's own. */
-    edge_warning(&b, strcmp(why->code, "sips-not-allowed") == 0 ? 380 : strcmp(why->code, "sips-required") == 0 ? 381 : 399,
-                 why->code, why->clause);
+    edge_warning(&b, edge_warn_code(why->code), why->code, why->clause);
     resp.extra[resp.n_extra].name = STR("Warning");
     resp.extra[resp.n_extra++].value = sbuf_get(&b);
     if (status == 420 && why->detail[0]) {
@@ -65,7 +74,7 @@ void edge_refuse(struct edge_req *r, const struct reason *why)
         resp.extra[resp.n_extra++].value = str_z(why->detail);
     }
     if (status == 503) {
-        sbuf_u64(&rb, r->retry_after_s ? r->retry_after_s : w->cfg->overload_retry_s ? w->cfg->overload_retry_s : 5);
+        sbuf_u64(&rb, edge_retry_after(r));
         resp.extra[resp.n_extra].name = STR("Retry-After");
         resp.extra[resp.n_extra++].value = sbuf_get(&rb);
     }
@@ -518,7 +527,7 @@ static void request_route(struct edge_req *r)
         return;
     }
     if (route_targets(r, targets, &why) != 0 || asserted_check_privacy(r, targets, &why) != 0 || calls_admit(r, targets, &why) != 0) {
-        edge_refuse(r, &why);
+        proxy_cannot(r, &why);
         return;
     }
     proxy_forward(r, targets);
