@@ -281,7 +281,7 @@ void answer_recall(const struct branch *b, const struct sip_msg *m, struct forwa
 
 /* How many wait is bounded by what a phone of ours can say at once: beyond that it leaves unsigned
  * if it begins the row, and is said again otherwise. */
-static bool is_full(const struct proxy *p)
+static bool is_full(const struct proxy *p, unsigned status)
 {
     unsigned n = 0;
 
@@ -289,7 +289,7 @@ static bool is_full(const struct proxy *p)
     {
         n++;
     }
-    return n >= LIMIT_ANSWERS;
+    return n >= (status >= 200 ? 2 * LIMIT_ANSWERS : LIMIT_ANSWERS);
 }
 
 void answer_pass(struct branch *b, const struct sip_msg *m, struct buf *out, uint32_t session_s)
@@ -305,9 +305,11 @@ void answer_pass(struct branch *b, const struct sip_msg *m, struct buf *out, uin
         return;
     }
     name = out_name(b, m->to_tag, body_leaving(b, m));
-    if (is_waiting(p) && (is_repeated(p, m->status, name) || is_full(p)))
+    if (is_waiting(p) && (is_repeated(p, m->status, name) || is_full(p, m->status)))
         return; /* it waits already; or its sender says it again */
     if ((o = out_new(b, m->status, out, session_s)) == NULL) {
+        if (m->status >= 200 && !p->is_answered)
+            answer_overtaken(p); /* it need not come again, and nothing else would end the call */
         if (!is_waiting(p)) {
             edge_count(p->w, EC_IDENTITY_UNSIGNED);
             leave(p, m->status, (uint32_t)str_hash(m->to_tag), out, session_s);

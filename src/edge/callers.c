@@ -59,7 +59,9 @@ static bool has_prefix(struct str entry, const struct passport_id *id)
     return id->is_tn && str_starts_nocase(id->text, str_make(entry.p + 1, entry.n - 1));
 }
 
-static bool is_listed(const struct edge_req *r, const struct config_strs *l,
+/* `accepts`: a domain has not signed for numbers, which are nobody's address there; it is refused with
+ * all that it says of itself. */
+static bool is_listed(const struct edge_req *r, const struct config_strs *l, bool accepts,
                       const struct passport_id *id, const struct sip_uri *u)
 {
     struct str aor = STR_NULL, entry_aor;
@@ -71,7 +73,8 @@ static bool is_listed(const struct edge_req *r, const struct config_strs *l,
     for (i = 0; i < l->n; i++) {
         struct str entry = l->v[i];
 
-        if (entry.p[0] == '+' ? has_prefix(entry, id) : str_eq_nocase(entry, u->host) && !id->is_tn)
+        if (entry.p[0] == '+' ? has_prefix(entry, id)
+                                : str_eq_nocase(entry, u->host) && !(accepts && id->is_tn))
             return true;
         if (aor.n && sip_uri_parse(entry, &e) == 0 &&
             sip_uri_aor(r->m->arena, &e, &entry_aor) == 0 && str_eq(aor, entry_aor))
@@ -104,12 +107,12 @@ int callers_check(const struct edge_req *r, struct reason *why)
     }
     is_known = sip_uri_parse(o.address, &u) == 0 &&
                identity_show_uri(r->m->arena, o.address, &d->dial, true, &id) == 0;
-    if (is_known && is_listed(r, &d->refuse_callers, &id, &u)) {
+    if (is_known && is_listed(r, &d->refuse_callers, false, &id, &u)) {
         reason_set(why, "caller-refused", "TR/100 7.5.3", 403, "refuse-callers has the caller");
         return ERR_REFUSED;
     }
     if (!d->accept_callers.n ||
-        (is_known && is_verified(r) && is_listed(r, &d->accept_callers, &id, &u)))
+        (is_known && is_verified(r) && is_listed(r, &d->accept_callers, true, &id, &u)))
         return 0;
     reason_set(why, "caller-not-listed", "TR/100 7.5.3", is_verified(r) ? 403 : 428,
                is_verified(r) ? "accept-callers does not have the caller"
