@@ -85,6 +85,7 @@ struct config_domain { /* domain "example.com" { ... } */
     bool sips_only;           /* users of the domain are reached by secure hops only (refuses clear bindings for calls) */
     bool status_header;       /* its phones are told the status of their calls: X-Sallyport-Status */
     bool status_call_info;    /* ... by the Call-Info that Cisco's know */
+    bool status_prefix;       /* ... by "[secure] " before the caller's name */
     struct config_status status;
     struct config_media_side media;
 };

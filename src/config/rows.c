@@ -233,6 +233,9 @@ static const struct row domain_rows[] = {
     {ROW_BOOL, DOMAIN(status_call_info), NULL,
      {"domain", "status-call-info", "yes/no", "no", NULL, 0, 0, YES, "TR/100 10",
       "The same by the Call-Info that phones of Cisco's show as a lock."}},
+    {ROW_BOOL, DOMAIN(status_prefix), NULL,
+     {"domain", "status-prefix", "yes/no", "no", NULL, 0, 0, YES, "TR/100 10",
+      "The least that a call will be stands before its caller's name, as in \"[secure] Bob\"; in names from elsewhere square brackets become round ones."}},
     STATUS_ROWS("domain", offsetof(struct config_domain, status))
     MEDIA_SIDE_ROWS("domain", offsetof(struct config_domain, media))
 };

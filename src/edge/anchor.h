@@ -32,6 +32,7 @@ struct forward_changes {
     bool has_body;
     struct str content_type, body;
     struct str identity, date; /* of an answer that we sign (answer.h); empty: none */
+    struct str from;              /* with the call's level in it (status_name.h); empty: as it came */
     struct str status, call_info; /* what a phone of ours is told of the call (status_phone.h); empty: nothing */
 };
 

@@ -4,6 +4,7 @@
 #include "edge/asserted.h"
 #include "edge/gateway_mark.h"
 #include "edge/proxy_priv.h"
+#include "edge/status_name.h"
 #include "edge/status_phone.h"
 #include "edge/trunk.h"
 
@@ -82,6 +83,7 @@ static struct buf *response_build(const struct branch *b, const struct sip_msg *
         return NULL;
     sip_edit_remove_value(e, SIP_H_VIA, 0);
     status_phone_strip(e, m);
+    status_name_response(e, b, m);
     if (b->p->r)
         trunk_edit_response(e, b->p->r);
     answer_strip(b, e, m);

@@ -448,6 +448,7 @@ static int branch_send(struct branch *b, const struct path *path)
         branch_fail(b, why.sip_status, why.code, why.clause);
         return ERR_REFUSED;
     }
+    b->has_level = changes.from.n > 0;
     f.changes = &changes;
     u.arg = b;
     b->ctx = sip_ctx_new(p->w->txl, p->method, &u);

@@ -6,6 +6,7 @@
 #include "edge/private_network.h"
 #include "edge/proxy_priv.h"
 #include "edge/request_priv.h"
+#include "edge/status_name.h"
 #include "edge/status_phone.h"
 #include "edge/trunk.h"
 
@@ -292,6 +293,8 @@ int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct for
         sip_edit_set(e, SIP_H_DATE, c->date);
     if (c->identity.n)
         sip_edit_add_last(e, SIP_H_IDENTITY, c->identity);
+    if (c->from.n)
+        sip_edit_set(e, SIP_H_FROM, c->from);
     if (c->status.n)
         sip_edit_add_last(e, SIP_H_X_SALLYPORT_STATUS, c->status);
     if (c->call_info.n)
@@ -324,6 +327,7 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
     if (m->method == SIP_REGISTER && (err = add_path(e, r)) != 0)
         return err;
     status_phone_strip(e, m); /* only we may say this (TR/100 10: a status from outside is worth nothing) */
+    status_name_request(e, r, f->t, f->changes && f->changes->from.n);
     if (f->changes && (err = forward_change(e, m, f->changes)) != 0)
         return err;
     remove_own_credentials(e, r);

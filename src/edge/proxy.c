@@ -14,6 +14,7 @@
 #include "edge/answer.h"
 #include "edge/callers.h"
 #include "edge/proxy_priv.h"
+#include "edge/status_name.h"
 
 static void proxy_free(struct proxy *p)
 {
@@ -461,6 +462,7 @@ static struct proxy *proxy_new(struct edge_req *r, size_t n_targets)
     p->method = r->m->method;
     p->tells_sender = r->who.peer && r->who.peer->assert_identity;
     p->sender_is_phone = r->who.kind == PRINCIPAL_USER && !r->who.peer;
+    p->shows_levels = status_name_is_for(r);
     sip_stx_set_upper(r->tx, p);
     return p;
 }

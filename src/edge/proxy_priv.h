@@ -44,6 +44,7 @@ struct branch {
     uint8_t n_challenged; /* how often by a carrier, and answered */
     bool is_challenged;  /* it is to be sent again with credentials: the next number */
     bool is_emergency;
+    bool has_level; /* From, as it left (status_name.h) */
     /* answer.h; these outlive the request */
     bool is_judged;  /* its answers are another domain's */
     bool is_refused; /* ... and one was not taken: no other will be */
@@ -68,6 +69,7 @@ struct proxy {
     struct edge_req *r;  /* NULL: a final response was sent, the request is gone */
     enum sip_method method;
     bool tells_sender, sender_is_phone; /* asserted.h */
+    bool shows_levels;                  /* ... one that shows levels before names (status_name.h) */
     bool in_dialog;
     bool final_sent, canceled, running; /* running: inside start_group, do not conclude yet */
     bool signs_answers, strips_answers; /* answer.h: what the sender's peer gets, and must not get */

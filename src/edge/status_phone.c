@@ -5,6 +5,7 @@
 #include "edge/calls.h"
 #include "edge/facts.h"
 #include "edge/private_network.h"
+#include "edge/status_name.h"
 #include "policy/rules.h"
 #include "policy/status_text.h"
 
@@ -68,7 +69,7 @@ static const struct config_domain *domain_of(const struct config *cfg, struct st
 
 static bool is_told(const struct config_domain *d)
 {
-    return d && (d->status_header || d->status_call_info);
+    return d && (d->status_header || d->status_call_info || d->status_prefix);
 }
 
 /* Of both sides the stricter requirement. What happens to attacked calls a peer's line says, where
@@ -132,6 +133,20 @@ static void tell(const struct config_domain *d, struct arena *a, const struct po
         ret->call_info = build(a, &st, policy_text_call_info);
 }
 
+/* What a person is to see throughout the call is the least that may come of the offer, as rules count
+ * it: From does not change any more. `f` is the weakest. */
+static void tell_by_name(const struct config_domain *d, const struct sip_msg *m,
+                         const struct policy_facts *f, struct forward_changes *ret)
+{
+    struct policy_status st;
+
+    if (!d || !d->status_prefix)
+        return;
+    policy_status(f, POLICY_CALLEE, &st);
+    ret->from = status_name_from(
+        m, policy_status_has(&st, POLICY_MEDIA_NOT_AGREED) ? st.expected : st.level);
+}
+
 /* Of both sides: what is required is required of the call. */
 static int check(const struct policy_rule *rule, const struct policy_facts *f, struct reason *why)
 {
@@ -192,6 +207,7 @@ int status_check_request(struct branch *b, const struct path *out, struct forwar
         reason_set(why, "no-memory", NULL, 500, NULL);
         return r->emergency ? 0 : ERR_REFUSED;
     }
+    tell_by_name(d, r->m, pf, ret);
     if (rule.require > POLICY_OPEN && !p->anchor && !f->offer.n && !r->emergency) {
         reason_set(why, "media-not-agreed", "TR/100 8.2", 488,
                    "nothing is offered that could be judged before it is answered");

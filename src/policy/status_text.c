@@ -229,56 +229,138 @@ void policy_text_call_info(struct sbuf *b, const struct policy_status *s)
 
 /* --- Display names --- */
 
-static bool cut_prefix(struct str *name, struct str prefix)
-{
-    struct str p = str_trim(prefix);
+struct name {
+    char text[POLICY_PERSON_MAX];
+    size_t n;
+    bool has_brackets, has_level;
+};
 
-    if (str_is_empty(p) || !str_starts_nocase(*name, p))
-        return false;
-    *name = str_trim(str_make(name->p + p.n, name->n - p.n));
-    return true;
+/* Of a bracket, or what a person may take for a square one (Unicode TR 36, 2.2): the parenthesis
+ * that stands for it. 0: it is none. */
+static char parenthesis(uint32_t c)
+{
+    static const struct {
+        uint32_t from, to;
+        char is; /* 0: opening and closing in turn */
+    } ranges[] = {
+        {'[', '[', '('},       {']', ']', ')'},       {0x2045, 0x2046, 0},   {0x2308, 0x230b, 0},
+        {0x23a1, 0x23a3, '('}, {0x23a4, 0x23a6, ')'}, {0x2772, 0x2773, 0},   {0x27e6, 0x27e7, 0},
+        {0x27ec, 0x27ed, 0},   {0x298b, 0x2990, 0},   {0x2997, 0x2998, 0},   {0x2e22, 0x2e25, 0},
+        {0x2e55, 0x2e5c, 0},   {0x300c, 0x300f, 0},   {0x3010, 0x3011, 0},   {0x3014, 0x301b, 0},
+        {0xfe17, 0xfe18, 0},   {0xfe39, 0xfe3c, 0},   {0xfe41, 0xfe44, 0},   {0xfe47, 0xfe48, 0},
+        {0xfe5d, 0xfe5e, 0},   {0xff3b, 0xff3b, '('}, {0xff3d, 0xff3d, ')'}, {0xff62, 0xff63, 0},
+    };
+
+    for (size_t i = 0; i < ARRAY_LEN(ranges); i++)
+        if (c >= ranges[i].from && c <= ranges[i].to)
+            return ranges[i].is ? ranges[i].is : (c - ranges[i].from) % 2 ? ')' : '(';
+    return 0;
 }
 
-struct str policy_display_strip(const struct policy_prefixes *p, struct str name)
+static bool is_space(uint32_t c)
 {
-    bool is_cut = true;
+    return c == '\t' || c == ' ' || c == 0xa0 || c == 0x1680 || (c >= 0x2000 && c <= 0x200a) ||
+           c == 0x202f || c == 0x205f || c == 0x2800 || c == 0x3000;
+}
 
-    name = str_trim(name);
-    while (is_cut) { /* each round makes it shorter */
-        is_cut = false;
-        for (unsigned i = 0; i < POLICY_LEVELS; i++)
-            is_cut = cut_prefix(&name, p->of[i]) || is_cut;
+/* What stands in brackets in front is a level of ours, if one takes away what cannot be seen. */
+static bool is_level(struct str inside)
+{
+    char text[16];
+    size_t n = 0;
+
+    for (size_t i = 0; i < inside.n; i++) {
+        if (inside.p[i] == ' ' || inside.p[i] == '?')
+            continue;
+        if (n == sizeof(text))
+            return false;
+        text[n++] = inside.p[i];
     }
-    return name;
+    for (unsigned i = 0; i < POLICY_LEVELS; i++)
+        if (str_eq_nocase(str_make(text, n), str_z(policy_level_code((enum policy_level)i))))
+            return true;
+    return false;
+}
+
+static struct str without_levels(struct name *name)
+{
+    struct str s = str_trim(str_make(name->text, name->n)), inside, rest;
+    size_t at;
+
+    for (;;) {
+        at = 0;
+        while (at < s.n && (s.p[at] == '?' || s.p[at] == ' '))
+            at++;
+        if (at == s.n || s.p[at] != '(')
+            return s;
+        rest = str_cut(str_make(s.p + at + 1, s.n - at - 1), ')', &inside);
+        if (!rest.p || !is_level(inside))
+            return s;
+        name->has_level = true;
+        s = str_trim(rest); /* each round makes it shorter */
+    }
+}
+
+static struct str name_read(struct name *ret, struct str raw)
+{
+    size_t n;
+    struct str c;
+    uint32_t code;
+    char paren;
+
+    for (size_t at = 0; at < raw.n; at += n) {
+        if (raw.p[at] == '\\' && at + 1 < raw.n)
+            at++;
+        n = policy_fit_next(str_make(raw.p + at, raw.n - at), &c);
+        if (raw.p[at] == '\t')
+            c = STR(" ");
+        code = code_point(c, &(size_t){0});
+        paren = parenthesis(code);
+        if (paren)
+            c = paren == '(' ? STR("(") : STR(")");
+        else if (is_space(code))
+            c = STR(" ");
+        ret->has_brackets |= paren != 0;
+        if (ret->n + c.n > sizeof(ret->text))
+            break;
+        memcpy(ret->text + ret->n, c.p, c.n);
+        ret->n += c.n;
+    }
+    return without_levels(ret);
 }
 
 /* Of a quoted-string: two characters are escaped. */
-static void add_quoted(struct sbuf *b, struct str text, size_t max)
+static void add_quoted(struct sbuf *b, struct str text)
 {
-    size_t at = 0, n;
-    struct str c;
-
-    while (at < text.n) {
-        n = policy_fit_next(str_make(text.p + at, text.n - at), &c);
-        if (at + n > max)
-            return;
-        if (c.p[0] == '"' || c.p[0] == '\\')
-            sbuf_lit(b, "\\");
-        sbuf_str(b, c);
-        at += n;
+    for (size_t i = 0; i < text.n; i++) {
+        if (text.p[i] == '"' || text.p[i] == '\\')
+            sbuf_char(b, '\\');
+        sbuf_char(b, text.p[i]);
     }
 }
 
-void policy_text_display(struct sbuf *b, const struct policy_prefixes *p, enum policy_level level,
-                         struct str name)
+void policy_text_display(struct sbuf *b, enum policy_level level, struct str name)
 {
-    struct str prefix = str_trim(p->of[level]);
+    struct name read = {.n = 0};
+    struct str plain = name_read(&read, name);
 
-    name = policy_display_strip(p, name);
-    sbuf_lit(b, "\"");
-    add_quoted(b, prefix, POLICY_PERSON_MAX);
-    if (!str_is_empty(prefix) && !str_is_empty(name))
+    sbuf_lit(b, "\"[");
+    sbuf_str(b, str_z(policy_level_code(level)));
+    sbuf_lit(b, "]");
+    if (plain.n)
         sbuf_lit(b, " ");
-    add_quoted(b, name, POLICY_PERSON_MAX);
+    add_quoted(b, plain);
     sbuf_lit(b, "\"");
+}
+
+bool policy_text_display_plain(struct sbuf *b, struct str name, bool *ret_has_level)
+{
+    struct name read = {.n = 0};
+    struct str plain = name_read(&read, name);
+
+    sbuf_lit(b, "\"");
+    add_quoted(b, plain);
+    sbuf_lit(b, "\"");
+    *ret_has_level = read.has_level;
+    return read.has_level || read.has_brackets;
 }

@@ -41,16 +41,13 @@ void policy_text_header(struct sbuf *b, const struct policy_status *s);
  * Authenticated if it is protected, NotAuthenticated below, Unknown before keys are agreed. */
 void policy_text_call_info(struct sbuf *b, const struct policy_status *s);
 
-/* What is put before the display name at each level, from the configuration; empty: nothing. */
-struct policy_prefixes {
-    struct str of[POLICY_LEVELS];
-};
-/* A display name with the prefix of the level, as a quoted-string (RFC 3261 25.1). `name` is
- * without quotes and escapes; a prefix that is in it already, of whatever level, is taken off
- * first. */
-void policy_text_display(struct sbuf *b, const struct policy_prefixes *p, enum policy_level level,
-                         struct str name);
-/* What is left of a name that somebody else gave one of our prefixes. */
-struct str policy_display_strip(const struct policy_prefixes *p, struct str name);
+/* A display name with the level before it, as a quoted-string (RFC 3261 25.1): "[secure] Bob". Square
+ * brackets are ours alone in it: a level that somebody else has put there is taken off, whatever its
+ * case and white space, and other brackets, with what looks like them, become parentheses. `name` as
+ * in sip_addr: without the outer quotes, escapes still in it. */
+void policy_text_display(struct sbuf *b, enum policy_level level, struct str name);
+/* The same without a level. True: the name had something in it that is ours; *ret_has_level: a level
+ * in front. */
+bool policy_text_display_plain(struct sbuf *b, struct str name, bool *ret_has_level);
 
 #endif

@@ -148,34 +148,69 @@ static void the_longest_header(void **state)
     assert_false(b.overflow);
 }
 
-static const struct policy_prefixes prefixes = {
-    .of = {
-        [POLICY_ATTACKED] = {"[!!]", 4}, [POLICY_SECURE] = {"[S]", 3}, [POLICY_OPEN] = {" ", 1}}};
-
 static const char *display_of(enum policy_level level, struct str name)
 {
     struct sbuf b = sbuf_make(room, sizeof(room));
 
-    policy_text_display(&b, &prefixes, level, name);
+    policy_text_display(&b, level, name);
     return done(&b);
+}
+
+static void check_plain(struct str name, bool is_ours, bool has_level, const char *is)
+{
+    struct sbuf b = sbuf_make(room, sizeof(room));
+    bool level;
+
+    assert_int_equal(policy_text_display_plain(&b, name, &level), is_ours);
+    assert_int_equal(level, has_level);
+    assert_string_equal(done(&b), is);
 }
 
 static void display_names(void **state)
 {
     (void)state;
-    assert_string_equal(display_of(POLICY_SECURE, STR("Alice")), "\"[S] Alice\"");
-    assert_string_equal(display_of(POLICY_SECURE, STR_NULL), "\"[S]\"");
-    assert_string_equal(display_of(POLICY_PROTECTED, STR("Alice")), "\"Alice\"");
-    assert_string_equal(display_of(POLICY_OPEN, STR("[S] Alice")), "\"Alice\"");
-    assert_string_equal(display_of(POLICY_OPEN, STR(" [s][!!] [S]Alice [S]")), "\"Alice [S]\"");
-    assert_string_equal(display_of(POLICY_ATTACKED, STR("a\"b\\c\r\nVia: x")),
-                        "\"[!!] a\\\"b\\\\c??Via: x\"");
+    assert_string_equal(display_of(POLICY_SECURE, STR("Alice")), "\"[secure] Alice\"");
+    assert_string_equal(display_of(POLICY_SECURE, STR_NULL), "\"[secure]\"");
+    assert_string_equal(display_of(POLICY_END_TO_END, STR("J\xc3\xbcrgen")),
+                        "\"[end-to-end] J\xc3\xbcrgen\"");
+    assert_string_equal(display_of(POLICY_OPEN, STR(" [ SeCure\t][end-to-end] [open]Alice [S]")),
+                        "\"[open] Alice (S)\"");
+    /* As written: escapes are taken off and put back where they must be. */
+    assert_string_equal(display_of(POLICY_ATTACKED, STR("a\\\"b\\\\c\\d\r\nVia: x")),
+                        "\"[attacked] a\\\"b\\\\cd??Via: x\"");
     /* Right-to-left override, zero width space, half a character. */
     assert_string_equal(display_of(POLICY_SECURE, STR("\xe2\x80\xae"
                                                       "ecilA\xe2\x80\x8b\xc3")),
-                        "\"[S] ?ecilA??\"");
-    assert_string_equal(display_of(POLICY_SECURE, STR("J\xc3\xbcrgen")), "\"[S] J\xc3\xbcrgen\"");
-    check_str(policy_display_strip(&prefixes, STR("[S]")), "");
+                        "\"[secure] ?ecilA??\"");
+}
+
+static void display_names_of_others(void **state)
+{
+    (void)state;
+    check_plain(STR("Alice"), false, false, "\"Alice\"");
+    check_plain(STR("Bob (Sales)"), false, false, "\"Bob (Sales)\"");
+    check_plain(STR("Bob [Sales]"), true, false, "\"Bob (Sales)\"");
+    check_plain(STR("[secure]"), true, true, "\"\"");
+    check_plain(STR("\\[\\s\\ecure\\] Bob"), true, true, "\"Bob\"");
+    /* No-break, ideographic and zero width space; a direction mark in front. */
+    check_plain(STR("\xc2\xa0[\xe3\x80\x80secure\xe2\x80\x8b]\xc2\xa0"
+                    "Bob"),
+                true, true, "\"Bob\"");
+    check_plain(STR("\xe2\x80\x8e[secure] Bob"), true, true, "\"Bob\"");
+    /* Full-width, lenticular and half brackets; a Cyrillic letter: no level, but no brackets
+     * either. */
+    check_plain(STR("\xef\xbc\xbbsecure\xef\xbc\xbd Bob"), true, true, "\"Bob\"");
+    check_plain(STR("\xe3\x80\x90SECURE\xe3\x80\x91"
+                    "Bob"),
+                true, true, "\"Bob\"");
+    check_plain(STR("[s\xd0\xb5"
+                    "cure] Bob"),
+                true, false,
+                "\"(s\xd0\xb5"
+                "cure) Bob\"");
+    check_plain(STR("x[secure] Bob"), true, false, "\"x(secure) Bob\"");
+    check_plain(STR("[secure"), true, false, "\"(secure\"");
+    check_plain(STR("(Secure) Bob"), true, true, "\"Bob\"");
 }
 
 static void texts_from_a_network(void **state)
@@ -218,7 +253,7 @@ static void too_little_room(void **state)
         policy_text_json(&b[2], &c.f, &s);
         policy_text_facts_json(&b[3], &c.f);
         policy_text_header(&b[4], &s);
-        policy_text_display(&b[5], &prefixes, POLICY_SECURE, STR("somebody"));
+        policy_text_display(&b[5], POLICY_SECURE, STR("somebody"));
         assert_true(b[1].overflow); /* it is longer than that */
         assert_true(n > 50 || b[0].overflow);
         test_free(p);
@@ -373,15 +408,11 @@ static void the_story(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(lines_for_a_person),
-        cmocka_unit_test(headers_for_phones),
-        cmocka_unit_test(the_longest_header),
-        cmocka_unit_test(display_names),
-        cmocka_unit_test(texts_from_a_network),
-        cmocka_unit_test(too_little_room),
-        cmocka_unit_test(json_of_the_status),
-        cmocka_unit_test(json_of_the_facts),
-        cmocka_unit_test(the_story),
+        cmocka_unit_test(lines_for_a_person),      cmocka_unit_test(headers_for_phones),
+        cmocka_unit_test(the_longest_header),      cmocka_unit_test(display_names),
+        cmocka_unit_test(display_names_of_others), cmocka_unit_test(texts_from_a_network),
+        cmocka_unit_test(too_little_room),         cmocka_unit_test(json_of_the_status),
+        cmocka_unit_test(json_of_the_facts),       cmocka_unit_test(the_story),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
