@@ -134,17 +134,19 @@ static void tell(const struct config_domain *d, struct arena *a, const struct po
 }
 
 /* What a person is to see throughout the call is the least that may come of the offer, as rules count
- * it: From does not change any more. `f` is the weakest. */
+ * it: From does not change any more. `f` is the weakest; where nothing is offered that we could see
+ * (`is_unknown`) anything may come. */
 static void tell_by_name(const struct config_domain *d, const struct sip_msg *m,
-                         const struct policy_facts *f, struct forward_changes *ret)
+                         const struct policy_facts *f, bool is_unknown, struct forward_changes *ret)
 {
     struct policy_status st;
+    enum policy_level level;
 
     if (!d || !d->status_prefix)
         return;
     policy_status(f, POLICY_CALLEE, &st);
-    ret->from = status_name_from(
-        m, policy_status_has(&st, POLICY_MEDIA_NOT_AGREED) ? st.expected : st.level);
+    level = policy_status_has(&st, POLICY_MEDIA_NOT_AGREED) ? st.expected : st.level;
+    ret->from = status_name_from(m, is_unknown && level > POLICY_OPEN ? POLICY_OPEN : level);
 }
 
 /* Of both sides: what is required is required of the call. */
@@ -207,7 +209,7 @@ int status_check_request(struct branch *b, const struct path *out, struct forwar
         reason_set(why, "no-memory", NULL, 500, NULL);
         return r->emergency ? 0 : ERR_REFUSED;
     }
-    tell_by_name(d, r->m, pf, ret);
+    tell_by_name(d, r->m, pf, !p->anchor && !f->offer.n, ret);
     if (rule.require > POLICY_OPEN && !p->anchor && !f->offer.n && !r->emergency) {
         reason_set(why, "media-not-agreed", "TR/100 8.2", 488,
                    "nothing is offered that could be judged before it is answered");
