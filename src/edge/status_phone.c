@@ -135,8 +135,7 @@ static void tell(const struct config_domain *d, struct arena *a, const struct po
 
 /* What a person is to see throughout the call is the least that may come of the offer, as rules
  * count it: From does not change any more. `f` is the weakest; where nothing is offered that we
- * could see
- * (`is_unknown`) anything may come. */
+ * could see (`is_unknown`) anything may come. */
 static void tell_by_name(const struct config_domain *d, const struct sip_msg *m,
                          const struct policy_facts *f, bool is_unknown, struct forward_changes *ret)
 {
