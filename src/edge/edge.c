@@ -11,6 +11,7 @@
 #include "edge/edge_worker.h"
 #include "edge/peers.h"
 #include "identity/replay.h"
+#include "net/pace.h"
 #include "net/pages.h"
 #include "pki/chain.h"
 #include <errno.h>
@@ -373,7 +374,7 @@ int edge_start(struct config *cfg, struct edge **ret, struct reason *why)
         .worker_start = worker_start_cb,
         .worker_stop = worker_stop_cb,
         .arg = e,
-        .batch_wait_us = cfg->batch_wait_us,
+        .batch_wait_us = pace_longest(cfg->batch_wait_us, e->n_workers),
         .steer_mark = SIP_BRANCH_MARK,
         .dns_forward = cfg->dns_server.n ? cfg->dns_server.p : NULL,
     };

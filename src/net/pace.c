@@ -6,6 +6,15 @@
 #define WORTH 3u     /* fewer than this in the longest wait are not worth one */
 #define LEAST_US 30u /* shorter waits cost more than they save */
 
+uint32_t pace_longest(uint32_t base_us, unsigned n)
+{
+    const uint64_t wait = (uint64_t)base_us * (n ? n : 1);
+
+    if (wait <= PACE_LONGEST_US)
+        return (uint32_t)wait;
+    return base_us > PACE_LONGEST_US ? base_us : PACE_LONGEST_US;
+}
+
 uint32_t pace_next(struct pace *p, uint32_t max_us, uint64_t began_us, uint64_t now_us, uint32_t n)
 {
     uint64_t wait, window = now_us - p->since_us;

@@ -91,11 +91,29 @@ static void test_off(void **state)
     assert_int_equal(s.waits, 0);
 }
 
+/* Two workers that share a load are to wake up as often together as one that has it alone. */
+static void test_shared(void **state)
+{
+    struct sim one = {.now_us = 1000000}, two = one;
+    double alone, half;
+
+    (void)state;
+    alone = play(&one, pace_longest(1000, 1), 100, 20, 5, 5000000);
+    half = play(&two, pace_longest(1000, 2), 200, 20, 5, 5000000);
+    assert_true(half > 0.95 * alone);
+    assert_int_equal(pace_longest(1500, 2), 3000);
+    assert_int_equal(pace_longest(1500, 64), PACE_LONGEST_US);
+    assert_int_equal(pace_longest(5000, 2), 5000);
+    assert_int_equal(pace_longest(0, 8), 0);
+    assert_int_equal(pace_longest(1000, 0), 1000);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_light), cmocka_unit_test(test_busy), cmocka_unit_test(test_saturated),
         cmocka_unit_test(test_over),  cmocka_unit_test(test_off),
+        cmocka_unit_test(test_shared),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
