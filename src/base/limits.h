@@ -113,10 +113,13 @@
 
 /* The keeper of private keys, and what it is asked */
 #define LIMIT_KEEPER_KEYS 64u
+#define LIMIT_KEEPER_TLS_KEYS 512u
 #define LIMIT_KEEPER_NAME 64u           /* bytes of a key's name */
 #define LIMIT_KEEPER_FRAME 32768u       /* one request or answer */
 #define LIMIT_KEEPER_WAITING 4096u      /* signatures that one worker waits for */
 #define LIMIT_KEEPER_MS 2000u           /* for one of them */
+#define LIMIT_SIGNING_WORKER 64u        /* handshakes of one worker that wait for the keeper at once; each has a stack */
+#define LIMIT_SIGNING_STACK (256u << 10)
 
 /* What is fetched from places that strangers name */
 #define LIMIT_CERT_CHAIN_BYTES 65536u

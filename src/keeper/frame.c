@@ -54,6 +54,18 @@ static int parse_sign(struct str in, struct keeper_frame *ret)
     return 0;
 }
 
+static int parse_tls(struct str in, struct keeper_frame *ret)
+{
+    int err = parse_sign(in, ret);
+
+    if (err != 0 || ret->body.n <= 3)
+        return ERR_SYNTAX;
+    ret->kind = (uint8_t)ret->body.p[0];
+    ret->scheme = (uint16_t)read_be(ret->body.p + 1, 2);
+    ret->body = str_make(ret->body.p + 3, ret->body.n - 3);
+    return 0;
+}
+
 static int parse_answer(struct str in, size_t max, struct keeper_frame *ret)
 {
     if (in.n < 9 || in.n - 9 > max || (uint8_t)in.p[8] >= KEEPER_STATUS_N)
@@ -78,6 +90,13 @@ static int parse_signed(struct str in, struct keeper_frame *ret)
             return ERR_SYNTAX;
     }
     return 0;
+}
+
+static int parse_tls_signed(struct str in, struct keeper_frame *ret)
+{
+    int err = parse_answer(in, PKI_SIGNATURE_MAX, ret);
+
+    return err != 0 || (ret->status == KEEPER_DONE) != (ret->body.n > 0) ? ERR_SYNTAX : 0;
 }
 
 int keeper_frame_parse(struct str in, struct keeper_frame *ret, size_t *ret_n)
@@ -106,6 +125,10 @@ int keeper_frame_parse(struct str in, struct keeper_frame *ret, size_t *ret_n)
         return n == 0 ? 0 : ERR_SYNTAX;
     case KEEPER_STATE:
         return parse_answer(body, KEEPER_TEXT_MAX, ret);
+    case KEEPER_TLS:
+        return parse_tls(body, ret);
+    case KEEPER_TLS_SIGNED:
+        return parse_tls_signed(body, ret);
     }
     return ERR_SYNTAX;
 }
@@ -115,10 +138,13 @@ size_t keeper_frame_size(const struct keeper_frame *f)
     switch (f->type) {
     case KEEPER_SIGN:
         return KEEPER_HEAD + 9 + f->name.n + f->body.n;
+    case KEEPER_TLS:
+        return KEEPER_HEAD + 12 + f->name.n + f->body.n;
     case KEEPER_RELOAD:
         return KEEPER_HEAD;
     case KEEPER_SIGNED:
     case KEEPER_STATE:
+    case KEEPER_TLS_SIGNED:
         break;
     }
     return KEEPER_HEAD + 9 + f->body.n;
@@ -139,11 +165,15 @@ void keeper_frame_build(struct sbuf *b, const struct keeper_frame *f)
     if (f->type == KEEPER_RELOAD)
         return;
     write_be(b, f->id, 8);
-    if (f->type == KEEPER_SIGN) {
+    if (f->type == KEEPER_SIGN || f->type == KEEPER_TLS) {
         sbuf_char(b, (char)f->name.n);
         sbuf_str(b, f->name);
     } else {
         sbuf_char(b, (char)f->status);
+    }
+    if (f->type == KEEPER_TLS) {
+        sbuf_char(b, (char)f->kind);
+        write_be(b, f->scheme, 2);
     }
     sbuf_str(b, f->body);
 }

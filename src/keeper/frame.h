@@ -7,6 +7,9 @@
  *     SIGNED  uint64 id, uint8 status, rest: the signature in base64url
  *     RELOAD  nothing: read the configuration anew
  *     STATE   uint64 number of keys, uint8 status, rest: text for people
+ *     TLS     uint64 id, uint8 n, n bytes: the key's name, uint8 kind, uint16 scheme, rest: what a
+ *             handshake signs (pki/signing.h)
+ *     TLS_SIGNED  uint64 id, uint8 status, rest: the signature
  *
  * Pure; slices over the caller's bytes. */
 #ifndef KEEPER_FRAME_H
@@ -15,20 +18,28 @@
 #include "base/err.h"
 #include "base/limits.h"
 #include "base/sbuf.h"
+#include "pki/signing.h"
 
 #define KEEPER_VERSION 1u
 #define KEEPER_HEAD 8u
-#define KEEPER_ANSWER_MAX 256u /* a SIGNED frame */
+#define KEEPER_ANSWER_MAX (17u + PKI_SIGNATURE_MAX) /* a SIGNED or TLS_SIGNED frame */
 #define KEEPER_TEXT_MAX 512u   /* of a STATE frame */
 
-enum keeper_type { KEEPER_SIGN = 1, KEEPER_SIGNED, KEEPER_RELOAD, KEEPER_STATE };
+enum keeper_type {
+    KEEPER_SIGN = 1,
+    KEEPER_SIGNED,
+    KEEPER_RELOAD,
+    KEEPER_STATE,
+    KEEPER_TLS,
+    KEEPER_TLS_SIGNED
+};
 
 enum keeper_status {
     KEEPER_DONE,
     KEEPER_REFUSED, /* this key does not say that; the keeper's log says why */
     KEEPER_LIMITED, /* more than its rate */
     KEEPER_NO_KEY,
-    KEEPER_MALFORMED, /* not a PASSporT in its only form */
+    KEEPER_MALFORMED, /* not a PASSporT in its only form, nothing that TLS signs */
     KEEPER_FAILED,    /* memory, cryptography, token */
     KEEPER_STATUS_N
 };
@@ -37,10 +48,12 @@ int keeper_status_err(enum keeper_status s); /* 0, ERR_REFUSED, ERR_LIMIT, ... *
 
 struct keeper_frame {
     enum keeper_type type;
-    uint64_t id;               /* SIGN, SIGNED; STATE: number of keys */
-    enum keeper_status status; /* SIGNED, STATE */
-    struct str name;           /* SIGN */
-    struct str body;           /* SIGN: input; SIGNED: signature; STATE: text */
+    uint64_t id;               /* requests and their answers; STATE: number of keys */
+    enum keeper_status status; /* answers, STATE */
+    struct str name;           /* SIGN, TLS */
+    uint8_t kind;              /* TLS: enum pki_sign_kind */
+    uint16_t scheme;           /* TLS */
+    struct str body;           /* requests: input; answers: signature; STATE: text */
 };
 
 /* The first frame of `in`. ERR_AGAIN: it is not all there. ERR_SYNTAX, ERR_LIMIT: nothing after

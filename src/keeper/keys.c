@@ -15,7 +15,7 @@ struct keeper_key {
     struct token_key *token;
     bool allow_any_number;
     unsigned rate;
-    uint64_t tokens_m, filled_ms; /* thousandths of signatures that may be made at once */
+    struct keeper_rate used;
 };
 
 struct keeper_keys {
@@ -82,7 +82,7 @@ static int load_private(struct keeper_key *k, const char *key, struct reason *wh
     int err;
 
     if (token_uri_is(key))
-        return token_key_open(key, &k->token, why);
+        return token_key_open(key, TOKEN_EC, &k->token, why);
     if ((err = pki_chain_key_load(k->chain, key, &pkey, why)) != 0)
         return err;
     err = jws_key_new(pkey, true, &k->file_key, why);
@@ -178,6 +178,21 @@ size_t keeper_keys_count(const struct keeper_keys *set)
     return set->n;
 }
 
+bool keeper_keys_have(const struct keeper_keys *set, const char name[PKI_KEY_NAME + 1],
+                      struct str *ret_identity)
+{
+    char own[PKI_KEY_NAME + 1];
+
+    for (size_t i = 0; i < set->n; i++) {
+        if (pki_key_name(pki_chain_facts(set->v[i].chain)->key, own) != 0 ||
+            strcmp(own, name) != 0)
+            continue;
+        *ret_identity = set->v[i].name;
+        return true;
+    }
+    return false;
+}
+
 struct keeper_key *keeper_keys_find(struct keeper_keys *set, struct str name)
 {
     for (size_t i = 0; i < set->n; i++) {
@@ -192,30 +207,27 @@ void keeper_keys_take_rates(struct keeper_keys *set, const struct keeper_keys *o
     for (size_t i = 0; i < old->n; i++) {
         struct keeper_key *k = keeper_keys_find(set, old->v[i].name);
 
-        if (k) {
-            k->tokens_m = old->v[i].tokens_m;
-            k->filled_ms = old->v[i].filled_ms;
-        }
+        if (k)
+            k->used = old->v[i].used;
     }
 }
 
 /* --- judging --- */
 
-/* A bucket that holds what one second allows. */
-static bool rate_take(struct keeper_key *k, uint64_t now_ms)
+bool keeper_rate_take(struct keeper_rate *r, unsigned a_second, uint64_t now_ms)
 {
-    uint64_t full = UINT64_C(1000) * k->rate, past = now_ms - k->filled_ms;
+    uint64_t full = UINT64_C(1000) * a_second, past = now_ms - r->filled_ms;
 
-    if (k->rate == 0)
+    if (a_second == 0)
         return true;
-    if (k->filled_ms == 0 || past >= 1000 || k->tokens_m + past * k->rate > full)
-        k->tokens_m = full;
+    if (r->filled_ms == 0 || past >= 1000 || r->tokens_m + past * a_second > full)
+        r->tokens_m = full;
     else
-        k->tokens_m += past * k->rate;
-    k->filled_ms = now_ms;
-    if (k->tokens_m < 1000)
+        r->tokens_m += past * a_second;
+    r->filled_ms = now_ms;
+    if (r->tokens_m < 1000)
         return false;
-    k->tokens_m -= 1000;
+    r->tokens_m -= 1000;
     return true;
 }
 
@@ -261,7 +273,7 @@ enum keeper_status keeper_key_sign(struct keeper_key *k, struct arena *a, struct
     int err;
 
     *ret_p = (struct passport){.type = PASSPORT_UNKNOWN};
-    if (!rate_take(k, now_ms)) {
+    if (!keeper_rate_take(&k->used, k->rate, now_ms)) {
         reason_set(why, "sign-rate", "TR/100 6.2", 500, "more than %u signatures a second",
                    k->rate);
         return KEEPER_LIMITED;

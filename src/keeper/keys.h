@@ -32,6 +32,9 @@ size_t keeper_keys_count(const struct keeper_keys *k);
  */
 void keeper_keys_take_rates(struct keeper_keys *k, const struct keeper_keys *old);
 struct keeper_key *keeper_keys_find(struct keeper_keys *k, struct str name); /* NULL */
+/* Is one of them that with this name of its public key (pki_key_name), and whose? */
+bool keeper_keys_have(const struct keeper_keys *k, const char name[PKI_KEY_NAME + 1],
+                      struct str *ret_identity);
 
 /* Signs `input` if it is a PASSporT that this key may sign now. *ret_p tells the log what was in
  * it, as far as it was understood. `signature` is filled with KEEPER_DONE only. */

@@ -248,10 +248,11 @@ static int log_in(struct token_key *k, const struct token_uri *u, struct reason 
     return fail_rv(why, ERR_REFUSED, "the PIN is not taken", rv);
 }
 
-static int find_key(struct token_key *k, const struct token_uri *u, struct reason *why)
+static int find_key(struct token_key *k, const struct token_uri *u, enum token_key_type of,
+                    struct reason *why)
 {
     CK_OBJECT_CLASS class = CKO_PRIVATE_KEY;
-    CK_KEY_TYPE type = CKK_EC;
+    CK_KEY_TYPE type = of == TOKEN_RSA ? CKK_RSA : CKK_EC;
     CK_ATTRIBUTE want[4] = {{CKA_CLASS, &class, sizeof(class)},
                             {CKA_KEY_TYPE, &type, sizeof(type)}};
     char label[TEXT_MAX];
@@ -275,13 +276,16 @@ static int find_key(struct token_key *k, const struct token_uri *u, struct reaso
         return fail_rv(why, ERR_IO, "looking for the key", rv);
     if (n_found != 1)
         return fail(why, ERR_NOTFOUND,
-                    n_found ? "the URI fits several keys" : "no such EC key, or it wants a PIN",
+                    n_found           ? "the URI fits several keys"
+                    : of == TOKEN_RSA ? "no such RSA key, or it wants a PIN"
+                                      : "no such EC key, or it wants a PIN",
                     u->object);
     k->key = found[0];
     return 0;
 }
 
-int token_key_open(const char *uri, struct token_key **ret, struct reason *why)
+int token_key_open(const char *uri, enum token_key_type type, struct token_key **ret,
+                   struct reason *why)
 {
     struct token_key *k = mem_zalloc(sizeof(*k));
     struct token_uri u;
@@ -304,7 +308,7 @@ int token_key_open(const char *uri, struct token_key **ret, struct reason *why)
     if (err == 0)
         err = log_in(k, &u, why);
     if (err == 0)
-        err = find_key(k, &u, why);
+        err = find_key(k, &u, type, why);
     if (err != 0) {
         token_key_close(k);
         return err;
@@ -335,5 +339,50 @@ int token_key_sign(struct token_key *k, const uint8_t *digest, size_t n_digest, 
     if (k->f->C_SignInit(k->session, &ecdsa, k->key) != CKR_OK ||
         k->f->C_Sign(k->session, in, (CK_ULONG)n_digest, ret, &n) != CKR_OK || n != 2 * half)
         return ERR_CRYPTO;
+    return 0;
+}
+
+/* PKCS #1 v1.5 signs a DigestInfo (RFC 8017 9.2, note 1), which is no work of the token's. */
+static const struct {
+    const char *digest;
+    CK_MECHANISM_TYPE hash;
+    CK_RSA_PKCS_MGF_TYPE mgf;
+    uint8_t info[19];
+} rsa_digests[] = {
+    {"SHA256", CKM_SHA256, CKG_MGF1_SHA256,
+     {0x30, 0x31, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0, 4, 32}},
+    {"SHA384", CKM_SHA384, CKG_MGF1_SHA384,
+     {0x30, 0x41, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2, 5, 0, 4, 48}},
+    {"SHA512", CKM_SHA512, CKG_MGF1_SHA512,
+     {0x30, 0x51, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3, 5, 0, 4, 64}},
+};
+
+int token_key_sign_rsa(struct token_key *k, const struct pki_sign_scheme *scheme,
+                       const uint8_t *digest, size_t n_digest, uint8_t ret[PKI_SIGNATURE_MAX],
+                       size_t *ret_n)
+{
+    CK_RSA_PKCS_PSS_PARAMS pss = {.sLen = (CK_ULONG)n_digest};
+    CK_MECHANISM how = {.mechanism = CKM_RSA_PKCS};
+    uint8_t in[sizeof(rsa_digests[0].info) + 64];
+    size_t i = 0, n = 0;
+    CK_ULONG n_out = PKI_SIGNATURE_MAX;
+
+    while (i < ARRAY_LEN(rsa_digests) && strcmp(rsa_digests[i].digest, scheme->digest) != 0)
+        i++;
+    if (i == ARRAY_LEN(rsa_digests) || n_digest > 64)
+        return ERR_INVALID;
+    if (scheme->is_pss) {
+        pss.hashAlg = rsa_digests[i].hash;
+        pss.mgf = rsa_digests[i].mgf;
+        how = (CK_MECHANISM){CKM_RSA_PKCS_PSS, &pss, sizeof(pss)};
+    } else {
+        n = sizeof(rsa_digests[i].info);
+        memcpy(in, rsa_digests[i].info, n);
+    }
+    memcpy(in + n, digest, n_digest);
+    if (k->f->C_SignInit(k->session, &how, k->key) != CKR_OK ||
+        k->f->C_Sign(k->session, in, (CK_ULONG)(n + n_digest), ret, &n_out) != CKR_OK)
+        return ERR_CRYPTO;
+    *ret_n = n_out;
     return 0;
 }

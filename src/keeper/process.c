@@ -24,6 +24,7 @@
 #define BACKOFF_MIN_MS 100
 #define BACKOFF_MAX_MS 10000
 #define STEADY_S 60 /* a keeper that lived so long is not in a loop of crashes */
+#define COUNTS_S 60 /* between two lines of what handshakes had signed */
 
 /* --- the keeper --- */
 
@@ -32,6 +33,7 @@ struct keeper {
     struct keeper_serving serving;
     struct keeper_log log;
     int log_fd;
+    uint64_t counted_s; /* when signatures for TLS were told last */
     bool has_tokens;
     size_t n_conns;
     int fds[KEEPER_CONNS_MAX];
@@ -91,9 +93,44 @@ static void log_event(struct keeper *k, const char *event, const struct reason *
     sbuf_lit(b, "}\n");
 }
 
+static void log_count(void *arg, struct str name, uint64_t n_signed, uint64_t n_refused)
+{
+    struct keeper *k = arg;
+    struct sbuf *b = &k->log.lines;
+
+    if (b->cap - b->n < 1024) {
+        k->log.lost++;
+        return;
+    }
+    sbuf_fmt(b, "{\"time\":\"%s\",\"event\":\"tls-signed\",\"key\":", k->log.time);
+    sbuf_json(b, name);
+    sbuf_fmt(b, ",\"signed\":%llu,\"refused\":%llu}\n", (unsigned long long)n_signed,
+             (unsigned long long)n_refused);
+}
+
+/* What is due of TLS keys; returns when the next is, in ms, or -1. */
+static int tls_tick(struct keeper *k)
+{
+    struct keeper_tls_keys *tls = k->serving.tls;
+    uint64_t next, left;
+
+    if (!tls)
+        return -1;
+    next = keeper_tls_keys_tick(tls, k->serving.now_ms);
+    if (k->serving.now_s - k->counted_s >= COUNTS_S) {
+        k->counted_s = k->serving.now_s;
+        (void)keeper_tls_counts(tls, log_count, k);
+    }
+    left = 1000 * (COUNTS_S - (k->serving.now_s - k->counted_s));
+    if (keeper_tls_counts(tls, NULL, NULL) && left < next)
+        next = left;
+    return next == UINT64_MAX ? -1 : (int)next;
+}
+
 static int keys_load(struct keeper *k, struct keeper_setup *ret, struct reason *why)
 {
-    struct keeper_keys *keys;
+    struct keeper_keys *keys = NULL;
+    struct keeper_tls_keys *tls = NULL;
     int err = k->args->load(k->args->arg, ret, why);
 
     if (err == 0 && k->serving.keys && ret->has_tokens && !k->has_tokens) {
@@ -103,12 +140,21 @@ static int keys_load(struct keeper *k, struct keeper_setup *ret, struct reason *
     }
     if (err == 0)
         err = keeper_keys_new(ret->keys, ret->n_keys, &keys, why);
-    if (err != 0)
+    if (err == 0 && ret->n_tls)
+        err = keeper_tls_keys_new(ret->tls, ret->n_tls, ret->tls_rate, keys, &tls, why);
+    if (err != 0) {
+        keeper_keys_free(keys);
         return err;
+    }
     if (k->serving.keys)
         keeper_keys_take_rates(keys, k->serving.keys);
     keeper_keys_free(k->serving.keys);
     k->serving.keys = keys;
+    if (tls)
+        keeper_tls_keys_follow(tls, k->serving.tls, k->serving.now_ms);
+    else
+        keeper_tls_keys_free(k->serving.tls);
+    k->serving.tls = tls;
     return 0;
 }
 
@@ -117,7 +163,8 @@ static void say_state(struct keeper *k, int err, const struct reason *why)
     struct keeper_conn *c = k->conns[k->n_conns - 1];
     struct sbuf out = {c->out, c->n_out, sizeof(c->out), false};
     const char *text = err == 0 ? "" : why->detail[0] ? why->detail : err_text(err);
-    size_t n = k->serving.keys ? keeper_keys_count(k->serving.keys) : 0;
+    size_t n = (k->serving.keys ? keeper_keys_count(k->serving.keys) : 0) +
+               (k->serving.tls ? keeper_tls_keys_count(k->serving.tls) : 0);
 
     keeper_frame_build(&out,
                        &(struct keeper_frame){.type = KEEPER_STATE,
@@ -191,6 +238,10 @@ static void serve_all(struct keeper *k)
     size_t i;
 
     for (;;) {
+        int wait_ms = tls_tick(k);
+
+        if (k->log.lines.n && (wait_ms < 0 || wait_ms > 200))
+            wait_ms = 200;
         for (i = 0; i < k->n_conns; i++) {
             struct keeper_conn *c = k->conns[i];
             short want = c->n_in < sizeof(c->in) ? POLLIN : 0;
@@ -198,7 +249,7 @@ static void serve_all(struct keeper *k)
             p[i] = (struct pollfd){.fd = k->fds[i],
                                    .events = (short)(want | (c->n_out ? POLLOUT : 0))};
         }
-        if (poll(p, (nfds_t)k->n_conns, k->log.lines.n ? 200 : -1) < 0 && errno != EINTR)
+        if (poll(p, (nfds_t)k->n_conns, wait_ms) < 0 && errno != EINTR)
             return;
         clock_read(k);
         for (i = 0; i < k->n_conns; i++) {
@@ -295,8 +346,11 @@ static int keeper_run(const struct keeper_process_args *args, const int *fds)
         return 1;
     serve_all(k);
     clock_read(k);
+    if (k->serving.tls)
+        (void)keeper_tls_counts(k->serving.tls, log_count, k);
     log_event(k, "ended", NULL, 0);
     log_flush(k);
+    keeper_tls_keys_free(k->serving.tls);
     keeper_keys_free(k->serving.keys);
     return 0;
 }

@@ -13,6 +13,7 @@
 
 #include "keeper/confine.h"
 #include "keeper/keys.h"
+#include "keeper/tls_keys.h"
 
 #define KEEPER_FD 3 /* where `sallyport keeper` finds the socket to the daemon */
 #define KEEPER_CONNS_MAX 65u
@@ -27,6 +28,9 @@ struct keeper_notice {
 struct keeper_setup {
     const struct keeper_key_args *keys; /* live until the next call of load */
     size_t n_keys;
+    const struct keeper_tls_args *tls; /* likewise */
+    size_t n_tls;
+    unsigned tls_rate;
     const char *log_file; /* NULL: standard error */
     const char *run_as;   /* NULL: stay */
     enum confine_mode seccomp;

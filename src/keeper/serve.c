@@ -21,6 +21,40 @@ static void log_member(struct sbuf *b, const char *name, struct str value)
     sbuf_json(b, str_make(value.p, value.n > LOG_NAME_MAX ? LOG_NAME_MAX : value.n));
 }
 
+/* false: there were too many of its like in this second. */
+static bool line_begin(struct keeper_serving *s, struct sbuf *b, const char *event,
+                       const struct keeper_conn *c, struct str key, enum keeper_status status)
+{
+    if (s->log->second != s->now_s) {
+        s->log->second = s->now_s;
+        s->log->n_refused = 0;
+    }
+    if (status != KEEPER_DONE && s->log->n_refused++ >= KEEPER_LOG_REFUSALS) {
+        s->log->lost++;
+        return false;
+    }
+    sbuf_lit(b, "{\"time\":\"");
+    sbuf_str(b, str_z(s->log->time));
+    sbuf_fmt(b, "\",\"event\":\"%s\",\"worker\":%u", event, c->worker);
+    log_member(b, "key", key);
+    return true;
+}
+
+static void line_end(struct keeper_serving *s, struct sbuf *b, enum keeper_status status,
+                     const struct reason *why)
+{
+    log_member(b, "result", keeper_status_text(status));
+    if (status != KEEPER_DONE && why->code) {
+        log_member(b, "reason", str_z(why->code));
+        log_member(b, "detail", str_z(why->detail));
+    }
+    sbuf_lit(b, "}\n");
+    if (b->overflow || b->n > s->log->lines.cap - s->log->lines.n)
+        s->log->lost++;
+    else
+        sbuf_str(&s->log->lines, sbuf_get(b));
+}
+
 /* Who is named in what was signed, and by whom it was asked for: nothing that is secret. */
 static void log_request(struct keeper_serving *s, const struct keeper_conn *c,
                         const struct keeper_frame *f, const struct passport *p,
@@ -29,19 +63,8 @@ static void log_request(struct keeper_serving *s, const struct keeper_conn *c,
     char line[2048];
     struct sbuf b = sbuf_make(line, sizeof(line));
 
-    if (s->log->second != s->now_s) {
-        s->log->second = s->now_s;
-        s->log->n_refused = 0;
-    }
-    if (status != KEEPER_DONE && s->log->n_refused++ >= KEEPER_LOG_REFUSALS) {
-        s->log->lost++;
+    if (!line_begin(s, &b, "sign", c, f->name, status))
         return;
-    }
-    sbuf_lit(&b, "{\"time\":\"");
-    sbuf_str(&b, str_z(s->log->time));
-    sbuf_lit(&b, "\",\"event\":\"sign\",\"worker\":");
-    sbuf_u64(&b, c->worker);
-    log_member(&b, "key", f->name);
     if (p->type != PASSPORT_UNKNOWN)
         log_member(&b, "ppt", passport_type_text(p->type));
     if (p->orig.text.p)
@@ -54,16 +77,7 @@ static void log_request(struct keeper_serving *s, const struct keeper_conn *c,
         sbuf_lit(&b, ",\"iat\":");
         sbuf_u64(&b, p->iat);
     }
-    log_member(&b, "result", keeper_status_text(status));
-    if (status != KEEPER_DONE && why->code) {
-        log_member(&b, "reason", str_z(why->code));
-        log_member(&b, "detail", str_z(why->detail));
-    }
-    sbuf_lit(&b, "}\n");
-    if (b.overflow || b.n > s->log->lines.cap - s->log->lines.n)
-        s->log->lost++;
-    else
-        sbuf_str(&s->log->lines, sbuf_get(&b));
+    line_end(s, &b, status, why);
 }
 
 static void answer_sign(struct keeper_serving *s, const struct keeper_conn *c,
@@ -86,6 +100,34 @@ static void answer_sign(struct keeper_serving *s, const struct keeper_conn *c,
     arena_reset(s->arena);
 }
 
+/* Only what is refused has a line of its own (tls_keys.h). */
+static void answer_tls(struct keeper_serving *s, const struct keeper_conn *c,
+                       const struct keeper_frame *f, struct sbuf *out)
+{
+    const struct pki_sign_request r = {
+        .key = f->name, .kind = (enum pki_sign_kind)f->kind, .scheme = f->scheme, .input = f->body};
+    enum keeper_status status = KEEPER_NO_KEY;
+    uint8_t signature[PKI_SIGNATURE_MAX];
+    struct reason why = {.code = NULL};
+    struct str name = STR("");
+    size_t n = 0;
+
+    if (s->tls)
+        status = keeper_tls_sign(s->tls, &r, s->now_ms, signature, &n, &name, &why);
+    if (status != KEEPER_DONE) {
+        char line[1024];
+        struct sbuf b = sbuf_make(line, sizeof(line));
+
+        if (line_begin(s, &b, "tls-sign", c, name.n ? name : f->name, status))
+            line_end(s, &b, status, &why);
+        n = 0;
+    }
+    keeper_frame_build(out, &(struct keeper_frame){.type = KEEPER_TLS_SIGNED,
+                                                   .id = f->id,
+                                                   .status = status,
+                                                   .body = str_make((const char *)signature, n)});
+}
+
 int keeper_serve(struct keeper_serving *s, struct keeper_conn *c)
 {
     struct sbuf out = {c->out, c->n_out, sizeof(c->out), false};
@@ -100,6 +142,8 @@ int keeper_serve(struct keeper_serving *s, struct keeper_conn *c)
             break;
         if (f.type == KEEPER_SIGN)
             answer_sign(s, c, &f, &out);
+        else if (f.type == KEEPER_TLS)
+            answer_tls(s, c, &f, &out);
         else if (f.type == KEEPER_RELOAD && c->may_reload)
             s->reload_asked = true;
         else

@@ -5,6 +5,7 @@
 #define KEEPER_SERVE_H
 
 #include "keeper/keys.h"
+#include "keeper/tls_keys.h"
 
 #define KEEPER_IN_BYTES (2 * LIMIT_KEEPER_FRAME)
 #define KEEPER_OUT_BYTES 65536u
@@ -23,6 +24,7 @@ void keeper_log_time(struct keeper_log *l, uint64_t now_s);
 
 struct keeper_serving {
     struct keeper_keys *keys;
+    struct keeper_tls_keys *tls; /* NULL: the daemon has them itself */
     struct arena *arena; /* for one request; reset after each */
     struct keeper_log *log;
     uint64_t now_s, now_ms;

@@ -12,12 +12,16 @@
 #define IN_BYTES 32768u
 
 struct waiting {
-    struct identity_sign_job *job; /* NULL: cancelled, or timed out: its answer is thrown away */
+    enum keeper_type answer; /* of that kind */
+    /* One of them; both NULL: cancelled, or timed out: its answer is thrown away. */
+    struct identity_sign_job *job;
+    struct pki_sign_job *tls;
     uint64_t due_ms;
 };
 
 struct keeper_signer {
     struct identity_signer base;
+    struct pki_signer tls;
     struct net *net;
     struct wheel *wheel;
     struct wheel_timer timer; /* of the oldest */
@@ -48,9 +52,11 @@ static struct waiting *at(struct keeper_signer *s, uint64_t id)
 static void complete(struct keeper_signer *s, uint64_t id, int err, struct str signature)
 {
     struct identity_sign_job *job = at(s, id)->job;
+    struct pki_sign_job *tls = at(s, id)->tls;
 
     at(s, id)->job = NULL;
-    if (!job)
+    at(s, id)->tls = NULL;
+    if (!job && !tls)
         return;
     if (err == 0)
         s->stats.signed_++;
@@ -62,7 +68,10 @@ static void complete(struct keeper_signer *s, uint64_t id, int err, struct str s
         s->stats.lost++;
     else
         s->stats.failed++;
-    identity_sign_complete(job, err, signature);
+    if (job)
+        identity_sign_complete(job, err, signature);
+    else
+        tls->done(tls, err, signature);
 }
 
 /* --- time --- */
@@ -154,7 +163,8 @@ static bool take_answers(struct keeper_signer *s)
 
         if (err == ERR_AGAIN)
             break;
-        if (err != 0 || f.type != KEEPER_SIGNED || s->first == s->next || f.id != s->first)
+        if (err != 0 || s->first == s->next || f.id != s->first ||
+            f.type != at(s, f.id)->answer)
             return false;
         done += n;
         s->first++;
@@ -212,26 +222,23 @@ static void on_watch(void *arg)
 
 /* --- jobs --- */
 
-static int start(struct identity_signer *base, struct identity_sign_job *job)
+static int ask(struct keeper_signer *s, const struct keeper_frame *f, const struct waiting *w)
 {
-    struct keeper_signer *s = of(base);
-    struct keeper_frame f = {
-        .type = KEEPER_SIGN, .id = s->next, .name = job->key, .body = job->passport.input};
     struct sbuf b = {s->out, s->n_out, sizeof(s->out), false};
 
     if (s->fd < 0 || s->is_broken)
         return ERR_CLOSED;
-    if (job->key.n == 0)
+    if (f->name.n == 0)
         return ERR_INVALID;
     if (s->next - s->first >= s->max_waiting)
         return ERR_LIMIT;
-    keeper_frame_build(&b, &f);
+    keeper_frame_build(&b, f);
     if (b.overflow)
         return ERR_LIMIT;
     s->n_out = b.n;
     s->stats.asked++;
-    *at(s, s->next) =
-        (struct waiting){.job = job, .due_ms = wheel_now_ms(s->wheel) + LIMIT_KEEPER_MS};
+    *at(s, s->next) = *w;
+    at(s, s->next)->due_ms = wheel_now_ms(s->wheel) + LIMIT_KEEPER_MS;
     /* With others under way it goes out when they come back, else at the end of this turn: together with
      * its like, for to wake the keeper up costs as much as to sign. */
     if (s->first == s->next++) {
@@ -242,6 +249,39 @@ static int start(struct identity_signer *base, struct identity_sign_job *job)
     }
     set_timer(s);
     return 0;
+}
+
+static int start(struct identity_signer *base, struct identity_sign_job *job)
+{
+    struct keeper_signer *s = of(base);
+    const struct keeper_frame f = {
+        .type = KEEPER_SIGN, .id = s->next, .name = job->key, .body = job->passport.input};
+
+    return ask(s, &f, &(struct waiting){.answer = KEEPER_SIGNED, .job = job});
+}
+
+static int start_tls(struct pki_signer *tls, struct pki_sign_job *job)
+{
+    struct keeper_signer *s = CONTAINER_OF(tls, struct keeper_signer, tls);
+    const struct pki_sign_request *r = &job->request;
+    const struct keeper_frame f = {.type = KEEPER_TLS,
+                                   .id = s->next,
+                                   .name = r->key,
+                                   .kind = (uint8_t)r->kind,
+                                   .scheme = r->scheme,
+                                   .body = r->input};
+
+    return ask(s, &f, &(struct waiting){.answer = KEEPER_TLS_SIGNED, .tls = job});
+}
+
+static void cancel_tls(struct pki_signer *tls, struct pki_sign_job *job)
+{
+    struct keeper_signer *s = CONTAINER_OF(tls, struct keeper_signer, tls);
+
+    for (uint64_t id = s->first; id < s->next; id++) {
+        if (at(s, id)->tls == job)
+            at(s, id)->tls = NULL;
+    }
 }
 
 static void cancel(struct identity_signer *base, struct identity_sign_job *job)
@@ -272,6 +312,7 @@ int keeper_signer_new(const struct keeper_signer_args *args, struct keeper_signe
         return ERR_NOMEM;
     }
     s->base = (struct identity_signer){.start = start, .cancel = cancel};
+    s->tls = (struct pki_signer){.start = start_tls, .cancel = cancel_tls};
     s->net = args->net;
     s->wheel = args->wheel;
     s->max_waiting = max;
@@ -293,6 +334,11 @@ void keeper_signer_free(struct keeper_signer *s)
 struct identity_signer *keeper_signer_base(struct keeper_signer *s)
 {
     return &s->base;
+}
+
+struct pki_signer *keeper_signer_tls(struct keeper_signer *s)
+{
+    return &s->tls;
 }
 
 void keeper_signer_attach(struct keeper_signer *s, int fd)

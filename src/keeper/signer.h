@@ -1,4 +1,5 @@
-/* The daemon's side of the keeper: an identity_signer (identity/sign.h) for each worker. Jobs go
+/* The daemon's side of the keeper: an identity_signer (identity/sign.h) and a pki_signer
+ * (pki/signing.h, for handshakes) for each worker. Jobs go
  * out in frames on the worker's own connection, many at a time, and come back in order; nobody
  * waits.
  *
@@ -12,6 +13,7 @@
 
 #include "base/wheel.h"
 #include "identity/sign.h"
+#include "pki/signing.h"
 
 struct net;
 struct keeper_signer;
@@ -26,6 +28,7 @@ MUST_USE int keeper_signer_new(const struct keeper_signer_args *args, struct kee
 void keeper_signer_free(struct keeper_signer *s); /* what waits gets ERR_CLOSED; NULL is fine */
 /* For identity_sign_start; job->key is the name of an identity section. */
 struct identity_signer *keeper_signer_base(struct keeper_signer *s);
+struct pki_signer *keeper_signer_tls(struct keeper_signer *s);
 /* A connection, which is taken over; what waits on the one before gets ERR_CLOSED. */
 void keeper_signer_attach(struct keeper_signer *s, int fd);
 

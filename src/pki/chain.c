@@ -5,12 +5,12 @@
 #include "base/mem.h"
 #include "pki/names.h"
 #include "pki/pki_priv.h"
+#include "pki/signing.h"
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
 #include <openssl/x509v3.h>
 #include <stdio.h>
-#include <sys/stat.h>
 
 #define ARENA_FIRST 2048u
 #define ARENA_CAP (1u << 20)
@@ -495,24 +495,15 @@ int pki_chain_key_load(const struct pki_chain *c, const char *file, EVP_PKEY **r
                        struct reason *why)
 {
     EVP_PKEY *key = NULL;
-    struct stat st;
-    int err;
+    int err = pki_private_key_load(file, &key, why);
 
     *ret = NULL;
-    if (stat(file, &st) != 0) {
-        reason_set(why, "identity-key-file", NULL, 0, "%s: %s", file, strerror(errno));
-        return ERR_IO;
-    }
-    if (st.st_mode & (S_IROTH | S_IWOTH)) {
-        reason_set(why, "identity-key-file", NULL, 0, "%s: anybody can read it; chmod 600 it", file);
-        return ERR_REFUSED;
-    }
-    if ((err = load_key(file, &key, why)) != 0)
+    if (err != 0)
         return err;
     if (X509_check_private_key(sk_X509_value(c->certs, 0), key) != 1) {
         ERR_clear_error();
         EVP_PKEY_free(key);
-        reason_set(why, "identity-key-file", NULL, 0, "%s: not the key of the certificate", file);
+        reason_set(why, "key-file", NULL, 0, "%s: not the key of the certificate", file);
         return ERR_REFUSED;
     }
     *ret = key;

@@ -6,6 +6,7 @@
 #include "base/mem.h"
 #include "pki/names.h"
 #include "pki/pki_priv.h"
+#include "pki/signing.h"
 #include <errno.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
@@ -244,6 +245,17 @@ static char *copy_lower(struct str s)
     return p;
 }
 
+static int load_remote_key(struct identity *i, struct reason *reason)
+{
+    struct reason why = {.code = NULL};
+    EVP_PKEY *public = X509_get0_pubkey(i->cert);
+    int err = public ? pki_remote_key_new(public, &i->key, &why) : ERR_UNSUPPORTED;
+    if (err)
+        reason_set(reason, why.code ? why.code : "cert-key", why.clause, 0, "%s: %s", i->file,
+                   why.code ? why.detail : "its key is not understood");
+    return err;
+}
+
 int load_identity(struct identity *ret, struct str domain, const char *cert_pem,
                   const char *key_pem, bool is_server, struct reason *reason)
 {
@@ -259,11 +271,12 @@ int load_identity(struct identity *ret, struct str domain, const char *cert_pem,
     if (i.file)
         memcpy(i.file, cert_pem, strlen(cert_pem) + 1);
     err = load_certs(cert_pem, i.chain, CHAIN_MAX, reason);
-    if (!err)
-        err = load_key(key_pem, &i.key, reason);
     if (err)
         goto out;
     i.cert = sk_X509_shift(i.chain);
+    err = key_pem ? load_key(key_pem, &i.key, reason) : load_remote_key(&i, reason);
+    if (err)
+        goto out;
     err = check_identity(&i, key_pem, is_server, reason);
     if (!err)
         err = read_names(&i, domain, reason);

@@ -25,6 +25,7 @@ struct identity {
     size_t n_names;
 };
 
+/* key_pem NULL: a key object that asks for signatures (signing.h). */
 MUST_USE int load_identity(struct identity *ret, struct str domain, const char *cert_pem,
                            const char *key_pem, bool is_server, struct reason *reason);
 void identity_done(struct identity *i);
@@ -115,6 +116,7 @@ struct context {
     bool is_server;
     bool insecure_no_verify;
     bool has_crl;
+    bool remote_keys;
     enum pki_revocation revocation;
     enum pki_client_usage client_usage;
     struct pki_statuses *statuses; /* NULL: nothing is asked or remembered */

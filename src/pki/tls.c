@@ -107,9 +107,10 @@ static int acknowledge_sni(SSL *ssl, int *alert, void *arg)
 
 /* --- making contexts --- */
 
-static int set_ciphers12(SSL_CTX *ctx, struct str ciphers, struct reason *reason)
+static int set_ciphers12(SSL_CTX *ctx, const struct pki_tls_options *o, struct reason *reason)
 {
     char list[1024];
+    struct str ciphers = o->ciphers12;
     if (str_copy_z(list, sizeof(list), ciphers.n ? ciphers : STR(CIPHERS12)) != 0 ||
         SSL_CTX_set_cipher_list(ctx, list) != 1)
         return fail_library(reason, "cipher list");
@@ -118,6 +119,12 @@ static int set_ciphers12(SSL_CTX *ctx, struct str ciphers, struct reason *reason
         const SSL_CIPHER *c = sk_SSL_CIPHER_value(all, i);
         if (SSL_CIPHER_get_bits(c, NULL) < 128 || SSL_CIPHER_get_auth_nid(c) == NID_auth_null) {
             reason_set(reason, "tls-option", "RFC 9325 4.1", 0, "cipher list: %s protects nothing",
+                       SSL_CIPHER_get_name(c));
+            return ERR_REFUSED;
+        }
+        if (o->remote_keys && SSL_CIPHER_get_kx_nid(c) == NID_kx_rsa) {
+            reason_set(reason, "tls-option", "RFC 9325 4.1", 0,
+                       "cipher list: %s needs a key that decrypts; a key kept apart only signs",
                        SSL_CIPHER_get_name(c));
             return ERR_REFUSED;
         }
@@ -143,7 +150,7 @@ static int set_common(SSL_CTX *ctx, const struct pki_tls_options *o, struct reas
 {
     int err = set_versions(ctx, o->min_version, reason);
     if (!err)
-        err = set_ciphers12(ctx, o->ciphers12, reason);
+        err = set_ciphers12(ctx, o, reason);
     if (err)
         return err;
     SSL_CTX_set_security_level(ctx, 2); /* after the list, which could lower it ("@SECLEVEL=0") */
@@ -196,8 +203,9 @@ static int load_identities(struct context *c, const struct pki_tls_options *o,
     }
     for (size_t i = 0; i < o->n_identities; i++) {
         const struct pki_tls_identity *id = &o->identities[i];
-        int err = load_identity(&c->identities[i], id->domain, id->cert_pem, id->key_pem,
-                                c->is_server, reason);
+        const char *key = o->remote_keys ? NULL : id->key_pem ? id->key_pem : "";
+        int err =
+            load_identity(&c->identities[i], id->domain, id->cert_pem, key, c->is_server, reason);
         if (err)
             return err;
         c->n_identities++;
@@ -271,6 +279,7 @@ static int context_new(const struct pki_tls_options *o, bool is_server, SSL_CTX 
         return ERR_NOMEM;
     }
     c->is_server = is_server;
+    c->remote_keys = o->remote_keys && o->n_identities > 0;
     int err = set_common(ctx, o, reason);
     if (!err)
         err = load_identities(c, o, reason);
@@ -496,6 +505,11 @@ SSL *pki_tls_client_ssl(struct pki_tls_client *c, struct str server_name)
         return NULL;
     }
     return ssl;
+}
+
+bool pki_ssl_asks(const SSL *ssl)
+{
+    return context_of(SSL_get_SSL_CTX(ssl))->remote_keys;
 }
 
 static void expiry(SSL_CTX *ctx, int64_t *ret_not_after, struct str *ret_file)

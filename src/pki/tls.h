@@ -47,7 +47,7 @@ struct pki_tls_identity {
      * be empty, then no name is asked of it. */
     struct str domain;
     const char *cert_pem; /* file: leaf first, then intermediates */
-    const char *key_pem;  /* file, without passphrase */
+    const char *key_pem;  /* file, without passphrase; not looked at with remote_keys */
 };
 
 struct pki_tls_options {
@@ -67,6 +67,7 @@ struct pki_tls_options {
     struct str ciphers12;             /* OpenSSL list for TLS 1.2; empty: ECDHE with AEAD only */
     bool
         insecure_no_verify; /* client, allow-unverified line only: chain and name are not checked */
+    bool remote_keys; /* somebody else has the keys of the certificates (signing.h) */
     unsigned session_tickets; /* server: TLS 1.3 tickets per handshake; default 0 */
 };
 
@@ -87,6 +88,8 @@ uint64_t pki_tls_client_serial(const struct pki_tls_client *c); /* no other one 
  * every peer is refused unless the context does not verify. */
 struct ssl_st *pki_tls_server_ssl(struct pki_tls_server *s);
 struct ssl_st *pki_tls_client_ssl(struct pki_tls_client *c, struct str server_name);
+/* Will its handshake have to ask somebody for a signature (pki_signing_set)? */
+bool pki_ssl_asks(const struct ssl_st *ssl);
 /* Files that the context was made from and when they end (seconds since 1970): "certificate" the
  * soonest end in the chain, "anchors" the soonest among those in force, "crl" the soonest nextUpdate.
  * Ended ones are told, too. */

@@ -6,6 +6,7 @@
 #include "keeper/serve.h"
 #include "keeper/signer.h"
 #include "pki/mint.h"
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -23,6 +24,8 @@
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
 static struct keeper_keys *keys;
+static struct keeper_tls_keys *tls;
+static char tls_name[PKI_KEY_NAME + 1]; /* stands in the seeds as 64 'k' */
 static struct arena *arena, *job_arena;
 
 /* One key for a.example, of this run. */
@@ -44,6 +47,17 @@ static void keys_make(void)
     (void)snprintf(key, sizeof(key), "%s/key", dir);
     CHECK(pki_mint_cert(NULL, &m, NULL) == 0);
     CHECK(keeper_keys_new(&args, 1, &keys, NULL) == 0);
+    {
+        struct keeper_tls_args one = {
+            .name = STR("t"), .cert_file = cert, .key = key, .as_server = true};
+        EVP_PKEY *public;
+
+        CHECK(keeper_tls_keys_new(&one, 1, 0, keys, &tls, NULL) == ERR_CONFLICT);
+        CHECK(pki_mint_cert(NULL, &m, NULL) == 0);
+        CHECK(keeper_tls_keys_new(&one, 1, 0, keys, &tls, NULL) == 0);
+        CHECK(pki_cert_key_load(cert, &public, NULL) == 0 && pki_key_name(public, tls_name) == 0);
+        EVP_PKEY_free(public);
+    }
     (void)unlink(cert);
     (void)unlink(key);
     (void)rmdir(dir);
@@ -76,7 +90,7 @@ static void serve(struct str in)
     static char lines[65536];
     struct keeper_log log = {.lines = sbuf_make(lines, sizeof(lines))};
     struct keeper_serving s = {
-        .keys = keys, .arena = arena, .log = &log, .now_s = NOW, .now_ms = 1000};
+        .keys = keys, .tls = tls, .arena = arena, .log = &log, .now_s = NOW, .now_ms = 1000};
     size_t piece = in.n ? 1 + (uint8_t)in.p[in.n - 1] * 16u : 1, at = 0;
 
     keeper_log_time(&log, NOW);
@@ -95,7 +109,8 @@ static void serve(struct str in)
         CHECK(c.n_in <= sizeof(c.in) && c.n_out <= sizeof(c.out));
         while (done < c.n_out) { /* whole answers, each well formed */
             CHECK(keeper_frame_parse(str_make(c.out + done, c.n_out - done), &f, &one) == 0);
-            CHECK(f.type == KEEPER_SIGNED && one <= KEEPER_ANSWER_MAX);
+            CHECK((f.type == KEEPER_SIGNED || f.type == KEEPER_TLS_SIGNED) &&
+                  one <= KEEPER_ANSWER_MAX);
             done += one;
         }
         c.n_out = 0;
@@ -114,13 +129,27 @@ static void on_done(struct identity_sign_job *job, int err, struct str value)
     CHECK(++*n == 1);
 }
 
+static void on_tls_done(struct pki_sign_job *job, int err, struct str signature)
+{
+    unsigned *n = job->arg;
+
+    CHECK((err == 0) == (signature.n > 0) && signature.n <= PKI_SIGNATURE_MAX);
+    CHECK(++*n == 1);
+}
+
 /* The daemon reads it. */
 static void answer(struct str in)
 {
     struct identity_sign_job jobs[JOBS];
-    unsigned n_done[JOBS] = {0};
+    unsigned n_done[JOBS] = {0}, n_tls = 0;
+    struct pki_sign_job handshake = {.request = {.key = str_z(tls_name),
+                                                 .kind = PKI_SIGN_TLS13_SERVER,
+                                                 .scheme = 0x0403,
+                                                 .input = STR("x")},
+                                     .done = on_tls_done,
+                                     .arg = &n_tls};
     struct wheel *wheel = wheel_new(1000);
-    struct keeper_signer_args args = {.wheel = wheel, .max_waiting = JOBS};
+    struct keeper_signer_args args = {.wheel = wheel, .max_waiting = JOBS + 1};
     struct keeper_signer *s;
     size_t at = 0, n_cancelled = 0;
     int pair[2];
@@ -137,6 +166,7 @@ static void answer(struct str in)
             .arg = &n_done[i]};
         CHECK(identity_sign_start(&jobs[i], keeper_signer_base(s)) == 0);
     }
+    CHECK(keeper_signer_tls(s)->start(keeper_signer_tls(s), &handshake) == 0);
     if (in.n & 1) {
         identity_sign_cancel(&jobs[1]);
         n_cancelled = 1;
@@ -154,6 +184,7 @@ static void answer(struct str in)
     keeper_signer_free(s);
     for (size_t i = 0; i < JOBS; i++)
         CHECK(n_done[i] == (i == 1 && n_cancelled ? 0 : 1));
+    CHECK(n_tls == 1);
     (void)close(pair[1]);
     wheel_free(wheel);
     arena_reset(job_arena);
@@ -169,9 +200,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
         return 0;
     in = str_make(in.p + 1, n - 1);
     check_frame(in);
-    if (data[0] & 1)
+    if (data[0] & 1) {
         answer(in);
-    else
-        serve(in);
+    } else {
+        char *copy = mem_alloc(in.n + 1);
+        static const char stands_for[] =
+            "kkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkkk";
+
+        CHECK(copy && sizeof(stands_for) == sizeof(tls_name));
+        memcpy(copy, in.p, in.n);
+        for (char *p = copy; (p = memmem(p, (size_t)(copy + in.n - p), stands_for, PKI_KEY_NAME));)
+            memcpy(p, tls_name, PKI_KEY_NAME);
+        serve(str_make(copy, in.n));
+        mem_free(copy);
+    }
     return 0;
 }

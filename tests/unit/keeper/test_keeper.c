@@ -128,6 +128,9 @@ static void frames(void **state)
         {.type = KEEPER_SIGNED, .id = 7, .status = KEEPER_REFUSED, .body = STR("")},
         {.type = KEEPER_RELOAD},
         {.type = KEEPER_STATE, .id = 3, .status = KEEPER_FAILED, .body = STR("why")},
+        {.type = KEEPER_TLS, .id = 5, .name = STR("a"), .kind = 4, .scheme = 0x0807, .body = STR("\0")},
+        {.type = KEEPER_TLS_SIGNED, .id = 5, .status = KEEPER_DONE, .body = STR("\0\xff;\n")},
+        {.type = KEEPER_TLS_SIGNED, .id = 5, .status = KEEPER_LIMITED, .body = STR("")},
     };
     char room[256];
 
@@ -144,6 +147,7 @@ static void frames(void **state)
         assert_int_equal(f.type, all[i].type);
         assert_true(f.id == all[i].id);
         assert_int_equal(f.status, all[i].status);
+        assert_true(f.kind == all[i].kind && f.scheme == all[i].scheme);
         assert_true(str_eq(f.name, all[i].name) && str_eq(f.body, all[i].body));
     }
 }
@@ -167,6 +171,12 @@ static void frames_refused(void **state)
         {"\x00\x00\x00\x09\x01\x02\x00\x00\0\0\0\0\0\0\0\0\x00", 17,
          ERR_SYNTAX}, /* signed with nothing */
         {"\x00\x00\x00\x09\x01\x02\x00\x00\0\0\0\0\0\0\0\0\x06", 17, ERR_SYNTAX}, /* status */
+        {"\x00\x00\x00\x0d\x01\x05\x00\x00\0\0\0\0\0\0\0\0\x01x\1\4\3", 21,
+         ERR_SYNTAX}, /* no input */
+        {"\x00\x00\x00\x09\x01\x06\x00\x00\0\0\0\0\0\0\0\0\x00", 17,
+         ERR_SYNTAX}, /* signed with nothing */
+        {"\x00\x00\x00\x0a\x01\x06\x00\x00\0\0\0\0\0\0\0\0\x01x", 18,
+         ERR_SYNTAX}, /* refused with something */
     };
 
     (void)state;
