@@ -15,6 +15,15 @@
 #define LIMIT_BODY_PARTS 16u     /* parts of one multipart body, nesting counted in */
 #define LIMIT_MULTIPART_DEPTH 4u /* nesting of multipart bodies */
 
+/* S/MIME (RFC 5652, RFC 8551) */
+#define LIMIT_CMS_BYTES 32768u   /* one signature, or what is inside of one */
+#define LIMIT_CMS_ELEMENTS 2048u /* ASN.1 elements in it */
+#define LIMIT_CMS_DEPTH 24u      /* their nesting; a certificate's names are at 9 */
+#define LIMIT_CMS_DIGESTS 4u     /* digest algorithms that it announces */
+#define LIMIT_SMIME_LAYERS 2u    /* S/MIME bodies of one message that are looked at */
+#define LIMIT_SMIME_RATE 200u    /* signatures that a worker verifies in a second */
+#define LIMIT_SMIME_AGE_S 3600u  /* how old, or ahead, a signed body may be (RFC 3893 10, RFC 3261 23.4.2) */
+
 /* Session descriptions */
 #define LIMIT_SDP_BYTES LIMIT_MSG_BYTES
 #define LIMIT_SDP_LINES 2048u

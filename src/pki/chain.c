@@ -25,6 +25,7 @@ struct pki_chain {
     unsigned refs; /* atomic */
     struct arena *arena;
     STACK_OF(X509) * certs; /* leaf first */
+    bool is_smime;          /* of a signed body */
     struct pki_chain_facts facts;
 };
 
@@ -175,36 +176,43 @@ static int find_validity(struct pki_chain *c, struct reason *why)
     return 0;
 }
 
-/* The users' URIs; the hosts of theirs are names, too, that an issuer's constraints bind. */
-static int find_uris(struct pki_chain *c, X509 *leaf)
+/* A name of a user, as it is written: "sip:alice@a.example", "alice@a.example". */
+static bool is_user_name(const GENERAL_NAME *g, bool is_email, struct str *ret)
+{
+    const ASN1_STRING *s = is_email ? g->d.rfc822Name : g->d.uniformResourceIdentifier;
+
+    if (g->type != (is_email ? GEN_EMAIL : GEN_URI))
+        return false;
+    *ret = str_make((const char *)ASN1_STRING_get0_data(s), (size_t)ASN1_STRING_length(s));
+    return (is_email || str_starts_nocase(*ret, STR("sip:")) ||
+            str_starts_nocase(*ret, STR("sips:"))) &&
+           str_find_char(*ret, '@') < ret->n && str_find_char(*ret, '\0') == ret->n;
+}
+
+/* The users' names; the hosts of theirs are names, too, that an issuer's constraints bind. */
+static int find_users(struct pki_chain *c, X509 *leaf, bool is_email, const struct str **ret,
+                      size_t *ret_n)
 {
     GENERAL_NAMES *sans = X509_get_ext_d2i(leaf, NID_subject_alt_name, NULL, NULL);
-    struct str uris[PKI_NAMES_MAX], *v;
+    struct str found[PKI_NAMES_MAX], name, *v;
     size_t n = 0;
     int err = 0;
 
-    for (int i = 0; sans && i < sk_GENERAL_NAME_num(sans) && n < ARRAY_LEN(uris) && err == 0; i++) {
-        const GENERAL_NAME *g = sk_GENERAL_NAME_value(sans, i);
-        struct str uri;
-
-        if (g->type != GEN_URI)
+    for (int i = 0; sans && i < sk_GENERAL_NAME_num(sans) && n < ARRAY_LEN(found) && err == 0;
+         i++) {
+        if (!is_user_name(sk_GENERAL_NAME_value(sans, i), is_email, &name))
             continue;
-        uri = str_make((const char *)ASN1_STRING_get0_data(g->d.uniformResourceIdentifier),
-                       (size_t)ASN1_STRING_length(g->d.uniformResourceIdentifier));
-        if ((!str_starts_nocase(uri, STR("sip:")) && !str_starts_nocase(uri, STR("sips:"))) ||
-            str_find_char(uri, '@') == uri.n || str_find_char(uri, '\0') < uri.n)
-            continue;
-        uris[n] = arena_str(c->arena, uri);
-        err = uris[n++].p ? 0 : ERR_NOMEM;
+        found[n] = arena_str(c->arena, name);
+        err = found[n++].p ? 0 : ERR_NOMEM;
     }
     GENERAL_NAMES_free(sans);
     ERR_clear_error();
     v = err == 0 ? arena_alloc(c->arena, n * sizeof(*v) + 1) : NULL;
     if (!v)
         return ERR_NOMEM;
-    memcpy(v, uris, n * sizeof(*v));
-    c->facts.uris = v;
-    c->facts.n_uris = n;
+    memcpy(v, found, n * sizeof(*v));
+    *ret = v;
+    *ret_n = n;
     return 0;
 }
 
@@ -268,7 +276,9 @@ static int find_facts(struct pki_chain *c, struct reason *why)
                       "a key of a kind that we have not got");
     if ((err = find_validity(c, why)) != 0)
         return err;
-    if (find_domains(c, leaf) != 0 || find_uris(c, leaf) != 0)
+    if (find_domains(c, leaf) != 0 ||
+        find_users(c, leaf, false, &c->facts.uris, &c->facts.n_uris) != 0 ||
+        (c->is_smime && find_users(c, leaf, true, &c->facts.emails, &c->facts.n_emails) != 0))
         return no_memory(why);
     err = find_numbers(c, why);
     if (err == 0)
@@ -282,8 +292,14 @@ static int find_facts(struct pki_chain *c, struct reason *why)
 
 /* Who signs for an identity needs no use of its own (RFC 8226 asks for none); what a certificate
  * was issued for must not exclude it. */
-static int check_leaf(X509 *leaf, struct reason *why)
+static int check_leaf(const struct pki_chain *c, struct reason *why)
 {
+    X509 *leaf = sk_X509_value(c->certs, 0);
+
+    /* RFC 8550 4.4.2, 4.4.4 for those of S/MIME */
+    if (c->is_smime && (X509_get_key_usage(leaf) & (KU_DIGITAL_SIGNATURE | KU_NON_REPUDIATION)) &&
+        (X509_get_extended_key_usage(leaf) & XKU_SMIME))
+        return 0;
     if (!cert_can_sign(leaf))
         return refuse(why, ERR_REFUSED, "identity-cert-use", "RFC 5280 4.2.1.3", 1,
                       "its key usage is not for signatures");
@@ -295,15 +311,17 @@ static int check_leaf(X509 *leaf, struct reason *why)
 
 static int check_issuers(struct pki_chain *c, struct reason *why)
 {
-    struct str names[2 * PKI_NAMES_MAX];
+    struct str names[3 * PKI_NAMES_MAX];
     size_t n = c->facts.n_domains;
 
     memcpy(names, c->facts.domains, n * sizeof(names[0]));
-    for (size_t i = 0; i < c->facts.n_uris; i++) {
-        struct str uri = c->facts.uris[i], host;
-        size_t at = str_find_char(uri, '@');
+    for (size_t i = 0; i < c->facts.n_uris + c->facts.n_emails; i++) {
+        struct str user = i < c->facts.n_uris ? c->facts.uris[i]
+                                              : c->facts.emails[i - c->facts.n_uris],
+                   host;
+        size_t at = str_find_char(user, '@');
 
-        (void)str_cut(str_make(uri.p + at + 1, uri.n - at - 1), ';', &host);
+        (void)str_cut(str_make(user.p + at + 1, user.n - at - 1), ';', &host);
         (void)str_cut(host, ':', &names[n++]);
     }
     for (int i = 1; i < sk_X509_num(c->certs); i++)
@@ -415,8 +433,34 @@ static int check_order(const struct pki_chain *c, struct reason *why)
     return 0;
 }
 
-int pki_chain_new(struct str bytes, const struct pki_anchors *anchors, uint64_t now_s,
-                  struct pki_chain **ret, struct reason *why)
+/* Where its certificates come from: bytes, or a stack of others'. */
+struct source {
+    struct str bytes;
+    X509 *leaf;
+    const STACK_OF(X509) * certs;
+};
+
+static int take_certs(const struct source *from, STACK_OF(X509) * certs, struct reason *why)
+{
+    int err;
+
+    if (!from->leaf)
+        return read_certs(from->bytes, certs, why);
+    if (!X509_up_ref(from->leaf))
+        return no_memory(why);
+    err = add_cert(certs, from->leaf, why);
+    for (int i = 0; err == 0 && i < sk_X509_num(from->certs); i++) {
+        X509 *c = sk_X509_value(from->certs, i);
+
+        if (c == from->leaf)
+            continue;
+        err = X509_up_ref(c) ? add_cert(certs, c, why) : no_memory(why);
+    }
+    return err;
+}
+
+static int chain_make(const struct source *from, const struct pki_anchors *anchors, uint64_t now_s,
+                      struct pki_chain **ret, struct reason *why)
 {
     struct pki_chain *c = mem_zalloc(sizeof(*c));
     int err = 0;
@@ -425,16 +469,17 @@ int pki_chain_new(struct str bytes, const struct pki_anchors *anchors, uint64_t 
     if (!c)
         return no_memory(why);
     c->refs = 1;
+    c->is_smime = from->leaf != NULL;
     c->arena = arena_new(ARENA_FIRST, ARENA_CAP);
     c->certs = fault_hit() ? NULL : sk_X509_new_null();
     if (!c->arena || !c->certs)
         err = no_memory(why);
     if (err == 0)
-        err = read_certs(bytes, c->certs, why);
+        err = take_certs(from, c->certs, why);
     if (err == 0)
         err = anchors ? validate(c, anchors, now_s, why) : check_order(c, why);
     if (err == 0)
-        err = check_leaf(sk_X509_value(c->certs, 0), why);
+        err = check_leaf(c, why);
     if (err == 0)
         err = find_facts(c, why);
     if (err == 0)
@@ -445,6 +490,18 @@ int pki_chain_new(struct str bytes, const struct pki_anchors *anchors, uint64_t 
     }
     *ret = c;
     return 0;
+}
+
+int pki_chain_new(struct str bytes, const struct pki_anchors *anchors, uint64_t now_s,
+                  struct pki_chain **ret, struct reason *why)
+{
+    return chain_make(&(struct source){.bytes = bytes}, anchors, now_s, ret, why);
+}
+
+int chain_of_signer(X509 *leaf, const STACK_OF(X509) * certs, const struct pki_anchors *anchors,
+                    uint64_t now_s, struct pki_chain **ret, struct reason *why)
+{
+    return chain_make(&(struct source){.leaf = leaf, .certs = certs}, anchors, now_s, ret, why);
 }
 
 int pki_chain_load(const char *file, struct pki_chain **ret, struct reason *why)

@@ -51,6 +51,8 @@ struct pki_chain_facts {
     size_t n_domains;
     const struct str *uris; /* "sip:user@host" and sips: of the subjectAltName, as written */
     size_t n_uris;
+    const struct str *emails; /* rfc822Names, of chains of S/MIME alone (RFC 3261 23.1) */
+    size_t n_emails;
     const struct pki_tnauth *const
         *tn; /* a member for each certificate, leaf first; NULL: no list */
     size_t n_tn;

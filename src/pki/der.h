@@ -7,9 +7,11 @@
 #include "base/str.h"
 
 #define DER_INTEGER 0x02u
+#define DER_OID 0x06u
 #define DER_UTF8_STRING 0x0cu
 #define DER_IA5_STRING 0x16u
 #define DER_SEQUENCE 0x30u
+#define DER_SET 0x31u
 #define DER_CONTEXT(n) (0xa0u | (n)) /* [n] EXPLICIT */
 
 struct der {

@@ -226,7 +226,7 @@ static bool add_sans(X509 *c, const struct pki_mint_args *args)
 static bool add_uses(X509 *c, unsigned uses)
 {
     static const char *const oids[] = {"serverAuth", "clientAuth", "1.3.6.1.5.5.7.3.20",
-                                       "anyExtendedKeyUsage", "codeSigning", "OCSPSigning"};
+                                       "anyExtendedKeyUsage", "codeSigning", "OCSPSigning", "emailProtection"};
     char text[128];
     struct sbuf b = sbuf_make(text, sizeof(text));
     for (size_t i = 0; i < ARRAY_LEN(oids); i++)

@@ -17,6 +17,7 @@ enum {
     PKI_MINT_ANY = 8,    /* anyExtendedKeyUsage */
     PKI_MINT_OTHER = 16, /* id-kp-codeSigning: of no use for TLS; tests */
     PKI_MINT_OCSP = 32,  /* id-kp-OCSPSigning (RFC 6960 4.2.2.2) */
+    PKI_MINT_SMIME = 64, /* id-kp-emailProtection (RFC 8550 4.4.4) */
 };
 
 /* An alternative name as it shall stand in the certificate; no check is made of its bytes. */

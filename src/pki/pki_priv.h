@@ -3,6 +3,8 @@
 #ifndef PKI_PKI_PRIV_H
 #define PKI_PKI_PRIV_H
 
+#include "pki/chain.h"
+#include "pki/der.h"
 #include "pki/names.h"
 #include "pki/statuses.h"
 #include "pki/tls.h"
@@ -52,6 +54,21 @@ MUST_USE int mint_write_key(const char *file, EVP_PKEY *key, struct reason *reas
 BIO *mint_out_open(const char *file, mode_t mode, char *tmp, size_t cap, struct reason *reason);
 MUST_USE int mint_out_close(BIO *bio, bool ok, const char *tmp, const char *file,
                             struct reason *reason);
+
+/* --- chain.c --- */
+
+/* The chain of who has signed an S/MIME body, of the certificates that came with it: `leaf` is one of
+ * them. As pki_chain_new; e-mail addresses are names, too, and emailProtection is a use (RFC 8550 3,
+ * 4.4.4). */
+MUST_USE int chain_of_signer(X509 *leaf, const STACK_OF(X509) * certs,
+                             const struct pki_anchors *anchors, uint64_t now_s,
+                             struct pki_chain **ret, struct reason *why);
+
+/* --- cms_shape.c --- */
+
+/* A SignedData within the limits, of one signer, which OpenSSL can read? ERR_SYNTAX, ERR_LIMIT,
+ * ERR_UNSUPPORTED: another kind. */
+MUST_USE int cms_shape_check(struct str cms, struct reason *why);
 
 /* --- tnauth.c --- */
 

@@ -198,6 +198,56 @@ static int parts_walk(struct walk *w, struct sip_part *ret, size_t cap, size_t *
     return 0;
 }
 
+struct str sip_part_whole(const struct sip_part *part)
+{
+    return (struct str){part->headers.p,
+                        (size_t)(part->body.p + part->body.n - part->headers.p)};
+}
+
+struct str sip_part_header(const struct sip_part *part, struct str wanted)
+{
+    struct str rest = part->headers, name, value;
+
+    while (part_header(&rest, &name, &value))
+        if (str_eq_nocase(name, wanted))
+            return value;
+    return STR_NULL;
+}
+
+bool sip_type_is(struct str content_type, struct str wanted)
+{
+    struct str media;
+
+    (void)str_cut(content_type, ';', &media);
+    return str_eq_nocase(str_trim(media), wanted);
+}
+
+struct str sip_type_param(struct str content_type, struct str name)
+{
+    struct str value;
+
+    return sip_param_find(params_of(content_type), name, &value) ? value : STR_NULL;
+}
+
+int sip_entity_parts(struct str entity, struct sip_part *ret, size_t *ret_n, struct reason *why)
+{
+    size_t cap = *ret_n;
+    struct walk w = {.why = why};
+    int err;
+
+    *ret_n = 0;
+    if (cap == 0)
+        return too_much(&w, "no room for the body");
+    if ((err = part_parse(&w, entity, 0, ret)) != 0)
+        return err;
+    ret->required = is_required(ret->content_disposition);
+    *ret_n = 1;
+    if (!is_multipart(ret->content_type))
+        return 0;
+    err = level_open(&w, ret->content_type, ret->body, 1);
+    return err ? err : parts_walk(&w, ret, cap, ret_n);
+}
+
 int sip_body_parts(const struct sip_msg *m, struct sip_part *ret, size_t *ret_n, struct reason *why)
 {
     size_t cap = *ret_n;

@@ -375,13 +375,8 @@ static int scan_start_line(struct scan *s, struct reason *why)
                                                 : request_line(m, line, why);
 }
 
-int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struct reason *why)
+static int scan_new(struct arena *a, struct str bytes, struct scan *ret, struct reason *why)
 {
-    *ret = NULL;
-    while (bytes.n >= 2 && bytes.p[0] == '\r' && bytes.p[1] == '\n') {
-        bytes.p += 2; /* CRLF in front of the start line is ignored (7.5) */
-        bytes.n -= 2;
-    }
     if (bytes.n > LIMIT_MSG_BYTES) {
         reason_set(why, "msg-large", "RFC 3261 21.5.7", 513, "message of %zu bytes", bytes.n);
         return ERR_LIMIT;
@@ -396,25 +391,106 @@ int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struc
     m->hdrs = hdrs;
     m->max_forwards = -1;
     m->arena = a;
-    struct scan s = {
+    *ret = (struct scan){
         .m = m, .base = bytes.p, .p = bytes.p, .end = bytes.p + bytes.n, .cap = HDRS_FIRST};
-    int err = scan_start_line(&s, why);
-    if (err)
-        return err;
-    err = scan_headers(&s);
+    return 0;
+}
+
+/* From behind the start line to the body. */
+static int scan_rest(struct scan *s, struct reason *why)
+{
+    struct sip_msg *m = s->m;
+    int err = scan_headers(s);
     if (err) {
         reason_set(why, "no-memory", NULL, 0, NULL);
         return err;
     }
-    if ((size_t)(s.p - s.base) > LIMIT_MSG_HEADER_BYTES)
-        defect(m, "msg-header-large", "RFC 3261 21.5.7", 513, s.p, "header above what is taken");
-    m->head = (struct str){bytes.p, (size_t)(s.p - s.base)};
+    if ((size_t)(s->p - s->base) > LIMIT_MSG_HEADER_BYTES)
+        defect(m, "msg-header-large", "RFC 3261 21.5.7", 513, s->p, "header above what is taken");
+    m->head = (struct str){m->bytes.p, (size_t)(s->p - s->base)};
     link_headers(m);
-    take_body(m, s.p, s.end);
-    err = take_fields(m, why);
+    take_body(m, s->p, s->end);
+    return 0;
+}
+
+int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struct reason *why)
+{
+    struct scan s;
+    *ret = NULL;
+    while (bytes.n >= 2 && bytes.p[0] == '\r' && bytes.p[1] == '\n') {
+        bytes.p += 2; /* CRLF in front of the start line is ignored (7.5) */
+        bytes.n -= 2;
+    }
+    int err = scan_new(a, bytes, &s, why);
+    if (err == 0)
+        err = scan_start_line(&s, why);
+    if (err == 0)
+        err = scan_rest(&s, why);
+    if (err == 0)
+        err = take_fields(s.m, why);
     if (err)
         return err;
-    *ret = m;
+    *ret = s.m;
+    return 0;
+}
+
+/* Without a body a fragment needs no empty line, and its last line no end (RFC 3420 2): here they
+ * are put there. */
+static int frag_close(struct arena *a, struct str *bytes)
+{
+    static const char ends[] = "\r\n\r\n";
+    size_t n = sizeof(ends) - 1;
+    char *p;
+
+    if (bytes->n > LIMIT_MSG_BYTES || memmem(bytes->p, bytes->n, ends, n) ||
+        (bytes->n >= 2 && memcmp(bytes->p, ends, 2) == 0))
+        return 0;
+    p = arena_alloc(a, bytes->n + n);
+    if (!p)
+        return ERR_NOMEM;
+    if (bytes->n)
+        memcpy(p, bytes->p, bytes->n);
+    memcpy(p + bytes->n, ends, n);
+    if (bytes->n == 0 || (bytes->n >= 2 && memcmp(p + bytes->n - 2, ends, 2) == 0))
+        n -= 2;
+    *bytes = (struct str){p, bytes->n + n};
+    return 0;
+}
+
+static bool begins_with_header(struct str bytes)
+{
+    struct lex l = lex_make(bytes);
+    struct str name = lex_run(&l, LEX_TOKEN);
+    while (lex_peek(&l, ' ') || lex_peek(&l, '\t'))
+        l.p++;
+    return bytes.n == 0 || lex_peek(&l, '\r') || (name.n > 0 && lex_peek(&l, ':'));
+}
+
+int sip_frag_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struct reason *why)
+{
+    struct scan s;
+    *ret = NULL;
+    int err = frag_close(a, &bytes);
+    if (err) {
+        reason_set(why, "no-memory", NULL, 0, NULL);
+        return err;
+    }
+    err = scan_new(a, bytes, &s, why);
+    if (err == 0 && !begins_with_header(bytes))
+        err = scan_start_line(&s, why);
+    if (err == 0)
+        err = scan_rest(&s, why);
+    if (err)
+        return err;
+    if (sip_msg_has(s.m, SIP_H_CSEQ))
+        take_cseq(s.m);
+    if (sip_msg_has(s.m, SIP_H_FROM))
+        take_addr(s.m, SIP_H_FROM, &s.m->from, &s.m->from_tag);
+    if (sip_msg_has(s.m, SIP_H_TO))
+        take_addr(s.m, SIP_H_TO, &s.m->to, &s.m->to_tag);
+    if (sip_msg_has(s.m, SIP_H_CALL_ID))
+        take_call_id(s.m);
+    *ret = s.m;
     return 0;
 }
 

@@ -106,6 +106,10 @@ struct sip_msg {
  * line, no Via, a response that is malformed): drop and count, `why` says what. ERR_LIMIT, ERR_NOMEM likewise. */
 MUST_USE int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struct reason *why);
 
+/* A fragment of a message (RFC 3420), or a message inside of another one (RFC 3261 23.4): header fields, in front of them a start line
+ * or none, behind them a body or none. Nothing must be there; what is there and cannot be read is in `defect`. */
+MUST_USE int sip_frag_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struct reason *why);
+
 /* The i-th header line of an id, NULL if absent. */
 const struct sip_hdr *sip_msg_hdr(const struct sip_msg *m, enum sip_hdr_id id, unsigned i);
 /* The values of its lines, the first `cap` of them; how many. */
@@ -162,6 +166,15 @@ struct sip_part {
  * multipart body come its parts, depth 1; a part that is a multipart itself comes first, then its parts with one more depth.
  * ERR_SYNTAX (400), ERR_LIMIT (413) with `why`. */
 MUST_USE int sip_body_parts(const struct sip_msg *m, struct sip_part *ret, size_t *ret_n, struct reason *why);
+/* The same of a MIME entity, its header in front: the entity is the first part, depth 0, and of a multipart come its parts behind it. */
+MUST_USE int sip_entity_parts(struct str entity, struct sip_part *ret, size_t *ret_n, struct reason *why);
+/* A part from the first byte of its header to the last of its body: what a signature over it is over (RFC 1847 2.1). Not of a body
+ * that is no multipart. */
+struct str sip_part_whole(const struct sip_part *part);
+struct str sip_part_header(const struct sip_part *part, struct str name); /* p == NULL: it has none */
+/* Is a Content-Type of this "type/subtype"? One of its parameters; p == NULL: there is none. */
+bool sip_type_is(struct str content_type, struct str wanted);
+struct str sip_type_param(struct str content_type, struct str name);
 
 /* Does the message's From-tag/Call-ID/CSeq/To-tag look like an in-dialog request? */
 static inline bool sip_msg_in_dialog(const struct sip_msg *m)
