@@ -1,8 +1,8 @@
 /* How long a worker that is busy, but not saturated, lets messages gather before it reads again.
  * Waking up costs more than working on what has come: at some thousand messages a second a thread
- * that wakes for each spends most of its time on that. So from a few thousand a second on, turns begin
- * a little apart, and each finds several messages. Whoever sends less waits for nothing, and under
- * full load there is nothing to wait for either. Pure: the caller has the clock. */
+ * that wakes for each spends most of its time on that. So from a few thousand a second on, turns
+ * begin a little apart, and each finds several messages. Whoever sends less waits for nothing, and
+ * under full load there is nothing to wait for either. Pure: the caller has the clock. */
 #ifndef NET_PACE_H
 #define NET_PACE_H
 
