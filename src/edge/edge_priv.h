@@ -6,7 +6,7 @@
 #include "base/map.h"
 #include "config/config.h"
 #include "edge/edge.h"
-#include "edge/location.h"
+#include "location/location.h"
 #include "identity/digest.h"
 #include "net/net.h"
 #include "net/worker.h"

@@ -38,7 +38,7 @@ struct store_binding {
     struct str instance; /* +sip.instance, may be empty */
     uint64_t expires_s;  /* wall clock */
     uint64_t registered_s;
-    uint64_t gruu_epoch; /* which temporary GRUUs are valid (edge/location.c); 0: none */
+    uint64_t gruu_epoch; /* which temporary GRUUs are valid (location/gruu.c); 0: none */
     struct str source;   /* "transport address" for people */
     uint8_t transport;   /* enum transport */
     uint8_t secure;      /* came over TLS all the way that we see */

@@ -34,13 +34,16 @@ static const struct room {
     {"policy", "base pki sdp identity keying media"},
     {"evidence", "base"},
     {"store", "base"},
+    {"location", "base net sip identity store"},
     {"config", "base pki net sip sdp identity keeper fetch keying media relay policy evidence store"},
-    {"edge", "base pki net sip sdp identity keeper fetch keying media relay policy evidence store config"},
-    {"phone", "base pki net sip sdp identity keeper fetch keying media relay policy evidence store config edge"},
+    {"edge",
+     "base pki net sip sdp identity keeper fetch keying media relay policy evidence store location config"},
+    {"phone",
+     "base pki net sip sdp identity keeper fetch keying media relay policy evidence store location config edge"},
     {"console",
-     "base pki net sip sdp identity keeper fetch keying media relay policy evidence store config edge phone"},
+     "base pki net sip sdp identity keeper fetch keying media relay policy evidence store location config edge phone"},
     {"cli",
-     "base pki net sip sdp identity keeper fetch keying media relay policy evidence store config edge phone console"},
+     "base pki net sip sdp identity keeper fetch keying media relay policy evidence store location config edge phone console"},
 };
 #define N_ROOMS ARRAY_LEN(rooms)
 

@@ -5,7 +5,7 @@
  * Any thread; see location_priv.h for the locks. */
 #include "base/mem.h"
 #include "base/secret.h"
-#include "edge/location_priv.h"
+#include "location/location_priv.h"
 #include "sip/uri.h"
 
 #define MAX_DEFAULT 1000000u

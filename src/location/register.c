@@ -4,7 +4,7 @@
  * Everything of a plan is on the stack, except new bindings, which are made before the first change
  * and freed if it does not come to that. */
 #include "base/mem.h"
-#include "edge/location_priv.h"
+#include "location/location_priv.h"
 #include "sip/uri.h"
 
 #define CONTACTS_MAX 32u /* of one request */

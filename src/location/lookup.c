@@ -1,7 +1,7 @@
 /* Where a user is: copies of the bindings, for requests (RFC 3261 16.5, RFC 5626 7, RFC 5627 6.1)
  * and for those who look on. Any thread. */
 #include "base/mem.h"
-#include "edge/location_priv.h"
+#include "location/location_priv.h"
 
 static struct str text_move(struct str s, char **at)
 {

@@ -6,7 +6,7 @@
  */
 #include "base/log.h"
 #include "base/mem.h"
-#include "edge/location_priv.h"
+#include "location/location_priv.h"
 #include "base/sbuf.h"
 #include <stdio.h>
 

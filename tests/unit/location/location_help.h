@@ -4,7 +4,7 @@
 
 #include "base/buf.h"
 #include "check.h"
-#include "edge/location_priv.h"
+#include "location/location_priv.h"
 #include "oom.h"
 #include <malloc.h>
 #include <stdio.h>

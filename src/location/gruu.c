@@ -8,7 +8,7 @@
  * domain is authenticated along. The epoch is a random number that all bindings of an instance
  * share from their first REGISTER until its Call-ID changes or the last of them ends: a GRUU is
  * valid as long as some binding has its epoch (3.1.2). */
-#include "edge/location_priv.h"
+#include "location/location_priv.h"
 #include <openssl/evp.h>
 
 #define NONCE 12u

@@ -24,8 +24,8 @@
  * bindings made by datagrams can be used at once.
  *
  * Time is given by the caller (net_wall_s), so that the scenario player can move it. */
-#ifndef EDGE_LOCATION_H
-#define EDGE_LOCATION_H
+#ifndef LOCATION_LOCATION_H
+#define LOCATION_LOCATION_H
 
 #include "base/arena.h"
 #include "base/err.h"

@@ -4,13 +4,13 @@
  * be held when a flow's is taken, not the other way round; two of a kind are never held together.
  * The store's queue lock is the only one taken below them. A binding's texts and its row never
  * change while it is in the index of flows. */
-#ifndef EDGE_LOCATION_PRIV_H
-#define EDGE_LOCATION_PRIV_H
+#ifndef LOCATION_LOCATION_PRIV_H
+#define LOCATION_LOCATION_PRIV_H
 
 #include "base/limits.h"
 #include "base/list.h"
 #include "base/map.h"
-#include "edge/location.h"
+#include "location/location.h"
 #include <pthread.h>
 
 #define LOC_STRIPES 256u

@@ -2,7 +2,7 @@
  * Any thread. */
 #include "base/mem.h"
 #include "base/secret.h"
-#include "edge/location_priv.h"
+#include "location/location_priv.h"
 
 static const enum digest_algo algos[STORE_HA1_N] = {DIGEST_MD5, DIGEST_SHA256, DIGEST_SHA512_256};
 static const uint8_t ha1_lens[STORE_HA1_N] = {16, 32, 32};
