@@ -14,6 +14,11 @@ next_start() {
     kamailio -DD -E -x tlsf -m 64 -M 8 -f next.cfg -Y "$WORK/next-run" >>next.log 2>&1 &
     await 10 log_has next.log 'tls.*Server MUST present valid certificate' && await 10 next_listens
 }
+# How many values the first INVITE had that NAME's sipp received.
+sipp_record_routes() {
+    awk '/ message received / { take = 1; next } /^-+ [0-9]/ && take { exit } take && /^Record-Route:/ { n += gsub(/<sip:/, "") }
+        END { print n + 0 }' "$1.msg"
+}
 next_listens() { [ -n "$(ss -H -lun "src $NEXT_ADDR")" ] && [ -n "$(ss -H -ltn "src $NEXT_ADDR and sport = :5061")" ]; }
 
 call_parts() {
@@ -44,6 +49,24 @@ plain_message_parts() {
     recv_opt 100
     recv "${EXPECT:-200}"
 }
+ended_call_parts() {
+    invite_with_digest
+    recv_opt 100
+    recv_opt 180
+    recv 200 'rrs="true"'
+    ack
+    recv_request BYE
+    answer_in_dialog 200 OK
+}
+ending_callee_parts() {
+    recv_and_keep INVITE call 'rrs="true"'
+    answer 180 Ringing
+    answer 200 OK sdp
+    recv_request ACK
+    wait_ms 200
+    callee_head BYE 1 "$no_body" | send_part 'retrans="500"'
+    recv 200
+}
 make_certs
 make_cert ca secure.test DNS:secure.test,URI:sip:secure.test
 edge_conf \
@@ -51,7 +74,7 @@ edge_conf \
     "    allow-sources = { \"$NEXT_ADDR\" }  allow-clear = yes }" \
     "listen \"tls:$ADDR:5064\" { client-certificate = require  client-ca = \"$WORK/certs/ca.crt\" }" \
     "peer \"secure\" { kind = peering  domains = { \"secure.test\" }  certificate-names = { \"secure.test\" }" \
-    "    next-hop = \"sip:$NEXT_ADDR:5061;transport=tls\"  ca = \"$WORK/certs/ca.crt\" }" \
+    "    next-hop = \"sip:$NEXT_ADDR:5061;transport=tls\"  ca = \"$WORK/certs/ca.crt\"  allow-clear-media = yes }" \
     "peer \"impostor\" { kind = peering  domains = { \"impostor.test\" }  certificate-names = { \"impostor.test\" }" \
     "    next-hop = \"sip:$NEXT_ADDR:5061;transport=tls\"  ca = \"$WORK/certs/ca.crt\" }"
 user_add alice
@@ -65,6 +88,8 @@ scenario message message_parts
 scenario plain_message plain_message_parts
 scenario message_callee message_callee_parts
 scenario refused message_fails_parts
+scenario ended_call ended_call_parts
+scenario ending_callee ending_callee_parts
 sipp -sd uas | sed -e 's/^ *\[last_Via:\]/&\n[last_Record-Route:]/' >uas.xml
 
 # Out by UDP
@@ -85,6 +110,19 @@ FROM=$NEXT_ADDR PORT=7700 SIPP_SECONDS=12 sipp_begin secure_callee -sf message_c
 PORT=7711 AS=alice check "a MESSAGE from alice to secure.test" sipp_run secure -sf message.xml -m 1 -key callee dave@secure.test
 check "its receiver in secure.test" sipp_wait secure_callee
 check "it went by TLS" log_has next.log "MESSAGE sip:dave@secure.test from .* by tls"
+
+# Calls whose transport changes at the edge (UDP to TLS) and again at Kamailio (TLS to UDP): each writes two Record-Routes,
+# and what follows in the dialog finds its way from either end (RFC 5658).
+FROM=$NEXT_ADDR PORT=7700 SIPP_SECONDS=12 sipp_begin tls_callee -sf uas.xml -m 3
+PORT=7713 AS=alice check "three calls from alice to secure.test, which she ends" \
+    sipp_run tls_out -sf call.xml -m 3 -r 5 -key callee dave@secure.test
+check "their callee" sipp_wait tls_callee
+FROM=$NEXT_ADDR PORT=7700 SIPP_SECONDS=12 sipp_begin ending_callee -sf ending_callee.xml -m 3
+PORT=7714 AS=alice check "three calls from alice to secure.test, which the callee ends" \
+    sipp_run tls_ended -sf ended_call.xml -m 3 -r 5 -key callee dave@secure.test
+check "the callee who ends them" sipp_wait ending_callee
+check "her BYE reached Kamailio by TLS, the callee's came by UDP" eval 'log_has next.log "BYE sip:.* from $ADDR by tls" && log_has next.log "BYE sip:.* from $NEXT_ADDR by udp"'
+check "four Record-Routes reached the callee" eval '[ "$(sipp_record_routes ending_callee)" = 4 ]'
 
 # In by mutual TLS
 PORT=7720 SIPP_SECONDS=12 sipp_begin secure_in_callee -sf message_callee.xml -m 1
