@@ -31,6 +31,7 @@ struct forward_changes {
     struct str rack; /* empty: as it came */
     bool has_body;
     struct str content_type, body;
+    bool has_other_keys; /* the body: what was signed of the old ones says nothing of these */
     struct str identity, date; /* of an answer that we sign (answer.h); empty: none */
     struct str from;              /* with the call's level in it (status_name.h); empty: as it came */
     struct str status, call_info; /* what a phone of ours is told of the call (status_phone.h); empty: nothing */

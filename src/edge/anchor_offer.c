@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/anchor_priv.h"
+#include "edge/facts.h"
 #include "sdp/answer.h"
 
 #define SAID_BYTES 6144u /* key management's attributes of one section */
@@ -522,6 +523,7 @@ int anchor_body_replace(const struct sip_msg *m, struct str was, struct str is,
     char *p;
 
     ret->has_body = true;
+    ret->has_other_keys = facts_fingerprints(was) != facts_fingerprints(is);
     ret->content_type = type ? type->value : STR("application/sdp");
     ret->body = is;
     if (!was.n || was.n == m->body.n) {

@@ -116,6 +116,7 @@ void answer_branch(struct branch *b)
 
     b->peer = t->peer;
     b->is_judged = p->method == SIP_INVITE && (!t->to_user || t->peer) && !t->emergency && !t->is_flow_side;
+    b->may_sign = p->method == SIP_INVITE && t->to_user && !t->peer && !t->emergency;
     if (p->signs_answers)
         who = answerer_of(p->r, t);
     if (!who.n || b->answerer || !identity_signs_for(p->snap, who))

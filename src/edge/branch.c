@@ -321,6 +321,8 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
 
     (void)tx;
     proxy_enter(p);
+    if (b->may_sign && m->status > 100 && sip_msg_has(m, SIP_H_IDENTITY))
+        b->is_judged = true;
     if (!b->is_judged || !answer_judge(b, m, rx))
         branch_response(b, m, rx);
     proxy_leave(p);

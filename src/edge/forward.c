@@ -291,6 +291,8 @@ int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct for
         sip_edit_set(e, SIP_H_RACK, c->rack);
     if (c->date.n)
         sip_edit_set(e, SIP_H_DATE, c->date);
+    if (c->has_other_keys && sip_msg_has(m, SIP_H_IDENTITY))
+        sip_edit_remove(e, SIP_H_IDENTITY); /* whoever compared would take us for an attacker */
     if (c->identity.n)
         sip_edit_add_last(e, SIP_H_IDENTITY, c->identity);
     if (c->from.n)

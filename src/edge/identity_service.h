@@ -35,6 +35,8 @@ MUST_USE int identity_verify(struct edge_req *r, identity_verified_fn *fn, void 
 /* Policy asks for a signature that holds: before it is judged its sender is told nothing of whom it
  * asks for, neither whether there is such a user nor whether somebody is there (RFC 3261 22.1). */
 bool identity_is_judged_first(const struct edge_req *r);
+/* Does it say that its user has signed its media keys ("msec", RFC 8862)? Not judged. */
+bool identity_claims_user(const struct sip_msg *m);
 void identity_verify_cancel(struct edge_req *r); /* harmless if nothing is under way */
 
 /* The same for a response that a peer (NULL: a domain without a stanza) has sent, in an arena that

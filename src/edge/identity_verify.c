@@ -82,6 +82,19 @@ static size_t values_of(const struct sip_msg *m, struct str v[LIMIT_IDENTITY_HEA
     return n;
 }
 
+bool identity_claims_user(const struct sip_msg *m)
+{
+    struct str v[LIMIT_IDENTITY_HEADERS];
+    struct identity_hdr h;
+    struct reason why;
+
+    for (size_t i = 0, n = values_of(m, v); i < n; i++)
+        if (identity_hdr_parse(m->arena, v[i], &h, &why) == 0 && !h.is_rfc4474 &&
+            passport_type_parse(h.ppt) == PASSPORT_MSEC)
+            return true;
+    return false;
+}
+
 /* `on-attack = alarm`: it goes on, and is shown and logged as what it is. */
 static bool only_alarms(const struct edge_req *r)
 {

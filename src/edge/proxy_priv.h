@@ -46,7 +46,8 @@ struct branch {
     bool is_emergency;
     bool has_level; /* From, as it left (status_name.h) */
     /* answer.h; these outlive the request */
-    bool is_judged;  /* its answers are another domain's */
+    bool is_judged;  /* its answers are another domain's, or a user of ours has signed one */
+    bool may_sign;   /* ... of ours, which may do so */
     bool is_refused; /* ... and one was not taken: no other will be */
     const struct config_peer *peer;     /* of its target, believed or not (asserted.h); the context's snapshot has it */
     char *answerer;                     /* the user of ours whose answers are signed; NULL: nobody's are */

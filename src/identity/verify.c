@@ -207,6 +207,28 @@ static void check_replay(struct identity_check *c, struct identity_replay *repla
 
 /* --- the verdict --- */
 
+/* The user's own signature over the media keys: "msec", or "rsp" of an answer, for which RFC 8862
+ * (4.3) had no name yet. */
+static bool is_by_user(const struct identity_token *t)
+{
+    return (t->p.type == PASSPORT_MSEC || t->p.type == PASSPORT_RSP) &&
+           t->authority == IDENTITY_BY_USER;
+}
+
+/* Other keys than the user has signed. No other signature outweighs that: the domain that could
+ * make one may be who is in the middle (RFC 8862 4, 4.4). */
+static const struct identity_token *find_denial(const struct identity_check *c)
+{
+    for (size_t i = 0; i < c->n_tokens; i++) {
+        const struct identity_token *t = &c->tokens[i];
+
+        if (t->verdict == IDENTITY_CONTRADICTED && t->signature_holds && is_by_user(t) &&
+            !passport_keys_eq(t->p.mky, t->p.n_mky, c->m->mky, c->m->n_mky))
+            return t;
+    }
+    return NULL;
+}
+
 struct candidate {
     enum identity_reached reached;
     size_t n_diversions;
@@ -230,7 +252,7 @@ static void fill_facts(const struct identity_check *c, const struct identity_tok
     r->n_diversions = cand->n_diversions;
     r->keys_bound = t->p.n_mky > 0;
     r->body_bound = t->p.type == PASSPORT_MSG;
-    r->by_user = t->p.type == PASSPORT_MSEC && t->authority == IDENTITY_BY_USER;
+    r->by_user = is_by_user(t);
     r->date_differs = !c->m->has_date || c->m->date_s != t->p.iat;
     r->attest = t->p.attest;
 }
@@ -267,8 +289,10 @@ static void mark_loose_ends(struct identity_check *c)
  * say: where the original is ignored or wrong, that is it (8946 4.2 item 5). */
 static const struct identity_token *find_cause(struct identity_check *c)
 {
-    const struct identity_token *worst = find_worst(c, NULL);
+    const struct identity_token *worst = find_denial(c);
 
+    if (!worst)
+        worst = find_worst(c, NULL);
     if (!worst) {
         mark_loose_ends(c);
         worst = find_worst(c, NULL);
@@ -333,7 +357,7 @@ int identity_check_finish(struct identity_check *c, struct identity_replay *repl
             at = i;
         }
     }
-    if (best)
+    if (best && !find_denial(c))
         conclude_valid(c, best, &cands[at], ret);
     else
         conclude_invalid(c, ret);

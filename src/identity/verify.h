@@ -9,7 +9,8 @@
  *     identity_check_finish(...)          verdict, reasons and facts
  *
  * Every value is judged by itself; one valid one is enough (8224 6.2.1), and the worst of the
- * others is told beside it. The verdicts:
+ * others is told beside it; but what a user has signed with its own certificate about its keys is
+ * not outweighed by anybody who signs others (8862 4.4). The verdicts:
  *
  *   VALID         signed by somebody who may speak for the originator, over what the message shows
  *   ABSENT        no Identity value, or none of a kind that we know (8224 6.2 step 1): says nothing
@@ -127,7 +128,7 @@ struct identity_result {
     size_t n_diversions;
     bool keys_bound;   /* the message has media keys, and they are the signed ones */
     bool body_bound;   /* the whole body is signed ("msgi") */
-    bool by_user;      /* "msec", signed with the user's own certificate (8862 4) */
+    bool by_user; /* "msec" or "rsp", signed with the user's own certificate (8862 4, 4.3) */
     bool date_differs; /* Date was changed on the way, or is not there */
     char attest;       /* 'A', 'B', 'C', or 0 */
 };

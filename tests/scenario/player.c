@@ -458,7 +458,7 @@ static void step_counter(char **word, unsigned n)
         {"loops", EC_LOOPS}, {"emergency", EC_EMERGENCY}, {"strays", EC_STRAYS}, {"identity-valid", EC_IDENTITY_VALID},
         {"identity-signed", EC_IDENTITY_SIGNED}, {"identity-unsigned", EC_IDENTITY_UNSIGNED}, {"forwarded", EC_FORWARDED},
         {"level-attacked", EC_LEVEL_ATTACKED}, {"level-open", EC_LEVEL_OPEN}, {"level-protected", EC_LEVEL_PROTECTED},
-        {"level-secure", EC_LEVEL_SECURE}, {"attacks", EC_ATTACKS}, {"status-refused", EC_STATUS_REFUSED}};
+        {"level-secure", EC_LEVEL_SECURE}, {"level-end-to-end", EC_LEVEL_END_TO_END}, {"attacks", EC_ATTACKS}, {"status-refused", EC_STATUS_REFUSED}};
     size_t i;
 
     if (n < 3)

@@ -595,6 +595,25 @@ static void types(void **state)
     world_expect(&r, IDENTITY_VALID, NULL);
     assert_true(r.by_user);
     assert_int_equal(r.authority, IDENTITY_BY_USER);
+    { /* its domain signs other keys: one valid value is enough, but not against the user's word */
+        const struct passport_key *own = w->m.mky;
+        const struct passport_key other = {STR("sha-256"), STR("66")};
+        size_t n_own = w->m.n_mky;
+        struct str both[2] = {value};
+
+        w->m.mky = &other;
+        w->m.n_mky = 1;
+        both[1] = world_sign(w, A, (struct identity_sign_args){.type = PASSPORT_BASE}, NULL);
+        r = world_verify(w, &both[1], 1);
+        world_expect(&r, IDENTITY_VALID, NULL);
+        r = world_verify(w, both, 2);
+        world_expect(&r, IDENTITY_CONTRADICTED, "identity-mky-contradicted");
+        w->m.mky = own;
+        w->m.n_mky = n_own;
+        r = world_verify(w, both, 2);
+        world_expect(&r, IDENTITY_VALID, NULL);
+        assert_true(r.by_user);
+    }
     {
         struct passport p = claims(); /* by its domain it is no end-to-end proof */
 
@@ -675,6 +694,22 @@ static void responses(void **state)
         p.dest = &dest;
         p.n_dest = 1;
         expect_one(world_forge(w, A, p, NULL), IDENTITY_CONTRADICTED, "identity-authority");
+    }
+    /* by who answers itself: as good as "msec" */
+    assert_false(r.by_user);
+    {
+        struct str own;
+
+        w->m.is_response = false;
+        w->m.orig = uri("sip:alice@a.example");
+        w->m.to = uri("sip:bob@b.example");
+        own = world_sign(w, USER, (struct identity_sign_args){.type = PASSPORT_RSP}, NULL);
+        w->m.is_response = true;
+        r = world_verify(w, &own, 1);
+        world_expect(&r, IDENTITY_VALID, NULL);
+        assert_true(r.by_user);
+        w->m.orig = uri("sip:bob@b.example");
+        w->m.to = uri("sip:alice@a.example");
     }
     /* other media keys; too late, also where diversions would have more time */
     w->m.n_mky = 0;
