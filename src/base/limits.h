@@ -120,6 +120,9 @@
 #define LIMIT_OCSP_AT_ONCE 8u
 #define LIMIT_OCSP_MS 10000u          /* one of them, name lookup and all */
 
+/* Certificates of users that we serve, for phones that sign themselves */
+#define LIMIT_USER_CERTS 192u
+
 /* The keeper of private keys, and what it is asked */
 #define LIMIT_KEEPER_KEYS 64u
 #define LIMIT_KEEPER_TLS_KEYS 512u

@@ -26,6 +26,12 @@ enum option_id {
     O_CA,
     O_CERT,
     O_KEY,
+    O_USER_CERT,
+    O_USER_KEY,
+    O_USER_URL,
+    O_IDENTITY_CA,
+    O_FETCH_CA,
+    O_FETCH_FROM,
     O_TLS_MIN,
     O_DNS,
     O_BIND,
@@ -94,6 +100,16 @@ static const struct row {
     {"ca", "FILE", O_CA, "trust the server by these CA certificates; by default by the system's"},
     {"cert", "FILE", O_CERT, "a certificate of our own, for servers that ask"},
     {"key", "FILE", O_KEY, "its key"},
+    {"user-cert", "FILE", O_USER_CERT,
+     "a certificate that names us (URI:sip:USER@DOMAIN): calls and answers are signed by it (RFC 8862)"},
+    {"user-key", "FILE", O_USER_KEY, "its key"},
+    {"user-cert-url", "URL", O_USER_URL, "where others find that certificate (https)"},
+    {"identity-ca", "FILE", O_IDENTITY_CA,
+     "verify ourselves who calls or answers, by certificates under these CA certificates"},
+    {"fetch-ca", "FILE", O_FETCH_CA,
+     "whose servers certificates are fetched from; by default the system's CA certificates"},
+    {"allow-fetch-from", "NET[,NET]", O_FETCH_FROM,
+     "private addresses that certificates may be fetched from"},
     {"tls-min", "1.2|1.3", O_TLS_MIN, "the least TLS version; default 1.2"},
     {"dns", "ADDRESS@PORT", O_DNS, "ask this name server"},
     {"bind", "ADDRESS[:PORT]", O_BIND, "UDP: our own address"},
@@ -160,6 +176,7 @@ struct input {
     bool has_password, has_answer, allows_clear;
     unsigned calls;
     char login_text[PHONE_LOGINS_MAX][512];
+    struct addr_net nets[8];
 };
 
 static int wrong(const char *name, const char *value, const char *what)
@@ -398,6 +415,32 @@ static int set_tls_min(struct input *in, const char *value)
     return CLI_OK;
 }
 
+static int set_user_url(struct input *in, const char *value)
+{
+    struct str url = str_z(value);
+
+    if (!str_starts_nocase(url, STR("https://")) || url.n > LIMIT_IDENTITY_URL_BYTES ||
+        strpbrk(value, " <>\"") != NULL)
+        return wrong("user-cert-url", value, "not an https URL");
+    in->run.signer.url = url;
+    return CLI_OK;
+}
+
+static int set_fetch_from(struct input *in, const char *value)
+{
+    struct str rest = str_z(value), one;
+
+    while (rest.n) {
+        rest = str_cut(rest, ',', &one);
+        if (in->run.anchors.n_allowed == ARRAY_LEN(in->nets) ||
+            addr_net_parse(&in->nets[in->run.anchors.n_allowed], one) != 0)
+            return wrong("allow-fetch-from", value, "not a list of addresses or networks");
+        in->run.anchors.n_allowed++;
+    }
+    in->run.anchors.allowed = in->nets;
+    return CLI_OK;
+}
+
 /* ---- options by kind ---- */
 
 static int set_time(struct input *in, const struct row *r, const char *v)
@@ -501,6 +544,18 @@ static int set_text(struct input *in, const struct row *r, const char *v)
         return CLI_OK;
     case O_KEY:
         in->run.key = v;
+        return CLI_OK;
+    case O_USER_CERT:
+        in->run.signer.cert = v;
+        return CLI_OK;
+    case O_USER_KEY:
+        in->run.signer.key = v;
+        return CLI_OK;
+    case O_IDENTITY_CA:
+        in->run.anchors.ca = v;
+        return CLI_OK;
+    case O_FETCH_CA:
+        in->run.anchors.fetch_ca = v;
         return CLI_OK;
     case O_DNS:
         in->run.dns = v;
@@ -616,6 +671,10 @@ static int set_other(struct input *in, const struct row *r, const char *v)
         return set_media(in, v);
     case O_SUITES:
         return set_suites(in, v);
+    case O_USER_URL:
+        return set_user_url(in, v);
+    case O_FETCH_FROM:
+        return set_fetch_from(in, v);
     case O_PLAY:
         return set_play(in, v);
     default:
@@ -706,6 +765,11 @@ static int complete(struct input *in)
         return refuse("a call is answered (--answer) or refused (--reject)");
     if (!in->run.cert != !in->run.key)
         return refuse("--cert and --key go together");
+    if (!in->run.signer.cert != !in->run.signer.key ||
+        !in->run.signer.cert != !in->run.signer.url.n)
+        return refuse("--user-cert, --user-key and --user-cert-url go together");
+    if (!in->run.anchors.ca && (in->run.anchors.fetch_ca || in->run.anchors.n_allowed))
+        return refuse("--fetch-ca and --allow-fetch-from go with --identity-ca");
     if (addr_is_set(&in->run.bind) && !(cfg->has_transport && cfg->transport == TRANSPORT_UDP))
         return refuse("--bind is for --server udp:...");
     if (!sc->call.n && !in->has_answer && !sc->reject && !sc->message_to.n && !sc->ping.n &&

@@ -303,6 +303,28 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
     check_protection(l, sec, p);
 }
 
+/* RFC 8862 4.1: each is one user's. */
+static void check_user_certificates(struct load *l, cfg_t *root, const struct config *c)
+{
+    struct pki_chain *chain;
+    struct reason why = {0};
+    size_t i;
+
+    if (c->user_certificates.n > LIMIT_USER_CERTS)
+        load_problem(l, load_line(l, root, "user-certificates"), "user-certificates: more than %u", LIMIT_USER_CERTS);
+    for (i = 0; l->files && i < c->user_certificates.n; i++) {
+        if (!check_file(l, root, "user-certificates", c->user_certificates.v[i]))
+            continue;
+        if (pki_chain_load(c->user_certificates.v[i].p, &chain, &why) != 0) {
+            load_problem(l, load_line(l, root, "user-certificates"), "%s: %s", c->user_certificates.v[i].p, why.detail);
+            continue;
+        }
+        if (!pki_chain_facts(chain)->n_uris)
+            load_problem(l, load_line(l, root, "user-certificates"), "%s: no subjectAltName URI:sip:USER@DOMAIN in it", c->user_certificates.v[i].p);
+        pki_chain_unref(chain);
+    }
+}
+
 /* The key is not looked at: only the keeper opens it. */
 static void check_signing(struct load *l, const cfg_t *sec, const struct config_identity *d)
 {
@@ -360,6 +382,7 @@ void check_all(struct load *l, cfg_t *root)
         load_problem(l, 0, "more than %u identity sections", LIMIT_KEEPER_KEYS);
     for (i = 0; i < c->n_identities; i++)
         check_signing(l, cfg_getnsec(root, "identity", (unsigned)i), &c->identities[i]);
+    check_user_certificates(l, root, c);
     if (c->fetch_ca.n)
         (void)check_file(l, root, "fetch-ca", c->fetch_ca);
     if (c->identity_ca.n)

@@ -225,6 +225,7 @@ struct config {
     struct str server_header;   /* Server / User-Agent text; empty: none */
     struct addr metrics;        /* Prometheus listener; unset: none */
     bool has_metrics;
+    struct config_strs user_certificates; /* of users who sign themselves: files, served at /users/USER@DOMAIN.pem */
     struct str identity_crl;    /* CRLs of every CA under them; empty: revocation is not checked */
     struct str identity_ca;     /* anchors for the certificates of signed identities; empty: none can be verified */
     uint32_t identity_freshness_s;

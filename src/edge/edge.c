@@ -154,42 +154,6 @@ static void listeners_free(struct net_listener *ls, size_t n)
     mem_free(ls);
 }
 
-#define PAGE_MAX_AGE_S 3600u
-
-/* The path of an https URL, as it stands in the request for it. */
-static struct str url_path(struct str url)
-{
-    size_t i = 8; /* "https://", checked when the file was read */
-
-    while (i < url.n && url.p[i] != '/')
-        i++;
-    return i < url.n ? str_make(url.p + i, url.n - i) : STR("/");
-}
-
-/* RFC 8224 7.3: the certificates that we sign by, where their URLs say, for the listeners that speak HTTP under TLS. */
-static int pages_make(const struct config *cfg, struct net_pages **ret, struct reason *why)
-{
-    struct net_page v[LIMIT_KEEPER_KEYS] = {0};
-    struct arena *a = arena_new(8192, LIMIT_KEEPER_KEYS * NET_PAGE_BYTES);
-    struct pki_chain *chain = NULL;
-    size_t i, n = cfg->n_identities < LIMIT_KEEPER_KEYS ? cfg->n_identities : LIMIT_KEEPER_KEYS;
-    int err = a ? 0 : ERR_NOMEM;
-
-    *ret = NULL;
-    for (i = 0; i < n && err == 0; i++) {
-        chain = NULL;
-        v[i] = (struct net_page){.path = url_path(cfg->identities[i].url), .type = STR("application/pem-certificate-chain"),
-                                 .max_age_s = PAGE_MAX_AGE_S};
-        if ((err = pki_chain_load(cfg->identities[i].certificate.p, &chain, why)) == 0)
-            err = pki_chain_pem(chain, a, &v[i].body);
-        pki_chain_unref(chain);
-    }
-    if (err == 0 && n && (err = net_pages_new(v, n, ret)) != 0)
-        reason_set(why, "identity-url", "RFC 8224 7.3", 0, "the path of an identity's url cannot be served");
-    arena_free(a);
-    return err;
-}
-
 static int listeners_make(const struct config *cfg, struct pki_statuses *statuses, struct net_listener **ret, struct reason *why)
 {
     struct net_listener *ls = mem_zalloc((cfg->n_listens ? cfg->n_listens : 1) * sizeof *ls);

@@ -422,6 +422,9 @@ static inline uint64_t principal_id(const struct principal *p)
 
 /* --- keeper.c --- */
 /* What the identity sections of a configuration say we sign by. Belongs to the thread of its worker. */
+/* pages.c: the certificates that others fetch from us; NULL: none. */
+struct net_pages;
+MUST_USE int pages_make(const struct config *cfg, struct net_pages **ret, struct reason *why);
 MUST_USE int identity_own_load(const struct config *cfg, struct edge_snapshot *s, struct reason *why);
 void identity_own_unload(struct edge_snapshot *s);
 void keeper_worker_stop(struct edge_worker *w);

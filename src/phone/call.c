@@ -57,6 +57,8 @@ static void call_quiet(struct call *c)
     phone_request_forget(c->change);
     phone_request_forget(c->bye);
     phone_request_forget(c->refer);
+    phone_check_free(c->check);
+    c->check = NULL;
     if (c->stx)
         sip_stx_set_upper(c->stx, NULL);
     c->stx = NULL;
@@ -120,6 +122,13 @@ void call_status(struct call *c, const struct sip_msg *m)
         return;
     c->status_hash = str_hash(h->value);
     p->user.on_status(p->user.arg, c->id, h->value);
+}
+
+void call_verified(struct call *c, const struct identity_result *r)
+{
+    struct phone *p = c->p;
+    if (p->user.on_verified)
+        p->user.on_verified(p->user.arg, c->id, phone_check_who(c->check), r);
 }
 
 void call_because(struct call *c, unsigned status, const struct reason *why)

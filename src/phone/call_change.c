@@ -290,17 +290,20 @@ int call_offer(struct call *c, bool hold)
 }
 
 /* The same session is offered again: its fingerprint is then under the signature that our domain
- * puts on the request (RFC 4916 4.4, RFC 8224 4.1), and nothing is agreed anew (RFC 5763 6.6). */
+ * puts on the request (RFC 4916 4.4, RFC 8224 4.1), and nothing is agreed anew (RFC 5763 6.6). So is
+ * it done where the caller has signed itself, and may not know signed answers: then our user's
+ * signature is under the request (RFC 8862 4.3). */
 void call_say_who(struct call *c)
 {
     struct dialog *d = &c->dlg;
+    bool signs = c->is_user_signed && c->p->cfg->signer; /* RFC 8862 4.3, 4.4 */
     struct str sdp, known, who;
     struct reason why = {0};
     struct sip_addr a;
     struct sip_uri u;
-    if (!d->peer_takes_from_change || !d->peer_allows_update || c->change_pending ||
-        sip_addr_parse(d->local, &a) != 0 || sip_uri_parse(a.uri, &u) != 0 ||
-        sip_uri_aor(d->arena, &u, &known) != 0 || str_eq(known, c->p->aor) ||
+    if (!d->peer_allows_update || c->change_pending || sip_addr_parse(d->local, &a) != 0 ||
+        sip_uri_parse(a.uri, &u) != 0 || sip_uri_aor(d->arena, &u, &known) != 0 ||
+        (str_eq(known, c->p->aor) ? !signs : !d->peer_takes_from_change) ||
         (who = arena_fmt(d->arena, "<%.*s>", STR_FMT(c->p->aor))).p == NULL)
         return;
     if (session_offer(&c->session, &sdp, &why) != 0)

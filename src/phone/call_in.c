@@ -1,5 +1,6 @@
 /* Calls to us: ringing (reliably where it is asked for, RFC 3262 3), the answer and its repetition
  * until the ACK, CANCEL (RFC 3261 9.2, 13.3). Owner and thread: the phone's. */
+#include "base/mem.h"
 #include "phone/phone_priv.h"
 
 /* 8.2.2.2: the same request by another way. */
@@ -52,6 +53,7 @@ static int keep(struct call *c, struct sip_stx *tx, struct sip_msg *m, const str
     if (offer.p != NULL && (c->offer = arena_str(c->arena, offer)).p == NULL)
         return 500;
     c->peer = arena_str(c->arena, m->from.uri);
+    c->is_user_signed = phone_claims_user(m);
     c->invite_cseq = m->cseq;
     c->ok_path = rx->path;
     err = c->peer.p ? dialog_from_request(&c->dlg, m, sip_stx_to_tag(tx)) : ERR_NOMEM;
@@ -66,22 +68,23 @@ static unsigned status_of(int err)
     return err == ERR_UNSUPPORTED || err == ERR_REFUSED ? 488 : err == ERR_SYNTAX ? 400 : 500;
 }
 
-void call_in(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struct rx *rx)
+/* It is settled who calls: `check`, if anything was signed, is the call's from here on. */
+static void call_in_judged(struct phone *p, struct sip_stx *tx, struct sip_msg *m,
+                           const struct rx *rx, struct phone_check *check)
 {
-    if (is_merged(p, m)) {
-        phone_reply(p, tx, 482);
-        return;
-    }
     if (p->n_calls >= (p->cfg->max_calls ? p->cfg->max_calls : 1) ||
         p->n_calls >= PHONE_CALLS_LIMIT || p->is_leaving) {
+        phone_check_free(check);
         phone_reply(p, tx, 486);
         return;
     }
     struct call *c = call_new(p);
     if (c == NULL) {
+        phone_check_free(check);
         phone_reply(p, tx, 500);
         return;
     }
+    c->check = check;
     c->state = CALL_RINGING;
     int status = call_timer_refuses(c, tx, m) ? -1 : keep(c, tx, m, rx);
     /* What could not be answered does not ring. */
@@ -99,11 +102,147 @@ void call_in(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struc
     sip_stx_set_upper(tx, c);
     if (p->user.on_incoming)
         p->user.on_incoming(p->user.arg, c->id, m->from.uri, m->ruri);
+    if (check != NULL)
+        call_verified(c, phone_check_result(check));
     call_status(c, m);
     if (err) {
         call_because(c, status_of(err), &why);
         call_event(c, CALL_E_HANG_UP, NULL);
     }
+}
+
+/* ---- who calls ---- */
+
+struct judging {
+    struct list node;
+    struct phone *p;
+    struct sip_stx *tx;
+    struct path path;
+    struct phone_check *check;
+};
+
+static void judging_free(struct judging *j)
+{
+    list_remove(&j->node);
+    j->p->n_judging--;
+    phone_check_free(j->check);
+    mem_free(j);
+}
+
+/* RFC 8862 4.4: whoever says that its user has signed must be able to prove it. Of other signatures
+ * only what is contradicted is refused: what else there is to be said of them our edge says. */
+static bool judge(struct phone *p, struct sip_stx *tx, const struct sip_msg *m,
+                  const struct phone_check *check)
+{
+    const struct identity_result *r = phone_check_result(check);
+    if (r->verdict == IDENTITY_VALID ||
+        (r->verdict != IDENTITY_CONTRADICTED && !phone_claims_user(m)))
+        return true;
+    if (p->user.on_verified)
+        p->user.on_verified(p->user.arg, 0, STR_NULL, r);
+    phone_reply_why(p, tx, r->why.sip_status ? r->why.sip_status : 438, &r->why);
+    return false;
+}
+
+static void on_judged(void *arg, const struct identity_result *r)
+{
+    struct judging *j = arg;
+    struct phone *p = j->p;
+    struct sip_stx *tx = j->tx;
+    struct phone_check *check = j->check;
+    const struct rx rx = {.path = j->path};
+    (void)r;
+    j->check = NULL;
+    judging_free(j);
+    struct sip_msg *m = sip_stx_msg(tx);
+    if (judge(p, tx, m, check))
+        call_in_judged(p, tx, m, &rx, check);
+    else
+        phone_check_free(check);
+}
+
+bool call_in_cancelled(struct phone *p, struct sip_stx *tx)
+{
+    LIST_EACH(j, &p->judging, struct judging, node)
+    {
+        if (j->tx != tx)
+            continue;
+        judging_free(j);
+        phone_reply(p, tx, 487);
+        return true;
+    }
+    return false;
+}
+
+void call_in_gone(struct phone *p, const struct sip_stx *tx)
+{
+    LIST_EACH(j, &p->judging, struct judging, node)
+    {
+        if (tx == NULL || j->tx == tx)
+            judging_free(j);
+    }
+}
+
+static void judge_later(struct phone *p, struct judging *j, struct sip_stx *tx, const struct rx *rx)
+{
+    j->p = p;
+    j->tx = tx;
+    j->path = rx->path;
+    list_append(&p->judging, &j->node);
+    p->n_judging++;
+}
+
+void call_in(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struct rx *rx)
+{
+    struct phone_check *check = NULL;
+    struct judging *j;
+    if (is_merged(p, m)) {
+        phone_reply(p, tx, 482);
+        return;
+    }
+    if (p->cfg->verifier == NULL || !sip_msg_has(m, SIP_H_IDENTITY)) {
+        call_in_judged(p, tx, m, rx, NULL);
+        return;
+    }
+    if (p->n_judging >= PHONE_CALLS_LIMIT) {
+        phone_reply(p, tx, 486);
+        return;
+    }
+    if ((j = mem_zalloc(sizeof(*j))) == NULL) {
+        phone_reply(p, tx, 500);
+        return;
+    }
+    int err = phone_check_new(p->cfg->verifier, m, net_wall_s(p->net), on_judged, j, &check);
+    if (err == ERR_AGAIN) {
+        j->check = check;
+        judge_later(p, j, tx, rx);
+        return;
+    }
+    mem_free(j);
+    if (err != 0)
+        phone_reply(p, tx, err == ERR_NOMEM ? 500 : 438);
+    else if (judge(p, tx, m, check))
+        call_in_judged(p, tx, m, rx, check);
+    else
+        phone_check_free(check);
+}
+
+/* By the user itself, as it leaves (signer.h). */
+static int sign_ok(struct call *c, struct sip_msg *m, struct sip_response *r)
+{
+    struct str date = phone_date(c->p, m->arena), value;
+    struct buf *draft;
+    if (date.p == NULL)
+        return ERR_NOMEM;
+    phone_add(r, STR("Date"), date);
+    int err = sip_response_build(m, r, &draft);
+    if (err)
+        return err;
+    err = phone_sign(c->p, m->arena, buf_str(draft), &value);
+    buf_unref(draft);
+    if (err == 0)
+        phone_add(r, STR("Identity"), value);
+    return err == ERR_NOMEM ? err : 0;
 }
 
 int call_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct path *path,
@@ -119,7 +258,9 @@ int call_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct 
     phone_add(&r, STR("Allow"), PHONE_ALLOW);
     phone_add(&r, STR("Supported"), PHONE_SUPPORTED);
     call_timer_answer(c, m, &r, m->arena);
-    int err = sip_response_build(m, &r, &buf);
+    int err = p->cfg->signer ? sign_ok(c, m, &r) : 0;
+    if (!err)
+        err = sip_response_build(m, &r, &buf);
     if (err)
         return err;
     c->ok_path = *path;

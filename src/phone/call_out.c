@@ -226,6 +226,34 @@ static int confirm(struct call *c, struct sip_msg *m, struct dialog *d, struct b
     return p->has_path ? net_send(p->net, &p->path, *ret_ack) : ERR_CLOSED;
 }
 
+/* Keys that are not those which who has answered has signed: nobody speaks on (RFC 8224 6.2.2). */
+static void answer_verified(struct call *c)
+{
+    const struct identity_result *r = phone_check_result(c->check);
+    call_verified(c, r);
+    if (r->verdict != IDENTITY_CONTRADICTED)
+        return;
+    call_because(c, 438, &r->why);
+    call_event(c, CALL_E_HANG_UP, NULL);
+}
+
+static void on_answer_verified(void *arg, const struct identity_result *r)
+{
+    (void)r;
+    answer_verified(arg);
+}
+
+/* Sound may come and go while the certificate is fetched, to whoever has the answer's keys; our edge
+ * has judged them before. */
+static void answer_verify(struct call *c, const struct sip_msg *m)
+{
+    struct phone *p = c->p;
+    if (p->cfg->verifier != NULL && c->check == NULL &&
+        phone_check_new(p->cfg->verifier, m, net_wall_s(p->net), on_answer_verified, c,
+                        &c->check) == 0)
+        answer_verified(c);
+}
+
 void call_act_confirm(struct call *c, struct sip_msg *m)
 {
     struct reason why = {0};
@@ -244,6 +272,8 @@ void call_act_confirm(struct call *c, struct sip_msg *m)
     call_timer_agreed(c, m);
     call_status(c, m);
     call_up(c);
+    if (c->state == CALL_UP)
+        answer_verify(c, m);
 }
 
 void call_act_confirm_late(struct call *c, struct sip_msg *m)

@@ -2,6 +2,8 @@
  * 3261 8.2; RFC 5626 4). What does not come along the flow we registered on is dropped unread:
  * nobody else has business with this phone. Thread: the worker's. */
 #include "base/mem.h"
+#include "identity/canon.h"
+#include "identity/identity_hdr.h"
 #include "phone/phone_priv.h"
 
 #define FLOW_BYTES 4096u
@@ -53,6 +55,7 @@ int phone_new(struct net *net, const struct phone_config *cfg, const struct phon
     p->out = out;
     list_init(&p->requests);
     list_init(&p->calls);
+    list_init(&p->judging);
     digest_client_init(&p->auth, cfg->logins, cfg->n_logins, cfg->allow_md5);
     reg_init(p);
     p->arena = arena_new(1024, 64u << 10);
@@ -81,6 +84,7 @@ void phone_free(struct phone *p)
     reg_done(p);
     LIST_EACH(c, &p->calls, struct call, node)
     call_free(c);
+    call_in_gone(p, NULL);
     phone_requests_done(p);
     sip_txl_free(p->txl);
     digest_client_done(&p->auth);
@@ -218,6 +222,38 @@ static int txl_send(void *arg, const struct path *to, struct buf *msg)
         return ERR_CLOSED; /* RFC 3261 18.2.2 would connect: not this phone */
     phone_out_message(p->out, true, buf_str(msg));
     return net_send(p->net, to, msg);
+}
+
+/* ---- the user's own signature ---- */
+
+struct str phone_date(const struct phone *p, struct arena *a)
+{
+    char text[CANON_DATE_MAX];
+    canon_date_build(net_wall_s(p->net), text);
+    return arena_str(a, str_z(text));
+}
+
+int phone_sign(struct phone *p, struct arena *a, struct str message, struct str *ret)
+{
+    struct reason why = {0};
+    int err = phone_signer_sign(p->cfg->signer, a, message, net_wall_s(p->net), ret, &why);
+    if (err != 0 && err != ERR_NOTFOUND && p->user.on_not_signed)
+        p->user.on_not_signed(p->user.arg, &why);
+    return err;
+}
+
+bool phone_claims_user(const struct sip_msg *m)
+{
+    struct identity_hdr h;
+    struct reason why;
+    const struct sip_hdr *v;
+    for (unsigned i = 0; i < LIMIT_IDENTITY_HEADERS &&
+                         (v = sip_msg_hdr(m, SIP_H_IDENTITY, i)) != NULL; i++) {
+        if (identity_hdr_parse(m->arena, v->value, &h, &why) == 0 && !h.is_rfc4474 &&
+            passport_type_parse(h.ppt) == PASSPORT_MSEC)
+            return true;
+    }
+    return false;
 }
 
 /* ---- requests to us ---- */
@@ -370,6 +406,8 @@ static void txl_request(void *arg, struct sip_stx *tx, struct sip_stx *invite, s
     struct call *c;
     if (m->method == SIP_CANCEL) { /* the layer has answered it */
         c = invite ? call_of_stx(p, invite) : NULL;
+        if (c == NULL && invite != NULL && call_in_cancelled(p, invite))
+            return;
         if (c != NULL)
             call_event(c, CALL_E_THEIR_CANCEL, m);
         return;
@@ -418,7 +456,7 @@ static void txl_stray(void *arg, struct sip_msg *m, const struct rx *rx)
 static void txl_stx_end(void *arg, struct sip_stx *tx, void *upper)
 {
     struct call *c = upper;
-    (void)arg;
+    call_in_gone(arg, tx);
     if (c != NULL && c->stx == tx)
         c->stx = NULL;
 }

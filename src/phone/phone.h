@@ -9,7 +9,7 @@
  *   auth.c     credentials per realm
  *   dialog.c   tags, targets, routes (RFC 3261 12)
  *   call.c     a call from INVITE to BYE: the machine and its table; call_out.c, call_in.c,
- * call_change.c: what it does session.c  offers and answers of a call (RFC 3264) media.h    what a
+ * call_change.c: what it does signer.c  the user's own signature (RFC 8862); verify.c, anchors.c: those of others session.c  offers and answers of a call (RFC 3264) media.h    what a
  * call wants of its media; media_rtp.c is RTP, media_keys.c what protects it, media_codecs.c the
  * formats, media_words.c what is said of it, sound.c what is played and recorded out.c
  * events, as words or JSON lines
@@ -25,6 +25,9 @@
 #include "sip/tx.h"
 
 struct phone;
+struct phone_signer;    /* signer.h */
+struct phone_verifier;  /* verify.h */
+struct identity_result;
 struct phone_media_ops; /* media.h */
 struct phone_out;       /* out.h */
 
@@ -54,6 +57,8 @@ struct phone_config {
     uint32_t keepalive_s; /* 0: what the registrar says (Flow-Timer), else 120 for streams, 29 for
                              datagrams */
     struct str user_agent;
+    struct phone_signer *signer; /* the user's own signature under calls and answers; NULL: none */
+    struct phone_verifier *verifier; /* of others' signatures, without having to believe our edge */
     /* calls */
     bool no_100rel, no_timer;
     bool no_media;              /* audio is offered and answered as inactive */
@@ -75,6 +80,11 @@ struct phone_user {
     void (*on_unregistered)(void *arg, unsigned status, const struct reason *why, bool final,
                             uint64_t again_ms);
     void (*on_left)(void *arg); /* phone_leave is done */
+    /* The user's own signature could not be put under a message, which leaves without. */
+    void (*on_not_signed)(void *arg, const struct reason *why);
+    /* What we have found ourselves of the signature of who calls, or has answered (verify.h). */
+    void (*on_verified)(void *arg, phone_call_id call, struct str who,
+                        const struct identity_result *r);
     void (*on_incoming)(void *arg, phone_call_id call, struct str from, struct str to);
     /* What our edge says of the call's security (X-Sallyport-Status, phone/status.h), whenever it says
      * something else: believed only where it came along our own connection, and that is TLS. */

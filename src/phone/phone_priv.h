@@ -9,6 +9,8 @@
 #include "phone/media.h"
 #include "phone/out.h"
 #include "phone/phone.h"
+#include "phone/signer.h"
+#include "phone/verify.h"
 #include "sip/edit.h"
 
 #define PHONE_TAG_BYTES 12u
@@ -256,6 +258,7 @@ struct call {
     unsigned n_early;
     struct session session;
     struct str peer; /* their URI */
+    struct phone_check *check; /* of the signature that it came with, or was answered with */
     uint64_t status_hash; /* of the status that was told last */
     unsigned end_status;
     struct reason end_why;
@@ -276,6 +279,7 @@ struct call {
     struct sip_stx *stx;  /* of the INVITE, until its final response */
     uint32_t invite_cseq; /* that the ACK must have */
     struct str offer;     /* of the INVITE; p == NULL: none, ours goes in the 200 */
+    bool is_user_signed;  /* ... says that its user has signed it (RFC 8862) */
     bool offer_in_ack;    /* the answer to ours is to come with the ACK */
     struct repeat ok, reliable;
     struct path ok_path;
@@ -308,6 +312,8 @@ struct call *call_new(struct phone *p);
 void call_free(struct call *c);
 struct call *call_find(struct phone *p, phone_call_id id);
 struct call *call_of_dialog(struct phone *p, const struct sip_msg *m);
+/* Tells what its signature is worth. */
+void call_verified(struct call *c, const struct identity_result *r);
 /* Tells what the edge says of its security, in the INVITE or a response to it. */
 void call_status(struct call *c, const struct sip_msg *m);
 void call_because(struct call *c, unsigned status,
@@ -332,6 +338,9 @@ void call_act_cancel(struct call *c, struct sip_msg *m);
 
 /* call_in.c */
 void call_in(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struct rx *rx);
+/* An INVITE whose signature is not judged yet: cancelled, or gone. False: there is none such. */
+bool call_in_cancelled(struct phone *p, struct sip_stx *tx);
+void call_in_gone(struct phone *p, const struct sip_stx *tx);
 void call_act_answer(struct call *c, struct sip_msg *m);
 void call_act_decline(struct call *c, struct sip_msg *m);
 void call_act_their_cancel(struct call *c, struct sip_msg *m);
@@ -389,6 +398,8 @@ struct phone {
     struct str contact; /* for this flow, in flow_arena */
     struct arena *flow_arena;
     struct list requests, calls;
+    struct list judging; /* INVITEs to us (call_in.c) */
+    unsigned n_judging;
     unsigned n_calls;
     phone_call_id next_call;
     uint32_t text_cseq;
@@ -402,6 +413,13 @@ void phone_flow_unset(struct phone *p);
 /* "bob", "bob@host" or a URI (sip, sips, tel, urn), as a URI. ERR_SYNTAX, ERR_UNSUPPORTED,
  * ERR_NOMEM. */
 MUST_USE int phone_uri(const struct phone *p, struct arena *a, struct str text, struct str *ret);
+/* "Date" of what leaves now; p == NULL: no memory. */
+struct str phone_date(const struct phone *p, struct arena *a);
+/* The user's own signature of a message as it will leave (signer.h). Told if there should be one and
+ * is not. ERR_NOTFOUND: none is needed. */
+MUST_USE int phone_sign(struct phone *p, struct arena *a, struct str message, struct str *ret);
+/* Does it say that its user has signed its keys itself ("msec", RFC 8862)? Not judged. */
+bool phone_claims_user(const struct sip_msg *m);
 /* A response of ours without anything of its own. */
 void phone_reply(struct phone *p, struct sip_stx *tx, unsigned status);
 void phone_reply_with(struct phone *p, struct sip_stx *tx, struct sip_response *r);

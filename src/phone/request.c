@@ -50,6 +50,32 @@ static struct str via(const struct phone *p, struct arena *a, struct str branch)
                      STR_FMT(addr_text(&p->path.local, host)), STR_FMT(branch));
 }
 
+/* What begins a call or changes it is signed by its user, where there is a certificate
+ * (signer.h). Without a signature it leaves as well: a call is worth more, and who is called has its
+ * own policy. */
+static bool is_to_be_signed(const struct request *r)
+{
+    return r->p->cfg->signer && r->base.body.n &&
+           (r->method == SIP_INVITE || r->method == SIP_UPDATE);
+}
+
+static int message_sign(struct request *r, struct sip_request *q)
+{
+    struct str date = phone_date(r->p, r->arena), value;
+    struct buf *draft;
+    if (date.p == NULL)
+        return ERR_NOMEM;
+    add(q, STR("Date"), date);
+    int err = sip_request_build(q, &draft);
+    if (err)
+        return err;
+    err = phone_sign(r->p, r->arena, buf_str(draft), &value);
+    buf_unref(draft);
+    if (err == 0)
+        add(q, STR("Identity"), value);
+    return err == ERR_NOMEM ? err : 0;
+}
+
 static int message_build(struct request *r, struct str branch, struct buf **ret)
 {
     struct phone *p = r->p;
@@ -71,6 +97,8 @@ static int message_build(struct request *r, struct str branch, struct buf **ret)
     add(&q, STR("CSeq"), cseq);
     for (unsigned i = 0; i < r->n_creds; i++)
         add(&q, r->creds[i].name, r->creds[i].value);
+    if (is_to_be_signed(r) && (err = message_sign(r, &q)) != 0)
+        return err;
     return sip_request_build(&q, ret);
 }
 

@@ -19,6 +19,7 @@ struct process {
     struct phone_out out;
     struct phone_media_rtp media;
     struct script *script;
+    struct phone_anchors *anchors; /* NULL: none */
     int done_fd;
     _Atomic int status;
     uint64_t begin_us;
@@ -54,9 +55,13 @@ static void on_done(void *arg, int status)
 static int worker_start(void *arg, struct net *net, struct net_user *ret_user)
 {
     struct process *p = arg;
-    int err = script_new(net, p->run, &p->out, on_done, p, &p->script);
+    int err = p->anchors ? phone_anchors_worker_start(p->anchors, net) : 0;
+    if (!err)
+        err = script_new(net, p->run, &p->out, on_done, p, &p->script);
     if (!err)
         phone_net_user(script_phone(p->script), ret_user);
+    else if (p->anchors)
+        phone_anchors_worker_stop(p->anchors);
     return err;
 }
 
@@ -67,6 +72,8 @@ static void worker_stop(void *arg, struct net *net, void *user_arg)
     (void)user_arg;
     script_free(p->script);
     p->script = NULL;
+    if (p->anchors)
+        phone_anchors_worker_stop(p->anchors);
 }
 
 static void begin(void *phone, void *arg)
@@ -141,6 +148,40 @@ static int identity_make(struct process *p)
     return err;
 }
 
+/* What the user signs by, and whom the phone believes without its edge's word (RFC 8862). */
+static int signatures_make(struct process *p)
+{
+    struct phone_run *run = p->run;
+    struct reason why = {0};
+    struct timespec t;
+    char user[512];
+    int err = 0;
+    clock_gettime(CLOCK_REALTIME, &t);
+    if (run->signer.cert) {
+        snprintf(user, sizeof(user), "sip:%.*s@%.*s", STR_FMT(run->phone.user),
+                 STR_FMT(run->phone.domain));
+        run->signer.user = str_z(user);
+        run->signer.now_s = (uint64_t)t.tv_sec;
+        err = phone_signer_new(&run->signer, &run->phone.signer, &why);
+    }
+    if (!err && run->anchors.ca)
+        err = phone_anchors_new(&run->anchors, &p->anchors, &why);
+    if (!err && p->anchors)
+        run->phone.verifier = phone_anchors_verifier(p->anchors);
+    if (err)
+        say_error(p, "identity", &why);
+    return err;
+}
+
+static void signatures_free(struct process *p)
+{
+    phone_anchors_free(p->anchors);
+    p->anchors = NULL;
+    p->run->phone.verifier = NULL;
+    phone_signer_free(p->run->phone.signer);
+    p->run->phone.signer = NULL;
+}
+
 /* The worker: with a UDP socket, or as a client that listens nowhere. */
 static int group_make(struct process *p, struct net_group **ret)
 {
@@ -184,13 +225,17 @@ static int run_blocked(struct process *p, int signal_fd)
     }
     p->run->phone.tls = tls;
     int status = PHONE_NOT_REGISTERED;
-    if (group_make(p, &g) == 0) {
+    if (signatures_make(p) == 0 && group_make(p, &g) == 0) {
         p->status = PHONE_NOT_REGISTERED;
+        if (p->anchors)
+            phone_anchors_set_group(p->anchors, g);
         if (net_group_post(g, 0, begin, p) == 0)
             wait_for_end(p, g, signal_fd);
+        phone_anchors_stop(p->anchors);
         net_group_stop(g);
         status = p->status;
     }
+    signatures_free(p);
     pki_tls_client_unref(tls);
     keying_dtls_identity_unref(p->run->keying.identity);
     p->run->keying.identity = NULL;

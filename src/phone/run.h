@@ -4,8 +4,10 @@
 #define PHONE_RUN_H
 
 #include "keying/keying.h"
+#include "phone/anchors.h"
 #include "phone/out.h"
 #include "phone/phone.h"
+#include "phone/signer.h"
 #include "phone/sound.h"
 
 enum phone_exit {
@@ -51,6 +53,8 @@ struct phone_run {
     struct keying_policy keying; /* its identity is filled in */
     bool json, trace, quiet;
     const char *ca, *cert, *key; /* PEM files; NULL: the system's anchors, no certificate of ours */
+    struct phone_signer_args signer;    /* cert NULL: we sign nothing; now_s is filled in */
+    struct phone_anchors_args anchors;  /* ca NULL: we verify nothing ourselves */
     int tls_min;                 /* 12 or 13; 0: 12 */
     const char *dns;             /* "127.0.0.1@5353"; NULL: the system's */
     struct addr bind;            /* UDP: where to; unset: any */

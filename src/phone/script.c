@@ -2,7 +2,7 @@
  * step told as an event, and at the end one status that says whether all of it went as asked.
  * Owner: run.c; thread: the phone's. */
 #include "phone/script.h"
-#include "phone/status.h"
+#include "phone/say.h"
 #include "base/mem.h"
 #include "base/wheel.h"
 
@@ -304,17 +304,22 @@ static void on_answer(struct wheel_timer *t)
 static void on_status(void *arg, phone_call_id call, struct str value)
 {
     struct script *s = arg;
-    struct phone_status st;
-    char text[POLICY_WHYS * 64];
-    struct sbuf b = sbuf_make(text, sizeof(text));
     (void)call;
-    if (phone_status_parse(value, &st) != 0)
-        return;
-    phone_status_words(&b, &st);
-    const struct log_field f[] = {LZ("level", policy_level_code(st.level)),
-                                  LZ("expected", policy_level_code(st.expected)),
-                                  LB("proven", st.is_proven), LS("reasons", st.reasons)};
-    PHONE_SAY(s->out, "status", f, "our edge says of the call: %.*s", STR_FMT(sbuf_get(&b)));
+    say_status(s->out, value);
+}
+
+static void on_verified(void *arg, phone_call_id call, struct str who,
+                        const struct identity_result *r)
+{
+    struct script *s = arg;
+    (void)call;
+    say_verified(s->out, who, r);
+}
+
+static void on_not_signed(void *arg, const struct reason *why)
+{
+    struct script *s = arg;
+    say_not_signed(s->out, why);
 }
 
 static void on_ringing(void *arg, phone_call_id call, unsigned status)
@@ -696,6 +701,8 @@ int script_new(struct net *net, const struct phone_run *run, struct phone_out *o
                                     .on_incoming = on_incoming,
                                     .on_ringing = on_ringing,
                                     .on_status = on_status,
+                                    .on_verified = on_verified,
+                                    .on_not_signed = on_not_signed,
                                     .on_offered_less = on_offered_less,
                                     .on_call_up = on_call_up,
                                     .on_call_end = on_call_end,

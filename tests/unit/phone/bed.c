@@ -136,7 +136,24 @@ static void on_sent(void *arg, unsigned status, const struct reason *why)
     note("sent %u%s%s;", status, why ? " " : "", why ? why->code : "");
 }
 
-static const struct phone_user user = {.on_registered = on_registered,
+static void on_verified(void *arg, phone_call_id call, struct str who,
+                        const struct identity_result *r)
+{
+    (void)arg;
+    (void)call;
+    note("verified %.*s%s %.*s;", STR_FMT(identity_verdict_text(r->verdict)),
+         r->by_user ? " user" : "", STR_FMT(who));
+}
+
+static void on_not_signed(void *arg, const struct reason *why)
+{
+    (void)arg;
+    note("not-signed %s;", why->code);
+}
+
+static const struct phone_user user = {.on_verified = on_verified,
+                                       .on_not_signed = on_not_signed,
+                                       .on_registered = on_registered,
                                        .on_unregistered = on_unregistered,
                                        .on_left = on_left,
                                        .on_incoming = on_incoming,
@@ -161,6 +178,7 @@ struct phone_media {
 };
 
 static const struct sdp_codec pcma = {{"PCMA", 4}, 8000, 1, 8, {NULL, 0}};
+static const struct sdp_new_attr print = {{"fingerprint", 11}, {"sha-256 AA:BB", 13}};
 
 static int media_open(void *arg, const struct addr *local, struct rand_source *rand,
                       const struct phone_media_user *u, struct phone_media **ret,
@@ -197,7 +215,9 @@ static int media_offer(struct phone_media *m, struct arena *a, bool is_hop_priva
                                   .proto = STR("RTP/AVP"),
                                   .port = 7000,
                                   .codecs = &pcma,
-                                  .n_codecs = 1};
+                                  .n_codecs = 1,
+                                  .attrs = &print,
+                                  .n_attrs = bed.has_print};
     return 0;
 }
 
@@ -214,6 +234,8 @@ static int media_answer(struct phone_media *m, struct arena *a, const struct sdp
     ret->codecs = &pcma;
     ret->n_codecs = 1;
     ret->fmts = STR_NULL;
+    ret->attrs = &print;
+    ret->n_attrs = bed.has_print;
     return 0;
 }
 

@@ -25,7 +25,7 @@ struct bed {
     char remote[256]; /* the other side's last description, cut */
     int agree_error, open_error, answer_error, check_error;
     unsigned branch, n_rollback, n_settled, ways_left;
-    bool has_failed;
+    bool has_failed, has_print; /* a fingerprint in our descriptions */
     bool is_dialling;
     char dialled[32];
     struct phone_media_user media_user;
