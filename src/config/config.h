@@ -156,6 +156,7 @@ struct config_peer { /* peer "carrier" { ... } */
     bool require_diversion_proof; /* its requests that are signed for others than they go to are refused without */
     enum config_verify verify_answers; /* ... of its responses: who was reached (RFC 9970) */
     bool sign_answers;
+    bool allow_rfc4474;          /* signatures of RFC 4474, with SHA-1, count where there is no other */
     bool allow_provider_identity; /* a service provider's code is authority enough for a number (RFC 8226 9) */
     bool rewrites_embedded;      /* "john_example1.com@its.domain" is john@example1.com via its.domain (TR/100 7.5.3) */
     bool rewrites_numbers;       /* numbers at its domains are of somewhere else */
@@ -229,6 +230,7 @@ struct config {
     struct str identity_crl;    /* CRLs of every CA under them; empty: revocation is not checked */
     struct str identity_ca;     /* anchors for the certificates of signed identities; empty: none can be verified */
     uint32_t identity_freshness_s;
+    unsigned rfc4474_rsa_bits;  /* keys of signatures with SHA-1 have as many at least */
     struct str fetch_ca;        /* anchors for the servers that certificates are fetched from; empty: the system's */
     struct addr_net *fetch_from; /* special-purpose addresses that may be fetched from all the same */
     size_t n_fetch_from;

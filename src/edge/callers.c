@@ -89,6 +89,17 @@ static bool is_verified(const struct edge_req *r)
     return r->vouch && r->vouch->is_looked_at && r->vouch->result.verdict == IDENTITY_VALID;
 }
 
+/* By RFC 4474 a domain signs for an address of its own, with a number in it or not (11): the number is
+ * nobody's for that. */
+static bool accepts(const struct edge_req *r, struct passport_id id, const struct sip_uri *u)
+{
+    if (!is_verified(r))
+        return false;
+    if (r->vouch->result.by_rfc4474)
+        id.is_tn = false;
+    return is_listed(r, &r->domain->accept_callers, true, &id, u);
+}
+
 int callers_check(const struct edge_req *r, struct reason *why)
 {
     const struct config_domain *d = r->domain;
@@ -111,8 +122,7 @@ int callers_check(const struct edge_req *r, struct reason *why)
         reason_set(why, "caller-refused", "TR/100 7.5.3", 403, "refuse-callers has the caller");
         return ERR_REFUSED;
     }
-    if (!d->accept_callers.n ||
-        (is_known && is_verified(r) && is_listed(r, &d->accept_callers, true, &id, &u)))
+    if (!d->accept_callers.n || (is_known && accepts(r, id, &u)))
         return 0;
     reason_set(why, "caller-not-listed", "TR/100 7.5.3", is_verified(r) ? 403 : 428,
                is_verified(r) ? "accept-callers does not have the caller"

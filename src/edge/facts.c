@@ -220,10 +220,12 @@ void facts_agree(const struct facts_media *offer, const struct facts_media *answ
     *ret = both;
 }
 
-static void unbind(struct facts_party *p, uint64_t keys)
+static void unbind(struct facts_party *p, uint64_t keys, uint64_t other_keys)
 {
     if (p->signed_keys != keys)
         p->signed_bound = POLICY_BOUND_NONE;
+    if (p->signed_other != other_keys)
+        p->body_bound = POLICY_BOUND_NONE;
 }
 
 void facts_said(struct facts_call *f, enum facts_said said, const struct facts_media *media)
@@ -240,7 +242,8 @@ void facts_said(struct facts_call *f, enum facts_said said, const struct facts_m
         break;
     case FACTS_KEYS_CALLER:
     case FACTS_KEYS_CALLEE:
-        unbind(&f->party[said == FACTS_KEYS_CALLER ? POLICY_CALLER : POLICY_CALLEE], media->keys);
+        unbind(&f->party[said == FACTS_KEYS_CALLER ? POLICY_CALLER : POLICY_CALLEE], media->keys,
+               media->other_keys);
         break;
     }
 }
@@ -449,6 +452,8 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
                              v->shown.has_fingerprints, &id);
     p->signed_bound = policy_bound_from(&v->result);
     p->signed_keys = facts_fingerprints(r->m->body);
+    p->body_bound = policy_body_bound_from(&v->result);
+    p->signed_other = facts_other_keys(r->m->body);
     id.address = p->identity.address;
     id.via = p->identity.via;
     keep_caller(p, &id);
@@ -480,6 +485,7 @@ void facts_answered(struct facts_party *p, const struct identity_vouch *v, struc
     p->hints |= policy_identity_from(&v->result, who, signer_of(v->result.authority, who),
                                      v->shown.has_fingerprints, &id);
     p->signed_bound = policy_bound_from(&v->result);
+    p->body_bound = policy_body_bound_from(&v->result);
     id.how = p->identity.how;
     if (id.known < p->identity.known) {
         id.known = p->identity.known;
@@ -572,9 +578,9 @@ void facts_set_callee(struct facts_call *f, const struct facts_party *p)
 
 /* ---- within the call ---- */
 
-uint64_t facts_fingerprints(struct str body)
+static uint64_t sum_lines(struct str body, const struct str *names, size_t n,
+                          uint64_t (*hash)(struct str))
 {
-    static const struct str name = {"a=fingerprint:", 14};
     uint64_t sum = 0;
 
     while (body.n) {
@@ -582,18 +588,34 @@ uint64_t facts_fingerprints(struct str body)
 
         body = str_cut(body, '\n', &line);
         line = str_trim(line);
-        if (str_starts_nocase(line, name))
-            sum += str_hash_nocase(str_make(line.p + name.n, line.n - name.n));
+        for (size_t i = 0; i < n; i++)
+            if (str_starts_nocase(line, names[i]))
+                sum += hash(str_make(line.p + names[i].n, line.n - names[i].n));
     }
     return sum;
+}
+
+uint64_t facts_fingerprints(struct str body)
+{
+    static const struct str name = {"a=fingerprint:", 14};
+
+    return sum_lines(body, &name, 1, str_hash_nocase);
+}
+
+uint64_t facts_other_keys(struct str body)
+{
+    static const struct str names[] = {{"a=crypto:", 9}, {"a=key-mgmt:", 11}, {"a=zrtp-hash:", 12}};
+
+    return sum_lines(body, names, ARRAY_LEN(names), str_hash);
 }
 
 void facts_later(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct sip_msg *m,
                  bool by_caller)
 {
-    const struct facts_media media = {.keys = facts_fingerprints(m->body)};
+    const struct facts_media media = {.keys = facts_fingerprints(m->body),
+                                      .other_keys = facts_other_keys(m->body)};
 
-    if (media.keys)
+    if (media.keys || media.other_keys)
         calls_said(w, slot, gen, by_caller ? FACTS_KEYS_CALLER : FACTS_KEYS_CALLEE, &media);
 }
 
@@ -619,7 +641,7 @@ void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *
                      const struct identity_vouch *v, struct str called)
 {
     struct facts_party next = f->party[side];
-    uint64_t keys = facts_fingerprints(m->body);
+    uint64_t keys = facts_fingerprints(m->body), other = facts_other_keys(m->body);
 
     if (v && v->is_looked_at && v->result.verdict != IDENTITY_ABSENT) {
         facts_answered(&next, v, called, m->arena);
@@ -628,14 +650,16 @@ void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *
         if (side == POLICY_CALLER)
             next.identity.called = STR_NULL;
         next.signed_keys = keys;
+        next.signed_other = other;
         if (!m->body.n && str_eq(next.identity.by, f->party[side].identity.by)) {
             next.signed_bound = f->party[side].signed_bound; /* of keys it says nothing */
             next.signed_keys = f->party[side].signed_keys;
+            next.body_bound = f->party[side].body_bound;
+            next.signed_other = f->party[side].signed_other;
         }
         set_party(f, side, &next);
-    } else if (m->body.n && keys != next.signed_keys) {
-        /* what was signed is not what is used now */
-        f->party[side].signed_bound = POLICY_BOUND_NONE;
+    } else if (m->body.n) {
+        unbind(&f->party[side], keys, other); /* what was signed may not be what is used now */
     }
 }
 
@@ -653,6 +677,8 @@ enum policy_bound facts_bound(const struct facts_party *p, const struct keying_f
         return POLICY_BOUND_NONE;
     if (keys->method == KEYING_DTLS && p->signed_bound > POLICY_BOUND_US)
         return p->signed_bound;
+    if (keys->method != KEYING_DTLS && p->body_bound > POLICY_BOUND_US)
+        return p->body_bound;
     return p->hop.secure && p->hop.authenticated && p->beyond == POLICY_BEYOND_NONE
                ? POLICY_BOUND_US
                : POLICY_BOUND_NONE;
@@ -709,6 +735,9 @@ static int put_party(const struct edge_worker *w, const struct facts_call *f,
     for (unsigned i = 0; i < n; i++) {
         media[i].bound = facts_bound(p, &media[i].keys);
         media[i].bound_by = media[i].bound > POLICY_BOUND_US ? p->identity.by : STR_NULL;
+        /* RFC 6189 8.1: the hash of ZRTP's first message, come unchanged, does what the users' strings do. */
+        if (media[i].bound > POLICY_BOUND_US && media[i].keys.middle == KEYING_MIDDLE_IF_SAS_OK)
+            media[i].keys.middle = KEYING_MIDDLE_IF_SDP_OK;
     }
     *hop = p->hop;
     *ret = (struct policy_party){.ends_at = p->ends_at,

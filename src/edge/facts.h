@@ -24,7 +24,7 @@ struct facts_medium {
 };
 enum { FACTS_RTP_PLAIN = 1, FACTS_RTCP_PLAIN = 2, FACTS_RTP_UNSIGNED = 4 };
 struct facts_media {
-    uint64_t keys; /* of a side (facts_fingerprints): FACTS_KEYS_CALLER, FACTS_KEYS_CALLEE */
+    uint64_t keys, other_keys; /* of a side (facts_fingerprints): FACTS_KEYS_CALLER, FACTS_KEYS_CALLEE */
     uint8_t n; /* 0: no description, or none that can be read */
     struct facts_medium v[LIMIT_FACTS_MEDIA];
 };
@@ -47,6 +47,8 @@ struct facts_party {
     enum policy_ends_at ends_at;
     enum policy_bound signed_bound; /* what its signature is worth for fingerprints */
     uint64_t signed_keys;           /* ... which are these (facts_fingerprints) */
+    enum policy_bound body_bound;   /* ... and for keys of other kinds, since the whole body is signed */
+    uint64_t signed_other;          /* (facts_other_keys) */
     unsigned hints;
     char *text; /* what is not the record's */
 };
@@ -84,10 +86,11 @@ void facts_set_callee(struct facts_call *f, const struct facts_party *p);
  * (RFC 4916), and whether its keys are still signed ones. `called`: whom the call was to. */
 void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *m,
                      const struct identity_vouch *v, struct str called);
-/* Names the fingerprints in a body; 0: there are none. */
+/* Names the fingerprints in a body; the lines about keys of other kinds; 0: there are none. */
 uint64_t facts_fingerprints(struct str body);
-/* A message within the dialog, of one of its sides, whatever worker has the call: fingerprints that
- * are not the signed ones are bound to nobody. */
+uint64_t facts_other_keys(struct str body);
+/* A message within the dialog, of one of its sides, whatever worker has the call: fingerprints, or
+ * other keys, that are not the signed ones are bound to nobody. */
 void facts_later(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct sip_msg *m,
                  bool by_caller);
 void facts_done(struct facts_call *f);

@@ -21,6 +21,31 @@ int identity_show_uri(struct arena *a, struct str uri, const struct canon_dial *
     return canon_identity(a, &c, dial, is_origin, ret);
 }
 
+/* RFC 4474 9. There are no several Contacts but in requests that it does not sign (RFC
+ * 3261 8.1.1.8), and "*" stands in these alone. */
+void identity_show_rfc4474(const struct sip_msg *m, struct rfc4474_message *ret)
+{
+    const struct sip_hdr *date = sip_msg_hdr(m, SIP_H_DATE, 0),
+                         *info = sip_msg_hdr(m, SIP_H_IDENTITY_INFO, 0);
+    struct sip_values contacts = sip_values_start(m, SIP_H_CONTACT);
+    struct sip_addr contact = {.uri = STR_NULL};
+    bool has_contact = sip_values_next(&contacts);
+
+    *ret = (struct rfc4474_message){
+        .info = info && !sip_msg_hdr(m, SIP_H_IDENTITY_INFO, 1) ? info->value : STR_NULL,
+        .parts = {.from = m->from.uri,
+                  .to = m->to.uri,
+                  .call_id = m->call_id,
+                  .cseq = m->cseq,
+                  .method = m->cseq_method_text,
+                  .date = date ? date->value : STR_NULL,
+                  .body = m->body}};
+    if (has_contact && (sip_addr_parse(contacts.value, &contact) != 0 || contact.star))
+        ret->has_other_contacts = true;
+    ret->parts.contact = contact.uri;
+    ret->has_other_contacts |= has_contact && sip_values_next(&contacts);
+}
+
 /* The first of its values that is an address; RFC 3325 9.1 allows a sip and a tel one. A number
  * where there is one: it is what numbers are verified by. */
 static int origin_asserted(struct arena *a, const struct sip_msg *m, const struct canon_dial *dial,

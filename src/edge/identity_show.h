@@ -10,6 +10,7 @@
 
 struct identity_shown {
     struct identity_message m;
+    struct rfc4474_message rfc4474;
     bool has_fingerprints;
     struct str content_type; /* of the session description; empty: there is none */
 };
@@ -27,6 +28,9 @@ MUST_USE int identity_show(struct arena *a, const struct sip_msg *m, struct str 
 MUST_USE int identity_show_answer(struct arena *a, const struct sip_msg *m, struct str orig,
                                   const struct canon_dial *dial, struct identity_shown *ret,
                                   struct reason *why);
+/* What a signature of RFC 4474 is over, of a request as it came: slices. What leaves otherwise is
+ * for the caller to put in its place. */
+void identity_show_rfc4474(const struct sip_msg *m, struct rfc4474_message *ret);
 /* The identity of one URI. */
 MUST_USE int identity_show_uri(struct arena *a, struct str uri, const struct canon_dial *dial,
                                bool is_origin, struct passport_id *ret);

@@ -1,4 +1,5 @@
-/* The verification service: RFC 8224 6.2, RFC 9970 for answers, with the policy of who sends
+/* The verification service: RFC 8224 6.2, RFC 9970 for answers, RFC 4474 6 for peers that know nothing
+ * newer, with the policy of who sends
  * (TR/100 7.4.2, 7.5.4, recommendations 4 and 6, gap 1). Values are judged by identity/verify.h;
  * certificates come from edge->credentials, now or later; nothing waits. One verification a
  * message, in its arena; it holds credentials only while it runs, so that a verdict keeps nothing
@@ -236,6 +237,7 @@ static struct identity_policy policy_of(const struct edge_worker *w, const struc
 {
     struct identity_policy p = identity_policy_default(net_wall_s(w->net));
     p.max_age_s = p.max_ahead_s = cfg->identity_freshness_s;
+    p.rsa_min_bits = cfg->rfc4474_rsa_bits;
     p.allow_provider = peer && peer->allow_provider_identity;
     return p;
 }
@@ -276,6 +278,17 @@ static int show_origin(struct edge_req *r, struct reason *why)
                                                       &r->vouch->shown.m.orig_also) != ERR_NOMEM))
         return 0;
     return no_memory(why);
+}
+
+/* Only of peers whose stanza says so: the hash is weak. */
+static void show_rfc4474(struct edge_req *r)
+{
+    struct identity_shown *shown = &r->vouch->shown;
+
+    if (!r->who.peer || !r->who.peer->allow_rfc4474)
+        return;
+    identity_show_rfc4474(r->m, &shown->rfc4474);
+    shown->m.rfc4474 = &shown->rfc4474;
 }
 
 /* What can be said without a look at the values; 0: nothing. */
@@ -340,6 +353,7 @@ int identity_verify(struct edge_req *r, identity_verified_fn *fn, void *arg, str
                             r->domain ? &r->domain->dial : NULL, false, &r->vouch->shown, &what);
     if (err == 0 && show_origin(r, why) != 0)
         return ERR_REFUSED;
+    show_rfc4474(r);
     return judge(v, err, values, n, &r->verification, &what, why);
 }
 

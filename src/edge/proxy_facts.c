@@ -61,10 +61,11 @@ static void note_callee(const struct branch *b, struct facts_call *f, const stru
     if (m && b->vouch) {
         facts_answered(&party, b->vouch, m->to.uri, m->arena);
         if (is_told_otherwise(f, m))
-            party.signed_bound = POLICY_BOUND_NONE;
+            party.signed_bound = party.body_bound = POLICY_BOUND_NONE;
         f->answer_tag = str_hash(m->to_tag);
         f->answer_said = str_hash(m->body);
         party.signed_keys = facts_fingerprints(m->body);
+        party.signed_other = facts_other_keys(m->body);
     }
     if (m && (!b->t->to_user || b->t->peer) && gateway_is_marked(m))
         party.ends_at = POLICY_ENDS_GATEWAY;

@@ -69,16 +69,15 @@ int identity_credential_make(struct arena *a, const struct pki_chain *chain,
         return ERR_NOMEM;
     }
     err = jws_key_new(f->key, false, &ret->key, why);
-    if (err == ERR_UNSUPPORTED && EVP_PKEY_is_a(f->key, "RSA")) {
-        ret->rsa = f->key;
-        err = 0;
-    }
+    if (err == ERR_UNSUPPORTED && EVP_PKEY_is_a(f->key, "RSA"))
+        err = rfc4474_key_new(f->key, false, &ret->rsa, why);
     return err;
 }
 
 void identity_credential_done(struct identity_credential *c)
 {
     jws_key_free(c->key);
+    rfc4474_key_free(c->rsa);
     c->key = NULL;
     c->rsa = NULL;
 }

@@ -6,6 +6,7 @@
 
 #include "identity/jws.h"
 #include "identity/passport.h"
+#include "identity/rfc4474.h"
 #include "pki/claims.h"
 #include "pki/tnauth.h"
 
@@ -19,7 +20,7 @@ struct identity_credential {
     enum identity_cred_state state;
     struct reason why; /* unless GOOD */
     struct jws_key *key;
-    struct evp_pkey_st *rsa;            /* for RFC 4474 instead; may be NULL */
+    struct rfc4474_key *rsa;            /* for RFC 4474 instead; may be NULL */
     uint64_t not_before_s, not_after_s; /* of the whole chain */
     const struct str *domains;          /* SIP domains it names (RFC 5922 7.1; pki_cert_names) */
     size_t n_domains;

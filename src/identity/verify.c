@@ -19,16 +19,27 @@ static const struct identity_credential *cred_of(const struct identity_check *c,
     return t->url >= 0 ? c->creds[t->url] : NULL;
 }
 
+/* RSA, and long enough? */
+static bool has_rfc4474_key(const struct identity_credential *cred, const struct identity_check *c)
+{
+    return cred->rsa && rfc4474_key_bits(cred->rsa) >= c->policy->rsa_min_bits;
+}
+
 /* False: there is no key to check with. */
-static bool cred_is_usable(const struct identity_credential *cred, struct identity_token *t)
+static bool cred_is_usable(const struct identity_check *c, const struct identity_credential *cred,
+                           struct identity_token *t)
 {
     struct reason why;
 
-    if (cred && cred->state == IDENTITY_CRED_GOOD && cred->key)
+    if (cred && cred->state == IDENTITY_CRED_GOOD &&
+        (t->is_rfc4474 ? has_rfc4474_key(cred, c) : cred->key != NULL))
         return true;
     if (cred && cred->state != IDENTITY_CRED_GOOD && cred->why.code) {
         why = cred->why;
         why.sip_status = cred->state == IDENTITY_CRED_MISSING ? 436 : 437;
+    } else if (cred && cred->state == IDENTITY_CRED_GOOD && t->is_rfc4474) {
+        reason_set(&why, "rfc4474-key-unsupported", "RFC 4474 9", 437,
+                   "not an RSA key of %u bits or more", c->policy->rsa_min_bits);
     } else if (cred && cred->state == IDENTITY_CRED_GOOD) {
         reason_set(&why, "identity-key-unsupported", "RFC 8225 4.2", 437, "not a key for this");
     } else {
@@ -43,7 +54,8 @@ static bool cred_is_usable(const struct identity_credential *cred, struct identi
 static int check_signature(const struct identity_credential *cred, struct identity_token *t)
 {
     struct reason why = {.code = NULL};
-    int err = jws_verify(cred->key, t->p.alg, t->p.input, t->p.signature, &why);
+    int err = t->is_rfc4474 ? rfc4474_verify(cred->rsa, t->p.input, t->p.signature, &why)
+                            : jws_verify(cred->key, t->p.alg, t->p.input, t->p.signature, &why);
 
     if (err == 0) {
         t->signature_holds = true;
@@ -65,15 +77,21 @@ static int check_authority(struct identity_check *c, const struct identity_crede
     int err;
 
     if (t->p.iat < cred->not_before_s || t->p.iat > cred->not_after_s)
-        fail(t, IDENTITY_UNVERIFIABLE, "identity-credential-validity", "RFC 8224 6.2 step 4", 437,
+        fail(t, IDENTITY_UNVERIFIABLE, "identity-credential-validity",
+             t->is_rfc4474 ? "RFC 4474 6 step 4" : "RFC 8224 6.2 step 4", 437,
              "signed outside of the certificate's validity");
     t->authority = identity_authority_of(cred, who);
     if (t->authority == IDENTITY_NO_AUTHORITY ||
         (t->authority == IDENTITY_BY_PROVIDER && !c->policy->allow_provider)) {
-        reason_set(&why, "identity-authority", who.is_tn ? "RFC 8224 8.2" : "RFC 8224 8.4", 438,
-                   "the certificate does not speak for %.*s", STR_FMT(who.text));
+        reason_set(&why, "identity-authority",
+                   t->is_rfc4474 ? "RFC 4474 13.4"
+                   : who.is_tn   ? "RFC 8224 8.2"
+                                 : "RFC 8224 8.4",
+                   438, "the certificate does not speak for %.*s", STR_FMT(who.text));
         token_fail(t, IDENTITY_CONTRADICTED, &why);
     }
+    if (t->is_rfc4474)
+        return 0; /* it has no claims */
     err = identity_claims_check(cred, c->arena, &t->p, &why);
     if (err == ERR_NOMEM)
         return err;
@@ -108,8 +126,8 @@ static int check_content(const struct identity_check *c, struct identity_token *
 {
     int err;
 
-    if (token_diverts(t))
-        return 0; /* 8946 3: has nothing but identities and a time */
+    if (token_diverts(t) || t->is_rfc4474)
+        return 0; /* 8946 3: has nothing but identities and a time; 4474: all of it was looked at */
     check_media_keys(c, t);
     if (t->p.type == PASSPORT_MSEC && t->p.n_mky == 0) /* 8862 4: fingerprints are what it is for */
         fail(t, IDENTITY_BROKEN, "identity-msec-without-mky", "RFC 8862 4", 438,
@@ -131,7 +149,7 @@ static int judge(struct identity_check *c, struct identity_token *t)
     const struct identity_credential *cred = cred_of(c, t);
     int err;
 
-    if (t->is_decided || !cred_is_usable(cred, t))
+    if (t->is_decided || !cred_is_usable(c, cred, t))
         return 0;
     if ((err = check_signature(cred, t)) != 0 || !t->signature_holds)
         return err;
@@ -180,10 +198,11 @@ static void check_reached(struct identity_check *c, size_t i, enum identity_reac
 /* --- replay (8224 12.1) --- */
 
 /* Only of R: from (R, S) anybody can make (R, -S), which verifies as well. Whole groups of four
- * letters, so that no bit of S is in it. */
-static struct str fixed_part(const struct passport *p)
+ * letters, so that no bit of S is in it. RSA signs a text in one way, and RFC 4474's names its
+ * request. */
+static struct str fixed_part(const struct identity_token *t)
 {
-    return str_make(p->signature.p, p->signature.n / 8 * 4);
+    return t->is_rfc4474 ? STR_NULL : str_make(t->p.signature.p, t->p.signature.n / 8 * 4);
 }
 
 static void check_replay(struct identity_check *c, struct identity_replay *replay,
@@ -194,7 +213,7 @@ static void check_replay(struct identity_check *c, struct identity_replay *repla
                           : c->policy->inner_max_age_s;
     int err;
 
-    t->tag = identity_replay_tag(replay, t->p.input, fixed_part(&t->p));
+    t->tag = identity_replay_tag(replay, t->p.input, fixed_part(t));
     err =
         identity_replay_check(replay, &t->tag, use, t->p.iat, t->p.iat + window, c->policy->now_s);
     if (err == ERR_CONFLICT)
@@ -250,8 +269,9 @@ static void fill_facts(const struct identity_check *c, const struct identity_tok
     r->authority = t->authority;
     r->reached = cand->reached;
     r->n_diversions = cand->n_diversions;
-    r->keys_bound = t->p.n_mky > 0;
-    r->body_bound = t->p.type == PASSPORT_MSG;
+    r->keys_bound = t->is_rfc4474 ? c->m->n_mky > 0 : t->p.n_mky > 0;
+    r->body_bound = t->is_rfc4474 || t->p.type == PASSPORT_MSG;
+    r->by_rfc4474 = t->is_rfc4474;
     r->by_user = is_by_user(t);
     r->date_differs = !c->m->has_date || c->m->date_s != t->p.iat;
     r->attest = t->p.attest;

@@ -1,5 +1,5 @@
 /* The verification service: RFC 8224 6.2, RFC 8946 4.2 and 5.1, RFC 8588, RFC 8862 4.4, RFC 9475,
- * RFC 9970; what its verdicts mean for the call is TR/100 7.4.2, 7.5.3 and gap 1.
+ * RFC 9970, RFC 4474 6; what its verdicts mean for the call is TR/100 7.4.2, 7.5.3 and gap 1.
  *
  * Three steps, because certificates have to be fetched in between and nothing here waits:
  *
@@ -31,6 +31,11 @@
  * that was called says who answers for it (PROVEN); another, and no more than that (UNPROVEN). A
  * response takes no other type, and a request does not take this one: else the one could be cut out
  * and pasted into the other.
+ *
+ * A signature of RFC 4474 is looked at where the message comes with what it needs (`rfc4474`) and
+ * there is no PASSporT to go by. Who changes an address, a Contact or a byte of the body breaks it, as
+ * B2BUAs do; that is BROKEN and no attack. Its domain signs for the address in From as a URI, for a
+ * number in it as well (RFC 4474 11): that the number is somebody's it does not say.
  *
  * Where it deviates: the destination may be found in To (8224 4.1) or in the Request-URI, since
  * many networks rewrite To; which of them it was is a fact. Claims are compared with the message
@@ -79,6 +84,8 @@ struct identity_message {
     const struct passport_key *mky; /* canon_keys of the session description */
     size_t n_mky;
     struct str body; /* for "msg" */
+    /* What a signature of RFC 4474 is over; NULL: policy does not want to know of such */
+    const struct rfc4474_message *rfc4474;
 };
 
 struct identity_policy {
@@ -90,14 +97,16 @@ struct identity_policy {
     unsigned types;           /* PASSPORT_BIT()s; others are ignored */
     bool allow_unsigned_keys; /* fingerprints in the message, but no "mky": tolerated, not bound */
     bool allow_provider;      /* IDENTITY_BY_PROVIDER is authority enough (SHAKEN) */
+    unsigned rsa_min_bits;    /* of keys for RFC 4474 */
 };
-/* 60 seconds both ways, ES256, every type but "rph", which says nothing of who calls. */
+/* 60 seconds both ways, ES256, every type but "rph", which says nothing of who calls; RSA keys of
+ * RFC4474_RSA_BITS. */
 struct identity_policy identity_policy_default(uint64_t now_s);
 
 /* One PASSporT, of a header or from the "opt" of another. */
 struct identity_token {
-    struct passport p;
-    bool is_compact;
+    struct passport p; /* RFC 4474: as if there were one; its input is the digest-string */
+    bool is_compact, is_rfc4474;
     int inner;  /* index of the token in its "opt"; -1: none */
     int outer;  /* index of the token that it was found in; -1: of a header */
     int header; /* index of the Identity value */
@@ -127,7 +136,8 @@ struct identity_result {
     enum identity_reached reached;
     size_t n_diversions;
     bool keys_bound;   /* the message has media keys, and they are the signed ones */
-    bool body_bound;   /* the whole body is signed ("msgi") */
+    bool body_bound;   /* the whole body is signed ("msgi", RFC 4474) */
+    bool by_rfc4474;   /* with SHA-1 */
     bool by_user; /* "msec" or "rsp", signed with the user's own certificate (8862 4, 4.3) */
     bool date_differs; /* Date was changed on the way, or is not there */
     char attest;       /* 'A', 'B', 'C', or 0 */

@@ -24,6 +24,7 @@ struct identity_policy identity_policy_default(uint64_t now_s)
                  PASSPORT_BIT(PASSPORT_MSEC) | PASSPORT_BIT(PASSPORT_MSG) |
                  PASSPORT_BIT(PASSPORT_RSP),
         .allow_provider = true,
+        .rsa_min_bits = RFC4474_RSA_BITS,
     };
 }
 
@@ -143,7 +144,7 @@ static void check_orig(const struct identity_check *c, struct identity_token *t)
 {
     struct reason why;
 
-    if (c->m->is_response || passport_id_eq(t->p.orig, c->m->orig) ||
+    if (c->m->is_response || t->is_rfc4474 || passport_id_eq(t->p.orig, c->m->orig) ||
         (c->m->orig_also.text.p && passport_id_eq(t->p.orig, c->m->orig_also)))
         return;
     reason_set(&why, "identity-orig-mismatch", "RFC 8224 6.2.4", 438,
@@ -155,7 +156,8 @@ static void check_orig(const struct identity_check *c, struct identity_token *t)
 static void check_age(const struct identity_check *c, struct identity_token *t)
 {
     struct reason why;
-    bool inner = !c->m->is_response && c->policy->inner_max_age_s > c->policy->max_age_s;
+    bool inner =
+        !c->m->is_response && !t->is_rfc4474 && c->policy->inner_max_age_s > c->policy->max_age_s;
     uint64_t now = c->policy->now_s;
 
     if (!token_is_stale(c, t, c->policy->max_age_s))
@@ -164,7 +166,8 @@ static void check_age(const struct identity_check *c, struct identity_token *t)
         t->needs_chain = true; /* 8946 4.2 item 4: good enough below a fresh diversion */
         return;
     }
-    reason_set(&why, "identity-stale", "RFC 8224 6.2 step 4", 403, "signed %llu s %s",
+    reason_set(&why, "identity-stale", t->is_rfc4474 ? "RFC 4474 13.1" : "RFC 8224 6.2 step 4", 403,
+               "signed %llu s %s",
                (unsigned long long)(t->p.iat > now ? t->p.iat - now : now - t->p.iat),
                t->p.iat > now ? "in the future" : "ago");
     decide(t, IDENTITY_STALE, &why);
@@ -190,7 +193,8 @@ static void check_dest(struct identity_check *c)
     }
 }
 
-/* Only https, and nothing that could be read in two ways, goes to the fetcher. */
+/* Only https, and nothing that could be read in two ways, goes to the fetcher (RFC 4474 9 has http,
+ * too: whoever is on the way could keep the certificate back). */
 static bool url_is_fetchable(struct str url)
 {
     struct str rest;
@@ -329,6 +333,90 @@ static int read_nested(struct identity_check *c, size_t index)
     return 0;
 }
 
+/* --- RFC 4474 --- */
+
+/* Step 1 of RFC 4474 6, as far as no certificate is needed for it. */
+static int read_info(struct identity_check *c, struct identity_token *t)
+{
+    const struct rfc4474_message *m = c->m->rfc4474;
+    struct identity_hdr info = {.alg = STR_NULL};
+    struct reason why = {.code = NULL};
+
+    if (!m->info.p)
+        reason_set(&why, "rfc4474-info", "RFC 4474 6 step 1", 436,
+                   "no Identity-Info, or more than one");
+    else if (identity_info_parse(m->info, &info, &why) != 0)
+        why.sip_status = 436;
+    else if (!str_eq_nocase(info.alg, STR(RFC4474_ALG)))
+        reason_set(&why, "rfc4474-alg", "RFC 4474 9", 437, "alg is not " RFC4474_ALG);
+    t->p.x5u = info.info;
+    if (!why.code)
+        return 0;
+    decide(t, IDENTITY_UNVERIFIABLE, &why);
+    return ERR_REFUSED;
+}
+
+/* The digest-string of the message is the only text that may have been signed. */
+static int read_rfc4474(struct identity_check *c, struct identity_token *t,
+                        const struct identity_hdr *h)
+{
+    const struct rfc4474_message *m = c->m->rfc4474;
+    struct passport *p = &t->p;
+    struct reason why = {.code = NULL};
+    int err;
+
+    t->is_rfc4474 = true;
+    if (!m || c->m->is_response) {
+        reason_set(&why, "identity-rfc4474", "RFC 8224 10", 428, "a signature of RFC 4474");
+        decide(t, IDENTITY_ABSENT, &why);
+        return 0;
+    }
+    *p = (struct passport){.type = PASSPORT_UNKNOWN,
+                           .dest = &c->m->to,
+                           .n_dest = c->m->to.text.p ? 1 : 0,
+                           .iat = c->m->date_s,
+                           .signature = h->token};
+    if (read_info(c, t) != 0)
+        return 0;
+    if (!rfc4474_method_may(m->parts.method) || m->has_other_contacts) {
+        (void)broken(t, "rfc4474-request", "RFC 4474 9",
+                     "a request that this does not sign: its method, or several Contacts");
+        return 0;
+    }
+    if ((err = rfc4474_identity(c->arena, m->parts.from, &p->orig, &why)) != 0 ||
+        (err = rfc4474_build(c->arena, &m->parts, &p->input, &why)) != 0)
+        return count_unreadable(t, err, &why);
+    return 0;
+}
+
+/* RFC 8224 10, 4.1: who sends both speaks the newer one; and RFC 4474 9 has its own only once. */
+static void settle_rfc4474(struct identity_check *c)
+{
+    bool has_passport = false, has_one = false;
+    struct reason why;
+
+    for (size_t i = 0; i < c->n_tokens; i++) {
+        const struct identity_token *t = &c->tokens[i];
+
+        has_passport |= !t->is_rfc4474 && !(t->is_decided && t->verdict == IDENTITY_ABSENT);
+    }
+    for (size_t i = 0; i < c->n_tokens; i++) {
+        struct identity_token *t = &c->tokens[i];
+
+        if (!t->is_rfc4474)
+            continue;
+        if (has_passport) {
+            reason_set(&why, "identity-rfc4474", "RFC 8224 10", 428,
+                       "a signature of RFC 4474 beside one of RFC 8224");
+            t->verdict = IDENTITY_VALID; /* of it nothing else is said */
+            decide(t, IDENTITY_ABSENT, &why);
+        } else if (has_one) {
+            (void)broken(t, "rfc4474-twice", "RFC 4474 9", "more than one signature of RFC 4474");
+        }
+        has_one = true;
+    }
+}
+
 static int read_value(struct identity_check *c, struct str value, size_t header)
 {
     struct identity_token *t = token_add(c, header);
@@ -341,11 +429,8 @@ static int read_value(struct identity_check *c, struct str value, size_t header)
         return 0;
     if ((err = identity_hdr_parse(c->arena, value, &h, &why)) != 0)
         return count_unreadable(t, err, &why);
-    if (h.is_rfc4474) {
-        reason_set(&why, "identity-rfc4474", "RFC 8224 10", 428, "a signature of RFC 4474");
-        decide(t, IDENTITY_ABSENT, &why);
-        return 0;
-    }
+    if (h.is_rfc4474)
+        return read_rfc4474(c, t, &h);
     if (h.ppt.n && !type_is_wanted(c, t, passport_type_parse(h.ppt), h.ppt))
         return 0;
     if (passport_is_compact(h.token))
@@ -376,6 +461,7 @@ int identity_check_new(struct arena *a, const struct str *values, size_t n,
         if ((err = read_value(c, values[i], i)) != 0)
             return err;
     }
+    settle_rfc4474(c);
     for (size_t i = 0; i < c->n_tokens; i++) {
         struct identity_token *t = &c->tokens[i];
 

@@ -113,6 +113,7 @@ unsigned policy_identity_from(const struct identity_result *result, struct str a
         .attest = is_valid ? result->attest : 0,
         .by_user = is_valid && result->by_user,
         .body_bound = is_valid && result->body_bound,
+        .by_sha1 = is_valid && result->by_rfc4474,
         .why = is_valid ? NULL : result->why.code,
         .address = address,
         .by = signer,
@@ -131,6 +132,12 @@ enum policy_bound policy_bound_from(const struct identity_result *result)
     if (result->verdict != IDENTITY_VALID || !result->keys_bound)
         return POLICY_BOUND_NONE;
     return result->by_user ? POLICY_BOUND_USER : POLICY_BOUND_DOMAIN;
+}
+
+enum policy_bound policy_body_bound_from(const struct identity_result *result)
+{
+    return result->verdict == IDENTITY_VALID && result->body_bound ? POLICY_BOUND_DOMAIN
+                                                                   : POLICY_BOUND_NONE;
 }
 
 /* --- One block --- */

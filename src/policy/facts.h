@@ -54,6 +54,7 @@ struct policy_identity {
     char attest;                   /* 'A', 'B', 'C' (RFC 8588), or 0 */
     bool by_user;                  /* signed with the user's own certificate (RFC 8862 4) */
     bool body_bound;               /* the whole body is under the signature */
+    bool by_sha1;                  /* signed as RFC 4474 does it */
     const char *why;               /* code of the reason, unless valid or absent; constant text */
     struct str address;            /* "sip:alice@example1.com", "+4930..." */
     struct str by;                 /* who signed, asserted, or is the site */
@@ -188,8 +189,10 @@ struct policy_hop policy_hop_from(const struct hop_facts *hop, enum transport tr
  * that lie in the result are returned (`has_keys`: the message has media keys). */
 unsigned policy_identity_from(const struct identity_result *result, struct str address,
                               struct str signer, bool has_keys, struct policy_identity *ret);
-/* What of `bound` a result is worth for the fingerprints of its message. */
+/* What of `bound` a result is worth for the fingerprints of its message; and for keys of every other
+ * kind in it, which nothing vouches for but a signature over the whole body. */
 enum policy_bound policy_bound_from(const struct identity_result *result);
+enum policy_bound policy_body_bound_from(const struct identity_result *result);
 
 /* One block of memory with everything in it; texts are cut at LIMIT_POLICY_TEXT. ERR_NOMEM, and
  * ERR_LIMIT beyond LIMIT_POLICY_PARTIES, _HOPS or _MEDIA. */

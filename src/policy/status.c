@@ -68,6 +68,8 @@ static void judge_known(struct judge *j, const struct policy_identity *id, unsig
             note_party(j, POLICY_IDENTITY_CLAIMED, party);
         else if (!id->by_user)
             note_party(j, POLICY_IDENTITY_BY_DOMAIN, party);
+        if (is_verified(id) && id->by_sha1)
+            note_party(j, POLICY_IDENTITY_WEAK_HASH, party);
         break;
     case POLICY_ID_AUTHENTICATED:
         note_party(j, POLICY_IDENTITY_BY_US, party);
@@ -227,6 +229,13 @@ static bool can_be_bound(const struct keying_facts *k)
     return k->middle == KEYING_MIDDLE_IF_SDP_OK || k->middle == KEYING_MIDDLE_EXCLUDED;
 }
 
+/* Keys in a description that is signed are whose it says; that every hop has read them is said
+ * besides. */
+static bool is_bound_and_read(const struct keying_facts *k, enum policy_bound bound)
+{
+    return k->known_to == KEYING_KNOWN_HOPS && bound > POLICY_BOUND_US;
+}
+
 static void judge_bound(struct judge *j, const struct policy_party *p, const struct keying_facts *k,
                         unsigned party, unsigned medium)
 {
@@ -234,7 +243,7 @@ static void judge_bound(struct judge *j, const struct policy_party *p, const str
 
     if (k->sas_compared) /* by the users themselves: stronger than any signature */
         return;
-    if (!can_be_bound(k) || bound == POLICY_BOUND_NONE) {
+    if ((!can_be_bound(k) && !is_bound_and_read(k, bound)) || bound == POLICY_BOUND_NONE) {
         note(j, POLICY_MEDIA_NOT_BOUND, party, POLICY_NO_INDEX, medium);
         return;
     }

@@ -153,6 +153,7 @@ static void add_identity(struct sbuf *b, const struct policy_identity *id)
         text(b, "attest", str_make(&id->attest, 1));
     yes(b, "by_user", id->by_user);
     yes(b, "body_bound", id->body_bound);
+    yes(b, "by_sha1", id->by_sha1);
     text_if(b, "address", id->address);
     text_if(b, "by", id->by);
     text_if(b, "diverted_by", id->diverted_by);

@@ -33,7 +33,9 @@ static void add_known(struct sbuf *b, const struct policy_identity *id)
     case POLICY_ID_VERIFIED:
         add_signer(b, id->by);
         sbuf_str(b, id->by_user ? STR(" has signed that, with a certificate of the user")
-                                : STR(" has signed that"));
+                    : id->by_sha1
+                        ? STR(" has signed that, and the whole message, with SHA-1 (RFC 4474)")
+                        : STR(" has signed that"));
         break;
     case POLICY_ID_AUTHENTICATED:
         sbuf_fmt(b, "It is known to us by %s", policy_how_text(id->how));

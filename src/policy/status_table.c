@@ -170,6 +170,11 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
     ROW(POLICY_IDENTITY_BY_US, "identity-by-us", POLICY_END_TO_END, "TR/100 7.1", DO, DO, US, US,
         US, "The other party has authenticated to its domain, which is ours, and has not signed.",
         NULL),
+    ROW(POLICY_IDENTITY_WEAK_HASH, "identity-weak-hash", POLICY_END_TO_END, "RFC 6194 3.1", DO, US,
+        DO, US, US,
+        "The identity is signed as RFC 4474 does it, with SHA-1: a user of that domain with money "
+        "to spend might have made it sign something else.",
+        "Let its domain sign its calls as RFC 8224 does it."),
     ROW(POLICY_MEDIA_REENCRYPTED, "media-reencrypted", POLICY_END_TO_END, "TR/100 8.4", US, DO, DO,
         DO, US, "Our edge decrypts the media and encrypts it again.",
         "Let the edge pass the media through where both phones can do the same."),

@@ -85,7 +85,8 @@ static void make_party(struct policy_party *p)
                                            .worst = (enum identity_verdict)any(6),
                                            .reached = (enum identity_reached)any(4),
                                            .attest = (char)any(256),
-                                           .by_user = any(2)};
+                                           .by_user = any(2),
+                                           .by_sha1 = any(2)};
     p->n_hops = (uint8_t)any(3);
     for (unsigned i = 0; i < p->n_hops; i++)
         p->hops[i] = (struct policy_hop){.transport = (enum transport)any(TRANSPORT_N),

@@ -456,6 +456,7 @@ static void step_counter(char **word, unsigned n)
         {"slowed", EC_GUESSES_SLOWED}, {"registers", EC_REGISTERS_OK}, {"started", EC_CALLS_STARTED},
         {"answered", EC_CALLS_ANSWERED}, {"ended", EC_CALLS_ENDED}, {"failed", EC_CALLS_FAILED}, {"forged", EC_TOKENS_FORGED},
         {"loops", EC_LOOPS}, {"emergency", EC_EMERGENCY}, {"strays", EC_STRAYS}, {"identity-valid", EC_IDENTITY_VALID},
+        {"identity-broken", EC_IDENTITY_BROKEN}, {"identity-contradicted", EC_IDENTITY_CONTRADICTED},
         {"identity-signed", EC_IDENTITY_SIGNED}, {"identity-unsigned", EC_IDENTITY_UNSIGNED}, {"forwarded", EC_FORWARDED},
         {"level-attacked", EC_LEVEL_ATTACKED}, {"level-open", EC_LEVEL_OPEN}, {"level-protected", EC_LEVEL_PROTECTED},
         {"level-secure", EC_LEVEL_SECURE}, {"level-end-to-end", EC_LEVEL_END_TO_END}, {"attacks", EC_ATTACKS}, {"status-refused", EC_STATUS_REFUSED}};
@@ -572,6 +573,8 @@ static void step(char *line)
         step_signer(word, n);
     else if (strcmp(word[0], "passport") == 0)
         step_passport(word, n);
+    else if (strcmp(word[0], "rfc4474") == 0)
+        step_rfc4474(word, n, end);
     else if (strcmp(word[0], "set") == 0 && n >= 3)
         var_set(word[1], str_z(word[2]));
     else if (n >= 2)

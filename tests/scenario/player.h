@@ -68,6 +68,7 @@ void extra_lines(char *words_end, char *dst, size_t cap);     /* ... if the step
 /* player_identity.c */
 void step_credential(char **word, unsigned n);
 void step_passport(char **word, unsigned n);
+void step_rfc4474(char **word, unsigned n, char *line_end);
 void step_own(char **word, unsigned n);
 void step_signer(char **word, unsigned n);
 void identity_signer_on(void);

@@ -1,20 +1,24 @@
 /* Signed identity in scenarios: certificates that are found under addresses, and PASSporTs made
  * with their keys, right or wrong in whatever way the scenario wants.
  *
- *   credential NAME URL [domain D] [tn DIGITS] [user SIP-URI] [late MS] [missing] [refused]
+ *   credential NAME URL [domain D] [tn DIGITS] [user SIP-URI] [late MS] [missing] [refused] [rsa]
  *   passport VAR by NAME orig ID dest ID [ppt T] [attest A] [iat SECONDS] [mky HASH=HEX]... [div
  * ID] passport ... [url URL] [msgi TEXT]
+ *
+ *   rfc4474 VAR by NAME from URI to URI call ID cseq N method M [contact URI] [date SECONDS][:]
  *
  *   own NAME DOMAIN      the edge signs for callers of this domain with that one
  *   signer off | on      whoever has its keys does not answer
  *   signer held          ... takes its time: what it was asked is signed with the next `signer on`
  *
- * ID is a URI, or tn:DIGITS. iat counts from now. */
+ * ID is a URI, or tn:DIGITS. iat and date count from now. An Identity value of RFC 4474 is over a
+ * request that shows just this; its body follows in a block, and VAR.date is what its Date must be. */
 #include "edge/identity_service.h"
 #include "identity/sign.h"
 #include "player.h"
 #include <openssl/ec.h>
 #include <openssl/evp.h>
+#include <openssl/rsa.h>
 
 #define CREDS_MAX 8
 
@@ -22,6 +26,7 @@ struct cred {
     char name[32], url[128];
     struct identity_credential c;
     struct jws_key *signer;
+    struct rfc4474_key *rsa_signer;
     char domain_text[128], user_text[128];
     struct str domain, user;
     struct pki_tn_range range;
@@ -144,15 +149,21 @@ void identity_stop(void)
     for (size_t i = 0; i < C.n; i++) {
         jws_key_free(C.v[i].c.key);
         jws_key_free(C.v[i].signer);
+        rfc4474_key_free(C.v[i].c.rsa);
+        rfc4474_key_free(C.v[i].rsa_signer);
     }
     C.n = 0;
 }
 
-static void key_make(struct cred *c)
+static void key_make(struct cred *c, bool is_rsa)
 {
-    EVP_PKEY *pkey = EVP_EC_gen("P-256");
+    EVP_PKEY *pkey = is_rsa ? EVP_RSA_gen(2048) : EVP_EC_gen("P-256");
     struct reason why = {0};
-    if (!pkey || jws_key_new(pkey, true, &c->signer, &why) != 0 ||
+    if (is_rsa) {
+        if (!pkey || rfc4474_key_new(pkey, true, &c->rsa_signer, &why) != 0 ||
+            rfc4474_key_new(pkey, false, &c->c.rsa, &why) != 0)
+            fail("no key: %s", why.detail);
+    } else if (!pkey || jws_key_new(pkey, true, &c->signer, &why) != 0 ||
         jws_key_new(pkey, false, &c->c.key, &why) != 0)
         fail("no key: %s", why.detail);
     EVP_PKEY_free(pkey);
@@ -168,7 +179,7 @@ void step_credential(char **word, unsigned n)
     snprintf(c->url, sizeof(c->url), "%s", word[2]);
     c->c.not_before_s = 1;
     c->c.not_after_s = UINT64_MAX / 2;
-    key_make(c);
+    key_make(c, strcmp(word[n - 1], "rsa") == 0);
     for (unsigned i = 3; i < n; i++) {
         bool has_more = i + 1 < n;
         if (strcmp(word[i], "domain") == 0 && has_more) {
@@ -190,6 +201,8 @@ void step_credential(char **word, unsigned n)
             c->c.n_tn = 1;
         } else if (strcmp(word[i], "late") == 0 && has_more) {
             c->late_ms = strtoul(word[++i], NULL, 10);
+        } else if (strcmp(word[i], "rsa") == 0 && !has_more) {
+            continue;
         } else if (strcmp(word[i], "missing") == 0) {
             c->c.state = IDENTITY_CRED_MISSING;
             reason_set(&c->c.why, "fetch-failed", "RFC 8224 7.2", 436, "404");
@@ -307,5 +320,48 @@ void step_passport(char **word, unsigned n)
     if (passport_build(a, &p, &why) != 0 || jws_sign(by->signer, p.input, signature) != 0)
         fail("passport: %s", why.detail);
     var_set(word[1], identity_hdr_of(a, &p, str_z(signature), false));
+    scratch_free(a);
+}
+
+void step_rfc4474(char **word, unsigned n, char *line_end)
+{
+    struct arena *a = scratch_new();
+    struct rfc4474_parts p = {.cseq = 1};
+    int64_t date_s = (int64_t)net_wall_s(&P.sim.net);
+    char date[CANON_DATE_MAX], name[64], signature[RFC4474_SIGNATURE_TEXT_MAX], body[8192];
+    struct cred *by = NULL;
+    struct reason why = {0};
+    struct str text;
+    extra_lines(line_end, body, sizeof(body));
+    p.body = str_z(body);
+    for (unsigned i = 2; i + 1 < n; i += 2) {
+        char *k = word[i], *v = word[i + 1];
+        if (strcmp(k, "by") == 0)
+            by = cred_of(v);
+        else if (strcmp(k, "from") == 0)
+            p.from = str_z(v);
+        else if (strcmp(k, "to") == 0)
+            p.to = str_z(v);
+        else if (strcmp(k, "call") == 0)
+            p.call_id = str_z(v);
+        else if (strcmp(k, "cseq") == 0)
+            p.cseq = (uint32_t)strtoul(v, NULL, 10);
+        else if (strcmp(k, "method") == 0)
+            p.method = str_z(v);
+        else if (strcmp(k, "contact") == 0)
+            p.contact = str_z(v);
+        else if (strcmp(k, "date") == 0)
+            date_s += strtoll(v, NULL, 10);
+        else
+            fail("rfc4474: what is %s?", k);
+    }
+    canon_date_build((uint64_t)date_s, date);
+    p.date = str_z(date);
+    if (!by || !by->rsa_signer || rfc4474_build(a, &p, &text, &why) != 0 ||
+        rfc4474_sign(by->rsa_signer, text, signature) != 0)
+        fail("rfc4474: %s", why.detail);
+    var_set(word[1], rfc4474_identity_value(a, str_z(signature)));
+    snprintf(name, sizeof(name), "%s.date", word[1]);
+    var_set(name, p.date);
     scratch_free(a);
 }

@@ -44,6 +44,22 @@ static bool has_header(const char *lines, const char *name)
     return false;
 }
 
+/* "NAME: VALUE" of a step's extra lines that the dialog goes on with; NULL: it brings none. */
+static const char *value_of(const char *lines, const char *name, char *dst, size_t cap)
+{
+    size_t n = strlen(name), len;
+    const char *l;
+
+    for (l = lines; *l && strncmp(l, "\r\n", 2) != 0; l = strstr(l, "\r\n") + 2)
+        if (strncasecmp(l, name, n) == 0 && l[n] == ':') {
+            l += n + 1 + strspn(l + n + 1, " ");
+            len = strcspn(l, "\r");
+            snprintf(dst, cap, "%.*s", (int)len, l);
+            return dst;
+        }
+    return NULL;
+}
+
 /* Behind the empty line of a step's extra lines, which may be the first one; NULL: no body. */
 static const char *body_of(const char *extra)
 {
@@ -69,8 +85,9 @@ static void send_request(struct sim_party *p, const char *method, const char *ur
         snprintf(d->call_id, sizeof d->call_id, "call-%s-%u", p->name, ++P.serial);
         snprintf(d->local_tag, sizeof d->local_tag, "tag-%s-%u", p->name, ++P.serial);
     }
+    (void)value_of(extra, "Call-ID", d->call_id, sizeof d->call_id);
     if (strcmp(method, "ACK") != 0)
-        d->cseq++;
+        d->cseq = value_of(extra, "CSeq", via, sizeof via) ? (unsigned)strtoul(via, NULL, 10) : d->cseq + 1;
     add_via(p, via, sizeof via);
 #define PUT(...) (n += (size_t)snprintf(msg + n, sizeof msg - n, __VA_ARGS__))
     PUT("%s %s SIP/2.0\r\n%s", method, uri, has_header(extra, "Via") ? "" : via);

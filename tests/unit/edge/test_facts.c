@@ -108,12 +108,52 @@ static void test_none(void **state)
     }
 }
 
+/* RFC 4474: what is bound is what was signed, of each kind of keys by itself, until something else
+ * is said; fingerprints in any case of letters are the same, keys are not. */
+static void test_bound(void **state)
+{
+    struct facts_call f = {0};
+    struct facts_party *p = &f.party[POLICY_CALLER];
+    const struct keying_facts sdes = {.method = KEYING_SDES}, dtls = {.method = KEYING_DTLS},
+                              clear = {.method = KEYING_CLEAR};
+    struct facts_media said = {0};
+
+    (void)state;
+    assert_int_equal(facts_other_keys(STR(HEAD AUDIO FINGERPRINT)), 0);
+    assert_int_not_equal(facts_other_keys(STR(HEAD AUDIO CRYPTO)), 0);
+    assert_int_not_equal(facts_other_keys(STR(HEAD AUDIO ZRTP)),
+                         facts_other_keys(STR(HEAD AUDIO CRYPTO)));
+    assert_int_not_equal(facts_other_keys(STR("a=crypto:1 x inline:AbC")),
+                         facts_other_keys(STR("a=crypto:1 x inline:aBc")));
+    assert_int_equal(facts_fingerprints(STR("a=fingerprint:sha-1 AA")),
+                     facts_fingerprints(STR("A=Fingerprint:SHA-1 aa")));
+    p->body_bound = p->signed_bound = POLICY_BOUND_DOMAIN;
+    p->signed_keys = facts_fingerprints(STR(FINGERPRINT));
+    p->signed_other = facts_other_keys(STR(CRYPTO));
+    assert_int_equal(facts_bound(p, &sdes), POLICY_BOUND_DOMAIN);
+    assert_int_equal(facts_bound(p, &dtls), POLICY_BOUND_DOMAIN);
+    assert_int_equal(facts_bound(p, &clear), POLICY_BOUND_NONE);
+    said.keys = p->signed_keys;
+    said.other_keys = p->signed_other;
+    facts_said(&f, FACTS_KEYS_CALLER, &said);
+    facts_said(&f, FACTS_KEYS_CALLEE, &(struct facts_media){.keys = 1});
+    assert_int_equal(facts_bound(p, &sdes), POLICY_BOUND_DOMAIN);
+    said.other_keys++;
+    facts_said(&f, FACTS_KEYS_CALLER, &said);
+    assert_int_equal(facts_bound(p, &sdes), POLICY_BOUND_NONE);
+    assert_int_equal(facts_bound(p, &dtls), POLICY_BOUND_DOMAIN);
+    said.keys++;
+    facts_said(&f, FACTS_KEYS_CALLER, &said);
+    assert_int_equal(facts_bound(p, &dtls), POLICY_BOUND_NONE);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_glance),
         cmocka_unit_test(test_keys),
         cmocka_unit_test(test_none),
+        cmocka_unit_test(test_bound),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

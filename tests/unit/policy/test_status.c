@@ -293,6 +293,49 @@ static void keys_in_the_signalling_are_never_secure(void **state)
     check_level(&c, AT_CALLER, POLICY_PROTECTED);
 }
 
+/* Under RFC 4474 the whole description is signed: whose keys in it are is no question then (8.3), and
+ * every hop has read them all the same. With SHA-1 nothing is end to end. */
+static void a_signed_body_binds_keys_of_all_kinds(void **state)
+{
+    struct call c;
+    struct policy_status s;
+
+    (void)state;
+    call_init_domains(&c);
+    c.party[POLICY_CALLER].identity.known = POLICY_ID_VERIFIED;
+    c.party[POLICY_CALLER].identity.verdict = IDENTITY_VALID;
+    c.party[POLICY_CALLER].identity.by_sha1 = true;
+    for (unsigned i = 0; i < 2; i++) {
+        c.medium[i][0].keys = call_sdes();
+        c.medium[i][0].bound = POLICY_BOUND_NONE;
+    }
+    check_has(&c, AT_CALLEE, POLICY_MEDIA_NOT_BOUND);
+    c.medium[POLICY_CALLER][0].bound = POLICY_BOUND_DOMAIN;
+    s = status_of(&c, AT_CALLEE);
+    assert_int_equal(s.level, POLICY_PROTECTED);
+    assert_false(policy_status_has(&s, POLICY_MEDIA_NOT_BOUND));
+    assert_true(policy_status_has(&s, POLICY_MEDIA_BOUND_BY_DOMAIN));
+    assert_true(policy_status_has(&s, POLICY_MEDIA_KNOWN_TO_HOPS));
+    assert_true(policy_status_has(&s, POLICY_IDENTITY_WEAK_HASH));
+    assert_int_equal(s.answers[POLICY_Q_HEARD], POLICY_BY_HOPS);
+    /* fingerprints, and the hash that ZRTP begins with */
+    for (unsigned i = 0; i < 2; i++)
+        c.medium[i][0].keys = call_dtls();
+    s = status_of(&c, AT_CALLEE);
+    assert_int_equal(s.level, POLICY_SECURE);
+    assert_true(policy_status_has(&s, POLICY_IDENTITY_WEAK_HASH));
+    assert_int_equal(s.answers[POLICY_Q_WHO], POLICY_BY_DOMAINS);
+    /* never more, also where all else is the users' own */
+    call_init(&c);
+    check_level(&c, AT_CALLER, POLICY_END_TO_END);
+    c.party[POLICY_CALLEE].identity.by_sha1 = true;
+    check_level(&c, AT_CALLER, POLICY_SECURE);
+    check_level(&c, AT_CALLEE, POLICY_END_TO_END);
+    c.party[POLICY_CALLEE].identity.verdict = IDENTITY_BROKEN; /* of one that does not hold it says nothing */
+    s = status_of(&c, AT_CALLER);
+    assert_false(policy_status_has(&s, POLICY_IDENTITY_WEAK_HASH));
+}
+
 /* 8.3.2: without a signature nobody can listen passively, and somebody can sit in the middle. */
 static void fingerprints_must_be_signed(void **state)
 {
@@ -686,13 +729,20 @@ static void facts_from_a_verified_signature(void **state)
     assert_int_equal(policy_bound_from(&r), POLICY_BOUND_NONE);
     assert_int_equal(policy_identity_from(&r, STR("+4930123"), STR("provider.net"), true, &id),
                      POLICY_HINT_ATTEST_C | POLICY_HINT_NO_KEYS);
-    r.keys_bound = true;
+    assert_int_equal(policy_body_bound_from(&r), POLICY_BOUND_NONE);
+    r.by_rfc4474 = r.body_bound = true;
+    r.by_user = false;
+    assert_int_equal(policy_body_bound_from(&r), POLICY_BOUND_DOMAIN);
+    (void)policy_identity_from(&r, STR("sip:a@b"), STR("b"), true, &id);
+    assert_true(id.by_sha1 && id.body_bound);
+    r.by_user = r.keys_bound = true;
     r.verdict = r.worst = IDENTITY_BROKEN; /* as the check has it: there is no other */
     r.why.code = "identity-broken-signature";
     assert_int_equal(policy_bound_from(&r), POLICY_BOUND_NONE);
     assert_int_equal(policy_identity_from(&r, STR("+4930123"), STR_NULL, true, &id), 0);
     assert_int_equal(id.known, POLICY_ID_CLAIMED);
-    assert_false(id.by_user);
+    assert_int_equal(policy_body_bound_from(&r), POLICY_BOUND_NONE);
+    assert_false(id.by_user || id.by_sha1);
     assert_string_equal(id.why, "identity-broken-signature");
     assert_int_equal(id.worst, IDENTITY_ABSENT);
 }
@@ -711,6 +761,7 @@ int main(void)
         cmocka_unit_test(the_weakest_of_several_hops_counts),
         cmocka_unit_test(what_lies_behind_our_hops),
         cmocka_unit_test(keys_in_the_signalling_are_never_secure),
+        cmocka_unit_test(a_signed_body_binds_keys_of_all_kinds),
         cmocka_unit_test(fingerprints_must_be_signed),
         cmocka_unit_test(our_own_hop_vouches),
         cmocka_unit_test(a_compared_string_is_end_to_end),

@@ -130,8 +130,8 @@ static bool says_end_to_end(const struct policy_facts *f, unsigned towards)
     for (unsigned i = 0; i < f->n_parties; i++) {
         const struct policy_party *p = &f->parties[i];
 
-        if (i != towards &&
-            (p->identity.known != POLICY_ID_VERIFIED || p->ends_at != POLICY_ENDS_USER))
+        if (i != towards && (p->identity.known != POLICY_ID_VERIFIED || p->identity.by_sha1 ||
+                             p->ends_at != POLICY_ENDS_USER))
             return false;
         for (unsigned k = 0; k < p->n_media; k++) {
             const struct policy_medium *m = &p->media[k];
@@ -260,7 +260,12 @@ static void who_and_where(void **state)
         default:
             break;
         }
+        p->identity.by_sha1 = false;
         check_one(&c.f, POLICY_CALLER, "who and where", i);
+        if (p->identity.known != POLICY_ID_VERIFIED)
+            continue;
+        p->identity.by_sha1 = true;
+        check_one(&c.f, POLICY_CALLER, "who and where, with SHA-1", i);
     }
 }
 
@@ -453,6 +458,7 @@ static void make_any(struct call *c)
             p->identity.verdict = IDENTITY_ABSENT;
         }
         p->identity.by_user = any(3) > 0;
+        p->identity.by_sha1 = any(4) == 0;
         for (unsigned k = 0; k < 2; k++) {
             struct policy_medium *m = &c->medium[i][k];
 
@@ -493,10 +499,13 @@ static void worse_identity(struct policy_identity *id, unsigned which)
         id->reached += id->reached < IDENTITY_REACHED_CONTRADICTORY;
         break;
     case 5:
-        id->attest = (char)('A' + any(3));
+        id->attest = (char)(id->attest ? id->attest + (id->attest < 'C') : 'A' + (int)any(3));
         break;
     case 6:
         id->via = STR("provider.net");
+        break;
+    case 7:
+        id->by_sha1 = true;
         break;
     default:
         id->worst += id->worst < IDENTITY_CONTRADICTED;
@@ -613,7 +622,7 @@ static void worse_call(struct call *c)
     struct policy_party *p = &c->party[i];
 
     if (which < 8) {
-        worse_identity(&p->identity, which);
+        worse_identity(&p->identity, which == 7 ? 7 + any(2) : which);
     } else if (which < 13) {
         worse_hop(&c->hop[i][any(p->n_hops)], which - 8);
     } else if (which < 32) {
