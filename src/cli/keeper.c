@@ -1,4 +1,4 @@
-/* sallyport keeper: the process that has the private keys of identities. `sallyport run` starts it; what it is told on
+/* sallyport keeper: the process that has the private keys of identities, and with tls-keys = keeper those of TLS. `sallyport run` starts it; what it is told on
  * its command line is where the configuration is, and nothing else that it believes comes from there. */
 #include "base/mem.h"
 #include "cli/cli.h"
@@ -10,6 +10,7 @@ struct keeper_load {
     const char *file;
     struct config *cfg; /* what the arguments point into */
     struct keeper_key_args args[LIMIT_KEEPER_KEYS];
+    struct keeper_tls_args tls[LIMIT_KEEPER_TLS_KEYS];
 };
 
 static struct keeper_key_args args_of(const struct config_identity *d)
@@ -24,6 +25,40 @@ static struct keeper_key_args args_of(const struct config_identity *d)
         .n_prefixes = d->numbers.n,
         .allow_any_number = d->allow_any_number,
     };
+}
+
+static int add_tls(struct keeper_load *l, struct keeper_setup *ret, const char *what, struct str name, struct str cert,
+                   struct str key, struct reason *why)
+{
+    if (!cert.n)
+        return 0;
+    if (ret->n_tls == ARRAY_LEN(l->tls)) {
+        reason_set(why, "keeper-config", NULL, 0, "more than %zu keys of TLS", ARRAY_LEN(l->tls));
+        return ERR_LIMIT;
+    }
+    l->tls[ret->n_tls++] = (struct keeper_tls_args){
+        .name = arena_fmt(l->cfg->arena, "%s \"%.*s\"", what, STR_FMT(name)),
+        .cert_file = cert.p,
+        .key = key.p,
+        .as_server = what[0] == 'd',
+    };
+    ret->has_tokens |= str_starts_nocase(key, STR("pkcs11:"));
+    return 0;
+}
+
+static int load_tls(struct keeper_load *l, struct keeper_setup *ret, struct reason *why)
+{
+    const struct config *cfg = l->cfg;
+    size_t i;
+    int err = 0;
+
+    ret->tls = l->tls;
+    ret->tls_rate = cfg->tls_keys_rate;
+    for (i = 0; i < cfg->n_domains && err == 0; i++)
+        err = add_tls(l, ret, "domain", cfg->domains[i].name, cfg->domains[i].certificate, cfg->domains[i].key, why);
+    for (i = 0; i < cfg->n_peers && err == 0; i++)
+        err = add_tls(l, ret, "peer", cfg->peers[i].name, cfg->peers[i].certificate, cfg->peers[i].key, why);
+    return err;
 }
 
 /* Certificates and keys are checked as they are loaded; the rest of the configuration is the daemon's. */
@@ -57,7 +92,7 @@ static int load(void *arg, struct keeper_setup *ret, struct reason *why)
         l->args[i] = args_of(&cfg->identities[i]);
         ret->has_tokens |= str_starts_nocase(cfg->identities[i].key, STR("pkcs11:"));
     }
-    return 0;
+    return cfg->tls_keys == CONFIG_TLS_KEYS_KEEPER ? load_tls(l, ret, why) : 0;
 }
 
 int cli_keeper(int argc, char **argv)

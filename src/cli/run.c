@@ -98,6 +98,11 @@ static bool reload_keeper(struct daemon *d, const struct config *cfg, struct rel
     int err;
 
     if (!d->keeper) {
+        if (cfg->tls_keys == CONFIG_TLS_KEYS_KEEPER) { /* no handshake could be made */
+            LOG(LOG_ERROR, "restart-needed", LZ("option", "tls-keys"));
+            (void)json_array_append_new(r->problems, json_string("tls-keys = keeper needs a restart: there is no keeper"));
+            return false;
+        }
         if (!cfg->n_identities)
             return true;
         LOG(LOG_WARN, "restart-needed", LZ("option", "identity"));
@@ -311,7 +316,7 @@ static int keeper_start(struct daemon *d, struct reason *why)
     struct keeper_link_args args = {.config = d->file, .n_workers = edge_worker_count(d->cfg)};
     bool same = !d->is_root || !d->cfg->run_as.n || str_eq(d->cfg->run_as, d->cfg->keeper_run_as);
 
-    if (!d->cfg->n_identities)
+    if (!d->cfg->n_identities && d->cfg->tls_keys != CONFIG_TLS_KEYS_KEEPER)
         return 0;
     if (same)
         LOG(LOG_WARN, "keeper-not-apart", LZ("cause", "the daemon runs as the user who can read the keys"),

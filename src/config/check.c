@@ -4,6 +4,7 @@
 #include "base/mem.h"
 #include "config/load.h"
 #include "pki/chain.h"
+#include "pki/signing.h"
 #include "pki/tls.h"
 #include <confuse.h>
 #include <sys/stat.h>
@@ -35,11 +36,13 @@ static bool check_file(struct load *l, const cfg_t *sec, const char *option, str
     return false;
 }
 
-/* Certificate and key are read as the edge will read them, so that what `check` accepts will start. */
+/* Certificate and key are read as the edge will read them, so that what `check` accepts will start. A key that the keeper has is
+ * looked at by the keeper alone. */
 static void check_identity(struct load *l, const cfg_t *sec, struct str domain, struct str cert, struct str key)
 {
+    bool kept = l->c->tls_keys == CONFIG_TLS_KEYS_KEEPER;
     struct pki_tls_identity id = {.domain = domain, .cert_pem = cert.p, .key_pem = key.p};
-    struct pki_tls_options o = {.identities = &id, .n_identities = 1};
+    struct pki_tls_options o = {.identities = &id, .n_identities = 1, .remote_keys = kept};
     struct pki_tls_server *s;
     struct reason why = {0};
 
@@ -51,7 +54,11 @@ static void check_identity(struct load *l, const cfg_t *sec, struct str domain, 
         load_problem(l, load_line(l, sec, "key"), "key without certificate; add certificate = \"FILE\"");
         return;
     }
-    if (!cert.n || !check_file(l, sec, "certificate", cert) || !check_file(l, sec, "key", key) || !l->files || !domain.n)
+    if (!kept && str_starts_nocase(key, STR("pkcs11:"))) {
+        load_problem(l, load_line(l, sec, "key"), "key is on a token, and the daemon opens none; add tls-keys = keeper");
+        return;
+    }
+    if (!cert.n || !check_file(l, sec, "certificate", cert) || (!kept && !check_file(l, sec, "key", key)) || !l->files || !domain.n)
         return;
     if (pki_tls_server_new(&o, &s, &why) == 0)
         pki_tls_server_unref(s);
@@ -325,6 +332,22 @@ static void check_user_certificates(struct load *l, cfg_t *root, const struct co
     }
 }
 
+/* A key that a handshake can be had to use says nothing about who has signed a request, and the other way round. */
+static void check_key_alone(struct load *l, const cfg_t *sec, const struct config_identity *d)
+{
+    const struct config *c = l->c;
+    size_t i;
+
+    for (i = 0; i < c->n_domains; i++)
+        if (c->domains[i].certificate.n && pki_certs_share_key(d->certificate.p, c->domains[i].certificate.p))
+            load_problem(l, load_line(l, sec, "certificate"), "identity \"%s\" has the key that domain \"%s\" uses for TLS; make one of its own",
+                         d->name.p, c->domains[i].name.p);
+    for (i = 0; i < c->n_peers; i++)
+        if (c->peers[i].certificate.n && pki_certs_share_key(d->certificate.p, c->peers[i].certificate.p))
+            load_problem(l, load_line(l, sec, "certificate"), "identity \"%s\" has the key that peer \"%s\" is shown for TLS; make one of its own",
+                         d->name.p, c->peers[i].name.p);
+}
+
 /* The key is not looked at: only the keeper opens it. */
 static void check_signing(struct load *l, const cfg_t *sec, const struct config_identity *d)
 {
@@ -349,6 +372,7 @@ static void check_signing(struct load *l, const cfg_t *sec, const struct config_
             }
     if (!d->certificate.n || !l->files || !check_file(l, sec, "certificate", d->certificate))
         return;
+    check_key_alone(l, sec, d);
     if (pki_chain_load(d->certificate.p, &chain, &why) == 0)
         pki_chain_unref(chain);
     else

@@ -45,6 +45,8 @@ struct config_status {
     int on_attack;   /* enum policy_on_attack */
 };
 
+enum config_tls_keys { CONFIG_TLS_KEYS_DAEMON, CONFIG_TLS_KEYS_KEEPER };
+
 struct config_listen { /* listen "tls:192.0.2.1:5061" { ... } */
     enum transport transport;
     struct addr addr;
@@ -67,7 +69,7 @@ struct config_domain { /* domain "example.com" { ... } */
     struct str realm;
     struct config_strs aliases; /* other host names and addresses that mean this domain. Those of listeners mean the
                                * first domain without being named here: request_domain in edge/request.c */
-    struct str certificate, key; /* PEM files */
+    struct str certificate, key; /* PEM files; with tls-keys = keeper the key may be a pkcs11: URI */
     struct str unknown_users; /* name of the peer that gets requests for users this domain does not have; empty: 404 */
     bool allow_md5;           /* MD5 users may exist at all */
     bool allow_clear_digest;  /* digest over clear UDP, TCP or WS */
@@ -237,6 +239,8 @@ struct config {
     struct str keeper_run_as;   /* user of the keeper; empty: the one that started the daemon */
     struct str keeper_log;      /* file; empty: standard error */
     int seccomp;                /* enum confine_mode */
+    int tls_keys;               /* enum config_tls_keys: who has the keys of domains and peers */
+    uint32_t tls_keys_rate;     /* signatures a second and key that the keeper makes with them; 0: no limit */
     struct str dns_server;      /* "127.0.0.1@5353"; empty: the system's */
     unsigned expiry_warn_days;
     /* overload: new requests are answered with 503 and Retry-After above these (0: built-in limit) */

@@ -127,6 +127,7 @@ static int listener_tls(const struct config *cfg, const struct config_listen *l,
         .statuses = statuses,
         .min_version = l->tls_min,
         .ciphers12 = l->ciphers,
+        .remote_keys = cfg->tls_keys == CONFIG_TLS_KEYS_KEEPER,
     };
     size_t i;
 

@@ -168,7 +168,7 @@ struct edge_snapshot {
 /* Takes its own references. statuses may be NULL. */
 MUST_USE int snapshot_new(struct config *cfg, struct pki_statuses *statuses, struct edge_snapshot **ret, struct reason *why);
 /* The client context for a peer, NULL: for anybody; as a snapshot has it. */
-MUST_USE int snapshot_peer_tls(const struct config *cfg, const struct config_peer *p, struct pki_statuses *statuses,
+MUST_USE int snapshot_peer_tls(const struct config *cfg, const struct config_peer *p, struct pki_statuses *statuses, bool remote_keys,
                                struct pki_tls_client **ret, struct reason *why);
 struct edge_snapshot *snapshot_ref(struct edge_snapshot *s);
 void snapshot_unref(struct edge_snapshot *s); /* NULL is fine */

@@ -1,4 +1,4 @@
-/* The keeper's connections on their way to the workers that sign by them (RFC 8224 6.1). The main
+/* The keeper's connections on their way to the workers that sign by them (RFC 8224 6.1, TLS). The main
  * thread learns of a connection and posts it; everything else is the worker's. */
 #include "base/limits.h"
 #include "base/log.h"
@@ -23,6 +23,7 @@ static void attach_here(void *edge_worker, void *arg)
     if (w->keeper || keeper_signer_new(&args, &w->keeper) == 0) {
         keeper_signer_attach(w->keeper, c->fd);
         w->signer = keeper_signer_base(w->keeper);
+        w->net->tls_signer = keeper_signer_tls(w->keeper);
     } else {
         (void)close(c->fd);
         LOG(LOG_ERROR, "keeper-connection", LU("worker", w->id), LZ("cause", "out of memory"));
@@ -121,5 +122,6 @@ void keeper_worker_stop(struct edge_worker *w)
 {
     w->signer = NULL;
     keeper_signer_free(w->keeper);
+    w->net->tls_signer = NULL;
     w->keeper = NULL;
 }

@@ -179,6 +179,8 @@ static void put_net(struct sbuf *b, const struct net_stats *n)
          {"idle", n->conns_closed_idle}, {"queue_full", n->send_queue_overflows}, {"garbage", n->garbage});
     one(b, COUNTER, "tls_handshakes_failed_total", "TLS handshakes that did not succeed.", n->handshakes_failed);
     one(b, GAUGE, "tls_handshakes", "TLS handshakes under way.", n->handshakes_now);
+    MANY(b, COUNTER, "tls_signatures_total", "Signatures that handshakes asked the keeper for, by result.", "result",
+         {"signed", n->tls_signed}, {"failed", n->tls_not_signed});
     one(b, COUNTER, "datagrams_dropped_total", "Datagrams lost in front of us or behind us.", n->datagrams_dropped);
     one(b, COUNTER, "keepalives_total", "Keep-alives answered.", n->keepalives);
     one(b, COUNTER, "posts_dropped_total", "Messages between workers lost because a queue was full.", n->posts_dropped);

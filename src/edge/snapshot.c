@@ -6,12 +6,12 @@
 #include "edge/anchor.h"
 #include "edge/trunk.h"
 
-int snapshot_peer_tls(const struct config *cfg, const struct config_peer *p, struct pki_statuses *statuses,
+int snapshot_peer_tls(const struct config *cfg, const struct config_peer *p, struct pki_statuses *statuses, bool remote_keys,
                       struct pki_tls_client **ret, struct reason *why)
 {
     const struct config_domain *d = cfg->n_domains ? &cfg->domains[0] : NULL;
     struct pki_tls_identity id = {0};
-    struct pki_tls_options o = {.identities = &id, .revocation = PKI_REVOCATION_SOFT, .statuses = statuses};
+    struct pki_tls_options o = {.identities = &id, .revocation = PKI_REVOCATION_SOFT, .statuses = statuses, .remote_keys = remote_keys};
 
     if (p && p->certificate.n) {
         id = (struct pki_tls_identity){.cert_pem = p->certificate.p, .key_pem = p->key.p};
@@ -50,6 +50,7 @@ static void snapshot_free(struct edge_snapshot *s)
 int snapshot_new(struct config *cfg, struct pki_statuses *statuses, struct edge_snapshot **ret, struct reason *why)
 {
     struct edge_snapshot *s = mem_zalloc(sizeof *s);
+    bool kept = cfg->tls_keys == CONFIG_TLS_KEYS_KEEPER;
     size_t i;
     int err;
 
@@ -58,9 +59,9 @@ int snapshot_new(struct config *cfg, struct pki_statuses *statuses, struct edge_
     s->refs = 1;
     s->cfg = config_ref(cfg);
     s->tls_peer = mem_zalloc_array(cfg->n_peers ? cfg->n_peers : 1, sizeof *s->tls_peer);
-    err = s->tls_peer ? snapshot_peer_tls(cfg, NULL, statuses, &s->tls_any, why) : ERR_NOMEM;
+    err = s->tls_peer ? snapshot_peer_tls(cfg, NULL, statuses, kept, &s->tls_any, why) : ERR_NOMEM;
     for (i = 0; err == 0 && i < cfg->n_peers; i++)
-        err = snapshot_peer_tls(cfg, &cfg->peers[i], statuses, &s->tls_peer[i], why);
+        err = snapshot_peer_tls(cfg, &cfg->peers[i], statuses, kept, &s->tls_peer[i], why);
     if (err == 0)
         err = identity_own_load(cfg, s, why);
     if (err == 0)

@@ -278,7 +278,8 @@ int edge_try_connect(const struct config *cfg, const struct config_peer *p, stru
     snprintf(ret->expected, sizeof ret->expected, "%.*s", STR_FMT(a.name));
     a.locate = (struct net_locate_args){
         .sips = true, .host = u.maddr.n ? u.maddr : u.host, .port = u.port};
-    err = snapshot_peer_tls(cfg, p, edge_certs_statuses(certs), &a.tls, why);
+    /* As whoever may read the key, if it is a file: there is no keeper here. */
+    err = snapshot_peer_tls(cfg, p, edge_certs_statuses(certs), false, &a.tls, why);
     if (err == 0) {
         err = attempt_run(&a, cfg, why);
         /* On first contact nothing is known yet; what counts is what is known afterwards. */
@@ -335,7 +336,7 @@ int edge_try_file(const struct config *cfg, const struct config_peer *p, const c
     }
     if ((err = edge_certs_new(cfg, &certs, why)) != 0)
         return err;
-    err = snapshot_peer_tls(cfg, p, edge_certs_statuses(certs), &tls, why);
+    err = snapshot_peer_tls(cfg, p, edge_certs_statuses(certs), true, &tls, why); /* nothing is signed */
     if (err == 0) {
         err = pki_tls_client_judge_file(tls, file, name, &ret->standing, why);
         if (is_asked(p, ret) && await_answers(edge_certs_statuses(certs), &failure))

@@ -117,10 +117,8 @@ static int tls_tick(struct keeper *k)
     if (!tls)
         return -1;
     next = keeper_tls_keys_tick(tls, k->serving.now_ms);
-    if (k->serving.now_s - k->counted_s >= COUNTS_S) {
+    if (k->serving.now_s - k->counted_s >= COUNTS_S && keeper_tls_counts(tls, log_count, k))
         k->counted_s = k->serving.now_s;
-        (void)keeper_tls_counts(tls, log_count, k);
-    }
     left = 1000 * (COUNTS_S - (k->serving.now_s - k->counted_s));
     if (keeper_tls_counts(tls, NULL, NULL) && left < next)
         next = left;

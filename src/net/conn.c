@@ -311,6 +311,12 @@ void conn_want(struct conn *c, unsigned mask)
     (void)uv_poll_start(&c->poll, (int)mask, on_poll);
 }
 
+void conn_watch(struct conn *c)
+{
+    bool reads = !c->signing && list_is_empty(&c->signing_node);
+    conn_want(c, (reads ? UV_READABLE : 0u) | (c->is_blocked ? UV_WRITABLE : 0u));
+}
+
 void conn_set_state(struct conn *c, enum conn_state state)
 {
     bool counts = state == CONN_HANDSHAKE || state == CONN_UPGRADE;
@@ -386,7 +392,7 @@ static void on_poll(uv_poll_t *poll, int status, int events)
     }
     if (events & UV_WRITABLE) {
         c->is_blocked = false;
-        conn_want(c, UV_READABLE);
+        conn_watch(c);
         stream_flush(c);
     }
     if ((events & UV_READABLE) && c->state != CONN_CLOSING && c->state != CONN_DEAD)
@@ -424,6 +430,7 @@ static struct conn *conn_new(struct listener *l, int fd, enum transport t,
     c->rx_ms = worker_now_ms(w);
     list_init(&c->dirty);
     list_init(&c->ending);
+    list_init(&c->signing_node);
     wheel_timer_init(&c->timer, on_timer);
     STAT_ADD(w, conns_open[t], 1);
     return c;

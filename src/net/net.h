@@ -26,6 +26,7 @@
 struct net;
 struct net_watch;
 struct pki_tls_client; /* pki/tls.h */
+struct pki_signer;     /* pki/signing.h */
 
 enum net_close_why {
     NET_CLOSE_PEER,
@@ -134,6 +135,7 @@ struct net {
     struct wheel *wheel;
     struct rand_source rand;
     struct net_user user;
+    struct pki_signer *tls_signer; /* who has the keys of TLS contexts with remote_keys; NULL: nobody now */
 };
 
 /* Sends one message. UDP: queued into the worker's batch and sent before it next waits. Streams:

@@ -8,6 +8,7 @@
  *   conn.c      connections: table, life, time limits, reuse
  *   stream.c    bytes of connections: read, cut into messages, queued, written
  *   tls.c       TLS between the two
+ *   signing.c   handshakes whose private key another process has
  *   wsconn.c    WebSocket on top of them
  *   watch.c     descriptors of others
  *
@@ -221,6 +222,8 @@ struct conn {
     struct hop_facts *own_hop; /* hop, where it is not a shared constant */
     struct ssl_st *ssl;
     struct pki_tls_client *tls_client;
+    struct signing *signing;  /* its handshake waits for a signature */
+    struct list signing_node; /* ... or, among the worker's, for its turn to ask for one */
     uint64_t vouched_by; /* serial of the context that judged the certificate last; 0: none */
     uint64_t vouched_ms; /* ... and when that, or whether it is revoked since then, was looked at */
     struct buf *wire; /* TLS records that the socket did not take */
@@ -228,7 +231,7 @@ struct conn {
     uint32_t out_at; /* bytes of the first item that are written */
     struct out *out, *out_last;
     size_t out_n;   /* bytes queued */
-    struct buf *in; /* the beginning of a message */
+    struct buf *in; /* the beginning of a message; what a handshake that waits has not read */
     struct framing framing;
     struct ws ws;
     struct list dirty;  /* has output for the end of this turn */
@@ -257,6 +260,7 @@ struct conn *conn_find(struct worker *w, flow_id flow); /* NULL unless usable */
 void conn_set_state(struct conn *c, enum conn_state state);
 void conn_arm(struct conn *c); /* after a deadline may have moved nearer */
 void conn_want(struct conn *c, unsigned mask);
+void conn_watch(struct conn *c); /* for what it can do now */
 void conn_opened(struct conn *c);
 /* The edge hears of it at the end of the turn; what is queued is flushed where that makes sense.
  * `reason` may be NULL. */
@@ -295,12 +299,25 @@ MUST_USE int tls_accept(struct conn *c);
 MUST_USE int tls_dial(struct conn *c, struct str server_name);
 void tls_readable(struct conn *c, const char *p, size_t n);
 void tls_step(struct conn *c); /* goes on with the handshake */
+/* What SSL_do_handshake has returned; why: what it failed for, if OpenSSL does not know. */
+void tls_stepped(struct conn *c, int result, const struct reason *why);
+void tls_read(struct conn *c);      /* records in w->rd */
+void tls_write_out(struct conn *c); /* what OpenSSL has written so far */
 bool tls_encrypt(struct conn *c, const char *p,
                  size_t n);     /* and writes; false: the connection has ended */
 void tls_close(struct conn *c); /* queues close_notify */
 bool tls_vouched(struct conn *c, struct pki_tls_client *by, struct str name);
 void tls_refused(struct conn *c, const struct reason *reason);
 void tls_free(struct conn *c);
+
+/* --- signing.c --- */
+
+struct signing;
+bool signing_may_start(struct conn *c); /* false: it is not to be read from now; it will be told */
+void signing_step(struct conn *c);
+void signing_abort(struct conn *c); /* before its SSL object goes */
+void signing_wake(struct worker *w); /* at the end of each turn with some in signing_waiting */
+void signing_done(struct worker *w);
 
 /* --- wsconn.c --- */
 
@@ -344,6 +361,8 @@ struct worker {
     size_t n_conns;
     unsigned handshakes, handshake_budget;
     struct list dirty, ending;
+    struct list signing_spare, signing_waiting;
+    unsigned n_signing; /* stacks that there are */
     struct map keys;
     struct out *spare_out;
     unsigned n_spare_out;

@@ -35,8 +35,10 @@ static void read_ended(struct conn *c, int error)
 void stream_readable(struct conn *c)
 {
     struct worker *w = c->w;
+    if (c->signing)
+        return; /* the end of a connection is noticed when there is an answer */
     if (c->state == CONN_HANDSHAKE) {
-        if (w->handshake_budget == 0)
+        if (w->handshake_budget == 0 || !signing_may_start(c))
             return; /* libuv reports it again next turn */
         w->handshake_budget--;
         w->n_read++;
@@ -340,7 +342,7 @@ static void blocked(struct conn *c)
 {
     c->is_blocked = true;
     c->blocked_ms = worker_now_ms(c->w);
-    conn_want(c, UV_READABLE | UV_WRITABLE);
+    conn_watch(c);
     conn_arm(c);
 }
 

@@ -110,8 +110,7 @@ int tls_dial(struct conn *c, struct str server_name)
     return attach(c, pki_tls_client_ssl(c->tls_client, server_name));
 }
 
-/* Sends what OpenSSL has written so far. */
-static void write_out(struct conn *c)
+void tls_write_out(struct conn *c)
 {
     struct worker *w = c->w;
     size_t n = w->wire_n;
@@ -326,19 +325,30 @@ static void handshake_done(struct conn *c)
         conn_opened(c);
 }
 
+/* A client's beginning needs no signature. */
 void tls_step(struct conn *c)
 {
-    struct reason reason;
+    if (c->w->rd.n && pki_ssl_asks(c->ssl)) {
+        signing_step(c);
+        return;
+    }
     ERR_clear_error(); /* what others left there would be taken for the cause of a failure */
-    int err = SSL_do_handshake(c->ssl);
-    bool want = err != 1 && is_hungry(c);
-    if (err != 1 && !want)
+    tls_stepped(c, SSL_do_handshake(c->ssl), NULL);
+}
+
+void tls_stepped(struct conn *c, int result, const struct reason *why)
+{
+    struct reason reason;
+    bool want = result != 1 && !why && is_hungry(c);
+    if (why)
+        reason = *why;
+    else if (result != 1 && !want)
         pki_tls_ssl_reason(c->ssl, &reason);
     bool has_output = c->w->wire_n > 0;
-    write_out(c);
+    tls_write_out(c);
     if (c->state != CONN_HANDSHAKE)
         return;
-    if (err == 1) {
+    if (result == 1) {
         handshake_done(c);
     } else if (!want) {
         c->is_close_sent = has_output; /* the alert */
@@ -368,6 +378,14 @@ void tls_readable(struct conn *c, const char *p, size_t n)
     w->rd = str_make(p, n);
     if (c->state == CONN_HANDSHAKE)
         tls_step(c);
+    tls_read(c);
+    w->rd = STR_NULL;
+    tls_write_out(c); /* an alert, or the answer to a key update */
+}
+
+void tls_read(struct conn *c)
+{
+    struct worker *w = c->w;
     if (c->state == CONN_OPEN || c->state == CONN_UPGRADE)
         ERR_clear_error();
     while (c->state == CONN_OPEN || c->state == CONN_UPGRADE) {
@@ -380,8 +398,6 @@ void tls_readable(struct conn *c, const char *p, size_t n)
             read_failed(c);
         break;
     }
-    w->rd = STR_NULL;
-    write_out(c); /* an alert, or the answer to a key update */
 }
 
 bool tls_encrypt(struct conn *c, const char *p, size_t n)
@@ -404,7 +420,7 @@ bool tls_encrypt(struct conn *c, const char *p, size_t n)
         }
         done += sent;
     }
-    write_out(c);
+    tls_write_out(c);
     return c->state != CONN_DEAD && !c->has_failed;
 }
 
@@ -415,11 +431,12 @@ void tls_close(struct conn *c)
     c->is_close_sent = true;
     ERR_clear_error();
     (void)SSL_shutdown(c->ssl);
-    write_out(c);
+    tls_write_out(c);
 }
 
 void tls_free(struct conn *c)
 {
+    signing_abort(c);
     SSL_free(c->ssl);
     c->ssl = NULL;
     pki_tls_client_unref(c->tls_client);

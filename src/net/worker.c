@@ -132,6 +132,8 @@ static void on_prepare(uv_prepare_t *prepare)
     struct worker *w = prepare->data;
     worker_turn(w);
     watch_end_turn(w);
+    if (!list_is_empty(&w->signing_waiting))
+        signing_wake(w);
     for (unsigned i = 0; i < 4 && (!list_is_empty(&w->ending) || w->n_unreachable || i == 0); i++) {
         if (w->n_unreachable)
             report_unreachable(w);
@@ -469,6 +471,8 @@ int worker_new(struct net_group *g, unsigned index, struct worker **ret)
     list_init(&w->watch_at_end);
     list_init(&w->dirty);
     list_init(&w->ending);
+    list_init(&w->signing_spare);
+    list_init(&w->signing_waiting);
     if (uv_loop_init(&w->loop) != 0) {
         mem_free(w);
         return ERR_NOMEM;
@@ -545,6 +549,7 @@ static void worker_empty(struct worker *w)
     w->n_listeners = 0;
     if (w->net.wheel)
         drop_connections(w);
+    signing_done(w);
     if (w->client)
         listener_unref(w->client);
     w->client = NULL;

@@ -81,6 +81,7 @@ struct net_stats {
     uint64_t conns_open[TRANSPORT_N], conns_accepted[TRANSPORT_N], conns_dialled[TRANSPORT_N];
     uint64_t conns_refused_source, conns_refused_full, conns_closed_slow, conns_closed_idle,
         handshakes_failed;
+    uint64_t tls_signed, tls_not_signed; /* by who keeps the keys */
     uint64_t handshakes_now, garbage, datagrams_dropped, send_queue_overflows, keepalives,
         posts_dropped;
     uint64_t dns_queries, dns_failures;

@@ -164,6 +164,18 @@ int pki_cert_key_load(const char *file, EVP_PKEY **ret, struct reason *why)
     return err;
 }
 
+bool pki_certs_share_key(const char *a_file, const char *b_file)
+{
+    EVP_PKEY *a = NULL, *b = NULL;
+    bool same = pki_cert_key_load(a_file, &a, NULL) == 0 &&
+                pki_cert_key_load(b_file, &b, NULL) == 0 && EVP_PKEY_eq(a, b) == 1;
+
+    EVP_PKEY_free(a);
+    EVP_PKEY_free(b);
+    ERR_clear_error();
+    return same;
+}
+
 int pki_private_key_load(const char *file, EVP_PKEY **ret, struct reason *why)
 {
     struct stat st;

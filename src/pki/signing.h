@@ -61,6 +61,9 @@ MUST_USE int pki_sign_judge(const struct pki_sign_request *r, struct reason *why
 MUST_USE int pki_key_name(const struct evp_pkey_st *key, char ret[PKI_KEY_NAME + 1]);
 /* The public key of the first certificate in a PEM file. The caller frees it. */
 MUST_USE int pki_cert_key_load(const char *file, struct evp_pkey_st **ret, struct reason *why);
+/* Have the certificates (first of each PEM file) the same key? false, too, if one cannot be read.
+ */
+bool pki_certs_share_key(const char *a_file, const char *b_file);
 /* A private key from a PEM file that others cannot read. Only who keeps keys calls this. */
 MUST_USE int pki_private_key_load(const char *file, struct evp_pkey_st **ret, struct reason *why);
 
