@@ -233,6 +233,7 @@ struct config {
     struct str identity_ca;     /* anchors for the certificates of signed identities; empty: none can be verified */
     uint32_t identity_freshness_s;
     unsigned rfc4474_rsa_bits;  /* keys of signatures with SHA-1 have as many at least */
+    bool verify_smime;          /* signed bodies are looked at */
     struct str fetch_ca;        /* anchors for the servers that certificates are fetched from; empty: the system's */
     struct addr_net *fetch_from; /* special-purpose addresses that may be fetched from all the same */
     size_t n_fetch_from;

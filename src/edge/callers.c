@@ -1,6 +1,7 @@
 /* Who calls, and whether they may (edge/callers.h). */
 #include "edge/callers.h"
 #include "edge/identity_service.h"
+#include "edge/smime.h"
 #include "edge/request_priv.h"
 
 /* ---- what the address was ---- */
@@ -86,7 +87,8 @@ static bool is_listed(const struct edge_req *r, const struct config_strs *l, boo
 /* TR/100 7.5.3: a list that anybody's claim could match would be worth nothing. */
 static bool is_verified(const struct edge_req *r)
 {
-    return r->vouch && r->vouch->is_looked_at && r->vouch->result.verdict == IDENTITY_VALID;
+    return (r->vouch && r->vouch->is_looked_at && r->vouch->result.verdict == IDENTITY_VALID) ||
+           (r->smime && r->smime->state == POLICY_SMIME_NAMES);
 }
 
 /* By RFC 4474 a domain signs for an address of its own, with a number in it or not (11): the number is

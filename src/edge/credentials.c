@@ -10,6 +10,9 @@ struct fetched {
     struct edge_credentials base;
     struct fetch *fetch;
     struct certs *certs;
+    pthread_mutex_t lock;        /* held for one look */
+    struct pki_anchors *anchors; /* in force, for workers that validate themselves */
+    struct pki_anchors *next;    /* of a configuration that is being prepared; main thread */
 };
 
 static int get(struct edge_credentials *self, struct edge_worker *w, struct str url,
@@ -32,6 +35,17 @@ static void cancel(struct edge_credentials *self, struct edge_worker *w, uint64_
     certs_cancel(w->certs, id);
 }
 
+static struct pki_anchors *anchors(struct edge_credentials *self)
+{
+    struct fetched *f = CONTAINER_OF(self, struct fetched, base);
+    struct pki_anchors *a;
+
+    (void)pthread_mutex_lock(&f->lock);
+    a = pki_anchors_ref(f->anchors);
+    (void)pthread_mutex_unlock(&f->lock);
+    return a;
+}
+
 static int post(void *arg, unsigned worker, void (*fn)(void *worker, void *arg), void *item)
 {
     const struct edge *e = arg;
@@ -41,15 +55,30 @@ static int post(void *arg, unsigned worker, void (*fn)(void *worker, void *arg),
 
 static int anchors_prepare(struct fetched *f, const struct config *cfg, struct certs_change **ret, struct reason *why)
 {
-    struct pki_anchors *anchors;
-    int err = pki_anchors_new(cfg->identity_ca.n ? cfg->identity_ca.p : NULL,
-                              cfg->identity_crl.n ? cfg->identity_crl.p : NULL, &anchors, why);
+    int err;
 
-    if (err != 0)
-        return err;
-    err = certs_change_new(f->certs, anchors, ret);
-    pki_anchors_unref(anchors);
-    return err;
+    pki_anchors_unref(f->next);
+    err = pki_anchors_new(cfg->identity_ca.n ? cfg->identity_ca.p : NULL,
+                          cfg->identity_crl.n ? cfg->identity_crl.p : NULL, &f->next, why);
+    return err != 0 ? err : certs_change_new(f->certs, f->next, ret);
+}
+
+static void anchors_commit(struct fetched *f, struct certs_change *change)
+{
+    struct pki_anchors *old;
+
+    certs_change_commit(change);
+    (void)pthread_mutex_lock(&f->lock);
+    old = f->anchors;
+    f->anchors = f->next;
+    f->next = NULL;
+    (void)pthread_mutex_unlock(&f->lock);
+    pki_anchors_unref(old);
+}
+
+void credentials_commit(struct edge *e, struct certs_change *change)
+{
+    anchors_commit(CONTAINER_OF(e->credentials, struct fetched, base), change);
 }
 
 int credentials_start(struct edge *e, const struct config *cfg, struct reason *why)
@@ -66,12 +95,13 @@ int credentials_start(struct edge *e, const struct config *cfg, struct reason *w
     f = mem_zalloc(sizeof *f);
     if (!f)
         return ERR_NOMEM;
-    f->base = (struct edge_credentials){.get = get, .put = put, .cancel = cancel};
+    f->base = (struct edge_credentials){.get = get, .put = put, .cancel = cancel, .anchors = anchors};
+    (void)pthread_mutex_init(&f->lock, NULL);
     err = fetch_new(&args, &f->fetch, why);
     if (err == 0)
         err = certs_new(&(struct certs_args){.fetch = f->fetch, .post = post, .post_arg = e}, &f->certs);
     if (err == 0 && (err = anchors_prepare(f, cfg, &change, why)) == 0)
-        certs_change_commit(change);
+        anchors_commit(f, change);
     e->credentials = &f->base;
     if (err != 0)
         credentials_free(e);
@@ -103,6 +133,9 @@ void credentials_free(struct edge *e)
         return;
     fetch_free(f->fetch);
     certs_free(f->certs);
+    pki_anchors_unref(f->anchors);
+    pki_anchors_unref(f->next);
+    (void)pthread_mutex_destroy(&f->lock);
     mem_free(f);
 }
 

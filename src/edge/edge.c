@@ -421,7 +421,7 @@ void edge_reload_commit(struct edge_change *ch)
     struct edge *e = ch->e;
 
     if (ch->anchors)
-        certs_change_commit(ch->anchors);
+        credentials_commit(e, ch->anchors);
     net_group_commit(ch->net, edge_worker_reload, ch->snapshots);
     ch->anchors = NULL;
     ch->net = NULL;

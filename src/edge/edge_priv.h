@@ -123,6 +123,8 @@ enum edge_counter {
     EC_HANDOVERS, EC_HANDOVERS_LOST, EC_GARBAGE, EC_TOO_LARGE, EC_TAP_SENT, EC_TAP_DROPPED,
     EC_IDENTITY_VALID, EC_IDENTITY_ABSENT, EC_IDENTITY_UNVERIFIABLE, EC_IDENTITY_STALE, EC_IDENTITY_BROKEN,
     EC_IDENTITY_CONTRADICTED, EC_IDENTITY_SIGNED, EC_IDENTITY_UNSIGNED,
+    EC_SMIME_NAMES, EC_SMIME_SIGNED, EC_SMIME_ENCRYPTED, EC_SMIME_UNVERIFIABLE, EC_SMIME_STALE, EC_SMIME_BROKEN,
+    EC_SMIME_CONTRADICTED,
     EC_LEVEL_ATTACKED, EC_LEVEL_OPEN, EC_LEVEL_PROTECTED, EC_LEVEL_SECURE, EC_LEVEL_END_TO_END, /* as in enum policy_level */
     EC_STATUS_REFUSED, EC_ATTACKS, EC_N
 };
@@ -214,6 +216,8 @@ struct edge_worker {
     char date[40]; /* Date (RFC 3261 20.17) of this second */
     size_t date_n;
     uint64_t date_s;
+    uint64_t smime_s;             /* smime.c: this second, and what has been verified in it */
+    unsigned smime_n;
     struct gate_vouch vouch;      /* of the message that is just read */
     uint64_t counters[EC_N];
     uint64_t responses_by_class[7];
@@ -265,6 +269,7 @@ struct edge_req {
     bool for_us;         /* ends at this server: as registrar or UAS */
     struct identity_vouch *vouch; /* what its signatures say (identity_service.h); NULL: there are none, or nobody asked */
     struct identity_verification *verification; /* under way */
+    struct smime_vouch *smime; /* what its body says, signed (smime.h); NULL: nothing, or nobody asked */
     unsigned retry_after_s; /* for edge_refuse; 0: what the configuration says */
     unsigned max_breadth; /* RFC 5393 5.3.3, as received or the default */
     uint64_t loop_hash;  /* request_loop_hash's; 0: not asked for yet */
@@ -431,8 +436,9 @@ void keeper_worker_stop(struct edge_worker *w);
 
 /* --- credentials.c: e->credentials, if there are anchors for identities --- */
 MUST_USE int credentials_start(struct edge *e, const struct config *cfg, struct reason *why);
-struct certs_change; /* fetch/certs.h: to be committed or discarded there */
+struct certs_change; /* fetch/certs.h: to be discarded there, or committed */
 MUST_USE int credentials_prepare(struct edge *e, const struct config *cfg, struct certs_change **ret, struct reason *why);
+void credentials_commit(struct edge *e, struct certs_change *change);
 void credentials_stop(struct edge *e); /* nothing is fetched any more; before the workers end */
 void credentials_free(struct edge *e); /* after it */
 MUST_USE int credentials_worker_start(struct edge_worker *w);

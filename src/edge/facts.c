@@ -10,6 +10,7 @@
 #include "edge/gateway_mark.h"
 #include "edge/identity_service.h"
 #include "edge/peers.h"
+#include "edge/smime.h"
 #include "keying/sdes_line.h"
 
 #define BIT(m) ((uint8_t)(1u << (m)))
@@ -467,6 +468,47 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
     /* Who is signed for by name is who calls; a gateway would be marked, or hinted at. */
     if (id.known == POLICY_ID_VERIFIED && p->ends_at == POLICY_ENDS_UNKNOWN)
         p->ends_at = p->hints ? POLICY_ENDS_MAYBE_GATEWAY : POLICY_ENDS_USER;
+}
+
+/* RFC 3893: what is signed of who calls. Of two signatures that hold the one of RFC 8224 is told. */
+static void name_by_smime(struct facts_party *p, const struct smime_vouch *v, struct str from)
+{
+    struct policy_identity *id = &p->identity;
+    bool is_user = v->authority == IDENTITY_BY_USER;
+
+    id->by_user |= is_user;
+    if (id->known == POLICY_ID_VERIFIED && id->verdict == IDENTITY_VALID)
+        return;
+    id->known = POLICY_ID_VERIFIED;
+    id->authority = v->authority;
+    id->reached = v->reached;
+    id->by_user = is_user;
+    id->by = signer_of(v->authority, from);
+    if (p->ends_at == POLICY_ENDS_UNKNOWN)
+        p->ends_at = p->hints ? POLICY_ENDS_MAYBE_GATEWAY : POLICY_ENDS_USER;
+}
+
+void facts_smime(struct facts_call *f, unsigned side, const struct edge_req *r, struct str from)
+{
+    struct facts_party *p = &f->party[side];
+    const struct smime_vouch *v = r->smime;
+
+    if (!v)
+        return;
+    if (!sip_msg_in_dialog(r->m) || v->state == POLICY_SMIME_CONTRADICTED) {
+        p->identity.smime = v->state;
+        p->identity.smime_why = v->why.code;
+    }
+    if (!sip_msg_in_dialog(r->m) && v->state == POLICY_SMIME_NAMES)
+        name_by_smime(p, v, from);
+    if (v->bound >= p->signed_bound) {
+        p->signed_bound = v->bound;
+        p->signed_keys = facts_fingerprints(r->m->body);
+    }
+    if (v->body_bound >= p->body_bound) {
+        p->body_bound = v->body_bound;
+        p->signed_other = facts_other_keys(r->m->body);
+    }
 }
 
 void facts_answered(struct facts_party *p, const struct identity_vouch *v, struct str called,

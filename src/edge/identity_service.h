@@ -17,6 +17,8 @@ struct edge_credentials {
                const struct identity_credential **ret, uint64_t *ret_id);
     void (*put)(struct edge_credentials *self, const struct identity_credential *cred);
     void (*cancel)(struct edge_credentials *self, struct edge_worker *w, uint64_t id);
+    /* Who is believed, for those who bring their certificates along (smime.h): pki_anchors_unref. */
+    struct pki_anchors *(*anchors)(struct edge_credentials *self);
 };
 
 /* What the signatures of a message say; in its arena. */
@@ -37,6 +39,8 @@ MUST_USE int identity_verify(struct edge_req *r, identity_verified_fn *fn, void 
 bool identity_is_judged_first(const struct edge_req *r);
 /* Does it say that its user has signed its media keys ("msec", RFC 8862)? Not judged. */
 bool identity_claims_user(const struct sip_msg *m);
+/* `on-attack = alarm`: it goes on, and is shown and logged as what it is. */
+bool identity_only_alarms(const struct edge_req *r);
 void identity_verify_cancel(struct edge_req *r); /* harmless if nothing is under way */
 
 /* The same for a response that a peer (NULL: a domain without a stanza) has sent, in an arena that

@@ -96,8 +96,7 @@ bool identity_claims_user(const struct sip_msg *m)
     return false;
 }
 
-/* `on-attack = alarm`: it goes on, and is shown and logged as what it is. */
-static bool only_alarms(const struct edge_req *r)
+bool identity_only_alarms(const struct edge_req *r)
 {
     const struct config_domain *d;
     struct str user, host = str_cut(r->who.name, '@', &user);
@@ -113,7 +112,7 @@ static struct rule rule_of(const struct edge_req *r)
 {
     return (struct rule){.mode = mode_of(r),
                          .is_required = must_be_signed(r),
-                         .only_alarms = only_alarms(r),
+                         .only_alarms = identity_only_alarms(r),
                          .needs_diversion_proof =
                              r->who.peer && r->who.peer->require_diversion_proof,
                          .who = r->who.name};

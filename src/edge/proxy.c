@@ -14,6 +14,7 @@
 #include "edge/answer.h"
 #include "edge/callers.h"
 #include "edge/proxy_priv.h"
+#include "edge/smime.h"
 #include "edge/status_name.h"
 
 static void proxy_free(struct proxy *p)
@@ -171,6 +172,7 @@ void proxy_send(struct proxy *p, unsigned status, struct buf *msg, uint32_t sess
         proxy_over(p, status, session_s);
         if (!p->final_sent) {
             identity_verify_answered(p->r, status);
+            smime_answered(p->r, status);
             proxy_forget_request(p);
         }
     }
@@ -213,6 +215,7 @@ static void proxy_reply_with(struct proxy *p, unsigned status, const char *code,
     answer_overtaken(p);
     proxy_over(p, status, 0);
     identity_verify_answered(p->r, status);
+    smime_answered(p->r, status);
     proxy_forget_request(p);
     p->w->responses_by_class[status / 100]++;
     if (sip_stx_reply(tx, &resp) != 0 && !sip_stx_is_final(tx))
@@ -416,8 +419,10 @@ static void on_verified(void *arg, const struct reason *refuse)
 static void proxy_start(struct proxy *p)
 {
     struct reason why = {0};
-    int err = identity_verify(p->r, on_verified, p, &why);
+    int err = smime_judge(p->r, &why);
 
+    if (err == 0)
+        err = identity_verify(p->r, on_verified, p, &why);
     if (err == ERR_AGAIN) {
         p->is_verifying = true;
         return;

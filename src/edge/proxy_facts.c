@@ -100,6 +100,7 @@ static void note_sides(const struct branch *b, const struct sip_msg *m)
     if (!c || !f || !f->has_callee || !p->r->has_token)
         return;
     facts_in_dialog(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->m, p->r->vouch, c->to);
+    facts_smime(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r, c->from);
     facts_in_dialog(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, m, b->vouch, c->to);
 }
 
@@ -140,8 +141,11 @@ void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct r
 
 void proxy_note_vouch(const struct proxy *p)
 {
-    const struct call_info *c = p->r->vouch && proxy_begins_call(p) ? calls_find(p->w, p->call_slot, p->call_gen) : NULL;
+    bool is_signed = p->r->vouch || p->r->smime;
+    const struct call_info *c = is_signed && proxy_begins_call(p) ? calls_find(p->w, p->call_slot, p->call_gen) : NULL;
 
-    if (c)
-        facts_vouched(calls_facts(p->w, p->call_slot, p->call_gen), p->r, c->from);
+    if (!c)
+        return;
+    facts_vouched(calls_facts(p->w, p->call_slot, p->call_gen), p->r, c->from);
+    facts_smime(calls_facts(p->w, p->call_slot, p->call_gen), POLICY_CALLER, p->r, c->from);
 }

@@ -165,7 +165,8 @@ static int check(const struct policy_rule *rule, const struct policy_facts *f, s
 
 static bool is_suspect(const struct facts_call *f)
 {
-    return f->party[POLICY_CALLER].identity.verdict == IDENTITY_CONTRADICTED;
+    return f->party[POLICY_CALLER].identity.verdict == IDENTITY_CONTRADICTED ||
+           f->party[POLICY_CALLER].identity.smime == POLICY_SMIME_CONTRADICTED;
 }
 
 static struct facts_ask ask_of(const struct branch *b, const struct facts_party *callee)

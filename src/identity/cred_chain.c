@@ -48,11 +48,29 @@ static int add_uris(struct arena *a, const struct pki_chain_facts *f,
     return 0;
 }
 
-int identity_credential_make(struct arena *a, const struct pki_chain *chain,
-                             struct identity_credential *ret, struct reason *why)
+static int add_emails(struct arena *a, const struct pki_chain_facts *f,
+                      struct identity_credential *ret)
+{
+    struct str *v = arena_alloc(a, f->n_emails * sizeof(*v) + 1), uri;
+    size_t n = 0;
+
+    if (!v)
+        return ERR_NOMEM;
+    for (size_t i = 0; i < f->n_emails; i++) {
+        uri = arena_fmt(a, "sip:%.*s", STR_FMT(f->emails[i]));
+        if (!uri.p || canonical(a, uri, &v[n]) != 0)
+            return ERR_NOMEM;
+        n += v[n].p != NULL;
+    }
+    ret->uris = v;
+    ret->n_uris = n;
+    return 0;
+}
+
+int identity_credential_names(struct arena *a, const struct pki_chain *chain,
+                              struct identity_credential *ret)
 {
     const struct pki_chain_facts *f = pki_chain_facts(chain);
-    int err;
 
     *ret = (struct identity_credential){
         .state = IDENTITY_CRED_GOOD,
@@ -64,7 +82,16 @@ int identity_credential_make(struct arena *a, const struct pki_chain *chain,
         .n_tn = f->n_tn,
         .rules = f->rules,
     };
-    if (add_uris(a, f, ret) != 0) {
+    return f->n_uris || !f->n_emails ? add_uris(a, f, ret) : add_emails(a, f, ret);
+}
+
+int identity_credential_make(struct arena *a, const struct pki_chain *chain,
+                             struct identity_credential *ret, struct reason *why)
+{
+    const struct pki_chain_facts *f = pki_chain_facts(chain);
+    int err;
+
+    if (identity_credential_names(a, chain, ret) != 0) {
         reason_set(why, "no-memory", NULL, 500, NULL);
         return ERR_NOMEM;
     }

@@ -5,6 +5,7 @@
 #include "pki/pki_priv.h"
 #include <openssl/cms.h>
 #include <openssl/core_names.h>
+#include <openssl/ec.h>
 #include <openssl/err.h>
 
 #define SIGNER_KEY_BITS_MIN 2048
@@ -226,6 +227,29 @@ static int check_signature(struct signed_data *s, struct str content, struct rea
     return holds ? 0 : broken(why, "it does not hold over what it came with");
 }
 
+/* With (r, s) also (r, -s) verifies, so that of ECDSA only r names a signature. */
+static int find_fixed(const struct signed_data *s, struct arena *a, struct str *ret,
+                      struct reason *why)
+{
+    const ASN1_OCTET_STRING *o = CMS_SignerInfo_get0_signature(s->signer);
+    const unsigned char *p = ASN1_STRING_get0_data(o);
+    uint8_t r[72]; /* P-521 has 66 */
+    ECDSA_SIG *ec;
+    int n;
+
+    if (!EVP_PKEY_is_a(X509_get0_pubkey(s->leaf), "EC")) {
+        *ret = arena_str(a, str_make((const char *)p, (size_t)ASN1_STRING_length(o)));
+        return ret->p ? 0 : no_memory(why);
+    }
+    ec = d2i_ECDSA_SIG(NULL, &p, ASN1_STRING_length(o));
+    n = ec ? BN_bn2binpad(ECDSA_SIG_get0_r(ec), r, sizeof(r)) : -1;
+    ECDSA_SIG_free(ec);
+    if (n < 0)
+        return broken(why, "no signature");
+    *ret = arena_str(a, str_make((const char *)r, (size_t)n));
+    return ret->p ? 0 : no_memory(why);
+}
+
 /* --- what is inside --- */
 
 static int take_inside(const struct signed_data *s, struct arena *a, struct str *ret,
@@ -281,6 +305,9 @@ int pki_cms_verify(const struct pki_cms_args *args, struct arena *a, struct pki_
         err = check_signature(&s, args->content, why);
     if (err == 0) {
         ret->signed_s = signing_time(s.signer);
+        err = find_fixed(&s, a, &ret->fixed, why);
+    }
+    if (err == 0) {
         err = chain_of_signer(s.leaf, s.certs, args->anchors, args->now_s, &ret->chain, why);
         if (err != 0 && err != ERR_NOMEM)
             err = ERR_REFUSED;

@@ -27,6 +27,7 @@ struct pki_cms {
         *chain;         /* the signer's, up to its anchor: pki_chain_unref; NULL: not trusted */
     struct str content; /* what is signed; of one that was inside a copy in the arena */
     uint64_t signed_s;  /* signingTime (RFC 5652 11.3), a claim of the signer; 0: there is none */
+    struct str fixed;   /* what of the signature nobody but the signer can vary; in the arena */
 };
 
 /* 0: it holds, and its signer is trusted. Otherwise `why`, and nothing is to be freed:

@@ -21,6 +21,13 @@ const char *policy_how_text(enum policy_how v)
     return TEXT_OF(t, v);
 }
 
+const char *policy_smime_text(enum policy_smime v)
+{
+    static const char *const t[] = {"none",         "contradicted", "broken", "stale",
+                                    "unverifiable", "encrypted",    "signed", "names"};
+    return TEXT_OF(t, v);
+}
+
 const char *policy_below_kind_text(enum policy_below_kind v)
 {
     static const char *const t[] = {"none", "lock", "802.1x", "vpn", "ipsec"};

@@ -30,7 +30,7 @@ enum policy_known {
     POLICY_ID_ASSERTED,      /* a system that we trust for it says so (RFC 3325) */
     POLICY_ID_SITE,          /* the site has authenticated to us, not its user (TR/100 7.6) */
     POLICY_ID_AUTHENTICATED, /* the user has authenticated to us */
-    POLICY_ID_VERIFIED       /* signed by who may speak for it (RFC 8224; RFC 4474) */
+    POLICY_ID_VERIFIED       /* signed by who may speak for it (RFC 8224; RFC 4474; RFC 3893) */
 };
 /* How it authenticated to us; the first two prove nothing. */
 enum policy_how {
@@ -41,6 +41,18 @@ enum policy_how {
     POLICY_BY_BEARER, /* RFC 8898 */
     POLICY_BY_AKA,    /* RFC 3310, 4169 */
     POLICY_BY_CERTIFICATE
+};
+
+/* What a signed body says (S/MIME: RFC 3261 23, RFC 3893); edge/smime.h has it in full. */
+enum policy_smime {
+    POLICY_SMIME_NONE,
+    POLICY_SMIME_CONTRADICTED,
+    POLICY_SMIME_BROKEN,
+    POLICY_SMIME_STALE,
+    POLICY_SMIME_UNVERIFIABLE,
+    POLICY_SMIME_ENCRYPTED, /* for its recipient alone: nobody else can say */
+    POLICY_SMIME_SIGNED,    /* it holds, and says nothing of who calls */
+    POLICY_SMIME_NAMES      /* it holds, and says who calls */
 };
 
 struct policy_identity {
@@ -56,6 +68,8 @@ struct policy_identity {
     bool body_bound;               /* the whole body is under the signature */
     bool by_sha1;                  /* signed as RFC 4474 does it */
     const char *why;               /* code of the reason, unless valid or absent; constant text */
+    enum policy_smime smime;
+    const char *smime_why; /* the same of that one */
     struct str address;            /* "sip:alice@example1.com", "+4930..." */
     struct str by;                 /* who signed, asserted, or is the site */
     struct str diverted_by; /* who diverted it last, and has signed that (RFC 8946); empty: nobody */
@@ -201,6 +215,7 @@ void policy_facts_free(struct policy_facts *f); /* NULL is fine */
 
 const char *policy_known_text(enum policy_known v); /* "verified" ... */
 const char *policy_how_text(enum policy_how v);
+const char *policy_smime_text(enum policy_smime v); /* "names" ... */
 const char *policy_below_kind_text(enum policy_below_kind v);
 const char *policy_below_check_text(enum policy_below_check v);
 const char *policy_beyond_text(enum policy_beyond v);

@@ -36,9 +36,32 @@ static bool is_below(const struct policy_below *b)
 
 /* --- Who is there: TR/100 7.5 --- */
 
+/* One signature that holds is enough (RFC 8224 6.2): of the headers, or of a body that has them in
+ * it (RFC 3893). */
 static bool is_verified(const struct policy_identity *id)
 {
-    return id->known == POLICY_ID_VERIFIED && id->verdict == IDENTITY_VALID;
+    return id->known == POLICY_ID_VERIFIED &&
+           (id->verdict == IDENTITY_VALID || id->smime == POLICY_SMIME_NAMES);
+}
+
+/* Nobody has to sign a body, and what does not hold is worth as much as nothing. */
+static void judge_smime(struct judge *j, const struct policy_identity *id, unsigned party)
+{
+    switch (id->smime) {
+    case POLICY_SMIME_NONE:
+    case POLICY_SMIME_CONTRADICTED: /* noted for every party */
+    case POLICY_SMIME_SIGNED:
+    case POLICY_SMIME_NAMES:
+        break;
+    case POLICY_SMIME_BROKEN:
+    case POLICY_SMIME_STALE:
+    case POLICY_SMIME_UNVERIFIABLE:
+        note_party(j, POLICY_SMIME_NOT_VALID, party);
+        break;
+    case POLICY_SMIME_ENCRYPTED:
+        note_party(j, POLICY_BODY_ENCRYPTED, party);
+        break;
+    }
 }
 
 static void judge_signature(struct judge *j, const struct policy_identity *id, unsigned party)
@@ -114,6 +137,7 @@ static void judge_identity(struct judge *j, const struct policy_identity *id, un
 {
     judge_known(j, id, party);
     judge_signature(j, id, party);
+    judge_smime(j, id, party);
     judge_reached(j, id, party);
     if (id->attest != 0 && id->attest != 'A')
         note_party(j, POLICY_IDENTITY_ATTEST, party);
@@ -394,7 +418,8 @@ static void judge_party(struct judge *j, unsigned party)
 {
     const struct policy_party *p = &j->f->parties[party];
 
-    if (p->identity.verdict == IDENTITY_CONTRADICTED)
+    if (p->identity.verdict == IDENTITY_CONTRADICTED ||
+        p->identity.smime == POLICY_SMIME_CONTRADICTED)
         note_party(j, POLICY_IDENTITY_CONTRADICTED, party);
     judge_signalling(j, p, party);
     judge_content(j, p, party);

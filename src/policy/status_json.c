@@ -145,6 +145,9 @@ static void add_identity(struct sbuf *b, const struct policy_identity *id)
     text_z(b, "how", policy_how_text(id->how));
     text(b, "signature", identity_verdict_text(id->verdict));
     text_z(b, "why", id->why);
+    if (id->smime != POLICY_SMIME_NONE)
+        text_z(b, "smime", policy_smime_text(id->smime));
+    text_z(b, "smime_why", id->smime_why);
     text(b, "other_signatures", identity_verdict_text(id->worst));
     if (id->known == POLICY_ID_VERIFIED)
         text(b, "authority", identity_authority_text(id->authority));

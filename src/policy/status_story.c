@@ -80,6 +80,27 @@ static void add_signature(struct sbuf *b, const struct policy_identity *id)
     sbuf_lit(b, ".");
 }
 
+static void add_smime(struct sbuf *b, const struct policy_identity *id)
+{
+    static const char *const words[] = {
+        [POLICY_SMIME_NONE] = "",
+        [POLICY_SMIME_CONTRADICTED] = " What is signed in its body (S/MIME) contradicts the message",
+        [POLICY_SMIME_BROKEN] = " A signature of its body (S/MIME) does not hold",
+        [POLICY_SMIME_STALE] = " A signature of its body (S/MIME) is not of now",
+        [POLICY_SMIME_UNVERIFIABLE] = " A signature of its body (S/MIME) cannot be verified",
+        [POLICY_SMIME_ENCRYPTED] = " Its body is encrypted for its recipient (S/MIME)",
+        [POLICY_SMIME_SIGNED] = " Its body is signed (S/MIME), and does not say for which call",
+        [POLICY_SMIME_NAMES] = " Its body says who it is, and is signed (S/MIME)",
+    };
+
+    if ((unsigned)id->smime >= ARRAY_LEN(words) || id->smime == POLICY_SMIME_NONE)
+        return;
+    sbuf_str(b, str_z(words[id->smime]));
+    if (id->smime_why != NULL)
+        sbuf_fmt(b, " (%s)", id->smime_why);
+    sbuf_lit(b, ".");
+}
+
 static void add_reached(struct sbuf *b, const struct policy_identity *id)
 {
     static const char *const words[] = {
@@ -138,6 +159,7 @@ static void add_party(struct sbuf *b, const struct policy_facts *f, unsigned par
     }
     add_known(b, &p->identity);
     add_signature(b, &p->identity);
+    add_smime(b, &p->identity);
     add_reached(b, &p->identity);
     add_end(b, p);
     sbuf_lit(b, "\n");

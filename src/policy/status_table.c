@@ -197,6 +197,14 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
         "Take away allow-flow-auth."),
     ROW(POLICY_IDENTITY_OTHER_WRONG, "identity-other-wrong", POLICY_LEVELS, "RFC 8224 6.2", US, US,
         US, US, US, "Beside the signature that holds there is another that does not.", NULL),
+    ROW(POLICY_SMIME_NOT_VALID, "smime-not-valid", POLICY_LEVELS, "RFC 3261 23.2", US, US, US, US, US,
+        "The body is signed (S/MIME), and that signature proves nothing here: it cannot be "
+        "verified, is not of now, or does not hold.",
+        NULL),
+    ROW(POLICY_BODY_ENCRYPTED, "body-encrypted", POLICY_LEVELS, "RFC 8551 3.3", US, US, US, US, US,
+        "The body is encrypted for its recipient (S/MIME): nobody on the way, us included, knows "
+        "what it says of media.",
+        NULL),
     ROW(POLICY_REACHED_DIVERTED, "reached-diverted", POLICY_LEVELS, "RFC 8946 4.2", US, US, US, US,
         US, "The call was diverted, and who diverted it has signed that.", NULL),
     ROW(POLICY_HOP_DECLARED, "hop-declared", POLICY_LEVELS, "TR/100 7.2.2", US, US, US, US, HO,

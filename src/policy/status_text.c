@@ -112,7 +112,7 @@ static void add_known(struct sbuf *b, const struct policy_identity *id)
 {
     switch (id->known) {
     case POLICY_ID_VERIFIED:
-        if (id->verdict != IDENTITY_VALID)
+        if (id->verdict != IDENTITY_VALID && id->smime != POLICY_SMIME_NAMES)
             sbuf_lit(b, ", with a signature that does not hold");
         else if (id->by_user)
             sbuf_lit(b, ", signed by the user");

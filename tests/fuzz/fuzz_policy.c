@@ -85,6 +85,7 @@ static void make_party(struct policy_party *p)
                                            .worst = (enum identity_verdict)any(6),
                                            .reached = (enum identity_reached)any(4),
                                            .attest = (char)any(256),
+                                           .smime = (enum policy_smime)any(8),
                                            .by_user = any(2),
                                            .by_sha1 = any(2)};
     p->n_hops = (uint8_t)any(3);

@@ -277,6 +277,7 @@ static void stop(void)
         edge_done(&P.edge);
     }
     identity_stop();
+    smime_stop();
     snprintf(cmd, sizeof cmd, "rm -rf %s", P.dir);
     if (system(cmd) != 0)
         fprintf(stderr, "cannot remove %s\n", P.dir);
@@ -459,7 +460,9 @@ static void step_counter(char **word, unsigned n)
         {"identity-broken", EC_IDENTITY_BROKEN}, {"identity-contradicted", EC_IDENTITY_CONTRADICTED},
         {"identity-signed", EC_IDENTITY_SIGNED}, {"identity-unsigned", EC_IDENTITY_UNSIGNED}, {"forwarded", EC_FORWARDED},
         {"level-attacked", EC_LEVEL_ATTACKED}, {"level-open", EC_LEVEL_OPEN}, {"level-protected", EC_LEVEL_PROTECTED},
-        {"level-secure", EC_LEVEL_SECURE}, {"level-end-to-end", EC_LEVEL_END_TO_END}, {"attacks", EC_ATTACKS}, {"status-refused", EC_STATUS_REFUSED}};
+        {"smime-names", EC_SMIME_NAMES}, {"smime-signed", EC_SMIME_SIGNED}, {"smime-encrypted", EC_SMIME_ENCRYPTED},
+        {"smime-unverifiable", EC_SMIME_UNVERIFIABLE}, {"smime-stale", EC_SMIME_STALE}, {"smime-broken", EC_SMIME_BROKEN},
+        {"smime-contradicted", EC_SMIME_CONTRADICTED}, {"level-secure", EC_LEVEL_SECURE}, {"level-end-to-end", EC_LEVEL_END_TO_END}, {"attacks", EC_ATTACKS}, {"status-refused", EC_STATUS_REFUSED}};
     size_t i;
 
     if (n < 3)
@@ -567,6 +570,14 @@ static void step(char *line)
         step_counter(word, n);
     else if (strcmp(word[0], "credential") == 0)
         step_credential(word, n);
+    else if (strcmp(word[0], "smime-user") == 0)
+        step_smime_user(word, n);
+    else if (strcmp(word[0], "smime") == 0)
+        step_smime(word, n);
+    else if (strcmp(word[0], "date") == 0)
+        step_date(word, n);
+    else if (strcmp(word[0], "next-call") == 0)
+        step_next_call(word, n);
     else if (strcmp(word[0], "own") == 0)
         step_own(word, n);
     else if (strcmp(word[0], "signer") == 0)
@@ -605,7 +616,7 @@ static void play_from(unsigned at)
 
 static bool is_preparation(const char *l)
 {
-    static const char *const verbs[] = {"config", "user ", "party ", "dns ", "set ", "credential ", "own "};
+    static const char *const verbs[] = {"config", "user ", "party ", "dns ", "set ", "credential ", "own ", "smime-user "};
     size_t i;
 
     for (i = 0; i < ARRAY_LEN(verbs); i++)

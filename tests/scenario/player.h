@@ -75,6 +75,17 @@ void identity_signer_on(void);
 void identity_none_left(void); /* nothing of them is held any more */
 void identity_stop(void);
 
+void identity_credentials_on(void); /* whoever has certificates is there */
+
+/* player_smime.c */
+struct edge_credentials;
+struct pki_anchors *smime_anchors(struct edge_credentials *self);
+void step_smime_user(char **word, unsigned n);
+void step_smime(char **word, unsigned n);
+void step_date(char **word, unsigned n);
+void step_next_call(char **word, unsigned n);
+void smime_stop(void);
+
 /* player_party.c */
 unsigned party_index(const struct sim_party *p);
 bool take(struct sim_party *p, char *dst, size_t cap); /* the next message that waits for it; false: none does */

@@ -213,7 +213,13 @@ void step_credential(char **word, unsigned n)
             fail("credential: what is %s?", word[i]);
         }
     }
-    C.base = (struct edge_credentials){.get = get, .put = put, .cancel = cancel};
+    identity_credentials_on();
+}
+
+void identity_credentials_on(void)
+{
+    C.base = (struct edge_credentials){
+        .get = get, .put = put, .cancel = cancel, .anchors = smime_anchors};
     P.edge.credentials = &C.base;
 }
 

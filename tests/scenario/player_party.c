@@ -38,7 +38,7 @@ static bool has_header(const char *lines, const char *name)
     size_t n = strlen(name);
     const char *l;
 
-    for (l = lines; *l; l = strstr(l, "\r\n") + 2)
+    for (l = lines; *l && *l != '\r'; l = strstr(l, "\r\n") + 2) /* not in the body */
         if (strncasecmp(l, name, n) == 0 && l[n] == ':')
             return true;
     return false;

@@ -271,6 +271,7 @@ static void detached_holds(void **state)
     check_str(f->uris[0], "sip:alice@a.example");
     check_str(got.content, TEXT);
     assert_true(got.signed_s + 5 >= t.now_s && got.signed_s <= t.now_s + 60);
+    assert_true(got.fixed.n > 0);
     pki_chain_unref(got.chain);
     /* without attributes there is no time */
     m.flags = CMS_NOATTR;

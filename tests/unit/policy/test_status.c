@@ -336,6 +336,41 @@ static void a_signed_body_binds_keys_of_all_kinds(void **state)
     assert_false(policy_status_has(&s, POLICY_IDENTITY_WEAK_HASH));
 }
 
+/* RFC 3893: what a signed body says is as good as what a header says, and nobody has to have one. */
+static void a_signed_body_says_who_it_is(void **state)
+{
+    static const enum policy_smime worthless[] = {POLICY_SMIME_BROKEN, POLICY_SMIME_STALE,
+                                                  POLICY_SMIME_UNVERIFIABLE};
+    struct call c;
+    struct policy_identity *id = &c.party[POLICY_CALLEE].identity;
+
+    (void)state;
+    call_init(&c);
+    id->verdict = IDENTITY_ABSENT; /* nothing but the body */
+    check_level(&c, AT_CALLER, POLICY_PROTECTED);
+    id->smime = POLICY_SMIME_NAMES;
+    check_level(&c, AT_CALLER, POLICY_END_TO_END);
+    for (unsigned i = 0; i < ARRAY_LEN(worthless); i++) {
+        call_init(&c);
+        id->smime = worthless[i]; /* beside a header that holds */
+        check_level(&c, AT_CALLER, POLICY_END_TO_END);
+        check_has(&c, AT_CALLER, POLICY_SMIME_NOT_VALID);
+        id->verdict = IDENTITY_ABSENT;
+        check_level(&c, AT_CALLER, POLICY_PROTECTED);
+    }
+    call_init(&c);
+    id->smime = POLICY_SMIME_ENCRYPTED;
+    check_level(&c, AT_CALLER, POLICY_END_TO_END);
+    check_has(&c, AT_CALLER, POLICY_BODY_ENCRYPTED);
+    id->smime = POLICY_SMIME_SIGNED; /* of any call: it says nothing of who is there */
+    id->verdict = IDENTITY_ABSENT;
+    check_level(&c, AT_CALLER, POLICY_PROTECTED);
+    call_init(&c);
+    id->smime = POLICY_SMIME_CONTRADICTED;
+    check_level(&c, AT_CALLER, POLICY_ATTACKED);
+    check_level(&c, AT_CALLEE, POLICY_ATTACKED);
+}
+
 /* 8.3.2: without a signature nobody can listen passively, and somebody can sit in the middle. */
 static void fingerprints_must_be_signed(void **state)
 {
@@ -762,6 +797,7 @@ int main(void)
         cmocka_unit_test(what_lies_behind_our_hops),
         cmocka_unit_test(keys_in_the_signalling_are_never_secure),
         cmocka_unit_test(a_signed_body_binds_keys_of_all_kinds),
+        cmocka_unit_test(a_signed_body_says_who_it_is),
         cmocka_unit_test(fingerprints_must_be_signed),
         cmocka_unit_test(our_own_hop_vouches),
         cmocka_unit_test(a_compared_string_is_end_to_end),

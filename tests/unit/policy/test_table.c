@@ -40,7 +40,8 @@ static bool is_good_medium(const struct policy_medium *m)
 static bool says_attacked(const struct policy_facts *f)
 {
     for (unsigned i = 0; i < f->n_parties; i++) {
-        if (f->parties[i].identity.verdict == IDENTITY_CONTRADICTED)
+        if (f->parties[i].identity.verdict == IDENTITY_CONTRADICTED ||
+            f->parties[i].identity.smime == POLICY_SMIME_CONTRADICTED)
             return true;
         for (unsigned k = 0; k < f->parties[i].n_media; k++) {
             if (f->parties[i].media[k].keys.attacks &
@@ -73,7 +74,9 @@ static bool says_protected(const struct policy_facts *f)
 
 static bool is_someone(const struct policy_identity *id)
 {
-    bool is_signed = id->known == POLICY_ID_VERIFIED && id->verdict == IDENTITY_VALID;
+    bool is_signed = id->known == POLICY_ID_VERIFIED &&
+                     (id->verdict == IDENTITY_VALID || id->verdict == IDENTITY_ABSENT) &&
+                     (id->verdict == IDENTITY_VALID || id->smime == POLICY_SMIME_NAMES);
     bool is_ours = id->known == POLICY_ID_AUTHENTICATED && id->how >= POLICY_BY_FLOW &&
                    (id->verdict == IDENTITY_VALID || id->verdict == IDENTITY_ABSENT);
 
@@ -261,7 +264,13 @@ static void who_and_where(void **state)
             break;
         }
         p->identity.by_sha1 = false;
+        p->identity.smime = POLICY_SMIME_NONE;
         check_one(&c.f, POLICY_CALLER, "who and where", i);
+        if (p->hints == 0 && !p->identity.via.n) {
+            p->identity.smime = (enum policy_smime)(i % (POLICY_SMIME_NAMES + 1));
+            check_one(&c.f, POLICY_CALLER, "who and where, with a signed body", i);
+            p->identity.smime = POLICY_SMIME_NONE;
+        }
         if (p->identity.known != POLICY_ID_VERIFIED)
             continue;
         p->identity.by_sha1 = true;
@@ -459,6 +468,9 @@ static void make_any(struct call *c)
         }
         p->identity.by_user = any(3) > 0;
         p->identity.by_sha1 = any(4) == 0;
+        p->identity.smime = any(4) ? POLICY_SMIME_NONE : (enum policy_smime)any(8);
+        if (p->identity.smime == POLICY_SMIME_NAMES && any(2))
+            p->identity.verdict = IDENTITY_ABSENT;
         for (unsigned k = 0; k < 2; k++) {
             struct policy_medium *m = &c->medium[i][k];
 
@@ -489,7 +501,8 @@ static void worse_identity(struct policy_identity *id, unsigned which)
         break;
     case 2: /* without a signature VERIFIED is no fact at all */
         id->verdict += id->verdict < IDENTITY_CONTRADICTED;
-        if (id->verdict == IDENTITY_ABSENT && id->known == POLICY_ID_VERIFIED)
+        if (id->verdict == IDENTITY_ABSENT && id->known == POLICY_ID_VERIFIED &&
+            id->smime != POLICY_SMIME_NAMES)
             id->verdict = IDENTITY_UNVERIFIABLE;
         break;
     case 3:
@@ -506,6 +519,10 @@ static void worse_identity(struct policy_identity *id, unsigned which)
         break;
     case 7:
         id->by_sha1 = true;
+        break;
+    case 8:
+        if (id->smime > POLICY_SMIME_CONTRADICTED)
+            id->smime = (enum policy_smime)(POLICY_SMIME_CONTRADICTED + any(id->smime));
         break;
     default:
         id->worst += id->worst < IDENTITY_CONTRADICTED;
@@ -622,7 +639,7 @@ static void worse_call(struct call *c)
     struct policy_party *p = &c->party[i];
 
     if (which < 8) {
-        worse_identity(&p->identity, which == 7 ? 7 + any(2) : which);
+        worse_identity(&p->identity, which == 7 ? 7 + any(3) : which);
     } else if (which < 13) {
         worse_hop(&c->hop[i][any(p->n_hops)], which - 8);
     } else if (which < 32) {

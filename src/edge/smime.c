@@ -1,0 +1,541 @@
+/* Judging S/MIME of requests: RFC 3261 23.2 to 23.4, RFC 3893 2, 5, 7, 10, RFC 8551; policy as for
+ * RFC 8224 (identity_verify.c). Costs some 100 us a signature and a certificate, so that one worker
+ * looks at LIMIT_SMIME_RATE a second and no more; most messages cost a look at their type. */
+#include "edge/smime.h"
+#include "base/log.h"
+#include "edge/anchor_priv.h"
+#include "edge/callers.h"
+#include "edge/identity_service.h"
+#include "edge/private_network.h"
+#include "identity/cred_chain.h"
+#include "pki/cms.h"
+#include "sip/smime.h"
+
+struct judge {
+    struct edge_req *r;
+    uint64_t now_s;
+    struct pki_anchors *anchors; /* NULL: none */
+    struct str description;      /* the one that is used; empty: none */
+};
+
+/* One layer, when its signature holds. */
+struct layer {
+    struct pki_cms cms;
+    struct sip_part parts[LIMIT_BODY_PARTS];
+    size_t n_parts;
+    const struct sip_msg *frag; /* what says who calls; NULL: nothing does */
+    bool is_aib;                /* message/sipfrag (RFC 3893), else message/sip */
+    struct str from;            /* in there, or in the message */
+    struct smime_vouch v;
+};
+
+static void say(struct layer *l, enum policy_smime state, const char *code, const char *clause,
+                const char *what)
+{
+    l->v.state = state;
+    reason_set(&l->v.why, code, clause, 403, "%s", what);
+}
+
+static void broken(struct layer *l, const char *what)
+{
+    say(l, POLICY_SMIME_BROKEN, "smime-differs", "RFC 3261 23.4.1.1", what);
+}
+
+/* ---- what is signed ---- */
+
+static bool is_of_type(const struct sip_part *p, const char *type)
+{
+    return sip_type_is(p->content_type, str_z(type));
+}
+
+static bool is_encoded(const struct sip_part *p)
+{
+    struct str how = sip_part_header(p, STR("Content-Transfer-Encoding"));
+
+    return str_eq_nocase(how, STR("base64")) || str_eq_nocase(how, STR("quoted-printable"));
+}
+
+/* RFC 3893 2: "MUST have a Content-Disposition disposition-type of 'aib'". */
+static bool is_aib(const struct sip_part *p)
+{
+    struct str disposition;
+
+    (void)str_cut(p->content_disposition, ';', &disposition);
+    return is_of_type(p, "message/sipfrag") && str_eq_nocase(str_trim(disposition), STR("aib"));
+}
+
+/* The first that says who calls; others may speak for third parties (RFC 3893 4). */
+static int find_frag(struct judge *j, struct layer *l)
+{
+    struct reason why = {0};
+    struct sip_msg *m;
+
+    for (size_t i = 0; i < l->n_parts; i++) {
+        const struct sip_part *p = &l->parts[i];
+        int err;
+
+        if ((!is_aib(p) && !is_of_type(p, "message/sip")) || is_encoded(p))
+            continue;
+        err = sip_frag_parse(j->r->m->arena, p->body, &m, &why);
+        if (err == ERR_NOMEM)
+            return err;
+        if (err != 0 || m->defect.sip_status) {
+            broken(l, "the headers that are signed cannot be read");
+            return 0;
+        }
+        l->frag = m;
+        l->is_aib = is_aib(p);
+        return 0;
+    }
+    return 0;
+}
+
+static bool has_encrypted(const struct layer *l)
+{
+    for (size_t i = 0; i < l->n_parts; i++)
+        if (is_of_type(&l->parts[i], "application/pkcs7-mime"))
+            return true;
+    return false;
+}
+
+/* ---- compared with the message ---- */
+
+/* 0: the same; ERR_CONFLICT: others, or one that cannot be read; ERR_NOMEM. */
+static int compare_ids(const struct judge *j, struct str a, struct str b, bool is_origin)
+{
+    const struct canon_dial *dial = j->r->domain ? &j->r->domain->dial : NULL;
+    struct passport_id ids[2];
+    int err = identity_show_uri(j->r->m->arena, a, dial, is_origin, &ids[0]);
+
+    if (err == 0)
+        err = identity_show_uri(j->r->m->arena, b, dial, is_origin, &ids[1]);
+    if (err == ERR_NOMEM)
+        return err;
+    return err == 0 && passport_id_eq(ids[0], ids[1]) ? 0 : ERR_CONFLICT;
+}
+
+/* From as it is, or as it was before a domain on the way rewrote it (TR/100 7.5.3). */
+static int compare_from(const struct judge *j, const struct layer *l)
+{
+    struct caller_origin o;
+    int err = compare_ids(j, l->frag->from.uri, j->r->m->from.uri, true);
+
+    if (err != ERR_CONFLICT)
+        return err;
+    caller_origin(j->r, &o);
+    if (!o.address.p)
+        return ERR_NOMEM;
+    return o.via.n ? compare_ids(j, l->frag->from.uri, o.address, true) : err;
+}
+
+static struct str contact_of(const struct sip_msg *m)
+{
+    struct sip_values it = sip_values_start(m, SIP_H_CONTACT);
+    struct sip_addr a;
+
+    return sip_values_next(&it) && sip_addr_parse(it.value, &a) == 0 && !a.star ? a.uri : STR_NULL;
+}
+
+static bool is_same_contact(const struct layer *l, const struct sip_msg *m)
+{
+    struct str signed_one = contact_of(l->frag), shown = contact_of(m);
+    struct sip_uri a, b;
+
+    return str_eq(signed_one, shown) || (sip_uri_parse(signed_one, &a) == 0 &&
+                                         sip_uri_parse(shown, &b) == 0 && sip_uri_eq(&a, &b));
+}
+
+/* One body may serve for all of a dialog: then it has the CSeq of its INVITE (RFC 3893 10). */
+static bool is_same_cseq(const struct layer *l, const struct sip_msg *m)
+{
+    const struct sip_msg *f = l->frag;
+
+    if (!sip_msg_has(f, SIP_H_CSEQ) ||
+        (f->cseq == m->cseq && str_eq(f->cseq_method_text, m->cseq_method_text)))
+        return true;
+    return sip_msg_in_dialog(m) && f->cseq_method == SIP_INVITE && f->cseq < m->cseq;
+}
+
+/* RFC 3893 2: From, Date, Call-ID and Contact must be there, where there can be one (RFC 3428 5 has
+ * none); of message/sip RFC 3261 23.4.2 asks for To, From, Call-ID and CSeq. */
+static bool is_complete(const struct layer *l, const struct sip_msg *m)
+{
+    const struct sip_msg *f = l->frag;
+
+    if (!sip_msg_has(f, SIP_H_FROM) || !sip_msg_has(f, SIP_H_CALL_ID))
+        return false;
+    if (!l->is_aib)
+        return sip_msg_has(f, SIP_H_TO) && sip_msg_has(f, SIP_H_CSEQ);
+    return sip_msg_has(f, SIP_H_DATE) &&
+           (sip_msg_has(f, SIP_H_CONTACT) || !sip_msg_has(m, SIP_H_CONTACT));
+}
+
+/* Where it is the same in both, the date is the signer's (RFC 3261 23.4.1.2). */
+static bool is_same_date(const struct layer *l, const struct sip_msg *m, uint64_t *ret_s)
+{
+    const struct sip_hdr *is = sip_msg_hdr(l->frag, SIP_H_DATE, 0),
+                         *shown = sip_msg_hdr(m, SIP_H_DATE, 0);
+    uint64_t shown_s;
+
+    if (!is)
+        return true;
+    return canon_date_parse(is->value, ret_s) == 0 &&
+           (!shown || (canon_date_parse(shown->value, &shown_s) == 0 && shown_s == *ret_s));
+}
+
+/* What is signed against what the message shows (RFC 3893 7, 10). */
+static int compare(const struct judge *j, struct layer *l, uint64_t *ret_s)
+{
+    const struct sip_msg *m = j->r->m, *f = l->frag;
+    int err;
+
+    if (!is_complete(l, m)) {
+        broken(l, "the headers that are signed are not all that must be");
+        return 0;
+    }
+    if ((err = compare_from(j, l)) != 0) {
+        if (err == ERR_CONFLICT)
+            broken(l, "From is not the signed one");
+        return err == ERR_CONFLICT ? 0 : err;
+    }
+    if (sip_msg_has(f, SIP_H_TO) && (err = compare_ids(j, f->to.uri, m->to.uri, false)) != 0) {
+        if (err == ERR_CONFLICT)
+            broken(l, "To is not the signed one");
+        return err == ERR_CONFLICT ? 0 : err;
+    }
+    if (!str_eq(f->call_id, m->call_id) || !is_same_cseq(l, m))
+        broken(l, "Call-ID or CSeq is not the signed one");
+    else if (sip_msg_has(f, SIP_H_CONTACT) && !is_same_contact(l, m))
+        broken(l, "Contact is not the signed one");
+    else if (!is_same_date(l, m, ret_s))
+        broken(l, "Date is not the signed one");
+    return 0;
+}
+
+/* Signed for whom? Without To it may have been for anybody. */
+static int find_reached(const struct judge *j, struct layer *l)
+{
+    const struct sip_msg *m = j->r->m;
+    int err = sip_msg_in_dialog(m)              ? 0
+              : !sip_msg_has(l->frag, SIP_H_TO) ? ERR_CONFLICT
+                                                : compare_ids(j, l->frag->to.uri, m->ruri, false);
+
+    l->v.reached = err == 0 ? IDENTITY_REACHED_SAME : IDENTITY_REACHED_UNPROVEN;
+    return err == ERR_CONFLICT ? 0 : err;
+}
+
+/* ---- who has signed ---- */
+
+static int find_authority(const struct judge *j, const struct layer *l,
+                          enum identity_authority *ret)
+{
+    const struct config_peer *peer = j->r->who.peer;
+    struct identity_credential c;
+    struct passport_id from;
+    int err = identity_credential_names(j->r->m->arena, l->cms.chain, &c);
+
+    *ret = IDENTITY_NO_AUTHORITY;
+    if (err != 0)
+        return err;
+    err = identity_show_uri(j->r->m->arena, l->from, j->r->domain ? &j->r->domain->dial : NULL,
+                            true, &from);
+    if (err == 0)
+        *ret = identity_authority_of(&c, from);
+    if (*ret == IDENTITY_BY_PROVIDER && !(peer && peer->allow_provider_identity))
+        *ret = IDENTITY_NO_AUTHORITY;
+    return err == ERR_NOMEM ? err : 0;
+}
+
+/* RFC 3893 7: the signer and From "should correspond exactly". What nobody has signed may be a
+ * network's doing: then it is no attack. */
+static int judge_signer(struct judge *j, struct layer *l)
+{
+    int err;
+
+    l->from = l->frag ? l->frag->from.uri : j->r->m->from.uri;
+    if ((err = find_authority(j, l, &l->v.authority)) != 0 ||
+        l->v.authority != IDENTITY_NO_AUTHORITY)
+        return err;
+    if (l->frag)
+        say(l, POLICY_SMIME_CONTRADICTED, "smime-authority", "RFC 3893 7",
+            "its signer may not speak for the From that it signs");
+    else
+        say(l, POLICY_SMIME_BROKEN, "smime-differs", "RFC 3261 23.2",
+            "its signer is not the one in From");
+    return 0;
+}
+
+/* ---- of now, and of this call alone ---- */
+
+static void judge_time(const struct judge *j, struct layer *l, uint64_t s)
+{
+    if (!s)
+        say(l, POLICY_SMIME_UNVERIFIABLE, "smime-undated", "RFC 3893 10",
+            "nobody knows of when it is");
+    else if (s + LIMIT_SMIME_AGE_S < j->now_s || s > j->now_s + LIMIT_SMIME_AGE_S)
+        say(l, POLICY_SMIME_STALE, "smime-stale", "RFC 3893 10",
+            "it is dated more than an hour ago, or ahead");
+}
+
+static void judge_replay(const struct judge *j, struct layer *l, uint64_t s)
+{
+    struct identity_replay *seen = j->r->w->edge->identity_seen;
+    const struct sip_msg *m = j->r->m;
+    const struct identity_use use = {m->call_id, m->from_tag, m->cseq};
+    int err;
+
+    if (!seen)
+        return;
+    l->v.tag = identity_replay_tag(seen, l->cms.content, l->cms.fixed);
+    l->v.has_tag = true;
+    err = identity_replay_check(seen, &l->v.tag, &use, s, s + LIMIT_SMIME_AGE_S, j->now_s);
+    if (err == ERR_CONFLICT)
+        say(l, POLICY_SMIME_CONTRADICTED, "smime-replay", "RFC 3893 10",
+            "it was seen before, in another call");
+    else if (err == ERR_TIMEOUT)
+        say(l, POLICY_SMIME_STALE, "smime-stale", "RFC 3893 10",
+            "too old for anybody to tell whether it was seen before");
+}
+
+/* ---- what it is worth ---- */
+
+static bool covers(struct str outer, struct str inner)
+{
+    return inner.n && inner.p >= outer.p && inner.p + inner.n <= outer.p + outer.n;
+}
+
+static void judge_worth(const struct judge *j, struct layer *l)
+{
+    l->v.state = l->frag ? POLICY_SMIME_NAMES : POLICY_SMIME_SIGNED;
+    if (!covers(l->cms.content, j->description))
+        return;
+    l->v.bound = l->v.authority == IDENTITY_BY_USER ? POLICY_BOUND_USER : POLICY_BOUND_DOMAIN;
+    if (l->frag)
+        l->v.body_bound = l->v.bound;
+}
+
+static int judge_content(struct judge *j, struct layer *l)
+{
+    struct reason why = {0};
+    uint64_t s = l->cms.signed_s;
+    int err;
+
+    l->n_parts = ARRAY_LEN(l->parts);
+    if (sip_entity_parts(l->cms.content, l->parts, &l->n_parts, &why) != 0) {
+        broken(l, "what is signed cannot be read");
+        return 0;
+    }
+    err = find_frag(j, l);
+    if (err == 0 && !l->v.state && !l->frag && has_encrypted(l))
+        say(l, POLICY_SMIME_ENCRYPTED, "smime-encrypted", "RFC 8551 3.6",
+            "what is signed is encrypted for its recipient");
+    if (err == 0 && !l->v.state)
+        err = judge_signer(j, l);
+    if (err == 0 && !l->v.state && l->frag)
+        err = compare(j, l, &s);
+    if (err == 0 && !l->v.state)
+        judge_time(j, l, s);
+    if (err == 0 && !l->v.state)
+        judge_replay(j, l, s);
+    if (err == 0 && !l->v.state && l->frag)
+        err = find_reached(j, l);
+    if (err == 0 && !l->v.state)
+        judge_worth(j, l);
+    return err;
+}
+
+/* ---- layers ---- */
+
+static bool is_too_much(struct edge_worker *w, uint64_t now_s)
+{
+    if (w->smime_s != now_s) {
+        w->smime_s = now_s;
+        w->smime_n = 0;
+    }
+    return w->smime_n++ >= LIMIT_SMIME_RATE;
+}
+
+/* Of a signature that does not hold, or of nobody. */
+static void say_unheld(struct layer *l, int err, const struct reason *why)
+{
+    l->v.state =
+        err == ERR_SYNTAX || err == ERR_CRYPTO ? POLICY_SMIME_BROKEN : POLICY_SMIME_UNVERIFIABLE;
+    l->v.why = *why;
+    l->v.why.sip_status = 403;
+}
+
+static int judge_signature(struct judge *j, const struct sip_smime *s, struct layer *l)
+{
+    struct pki_cms_args args = {
+        .cms = s->cms, .content = s->entity, .anchors = j->anchors, .now_s = j->now_s};
+    struct reason why = {0};
+    int err = s->is_base64 ? sip_base64_lines(j->r->m->arena, s->cms, &args.cms) : 0;
+
+    if (err == ERR_NOMEM)
+        return err;
+    if (err != 0 || !s->cms.p) {
+        say(l, POLICY_SMIME_BROKEN, "cms-syntax", "RFC 3261 23.3",
+            "there is no signature that can be read");
+        return 0;
+    }
+    if (!j->anchors) {
+        say(l, POLICY_SMIME_UNVERIFIABLE, "smime-no-anchors", "RFC 3261 23.2",
+            "no anchors for identity certificates are configured");
+        return 0;
+    }
+    if (is_too_much(j->r->w, j->now_s)) {
+        say(l, POLICY_SMIME_UNVERIFIABLE, "smime-too-many", "RFC 3261 23.2",
+            "more signed bodies at a time than are looked at");
+        return 0;
+    }
+    err = pki_cms_verify(&args, j->r->m->arena, &l->cms, &why);
+    if (err == 0)
+        err = judge_content(j, l);
+    else if (err != ERR_NOMEM)
+        say_unheld(l, err, &why);
+    else
+        return err;
+    pki_chain_unref(l->cms.chain);
+    return err == ERR_NOMEM ? err : 0;
+}
+
+static int judge_layer(struct judge *j, const struct sip_smime *s, struct layer *l)
+{
+    switch (s->kind) {
+    case SIP_SMIME_DETACHED:
+    case SIP_SMIME_OPAQUE:
+        return judge_signature(j, s, l);
+    case SIP_SMIME_ENCRYPTED:
+        say(l, POLICY_SMIME_ENCRYPTED, "smime-encrypted", "RFC 8551 3.3",
+            "it is encrypted for its recipient");
+        break;
+    case SIP_SMIME_OTHER:
+        break;
+    }
+    return 0;
+}
+
+/* What is contradicted counts, else the best; what one of them binds is bound. */
+static void add(struct smime_vouch *all, const struct smime_vouch *one)
+{
+    struct smime_vouch was = *all;
+
+    if (was.state == POLICY_SMIME_NONE || one->state == POLICY_SMIME_CONTRADICTED ||
+        (was.state != POLICY_SMIME_CONTRADICTED && one->state > was.state))
+        *all = *one;
+    if (was.bound > all->bound)
+        all->bound = was.bound;
+    if (one->bound > all->bound)
+        all->bound = one->bound;
+    if (all->state == POLICY_SMIME_CONTRADICTED)
+        all->bound = all->body_bound = POLICY_BOUND_NONE;
+}
+
+/* RFC 3893 2: who has one and does not sign it is told so. */
+static bool has_unsigned_aib(const struct sip_msg *m)
+{
+    struct sip_part parts[LIMIT_BODY_PARTS];
+    size_t n = ARRAY_LEN(parts);
+
+    if (sip_body_parts(m, parts, &n, NULL) != 0)
+        return false;
+    for (size_t i = 0; i < n; i++)
+        if (is_aib(&parts[i]))
+            return true;
+    return false;
+}
+
+static int judge_body(struct judge *j, struct smime_vouch *ret)
+{
+    struct sip_smime found[LIMIT_SMIME_LAYERS];
+    size_t n = ARRAY_LEN(found);
+    struct reason why = {0};
+    struct layer *l = arena_alloc(j->r->m->arena, sizeof(*l));
+    int err = 0;
+
+    if (!l)
+        return ERR_NOMEM;
+    if (sip_smime_find(j->r->m, found, &n, &why) != 0)
+        return 0; /* who has to know what it says refuses it (anchor_direct.c) */
+    if (anchor_body_find(j->r->m, &j->description, &why) != 0)
+        j->description = STR_NULL;
+    for (size_t i = 0; i < n && err == 0; i++) {
+        l->cms = (struct pki_cms){.chain = NULL};
+        l->frag = NULL;
+        l->v = (struct smime_vouch){.state = POLICY_SMIME_NONE};
+        err = judge_layer(j, &found[i], l);
+        add(ret, &l->v);
+    }
+    if (err == 0 && ret->state == POLICY_SMIME_NONE && has_unsigned_aib(j->r->m)) {
+        ret->state = POLICY_SMIME_BROKEN;
+        reason_set(&ret->why, "smime-unsigned", "RFC 3893 2", 403, "it says who calls, unsigned");
+    }
+    return err;
+}
+
+/* ---- entry ---- */
+
+static void count(struct edge_worker *w, enum policy_smime state)
+{
+    static const enum edge_counter of[] = {
+        [POLICY_SMIME_CONTRADICTED] = EC_SMIME_CONTRADICTED,
+        [POLICY_SMIME_BROKEN] = EC_SMIME_BROKEN,
+        [POLICY_SMIME_STALE] = EC_SMIME_STALE,
+        [POLICY_SMIME_UNVERIFIABLE] = EC_SMIME_UNVERIFIABLE,
+        [POLICY_SMIME_ENCRYPTED] = EC_SMIME_ENCRYPTED,
+        [POLICY_SMIME_SIGNED] = EC_SMIME_SIGNED,
+        [POLICY_SMIME_NAMES] = EC_SMIME_NAMES,
+    };
+
+    edge_count(w, of[state]);
+}
+
+/* As of a signature of RFC 8224: what is contradicted is refused, unless it is only reported. */
+static int decide(const struct edge_req *r, struct reason *why)
+{
+    const struct smime_vouch *v = r->smime;
+    enum config_verify mode = private_network_verify(r);
+    bool refuse = v->state == POLICY_SMIME_CONTRADICTED && mode != CONFIG_VERIFY_TOLERATE &&
+                  !identity_only_alarms(r);
+
+    if (v->state == POLICY_SMIME_CONTRADICTED)
+        LOG(LOG_WARN, "smime-contradicted", LZ("reason", v->why.code), LZ("clause", v->why.clause),
+            LZ("detail", v->why.detail), LS("call", r->m->call_id), LS("from", r->m->from.uri),
+            LS("peer", r->who.name), LZ("then", refuse ? "refused" : "passed"));
+    if (refuse)
+        *why = v->why;
+    return refuse ? ERR_REFUSED : 0;
+}
+
+int smime_judge(struct edge_req *r, struct reason *why)
+{
+    struct edge_credentials *source = r->w->edge->credentials;
+    struct judge j = {.r = r, .now_s = net_wall_s(r->w->net)};
+    struct smime_vouch *v;
+    int err;
+
+    if (!r->cfg->verify_smime || r->emergency || r->m->method == SIP_CANCEL ||
+        private_network_verify(r) == CONFIG_VERIFY_STRIP || !sip_smime_is_possible(r->m))
+        return 0;
+    j.anchors = source ? source->anchors(source) : NULL;
+    v = arena_zalloc(r->m->arena, sizeof(*v));
+    err = v ? judge_body(&j, v) : ERR_NOMEM;
+    pki_anchors_unref(j.anchors);
+    if (err != 0) {
+        reason_set(why, "no-memory", NULL, 500, NULL);
+        return ERR_REFUSED;
+    }
+    if (v->state == POLICY_SMIME_NONE)
+        return 0;
+    count(r->w, v->state);
+    r->smime = v;
+    return decide(r, why);
+}
+
+void smime_answered(const struct edge_req *r, unsigned status)
+{
+    const struct identity_use use = {r->m->call_id, r->m->from_tag, r->m->cseq};
+
+    if (r->smime && r->smime->has_tag)
+        identity_replay_answered(r->w->edge->identity_seen, &r->smime->tag, &use, status == 403);
+}
