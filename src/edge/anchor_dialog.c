@@ -110,6 +110,8 @@ void anchor_learn_routes(struct anchor_dialog *d, const struct sip_msg *m)
 
 /* ---- which of them the call is ---- */
 
+#define REKEY_WITHHOLD_MS 2000u /* from the answer on: the ACK, and an offer of ours that is answered */
+
 void anchor_tell_branched(struct anchor_dialog *d)
 {
     struct keying_tell branched = {.kind = KEYING_TELL_BRANCHED};
@@ -129,11 +131,28 @@ static bool may_fork_unseen(const struct anchor_side *s)
     return s->peer ? s->peer->kind != CONFIG_GATEWAY : !s->domain;
 }
 
+/* What goes to the callee by keys in SDP that others have as well waits until they are changed, for a
+ * time that a call can do without (`ms`); 0: it waits no longer. Without memory for that it goes as it
+ * would. */
+static void withhold(struct anchor_dialog *d, unsigned ms)
+{
+    struct keying_facts f;
+    unsigned i;
+
+    for (i = 0; d->far && d->far->keys && i < d->far->place->n; i++) {
+        if (!d->far->place->v[i].end || i >= d->far->n_sec || !d->far->sec[i].is_settled)
+            continue;
+        relay_keys_facts(d->far->keys, (int)i, &f);
+        if (f.method == KEYING_SDES && (ms == 0 || f.seen_by_branches))
+            (void)!relay_end_withhold(d->far->place->v[i].end, ms);
+    }
+}
+
 void anchor_settle_on(struct anchor_dialog *d)
 {
     struct anchor *a = d->a;
     struct keying_tell no_more = {.kind = KEYING_TELL_NO_BRANCHES};
-    bool seen_by_others = may_fork_unseen(&d->b->side);
+    bool seen_by_others = may_fork_unseen(&d->b->side), has_keys;
 
     a->answered = d;
     d->state = ANCHOR_CONFIRMED;
@@ -149,13 +168,15 @@ void anchor_settle_on(struct anchor_dialog *d)
             anchor_leg_free(o->near);
         o->far = o->near = NULL;
     }
+    has_keys = d->far && d->far->keys && d->ex.state == ANCHOR_EX_ANSWERED;
+    if (has_keys && seen_by_others)
+        anchor_tell_branched(d);
+    if (has_keys && d->is_branched)
+        withhold(d, REKEY_WITHHOLD_MS);
     if (d->near && d->far)
         anchor_legs_join(d->near, d->far);
-    if (!d->far || !d->far->keys || d->ex.state != ANCHOR_EX_ANSWERED)
-        return;
-    if (seen_by_others)
-        anchor_tell_branched(d);
-    relay_keys_tell(d->far->keys, -1, &no_more);
+    if (has_keys)
+        relay_keys_tell(d->far->keys, -1, &no_more);
 }
 
 /* ---- requests of our own ---- */
@@ -555,6 +576,8 @@ void anchor_own_rekey(struct anchor_dialog *d, bool to_callee)
         anchor_rollback(NULL, y);
         if (d->ex.is_own)
             anchor_exchange_done(&d->ex);
+        if (to_callee)
+            withhold(d, 0);
     }
     arena_free(a);
 }
@@ -643,5 +666,7 @@ static void own_done(struct anchor_own *o, unsigned status, const struct sip_msg
     } else if (o->method == SIP_UPDATE) { /* it does not do what it says */
         d->allows_update[o->to_callee] = false;
         anchor_own_rekey(d, o->to_callee);
+    } else if (o->to_callee) {
+        withhold(d, 0);
     }
 }

@@ -422,7 +422,7 @@ int relay_end_install(struct relay_end *e, const struct keying_install *install)
     step = mem_zalloc(sizeof(*step));
     if (step == NULL)
         return ERR_NOMEM;
-    step->is_install = true;
+    step->kind = RELAY_STEP_INSTALL;
     step->paths = paths;
     step->is_send = install->is_send;
     step->drop_old = install->drop_old;
@@ -432,6 +432,21 @@ int relay_end_install(struct relay_end *e, const struct keying_install *install)
         keying_keys_wipe(&step->keys);
         mem_free(step);
     }
+    return err;
+}
+
+int relay_end_withhold(struct relay_end *e, unsigned ms)
+{
+    struct relay_step *step = mem_zalloc(sizeof(*step));
+    int err;
+
+    if (step == NULL)
+        return ERR_NOMEM;
+    step->kind = RELAY_STEP_WITHHOLD;
+    step->n = ms;
+    err = step_add(e, step);
+    if (err != 0)
+        mem_free(step);
     return err;
 }
 

@@ -102,6 +102,7 @@ static void install(struct relay_end *e, const struct relay_step *step)
     }
     if (step->is_send) {
         e->is_send_refused = false;
+        relay_write(&e->withheld_ms, 0);
     } else {
         e->media_told &= (uint8_t)~step->paths;
         e->drop_old = (uint8_t)((e->drop_old & ~step->paths) | (step->drop_old ? step->paths : 0));
@@ -115,9 +116,11 @@ void relay_end_steps(struct relay_end *e, struct relay_step *steps)
         struct relay_step *step = steps;
 
         steps = step->next;
-        if (step->is_install) {
+        if (step->kind == RELAY_STEP_INSTALL) {
             install(e, step);
             keying_keys_wipe(&step->keys);
+        } else if (step->kind == RELAY_STEP_WITHHOLD) {
+            relay_write(&e->withheld_ms, step->n != 0 ? e->worker->now_ms + step->n : 0);
         } else {
             unsigned path =
                 step->paths == KEYING_RTCP && e->has_rtcp_port ? KEYING_RTCP : KEYING_RTP;
@@ -210,7 +213,7 @@ static void steps_free(struct relay_step *s)
     while (s != NULL) {
         struct relay_step *next = s->next;
 
-        if (s->is_install)
+        if (s->kind == RELAY_STEP_INSTALL)
             keying_keys_wipe(&s->keys);
         mem_free(s);
         s = next;

@@ -134,13 +134,24 @@ static void rekey_if_due(struct relay_end *e, const struct media_srtp *s, unsign
     }
 }
 
+/* See relay_end_withhold. */
+static bool is_withheld(struct relay_end *e)
+{
+    if (LIKELY(relay_read(&e->withheld_ms) == 0))
+        return false;
+    if (e->worker->now_ms < relay_read(&e->withheld_ms))
+        return true;
+    relay_write(&e->withheld_ms, 0);
+    return false;
+}
+
 /* Out by this end, in clear so far (or opaque). */
 static void send_by(struct relay_end *e, bool is_rtcp, uint8_t *p, size_t n)
 {
     unsigned path = is_rtcp && !e->mux ? KEYING_RTCP : KEYING_RTP;
     const struct addr *to = &e->way[path].to;
 
-    if ((!e->receives && !is_rtcp) || !addr_is_set(to) ||
+    if ((!e->receives && !is_rtcp) || !addr_is_set(to) || is_withheld(e) ||
         (path == KEYING_RTCP && !e->has_rtcp_port) ||
         (e->has_agent && !relay_agent_may_send(e, path))) {
         drop_out(e, RELAY_DROP_HELD);

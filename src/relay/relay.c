@@ -178,6 +178,7 @@ void relay_end_stats(const struct relay_end *e, struct relay_end_stats *ret)
     flow_read(&e->out, &ret->out);
     ret->in_rtcp = relay_read(&e->in_rtcp);
     ret->out_rtcp = relay_read(&e->out_rtcp);
+    ret->is_withheld = relay_read(&e->withheld_ms) != 0;
     ret->foreign = relay_read(&e->dropped[RELAY_DROP_FOREIGN]);
     ret->malformed = relay_read(&e->dropped[RELAY_DROP_MALFORMED]);
     ret->not_authentic = relay_read(&e->dropped[RELAY_DROP_FORGED]);

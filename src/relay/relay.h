@@ -152,6 +152,10 @@ MUST_USE int relay_end_restart(struct relay_end *e, struct str ice_ufrag, struct
  * is sent leaves by the port it is received at (RFC 4961). ERR_INVALID: keying_keys_check, or none
  * of these paths; ERR_NOMEM. What goes wrong later is told as RELAY_EVENT_REFUSED. */
 MUST_USE int relay_end_install(struct relay_end *e, const struct keying_install *install);
+/* Others may have the keys that are sent with: nothing more goes out, RTCP neither, until others to send
+ * with are installed, for `ms` at most; 0: it may again. In the order of installs. ERR_NOMEM,
+ * ERR_LIMIT: as before. */
+MUST_USE int relay_end_withhold(struct relay_end *e, unsigned ms);
 /* Packets of key management out of this end. `to` set: at once. Not set: where the description says,
  * in the order of the calls. */
 void relay_end_send(struct relay_end *e, enum keying_path path, const struct addr *to,
@@ -169,6 +173,7 @@ struct relay_flow_stats { /* one direction of one end */
 struct relay_end_stats {
     struct relay_flow_stats in, out;
     uint64_t in_rtcp, out_rtcp;
+    bool is_withheld; /* relay_end_withhold */
     uint64_t foreign; /* not from where it may come */
     uint64_t malformed, not_authentic, replayed, no_keys, too_many_ssrcs, policed, not_joined;
     uint64_t ice_checks, ice_refused;

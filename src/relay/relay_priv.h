@@ -38,6 +38,10 @@ static inline void relay_tally(relay_count *c, uint64_t n)
     atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
                           memory_order_relaxed);
 }
+static inline void relay_write(relay_count *c, uint64_t n)
+{
+    atomic_store_explicit(c, n, memory_order_relaxed);
+}
 static inline uint64_t relay_read(const relay_count *c)
 {
     return atomic_load_explicit(c, memory_order_relaxed);
@@ -137,11 +141,11 @@ struct relay_bucket {
 /* Something for an end that needs memory of its own: keys to install, or a packet to send. */
 struct relay_step {
     struct relay_step *next;
-    bool is_install;
-    uint8_t paths; /* install: bits; send: the path */
+    enum { RELAY_STEP_PACKET, RELAY_STEP_INSTALL, RELAY_STEP_WITHHOLD } kind;
+    uint8_t paths; /* install: bits; packet: the path */
     bool is_send, drop_old;
     struct addr to;
-    size_t n;
+    size_t n; /* bytes; withhold: milliseconds */
     struct keying_keys keys; /* install: wiped with the step */
     uint8_t bytes[];
 };
@@ -188,6 +192,7 @@ struct relay_end {
     uint16_t max_packets_s;
     uint32_t max_bytes_s;
     relay_count last_in_ms;
+    relay_count withheld_ms; /* until then, or until there are other keys to send with, nothing goes out; 0: it may */
     struct relay_flow in, out;
     struct relay_way way[RELAY_PATHS]; /* of RTCP the less frequent one */
     struct relay_quality quality;

@@ -382,8 +382,8 @@ static bool find_call(void *arg, const struct call_info *c)
     return true;
 }
 
-/* call-has PARTY TEXT: what status shows of the party's call has this text in it. */
-static void step_call_has(char **word, const char *rest)
+/* call-has PARTY TEXT, call-lacks PARTY TEXT: what status shows of the party's call has this text in it, or not. */
+static void step_call_has(char **word, const char *rest, bool has)
 {
     struct dialog *d = &P.dialog[party_index(party(word[1]))];
     struct call_info c = {.call_id = str_z(d->call_id)};
@@ -397,7 +397,7 @@ static void step_call_has(char **word, const char *rest)
     if (!len || len >= sizeof text)
         fail("no memory");
     text[len] = 0;
-    if (!strstr(text, rest))
+    if ((strstr(text, rest) != NULL) != has)
         fail("status shows %s", text);
 }
 
@@ -551,11 +551,11 @@ static void step(char *line)
 
         while (take(party(word[1]), text, sizeof text))
             ;
-    } else if (strcmp(word[0], "call-has") == 0 && n >= 3) {
+    } else if ((strcmp(word[0], "call-has") == 0 || strcmp(word[0], "call-lacks") == 0) && n >= 3) {
         char copy[4096];
 
         expand(copy, sizeof copy, line);
-        step_call_has(word, strchr(strchr(copy, ' ') + 1, ' ') + 1);
+        step_call_has(word, strchr(strchr(copy, ' ') + 1, ' ') + 1, strcmp(word[0], "call-has") == 0);
     } else if (strcmp(word[0], "explain-has") == 0 && n >= 3) {
         char copy[4096];
 

@@ -114,6 +114,52 @@ static void held(void **state)
     assert_int_equal(relay_read(&d.a->dropped[RELAY_DROP_HELD]), 3);
 }
 
+/* Nothing by keys that others may have: until others to send with are there, or the time is over. */
+static void withheld(void **state)
+{
+    (void)state;
+    uint8_t p[256];
+    struct relay_end_stats st;
+    struct relay_end_setting s = dry_setting(&d, false);
+    s.protection = RELAY_PROTECT;
+    relay_end_set(d.b, &s);
+    fixture_install(d.b, BOTH, true, false, CM80, 1);
+    check_err(relay_end_withhold(d.b, 2000), 0);
+    fixture_rtp(p, 1, 1);
+    dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, RTP_BYTES);
+    size_t n = fixture_rtcp(p, 1);
+    dry_in(&d, d.a, KEYING_RTCP, &d.peer_a_rtcp, p, n);
+    assert_int_equal(d.n_out, 0);
+    relay_end_stats(d.b, &st);
+    assert_true(st.is_withheld);
+    fixture_install(d.b, BOTH, false, false, CM80, 3); /* to receive with: not of these */
+    fixture_rtp(p, 1, 2);
+    dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, RTP_BYTES);
+    assert_int_equal(d.n_out, 0);
+    fixture_install(d.b, BOTH, true, false, CM80, 2);
+    dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, RTP_BYTES);
+    assert_int_equal(d.n_out, 1);
+    struct media_srtp *rx = fixture_srtp(MEDIA_SRTP_RECEIVE, CM80, 2);
+    n = d.out[0].n;
+    assert_int_equal(media_srtp_open(rx, d.out[0].p, &n), MEDIA_SRTP_OK);
+    media_srtp_free(rx);
+    relay_end_stats(d.b, &st);
+    assert_false(st.is_withheld);
+
+    check_err(relay_end_withhold(d.b, 2000), 0);
+    fixture_rtp(p, 1, 3);
+    dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, RTP_BYTES);
+    assert_int_equal(d.n_out, 1);
+    dry_later(&d, 2000);
+    dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, RTP_BYTES);
+    assert_int_equal(d.n_out, 2);
+    check_err(relay_end_withhold(d.b, 2000), 0);
+    check_err(relay_end_withhold(d.b, 0), 0);
+    fixture_rtp(p, 1, 4);
+    dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, RTP_BYTES);
+    assert_int_equal(d.n_out, 3);
+}
+
 static void parted(void **state)
 {
     (void)state;
@@ -536,6 +582,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(clear_both_ways, start, stop),
         cmocka_unit_test_setup_teardown(muxed_to_two_ports, start, stop),
         cmocka_unit_test_setup_teardown(held, start, stop),
+        cmocka_unit_test_setup_teardown(withheld, start, stop),
         cmocka_unit_test_setup_teardown(parted, start, stop),
         cmocka_unit_test_setup_teardown(protected, start, stop),
         cmocka_unit_test_setup_teardown(keys_of_each_path, start, stop),
