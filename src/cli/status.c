@@ -470,6 +470,8 @@ static void show_summary(const json_t *a)
         printf("NOTHING IS SIGNED: %s\n", strcmp(text_of(keeper, "state"), "lost") == 0
                                                ? "the keeper's parent has ended; restart the daemon"
                                                : "the keeper has ended; its parent starts another");
+    if (is_set(keeper, "alone"))
+        printf("The keeper's parent has ended: when the keeper ends nothing will be signed; restart the daemon\n");
     if (number_of(a, "log_dropped"))
         printf("%lld log lines were lost\n", (long long)number_of(a, "log_dropped"));
     putchar('\n');

@@ -232,6 +232,7 @@ static void put_keys(struct sbuf *b, const struct edge *e)
     if (e->keeper) {
         keeper_link_stats(e->keeper, &k);
         one(b, GAUGE, "keeper_up", "1 while the process that has identity keys can sign.", k.is_up);
+        one(b, GAUGE, "keeper_lost", "1 when it would not be started anew, for its parent has ended.", k.is_lost);
         one(b, GAUGE, "keeper_keys", "Keys that it has.", k.keys);
         one(b, COUNTER, "keeper_ended_total", "How often it ended and was started anew.", k.ended);
     }

@@ -6,6 +6,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <sched.h>
 #include <seccomp.h>
 #include <stdbool.h>
 #include <string.h>
@@ -76,6 +77,17 @@ static const char *const keeper_token_calls[] = {
     "statfs",     "fstatfs",    "dup",         "pipe2",           "epoll_create1",
     "epoll_ctl",  "epoll_wait", "epoll_pwait", "eventfd2",        "getppid",
     "tgkill"};
+
+/* What a keeper does from its fork until it confines itself (users and groups, capabilities, its log, keys, modules), and what
+ * its parent does. No exec, no ptrace, no process_vm_*, no mount, no module, no keyring, nothing that listens. */
+static const char *const parent_calls[] = {"fork",         "vfork",     "wait4",       "waitid",
+                                           "kill",         "prctl",     "seccomp",     "socketpair",
+                                           "signalfd4",    "capget",    "capset",      "setuid",
+                                           "setgid",       "setgroups", "setresuid",   "setresgid",
+                                           "getresuid",    "getresgid", "setrlimit",   "getrlimit",
+                                           "dup2",         "dup3",      "set_tid_address", "pipe",
+                                           "mlock",        "munlock",   "getcpu",      "arch_prctl",
+                                           "sched_getparam", "sched_getscheduler", "setsid", "chmod", "fchmod", "fchown", "link", "pselect6", "select", "times", "getrusage"};
 
 /* Found with strace while the end-to-end tests run, completed by what the same libraries do
  * elsewhere. No exec, no ptrace, no process_vm_*, no mount, no module, no keyring, no setuid. */
@@ -229,6 +241,34 @@ static int allow_reading(scmp_filter_ctx ctx)
     return allow(ctx, paths, ARRAY_LEN(paths));
 }
 
+/* New processes and threads, but no new namespaces; what clone3 asks for cannot be seen, and libraries then use clone. */
+static int allow_forks(scmp_filter_ctx ctx)
+{
+    const struct scmp_arg_cmp no_namespace = {
+        .arg = 0,
+        .op = SCMP_CMP_MASKED_EQ,
+        .datum_a = CLONE_NEWUSER | CLONE_NEWNS | CLONE_NEWPID | CLONE_NEWNET | CLONE_NEWIPC |
+                   CLONE_NEWUTS | CLONE_NEWCGROUP,
+        .datum_b = 0,
+    };
+
+    if (seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, SCMP_SYS(clone), 1, &no_namespace) < 0 ||
+        seccomp_rule_add(ctx, SCMP_ACT_ERRNO(ENOSYS), SCMP_SYS(clone3), 0) < 0)
+        return -1;
+    return 0;
+}
+
+static int allow_parent(scmp_filter_ctx ctx)
+{
+    for (size_t i = 0; i < ARRAY_LEN(keeper_token_calls); i++) {
+        const char *name = keeper_token_calls[i];
+
+        if (strcmp(name, "clone") != 0 && strcmp(name, "clone3") != 0 && allow(ctx, &name, 1) != 0)
+            return -1;
+    }
+    return allow(ctx, parent_calls, ARRAY_LEN(parent_calls)) != 0 ? -1 : allow_forks(ctx);
+}
+
 int confine_calls(enum confine_as as, enum confine_mode mode, struct reason *why)
 {
     scmp_filter_ctx ctx;
@@ -246,6 +286,8 @@ int confine_calls(enum confine_as as, enum confine_mode mode, struct reason *why
         err = -ENOMEM;
     if (err == 0 && as == CONFINE_EDGE)
         err = allow(ctx, edge_calls, ARRAY_LEN(edge_calls));
+    else if (err == 0 && as == CONFINE_KEEPER_PARENT)
+        err = allow_parent(ctx);
     else if (err == 0 && as == CONFINE_KEEPER_TOKENS)
         err = allow(ctx, keeper_token_calls, ARRAY_LEN(keeper_token_calls));
     else if (err == 0 && (err = allow(ctx, keeper_calls, ARRAY_LEN(keeper_calls))) == 0)

@@ -17,6 +17,7 @@ enum confine_as {
     CONFINE_KEEPER,        /* reads files, talks on what it has open */
     CONFINE_KEEPER_TOKENS, /* besides, what PKCS#11 modules do: files, Unix and TCP sockets, threads
                             */
+    CONFINE_KEEPER_PARENT, /* forks keepers, and all that they do before they confine themselves */
     CONFINE_EDGE,          /* the daemon */
 };
 /* System calls outside of the list end the process (ENFORCE; the daemon is told that the system has no

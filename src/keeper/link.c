@@ -150,9 +150,10 @@ static void on_control(struct keeper_link *l)
     for (size_t i = 0; i < n; i++)
         (void)close(fds[i]);
     l->is_lost = true;
-    LOG(LOG_ERROR, "keeper-lost", LZ("effect", "nothing is signed until the daemon is restarted"));
     close_fd(&l->control);
-    forget_keeper(l);
+    LOG(LOG_ERROR, "keeper-lost",
+        LZ("effect", l->is_up ? "the keeper goes on; there will be no other until the daemon is restarted"
+                              : "nothing is signed until the daemon is restarted"));
 }
 
 /* --- what the keeper says --- */
@@ -173,6 +174,18 @@ static void on_state(struct keeper_link *l, const struct keeper_frame *f)
     log_reason(LOG_ERROR, "keeper-refused", &l->told_why, NULL, 0);
 }
 
+/* Why, its parent says, if there is one. */
+static void conn_ended(struct keeper_link *l)
+{
+    forget_keeper(l);
+    if (l->control >= 0)
+        return;
+    l->ended++;
+    l->pid = 0;
+    LOG(LOG_ERROR, "keeper-ended", LZ("how", "unknown"),
+        LZ("effect", "nothing is signed until the daemon is restarted"));
+}
+
 static void on_conn(struct keeper_link *l)
 {
     ssize_t got = recv(l->conn, l->in + l->n_in, sizeof(l->in) - l->n_in, MSG_DONTWAIT);
@@ -182,7 +195,7 @@ static void on_conn(struct keeper_link *l)
     if (got < 0 && (errno == EAGAIN || errno == EINTR))
         return;
     if (got <= 0) {
-        forget_keeper(l); /* why, its parent says */
+        conn_ended(l);
         return;
     }
     l->n_in += (size_t)got;
@@ -199,7 +212,7 @@ static void on_conn(struct keeper_link *l)
     memmove(l->in, l->in + done, l->n_in - done);
     l->n_in -= done;
     if (err != ERR_AGAIN || l->n_in == sizeof(l->in))
-        forget_keeper(l);
+        conn_ended(l);
 }
 
 void keeper_link_dispatch(struct keeper_link *l)
@@ -221,7 +234,7 @@ static int wait_told(struct keeper_link *l, int timeout_ms)
 {
     int64_t end = now_ms() + timeout_ms, left;
 
-    while (!l->was_told && l->control >= 0 && (left = end - now_ms()) > 0) {
+    while (!l->was_told && (l->control >= 0 || l->conn >= 0) && (left = end - now_ms()) > 0) {
         struct pollfd p = {.fd = l->epoll, .events = POLLIN};
 
         (void)poll(&p, 1, (int)left);
@@ -229,7 +242,7 @@ static int wait_told(struct keeper_link *l, int timeout_ms)
     }
     if (l->was_told)
         return l->told;
-    return l->control >= 0 ? ERR_TIMEOUT : ERR_CLOSED;
+    return l->control >= 0 || l->conn >= 0 ? ERR_TIMEOUT : ERR_CLOSED;
 }
 
 /* --- its life --- */

@@ -34,7 +34,8 @@ MUST_USE int keeper_link_reload(struct keeper_link *l, struct reason *why);
 
 struct keeper_link_stats {
     bool is_up;
-    bool is_lost; /* its parent has ended: there will be no other before the daemon is restarted */
+    bool is_lost; /* its parent has ended: there will be no other before the daemon is restarted, */
+                  /* but what is_up goes on signing */
     int pid;
     unsigned keys;
     uint64_t ended; /* keepers that ended while the daemon went on */

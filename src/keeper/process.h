@@ -7,7 +7,8 @@
  * The parent has no keys and reads nothing that anybody sends; it makes the connections, hands the
  * daemon its ends, and starts a new keeper when one has ended, waiting longer each time. The keeper
  * reads the configuration and the keys itself, so that nothing the daemon says decides what is
- * signed with what. Both end with the daemon. One thread each. */
+ * signed with what. Both end with the daemon. If the parent ends before, the keeper goes on, for the
+ * daemon has connections to it, but there will be no other. One thread each. */
 #ifndef KEEPER_PROCESS_H
 #define KEEPER_PROCESS_H
 

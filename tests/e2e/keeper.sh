@@ -64,6 +64,7 @@ for pid in "$KEEPER" "$(keeper_parent)" "$E2E_EDGE_PID"; do
 done
 check "the keeper has no capability" [ "$(state_of "$KEEPER" CapEff)$(state_of "$KEEPER" CapPrm)" = 00000000000000000000000000000000 ]
 check "its system calls are filtered" [ "$(state_of "$KEEPER" Seccomp)" = 2 ]
+check "those of its parent, too" [ "$(state_of "$(keeper_parent)" Seccomp)" = 2 ]
 check "those of the edge, too" [ "$(state_of "$E2E_EDGE_PID" Seccomp)" = 2 ]
 check "the keeper leaves no core" grep -Eq '^Max core file size +0 +0' "/proc/$KEEPER/limits"
 check "the key is in the keeper's memory" "$PEEK" find "$KEEPER" certs/id.key
@@ -98,8 +99,15 @@ check "the old rules hold for it" "$PEEK" try "$NOBODY" "$(keeper_pid)" certs/id
 PARENT=$(keeper_parent)
 kill -KILL "$PARENT"
 check "the end of its parent is noticed" await 10 more_events keeper-lost 0
-check "the status says what is to be done" eval 'status summary | grep -q "NOTHING IS SIGNED: .*restart the daemon"'
-check "then messages go unsigned, and go" eval 'sends four && arrived_unsigned four'
+check "the status says what is to be done" eval 'status summary | grep -q "parent has ended: .*restart the daemon"'
+check "what signs goes on" eval 'sends four && arrived_signed four'
+check "and reloads" "$(edge_program)" reload -c edge.conf
+ENDED=$(events keeper-ended)
+KEEPER=$(pgrep -f "keeper -c edge.conf" | head -1)
+kill -KILL "$KEEPER"
+check "when it ends, too, that is noticed" await 10 more_events keeper-ended "$ENDED"
+check "and told" eval 'status summary | grep -q "NOTHING IS SIGNED: .*restart the daemon"'
+check "then messages go unsigned, and go" eval 'sends four-b && arrived_unsigned four-b'
 KEEPER=$(pgrep -f "keeper -c edge.conf" | head -1)
 check "no keeper is left over" [ -z "$KEEPER" ]
 check "the edge stops in order" edge_stop
@@ -126,6 +134,15 @@ if [ -n "$(command -v softhsm2-util)" ]; then
     check "the edge stops in order" edge_stop
     echo 9999 >pin
     : >edge.log
+    conf "$WORK/certs/id.key"
+    need "the edge starts once more" edge_start
+    KEEPER=$(keeper_pid)
+    kill -KILL "$(keeper_parent)"
+    check "a keeper without parent" await 10 more_events keeper-lost 0
+    check "does not keep the edge from ending" edge_stop
+    gone() { ! kill -0 "$KEEPER" 2>/dev/null; }
+    check "and ends with it" await 5 gone
+    conf "pkcs11:token=sallyport;object=sip;id=%a1?module-path=$MODULE&pin-source=file:$WORK/pin"
     refuse "a wrong PIN is no start" "$(edge_program)" run -c edge.conf
 else
     not_ok "softhsm2 is installed"

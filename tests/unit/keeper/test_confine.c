@@ -5,6 +5,7 @@
 #include "keeper/confine.h"
 #include <errno.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <sys/prctl.h>
@@ -126,6 +127,50 @@ static void keeper_with_tokens(void **state)
     ends(CONFINE_KEEPER_TOKENS, try_peek);
 }
 
+static bool try_fork_libc(void)
+{
+    int status = 0;
+    pid_t pid = fork();
+
+    if (pid == 0)
+        _exit(ENDED_WELL);
+    return waitpid(pid, &status, 0) == pid && WIFEXITED(status) &&
+           WEXITSTATUS(status) == ENDED_WELL;
+}
+static bool try_namespace(void)
+{
+    return syscall(SYS_clone, CLONE_NEWUSER | SIGCHLD, 0, 0, 0, 0) >= 0;
+}
+static bool try_unshare(void)
+{
+    return syscall(SYS_unshare, CLONE_NEWUSER) == 0;
+}
+static bool try_listen(void)
+{
+    return syscall(SYS_listen, 0, 1) == 0;
+}
+/* What a keeper does with itself in the beginning, to be one that is confined further. */
+static bool try_confine_more(void)
+{
+    return confine_capabilities(0, NULL) == 0 &&
+           confine_calls(CONFINE_KEEPER, CONFINE_ENFORCE, NULL) == 0 && try_read();
+}
+
+static void keeper_parent(void **state)
+{
+    (void)state;
+    may(CONFINE_KEEPER_PARENT, try_clock);
+    may(CONFINE_KEEPER_PARENT, try_write);
+    may(CONFINE_KEEPER_PARENT, try_fork_libc);
+    may(CONFINE_KEEPER_PARENT, try_confine_more);
+    ends(CONFINE_KEEPER_PARENT, try_exec);
+    ends(CONFINE_KEEPER_PARENT, try_trace);
+    ends(CONFINE_KEEPER_PARENT, try_peek);
+    ends(CONFINE_KEEPER_PARENT, try_namespace);
+    ends(CONFINE_KEEPER_PARENT, try_unshare);
+    ends(CONFINE_KEEPER_PARENT, try_listen);
+}
+
 static void edge(void **state)
 {
     (void)state;
@@ -170,9 +215,9 @@ static void given_up(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(keeper),   cmocka_unit_test(keeper_with_tokens),
-        cmocka_unit_test(edge),     cmocka_unit_test(not_enforced),
-        cmocka_unit_test(given_up),
+        cmocka_unit_test(keeper),        cmocka_unit_test(keeper_with_tokens),
+        cmocka_unit_test(keeper_parent), cmocka_unit_test(edge),
+        cmocka_unit_test(not_enforced),  cmocka_unit_test(given_up),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
