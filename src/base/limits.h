@@ -120,6 +120,10 @@
 #define LIMIT_OCSP_AT_ONCE 8u
 #define LIMIT_OCSP_MS 10000u          /* one of them, name lookup and all */
 
+/* Subscriptions of phones to the status of their calls, a worker; and of one user */
+#define LIMIT_STATUS_SUBS 16384u
+#define LIMIT_STATUS_SUBS_USER 8u
+
 /* Certificates of users that we serve, for phones that sign themselves */
 #define LIMIT_USER_CERTS 192u
 

@@ -74,6 +74,7 @@ enum option_id {
     O_SESSION,
     O_NO_100REL,
     O_NO_TIMER,
+    O_NO_WATCH,
     O_JSON,
     O_QUIET,
     O_TRACE,
@@ -162,6 +163,7 @@ static const struct row {
     {"session-expires", "SECONDS", O_SESSION, "session timer (RFC 4028); default 1800"},
     {"no-100rel", NULL, O_NO_100REL, "no reliable provisional responses (RFC 3262)"},
     {"no-timer", NULL, O_NO_TIMER, "no session timer"},
+    {"no-watch", NULL, O_NO_WATCH, "do not ask our edge to tell us when the status of a call changes"},
     {"json", NULL, O_JSON, "events as JSON, one a line"},
     {"quiet", NULL, O_QUIET, "no events"},
     {"trace", NULL, O_TRACE, "show messages on standard error, credentials and keys masked"},
@@ -625,6 +627,9 @@ static int set_flag(struct input *in, const struct row *r)
         break;
     case O_NO_TIMER:
         to = &cfg->no_timer;
+        break;
+    case O_NO_WATCH:
+        to = &cfg->no_watch;
         break;
     case O_BEST_EFFORT:
         to = &in->run.keying.best_effort;

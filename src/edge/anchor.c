@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/anchor_priv.h"
+#include "edge/calls.h"
 #include "edge/identity_service.h"
 #include "keying/dtls.h"
 
@@ -630,9 +631,11 @@ void anchor_event(struct edge_worker *w, const struct anchor_event *ev)
     if (!a || a->is_ended)
         return;
     a->refs++;
-    if (ev->is_keys)
+    if (ev->is_keys) {
         on_keys(a, leg_id, ev);
-    else if (ev->event == RELAY_EVENT_SILENT)
+        calls_changed(w, a->call_slot, a->call_gen);
+    } else if (ev->event == RELAY_EVENT_SILENT) {
         on_silent(a, leg_id);
+    }
     anchor_unref(a);
 }

@@ -9,6 +9,7 @@
 #include "edge/facts.h"
 #include "edge/security.h"
 #include "edge/slots.h"
+#include "edge/status_events.h"
 
 #define CALLS_MAX 0x00ffffffu
 #define CALLS_SWEEP_MS 10000u
@@ -23,6 +24,7 @@ struct edge_call {
     uint32_t answers[CALL_ANSWERS_MAX]; /* dialogs that have been accepted: it ends with the last of them */
     uint8_t n_answers;
     struct call_peer *from, *to; /* whose limits it counts against; NULL: nobody's */
+    struct list changed;         /* its facts have changed, and nobody was told yet; alone: not */
     struct call_info info;       /* strings behind the struct */
     struct facts_call facts;
 };
@@ -40,7 +42,11 @@ struct edge_calls {
     struct slots slots; /* of struct edge_call */
     struct list peers;
     struct wheel_timer sweep;
+    struct list changed;
+    struct wheel_timer soon; /* what belongs to one exchange is told together */
 };
+
+#define CHANGED_MS 50u
 
 /* ---- limits ---- */
 
@@ -106,8 +112,10 @@ int calls_admit(const struct edge_req *r, struct edge_targets *ts, struct reason
 
 static void call_free(struct edge_call *call)
 {
-    if (call)
+    if (call) {
         facts_done(&call->facts);
+        list_remove(&call->changed);
+    }
     mem_free(call);
 }
 
@@ -154,6 +162,19 @@ static void on_sweep(struct wheel_timer *t)
     wheel_start(c->w->net->wheel, &c->sweep, CALLS_SWEEP_MS);
 }
 
+static void on_changed(struct wheel_timer *t)
+{
+    struct edge_calls *c = CONTAINER_OF(t, struct edge_calls, soon);
+    struct edge_call *call;
+
+    while ((call = LIST_FIRST(&c->changed, struct edge_call, changed)) != NULL) {
+        list_remove(&call->changed);
+        list_init(&call->changed);
+        if (call->state == CALL_ANSWERED)
+            status_events_tell(c->w, call_show(call, net_wall_s(c->w->net)), &call->facts);
+    }
+}
+
 int calls_start(struct edge_worker *w)
 {
     struct edge_calls *c = mem_zalloc(sizeof *c);
@@ -163,6 +184,8 @@ int calls_start(struct edge_worker *w)
     c->w = w;
     slots_init(&c->slots, 256, CALLS_MAX, UINT32_MAX);
     list_init(&c->peers);
+    list_init(&c->changed);
+    wheel_timer_init(&c->soon, on_changed);
     wheel_timer_init(&c->sweep, on_sweep);
     wheel_start(w->net->wheel, &c->sweep, CALLS_SWEEP_MS);
     w->calls = c;
@@ -177,6 +200,7 @@ void calls_stop(struct edge_worker *w)
     if (!c)
         return;
     wheel_cancel(w->net->wheel, &c->sweep);
+    wheel_cancel(w->net->wheel, &c->soon);
     for (i = 0; i < c->slots.cap; i++)
         call_free(slots_get(&c->slots, i));
     LIST_EACH(p, &c->peers, struct call_peer, node)
@@ -218,6 +242,7 @@ static struct edge_call *call_new(const struct edge_req *r)
     call->info.in_transport = r->rx.path.transport;
     call->info.emergency = r->emergency;
     call->info.facts = &call->facts;
+    list_init(&call->changed);
     facts_caller(&call->facts, r, call->info.from, call->info.caller);
     call->begun_s = net_wall_s(r->w->net);
     call->deadline_s = call->begun_s + r->cfg->timer_c_s + 60;
@@ -274,6 +299,27 @@ struct facts_call *calls_facts(const struct edge_worker *w, uint32_t slot, uint3
     return call ? &call->facts : NULL;
 }
 
+void calls_changed(struct edge_worker *w, uint32_t slot, uint32_t gen)
+{
+    struct edge_call *call = gen && slot >> 24 == w->id ? call_at(w->calls, slot, gen) : NULL;
+
+    if (!call || !list_is_empty(&call->changed) ||
+        (!status_events_wanted(w->edge, call->facts.user[POLICY_CALLER]) &&
+         !status_events_wanted(w->edge, call->facts.user[POLICY_CALLEE])))
+        return;
+    list_append(&w->calls->changed, &call->changed);
+    if (!wheel_is_running(&w->calls->soon))
+        wheel_start(w->net->wheel, &w->calls->soon, CHANGED_MS);
+}
+
+void calls_told(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned side, struct str status)
+{
+    struct facts_call *f = calls_facts(w, slot, gen);
+
+    if (f && status.n)
+        f->told[side] = str_hash(status);
+}
+
 /* ---- events ---- */
 
 struct call_said {
@@ -287,8 +333,10 @@ static void said_posted(void *edge_worker, void *arg)
     const struct call_said *s = arg;
     struct facts_call *f = calls_facts(edge_worker, s->slot, s->gen);
 
-    if (f)
+    if (f) {
         facts_said(f, s->said, &s->media);
+        calls_changed(edge_worker, s->slot, s->gen);
+    }
     mem_free(arg);
 }
 
@@ -298,8 +346,10 @@ void calls_said(struct edge_worker *w, uint32_t slot, uint32_t gen, enum facts_s
     unsigned owner = slot >> 24;
     struct call_said *copy;
 
-    if (f)
+    if (f) {
         facts_said(f, said, media);
+        calls_changed(w, slot, gen);
+    }
     if (!gen || owner == w->id || owner >= w->edge->n_workers || (copy = mem_alloc(sizeof *copy)) == NULL)
         return;
     *copy = (struct call_said){slot, gen, said, *media};

@@ -24,4 +24,12 @@ struct call_info {
 uint32_t calls_count(const struct edge_worker *w);
 void calls_each(const struct edge_worker *w, bool (*fn)(void *arg, const struct call_info *info), void *arg);
 
+/* What is known of a call has changed: whoever has subscribed to that is told a moment later
+ * (status_events.h). Nothing, where another worker has the call, or nobody asks. */
+void calls_changed(struct edge_worker *w, uint32_t slot, uint32_t gen);
+
+/* ... and a message of the call itself says so to that side; `status` empty: it does not. */
+void calls_told(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned side,
+                struct str status);
+
 #endif

@@ -10,6 +10,7 @@
 #include "edge/anchor.h"
 #include "edge/edge_worker.h"
 #include "edge/peers.h"
+#include "edge/status_events.h"
 #include "identity/replay.h"
 #include "net/pace.h"
 #include "net/pages.h"
@@ -288,6 +289,8 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
         return err;
     if (!(e->peers = peer_states_new()))
         return ERR_NOMEM;
+    if (!(e->watched = status_watched_new()))
+        return ERR_NOMEM;
     if (!(e->identity_seen = identity_replay_new(LIMIT_IDENTITY_SEEN, (const uint8_t *)e->keys.hash)))
         return ERR_NOMEM;
     str_hash_set_key(e->keys.hash[0], e->keys.hash[1]); /* tokens name principals by this hash: the same after a restart */
@@ -304,6 +307,7 @@ void edge_done(struct edge *e)
     edge_tap_free(e->tap);
     edge_certs_free(e->certificates);
     identity_replay_free(e->identity_seen);
+    status_watched_free(e->watched);
     location_free(e->loc);
     peer_states_free(e->peers);
     if (e->store)

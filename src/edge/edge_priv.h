@@ -60,6 +60,7 @@ struct edge {
     struct relay_address relay_at[RELAY_ADDRESSES_MAX];
     size_t n_relay_at;
     struct peer_states *peers; /* peers.h */
+    struct status_watched *watched; /* status_events.h */
     struct edge_tap *tap; /* HEP mirror (tap.c); NULL: none */
     struct edge_cert certs[EDGE_LISTENERS_MAX]; /* by listener of cfg */
     struct edge_certs *certificates; /* certs.c; NULL under the scenario player */
@@ -201,6 +202,7 @@ struct edge_worker {
     struct identity_signer *signer; /* who has the keys; NULL: nobody, nothing is signed */
     struct edge_guard *guard;     /* guessers and overload (gate.c) */
     struct edge_calls *calls;     /* calls.c */
+    struct status_events *status_events;
     struct anchors *anchors;      /* calls whose media pass through us (anchor.h) */
     struct security_told *told;   /* calls that have ended (security.h) */
     struct list proxies;          /* proxy.c's contexts */

@@ -8,6 +8,7 @@
 #include "edge/health.h"
 #include "edge/own_request.h"
 #include "edge/security.h"
+#include "edge/status_events.h"
 #include "edge/request_priv.h"
 #include "edge/trunk.h"
 
@@ -200,6 +201,8 @@ static void on_flow_closed(void *arg, flow_id flow, const struct path *path, enu
         LZ("reason", reason ? reason->code : NULL), LS("user", f ? f->user : STR_NULL));
     if (f && f->registered)
         location_flow_closed(w->edge->loc, flow);
+    if (f && f->user.n)
+        status_events_flow_closed(w, flow, principal_id(&(struct principal){.kind = PRINCIPAL_USER, .name = f->user}));
     mem_free(f);
     sip_txl_flow_failed(w->txl, flow);
     trunks_flow_closed(w, flow);
@@ -359,7 +362,7 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
     err = ERR_NOMEM;
     if (!w->txl || !w->replay || credentials_worker_start(w) != 0)
         goto fail;
-    if ((err = worker_sent_by(w)) != 0 || (err = gate_start(w)) != 0 || (err = security_start(w)) != 0 || (err = calls_start(w)) != 0 || (err = anchors_start(w)) != 0)
+    if ((err = worker_sent_by(w)) != 0 || (err = gate_start(w)) != 0 || (err = security_start(w)) != 0 || (err = status_events_start(w)) != 0 || (err = calls_start(w)) != 0 || (err = anchors_start(w)) != 0)
         goto fail;
     *ret_user = worker_callbacks;
     ret_user->arg = w;
@@ -394,6 +397,7 @@ void edge_worker_stop(struct edge_worker *w)
     health_stop(w);
     trunks_stop(w);
     own_requests_stop(w);
+    status_events_stop(w);
     proxy_worker_stop(w);
     ack_worker_stop(w);
     keeper_worker_stop(w);

@@ -397,6 +397,7 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     struct caller_origin o;
 
     f->is_emergency = r->emergency;
+    f->user[POLICY_CALLER] = is_user ? principal_id(&r->who) : 0;
     party_of_kind(p, r->who.kind == PRINCIPAL_USER && peer ? PRINCIPAL_PEER : r->who.kind, peer,
                   how_of(r->who.how));
     if (peer && !peer->account.n && asserted_is_believed(r))

@@ -58,6 +58,8 @@ struct facts_call {
     uint64_t answer_tag, answer_said; /* To tag and body that the callee's signature came with; 0: none */
     uint64_t unsigned_tag, unsigned_said; /* of a description without one that the caller has got; 0: none */
     bool has_unsigned;                    /* ... and of another one */
+    uint64_t user[2]; /* principal_id of a user of ours on that side; 0: somebody else */
+    uint64_t told[2]; /* hash of the status that its phone was told last (status_events.h) */
     const void *callee_of;    /* names the branch that the callee is of, once all is known of it */
     struct facts_media offer; /* of calls that are not anchored: the last offer, ... */
     struct facts_media media; /* ... and what it was agreed on; none yet: n is 0 */

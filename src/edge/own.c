@@ -1,6 +1,7 @@
 /* Requests whose end is this server itself: OPTIONS (RFC 3261 11.2); for all others what a UAS says that has no such service
  * (8.2.1, 8.2.2). The gate has seen the sender. Worker thread. */
 #include "edge/request_priv.h"
+#include "edge/status_events.h"
 
 #define OWN_ALLOW "OPTIONS, REGISTER, INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, MESSAGE, REFER, SUBSCRIBE, NOTIFY, PUBLISH, INFO"
 
@@ -35,6 +36,10 @@ void own_handle(struct edge_req *r)
     struct reason why = {0};
     struct sip_values it = sip_values_start(r->m, SIP_H_REQUIRE);
 
+    if (r->m->method == SIP_SUBSCRIBE) {
+        status_events_subscribe(r);
+        return;
+    }
     if (r->m->method == SIP_OPTIONS) {
         while (sip_values_next(&it)) /* 8.2.2.3 */
             if (!str_eq_nocase(it.value, STR("path")) && !str_eq_nocase(it.value, STR("outbound")) &&

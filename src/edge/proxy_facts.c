@@ -70,6 +70,8 @@ static void note_callee(const struct branch *b, struct facts_call *f, const stru
     if (m && (!b->t->to_user || b->t->peer) && gateway_is_marked(m))
         party.ends_at = POLICY_ENDS_GATEWAY;
     facts_set_callee(f, &party);
+    f->user[POLICY_CALLEE] =
+        b->t->aor.n && !b->t->peer ? principal_id(&(struct principal){.kind = PRINCIPAL_USER, .name = b->t->aor}) : 0;
     f->callee_of = hop || !path->flow ? b : NULL;
 }
 
@@ -104,7 +106,7 @@ static void note_sides(const struct branch *b, const struct sip_msg *m)
     facts_in_dialog(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, m, b->vouch, c->to);
 }
 
-void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
+static void note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
 {
     const struct proxy *p = b->p;
     struct facts_call *f;
@@ -137,6 +139,13 @@ void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct r
         note_callee(b, f, sip_ctx_path(b->ctx), rx->hop, m);
     if (!p->anchor && facts_describe(m, &media))
         facts_said(f, p->r->m->body.n ? FACTS_ANSWER : FACTS_OFFER, &media);
+}
+
+void proxy_note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
+{
+    note_answer(b, m, rx);
+    if (m->status >= 200 && m->status < 300 && b->p->call_gen)
+        calls_changed(b->p->w, b->p->call_slot, b->p->call_gen);
 }
 
 void proxy_note_vouch(const struct proxy *p)

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/request_priv.h"
+#include "edge/status_events.h"
 #include "edge/subscriber.h"
 #include <time.h>
 
@@ -319,6 +320,8 @@ static void answer(struct reg *g, const struct location_bindings *bs)
         if (g->d->flow_timer_s && !g->lr.route.n)
             extra(&resp, STR("Flow-Timer"), arena_fmt(r->m->arena, "%u", g->d->flow_timer_s));
     }
+    if (!g->lr.route.n && !r->who.peer && status_events_offered(r->cfg, r->who.name))
+        extra(&resp, STR("Allow-Events"), STATUS_EVENT);
     text = date_text(r);
     if (text.n)
         extra(&resp, STR("Date"), text);

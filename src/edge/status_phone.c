@@ -205,6 +205,7 @@ int status_check_request(struct branch *b, const struct path *out, struct forwar
     }
     if (is_told(d))
         tell(d, r->m->arena, pf, POLICY_CALLEE, ret);
+    calls_told(p->w, p->call_slot, p->call_gen, POLICY_CALLEE, ret->status);
     ask.is_weakest = true; /* what the phones may make of it: once they have, it is too late */
     if (facts_make(p->w, f, &ask, r->m->arena, &pf) != 0) {
         reason_set(why, "no-memory", NULL, 500, NULL);
@@ -246,6 +247,7 @@ void status_tell_caller(struct branch *b, const struct sip_msg *m, struct forwar
         return;
     if (is_told(d))
         tell(d, m->arena, pf, POLICY_CALLER, ret);
+    calls_told(p->w, p->call_slot, p->call_gen, POLICY_CALLER, ret->status);
     if (m->status >= 200 && check(&rule, pf, &why) != 0)
         LOG(LOG_WARN, "status-below", LZ("reason", why.code), LZ("clause", why.clause),
             LZ("detail", why.detail), LS("call", m->call_id));

@@ -113,15 +113,20 @@ struct call *call_of_dialog(struct phone *p, const struct sip_msg *m)
     return NULL;
 }
 
+void call_status_value(struct call *c, struct str value)
+{
+    struct phone *p = c->p;
+    if (!phone_hop_is_private(p) || c->status_hash == str_hash(value) || !p->user.on_status)
+        return;
+    c->status_hash = str_hash(value);
+    p->user.on_status(p->user.arg, c->id, value);
+}
+
 void call_status(struct call *c, const struct sip_msg *m)
 {
     const struct sip_hdr *h = sip_msg_hdr(m, SIP_H_X_SALLYPORT_STATUS, 0);
-    struct phone *p = c->p;
-    if (h == NULL || sip_msg_hdr(m, SIP_H_X_SALLYPORT_STATUS, 1) != NULL ||
-        !phone_hop_is_private(p) || c->status_hash == str_hash(h->value) || !p->user.on_status)
-        return;
-    c->status_hash = str_hash(h->value);
-    p->user.on_status(p->user.arg, c->id, h->value);
+    if (h != NULL && sip_msg_hdr(m, SIP_H_X_SALLYPORT_STATUS, 1) == NULL)
+        call_status_value(c, h->value);
 }
 
 void call_verified(struct call *c, const struct identity_result *r)

@@ -58,6 +58,7 @@ int phone_new(struct net *net, const struct phone_config *cfg, const struct phon
     list_init(&p->judging);
     digest_client_init(&p->auth, cfg->logins, cfg->n_logins, cfg->allow_md5);
     reg_init(p);
+    phone_watch_init(p);
     p->arena = arena_new(1024, 64u << 10);
     const struct sip_txl_user tu = {.arg = p,
                                     .send = txl_send,
@@ -81,6 +82,7 @@ void phone_free(struct phone *p)
     if (p == NULL)
         return;
     p->user = (struct phone_user){0};
+    phone_watch_stop(p);
     reg_done(p);
     LIST_EACH(c, &p->calls, struct call, node)
     call_free(c);
@@ -118,6 +120,7 @@ int phone_flow_set(struct phone *p, const struct path *path)
 
 void phone_flow_unset(struct phone *p)
 {
+    phone_watch_stop(p);
     arena_free(p->flow_arena);
     p->flow_arena = NULL;
     p->contact = STR_NULL;
@@ -423,10 +426,10 @@ static void txl_request(void *arg, struct sip_stx *tx, struct sip_stx *invite, s
         return;
     }
     c = call_of_dialog(p, m);
-    if (c == NULL)
-        phone_reply(p, tx, 481); /* 12.2.2 */
-    else
+    if (c != NULL)
         call_in_dialog(c, tx, m, rx);
+    else if (!phone_watch_notified(p, tx, m))
+        phone_reply(p, tx, 481); /* 12.2.2 */
 }
 
 static void txl_ack(void *arg, struct sip_msg *m, const struct rx *rx)

@@ -61,6 +61,7 @@ struct phone_config {
     struct phone_verifier *verifier; /* of others' signatures, without having to believe our edge */
     /* calls */
     bool no_100rel, no_timer;
+    bool no_watch; /* of the status of calls (watch.c), where our edge offers it */
     bool no_media;              /* audio is offered and answered as inactive */
     uint32_t session_expires_s; /* 0: 1800 (RFC 4028 4) */
     bool follow_refer;

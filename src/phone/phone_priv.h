@@ -168,6 +168,23 @@ extern const struct reg_cell {
     enum reg_state next;
 } reg_table[REG_STATES][REG_EVENTS];
 
+/* ---- watch.c: what the edge tells of calls while they last ---- */
+
+struct watch {
+    bool is_on;
+    struct request *request;
+    struct dialog dlg; /* in use once the SUBSCRIBE was taken */
+    char call_id[PHONE_CALL_ID_BYTES], tag[PHONE_TAG_BYTES];
+    uint32_t cseq;
+    struct wheel_timer timer; /* to refresh it, or to begin anew */
+};
+void phone_watch_init(struct phone *p);
+/* The registration is up: `registered` says whether the edge has it to offer. */
+void phone_watch_start(struct phone *p, const struct sip_msg *registered);
+void phone_watch_stop(struct phone *p); /* the flow is gone, or the phone */
+/* A request in a dialog that is no call's. False: not a NOTIFY of it. */
+bool phone_watch_notified(struct phone *p, struct sip_stx *tx, struct sip_msg *m);
+
 /* ---- session.c: what was offered and agreed in a call ---- */
 
 struct session {
@@ -316,6 +333,7 @@ struct call *call_of_dialog(struct phone *p, const struct sip_msg *m);
 void call_verified(struct call *c, const struct identity_result *r);
 /* Tells what the edge says of its security, in the INVITE or a response to it. */
 void call_status(struct call *c, const struct sip_msg *m);
+void call_status_value(struct call *c, struct str value); /* ... or in between (watch.c) */
 void call_because(struct call *c, unsigned status,
                   const struct reason *why); /* the first cause of its end counts */
 void call_up(struct call *c);
@@ -400,6 +418,7 @@ struct phone {
     struct list requests, calls;
     struct list judging; /* INVITEs to us (call_in.c) */
     unsigned n_judging;
+    struct watch watch;
     unsigned n_calls;
     phone_call_id next_call;
     uint32_t text_cseq;

@@ -293,6 +293,8 @@ static void on_answer(void *arg, struct request *r, struct sip_msg *m, const str
             plan_keepalive(p, m);
         }
         reg_event(p, REG_E_OK);
+        if (g->state == REG_UP)
+            phone_watch_start(p, m);
     } else {
         if (cause.code == NULL)
             reason_set(&cause, "register-refused", "RFC 3261 10.2", 0, "%u %.*s", m->status,
