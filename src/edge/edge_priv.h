@@ -211,6 +211,7 @@ struct edge_worker {
     struct edge_health *health;   /* worker 0: checks of peers (health.h) */
     struct list acks;             /* ack.c: those whose next hop is being looked up */
     struct wheel_timer sweep;     /* worker 0: registrations that expired */
+    bool listeners_are_first; /* since the start: every number of one that was kept is right */
     struct str sent_by[EDGE_LISTENERS_MAX]; /* per listener: "host[:port]" for Via and the like */
     char sent_by_text[EDGE_LISTENERS_MAX][ADDR_TEXT_MAX];
     struct keeper_signer *keeper; /* keeper.c's */
@@ -370,6 +371,17 @@ void proxy_stx_gone(void *upper); /* the server transaction's last state: what s
 /* forward.c: our own URI as others reach the listener of a path, in <>; `token` as its user part, may be empty. */
 void forward_own_uri(struct sbuf *b, const struct edge_worker *w, const struct path *p, struct str token, bool sips,
                      struct str params);
+
+/* listeners.c: which of our listeners a path is of. */
+
+/* One in whose name we send: same transport and address family, one that reaches the target. -1: none */
+int listener_for(const struct edge_worker *w, enum transport t, const struct addr *remote);
+/* Any can name a stream that we dial, since replies and further requests come back on it. */
+int listener_for_stream(const struct edge_worker *w, enum transport t, const struct addr *remote);
+/* The one in force that a path is of, or the best to name where that is gone: path.listener may be from before a reload. */
+unsigned listener_of(const struct edge_worker *w, const struct path *p);
+struct str listener_sent_by(const struct edge_worker *w, const struct path *p);
+void listeners_set(struct edge_worker *w, const struct config *before); /* w->cfg is in force, instead of `before` (NULL: the first) */
 
 /* hop.c: from a target to paths to try in turn, connections included. */
 struct hop;

@@ -293,23 +293,6 @@ static void txl_stx_failed(void *arg, struct sip_stx *tx, void *upper, enum sip_
     LOG(LOG_DEBUG, "no-ack", LU("worker", w->id), LZ("why", why == SIP_TX_TIMEOUT ? "timeout" : "transport"));
 }
 
-/* The text by which others reach a listener: its advertised name, else its address. */
-static int worker_sent_by(struct edge_worker *w)
-{
-    size_t i;
-
-    for (i = 0; i < w->cfg->n_listens && i < ARRAY_LEN(w->sent_by); i++) {
-        const struct config_listen *l = &w->cfg->listens[i];
-
-        if (l->advertise.n) {
-            w->sent_by[i] = l->advertise;
-            continue;
-        }
-        w->sent_by[i] = addr_text(&l->addr, w->sent_by_text[i]);
-    }
-    return 0;
-}
-
 #define LOCATION_SWEEP_MS 1000u
 
 static void on_sweep(struct wheel_timer *t)
@@ -362,7 +345,8 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
     err = ERR_NOMEM;
     if (!w->txl || !w->replay || credentials_worker_start(w) != 0)
         goto fail;
-    if ((err = worker_sent_by(w)) != 0 || (err = gate_start(w)) != 0 || (err = security_start(w)) != 0 || (err = status_events_start(w)) != 0 || (err = calls_start(w)) != 0 || (err = anchors_start(w)) != 0)
+    listeners_set(w, NULL);
+    if ((err = gate_start(w)) != 0 || (err = security_start(w)) != 0 || (err = status_events_start(w)) != 0 || (err = calls_start(w)) != 0 || (err = anchors_start(w)) != 0)
         goto fail;
     *ret_user = worker_callbacks;
     ret_user->arg = w;
@@ -418,11 +402,12 @@ void edge_worker_stop(struct edge_worker *w)
 void edge_worker_reload(void *edge_worker, void *snapshot)
 {
     struct edge_worker *w = edge_worker;
+    struct edge_snapshot *before = w->snap;
 
-    snapshot_unref(w->snap);
     w->snap = snapshot;
     w->cfg = w->snap->cfg;
-    (void)worker_sent_by(w);
+    listeners_set(w, before->cfg);
+    snapshot_unref(before);
     if (trunks_start(w) != 0 || (w->id == 0 && health_start(w) != 0))
         LOG(LOG_ERROR, "reload-worker", LZ("error", err_text(ERR_NOMEM)));
 }

@@ -548,10 +548,9 @@ void facts_answered(struct facts_party *p, const struct identity_vouch *v, struc
 static struct hop_facts hop_at_least(const struct edge_worker *w, const struct edge_target *t,
                                      const struct path *out)
 {
-    const struct config_listen *l =
-        out->listener < w->cfg->n_listens ? &w->cfg->listens[out->listener] : NULL;
-    int min = t->peer ? t->peer->tls_min : l ? l->tls_min : 12;
-    bool is_usual = t->peer ? !t->peer->ciphers.n : l && !l->ciphers.n;
+    const struct config_listen *l = &w->cfg->listens[listener_of(w, out)];
+    int min = t->peer ? t->peer->tls_min : l->tls_min;
+    bool is_usual = t->peer ? !t->peer->ciphers.n : !l->ciphers.n;
 
     if (!transport_is_secure(out->transport))
         return (struct hop_facts){0};

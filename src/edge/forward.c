@@ -18,15 +18,15 @@
 void forward_own_uri(struct sbuf *b, const struct edge_worker *w, const struct path *p, struct str token, bool sips,
                      struct str params)
 {
-    enum transport t = p->listener < w->cfg->n_listens ? w->cfg->listens[p->listener].transport : p->transport;
+    unsigned listener = listener_of(w, p);
 
     sbuf_str(b, sips ? STR("<sips:") : STR("<sip:"));
     if (token.n) {
         sbuf_str(b, token);
         sbuf_char(b, '@');
     }
-    sbuf_str(b, w->sent_by[p->listener]);
-    switch (t) {
+    sbuf_str(b, w->sent_by[listener]);
+    switch (w->cfg->listens[listener].transport) {
     case TRANSPORT_TCP:
         sbuf_lit(b, ";transport=tcp");
         break;
@@ -118,7 +118,7 @@ static int add_record_route(struct sip_edit *e, struct edge_req *r, const struct
                              .caller_from = edge_from_hash(r->m->arena, r->m->from.uri),
                              .callee_from = edge_from_hash(r->m->arena, r->m->to.uri), .emergency = r->emergency};
     bool sips = r->ruri.scheme == SIP_SCHEME_SIPS;
-    bool two = r->rx.path.transport != f->out->transport || r->rx.path.listener != f->out->listener;
+    bool two = r->rx.path.transport != f->out->transport || listener_of(r->w, &r->rx.path) != listener_of(r->w, f->out);
     char token[TOKEN_TEXT_MAX];
     char *text = arena_alloc(r->m->arena, 2 * RR_TEXT_MAX);
     struct sbuf in, out;
@@ -183,7 +183,7 @@ static int add_via(struct sip_edit *e, struct edge_req *r, const struct path *ou
     sbuf_lit(&b, "SIP/2.0/");
     sbuf_str(&b, transport_text(out->transport));
     sbuf_char(&b, ' ');
-    sbuf_str(&b, r->w->sent_by[out->listener]);
+    sbuf_str(&b, listener_sent_by(r->w, out));
     sbuf_lit(&b, ";branch=");
     sbuf_str(&b, branch);
     sbuf_lit(&b, ";rport");

@@ -100,7 +100,7 @@ static struct str via_of(const struct proxy *p, const struct sip_msg *m, const s
                          struct str branch)
 {
     return arena_fmt(m->arena, "SIP/2.0/%s %.*s;branch=%.*s;rport%s",
-                     transport_text(path->transport).p, STR_FMT(p->w->sent_by[path->listener]),
+                     transport_text(path->transport).p, STR_FMT(listener_sent_by(p->w, path)),
                      STR_FMT(branch), path->transport == TRANSPORT_TLS ? ";alias" : "");
 }
 

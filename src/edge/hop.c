@@ -21,35 +21,6 @@ struct hop {
 
 /* ---- from address to path ---- */
 
-/* A listener in whose name we send: same transport and address family, one that reaches the target. */
-static int listener_for(const struct edge_worker *w, enum transport t, const struct addr *remote)
-{
-    int found = -1;
-    size_t i;
-
-    for (i = 0; i < w->cfg->n_listens; i++) {
-        const struct config_listen *l = &w->cfg->listens[i];
-
-        if (l->transport != t || addr_is_v6(&l->addr) != addr_is_v6(remote))
-            continue;
-        if (addr_is_loopback(&l->addr) && !addr_is_loopback(remote))
-            continue; /* loopback reaches nothing else */
-        if (found < 0 || (addr_is_loopback(remote) && addr_is_loopback(&l->addr)))
-            found = (int)i;
-    }
-    return found;
-}
-
-/* Any listener can name a stream that we dial, since replies and further requests come back on it. */
-static int listener_for_stream(const struct edge_worker *w, enum transport t, const struct addr *remote)
-{
-    int i = listener_for(w, t, remote);
-
-    if (i < 0)
-        i = listener_for(w, t == TRANSPORT_TLS ? TRANSPORT_TCP : TRANSPORT_TLS, remote);
-    return i;
-}
-
 static int path_datagram(struct hop *h, const struct addr *remote, struct path *ret)
 {
     int l = listener_for(h->w, TRANSPORT_UDP, remote);

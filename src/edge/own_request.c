@@ -91,13 +91,13 @@ static void add(struct sip_request *q, struct str name, struct str value)
 static struct str contact_uri(const struct own_request *o)
 {
     const struct edge_worker *w = o->w;
-    enum transport t = w->cfg->listens[o->path.listener].transport;
+    enum transport t = w->cfg->listens[listener_of(w, &o->path)].transport;
     const char *param = t == TRANSPORT_TLS   ? ";transport=tls"
                         : t == TRANSPORT_TCP ? ";transport=tcp"
                                              : "";
 
     return arena_fmt(o->arena, "sip:%.*s%s%.*s%s%.*s", STR_FMT(o->a.contact_user),
-                     o->a.contact_user.n ? "@" : "", STR_FMT(w->sent_by[o->path.listener]), param,
+                     o->a.contact_user.n ? "@" : "", STR_FMT(listener_sent_by(w, &o->path)), param,
                      STR_FMT(o->a.contact_params));
 }
 
@@ -108,7 +108,7 @@ static int request_build(struct own_request *o, struct str branch, struct buf **
     struct sip_request q = {.method = method, .ruri = a->uri};
     struct str via =
         arena_fmt(o->arena, "SIP/2.0/%s %.*s;branch=%.*s;rport%s",
-                  transport_text(o->path.transport).p, STR_FMT(o->w->sent_by[o->path.listener]),
+                  transport_text(o->path.transport).p, STR_FMT(listener_sent_by(o->w, &o->path)),
                   STR_FMT(branch), o->path.transport == TRANSPORT_TLS ? ";alias" : "");
     struct str from = arena_fmt(o->arena, "<%.*s>;tag=%.*s", STR_FMT(a->from), STR_FMT(o->tag));
     struct str to = arena_fmt(o->arena, "<%.*s>", STR_FMT(a->to));

@@ -168,19 +168,37 @@ const struct config_domain *request_domain(const struct config *cfg, const struc
     return d;
 }
 
-/* A Route value (or request-URI) that we put into a message ourselves: opens the token in its user part. */
+/* The token in the user part of a URI that we put into a message ourselves; the first one counts. False: none that is ours, for this
+ * call. */
+static bool open_token(struct edge_req *r, const struct sip_uri *u)
+{
+    struct dialog_token t;
+
+    if (token_dialog_open(&r->w->edge->keys, u->user, r->m->call_id, &t) == 0) {
+        if (!r->has_token)
+            r->token = t;
+        r->has_token = true;
+        return true;
+    }
+    if (token_flow_open(&r->w->edge->keys, u->user, &r->flow_side) != 0)
+        return false;
+    r->has_flow_path = true;
+    return true;
+}
+
+/* A Route value (or request-URI) that names us. */
 static void open_own_route(struct edge_req *r, const struct sip_uri *u)
 {
-    if (!u->user.n || r->has_token)
+    if (!u->user.n || r->has_token || open_token(r, u))
         return;
-    if (token_dialog_open(&r->w->edge->keys, u->user, r->m->call_id, &r->token) == 0) {
-        r->has_token = true;
-    } else if (token_flow_open(&r->w->edge->keys, u->user, &r->flow_side) == 0) {
-        r->has_flow_path = true;
-    } else {
-        edge_count(r->w, EC_TOKENS_FORGED);
-        r->bad_token = true;
-    }
+    edge_count(r->w, EC_TOKENS_FORGED);
+    r->bad_token = true;
+}
+
+/* One that names us by what was ours when the dialog was made: a reload has taken that listener, the seal is still good. */
+static bool was_ours(struct edge_req *r, const struct sip_uri *u)
+{
+    return u->user.n && u->lr && (u->scheme == SIP_SCHEME_SIP || u->scheme == SIP_SCHEME_SIPS) && open_token(r, u);
 }
 
 /* How many Route values there are, and the URIs of the first and the last of them. ERR_SYNTAX. */
@@ -253,13 +271,14 @@ static int preprocess_routes(struct edge_req *r, struct reason *why)
     for (i = 0; i < n && sip_values_next(&it); i++) {
         if ((i && sip_addr_parse(it.value, &a) != 0) || sip_uri_parse(i ? a.uri : first_uri, &u) != 0)
             goto bad;
-        if (r->routes_used < i || !request_uri_is_ours(r->cfg, &u, &r->rx.path.local)) {
-            if (!r->next_route.n)
-                r->next_route = it.value;
-            continue;
+        if (r->routes_used == i && request_uri_is_ours(r->cfg, &u, &r->rx.path.local)) {
+            r->routes_used++;
+            open_own_route(r, &u);
+        } else if (r->routes_used == i && was_ours(r, &u)) {
+            r->routes_used++;
+        } else if (!r->next_route.n) {
+            r->next_route = it.value;
         }
-        r->routes_used++;
-        open_own_route(r, &u);
     }
     return 0;
 bad:

@@ -5,6 +5,7 @@
 #include "base/mac.h"
 #include "base/secret.h"
 #include "edge/edge_priv.h"
+#include "net/worker.h"
 
 #define TOKEN_MAC 12
 #define TOKEN_BYTES_MAX 176
@@ -89,7 +90,7 @@ static void put_path(struct pack *k, const struct path *p)
 
     put8(k, kind + (addr_is_v6(&p->remote) ? 1 : 0));
     put8(k, (unsigned)p->transport);
-    put8(k, p->listener);
+    put8(k, p->listener < EDGE_LISTENERS_MAX ? p->listener : EDGE_LISTENERS_MAX);
     if (p->flow)
         put(k, &p->flow, sizeof p->flow);
     put_addr(k, &p->remote);
@@ -121,7 +122,9 @@ static bool get_path(struct pack *k, struct path *p)
         get_addr(k, kind == SIDE_DATAGRAM6, &p->local);
     if (!p->flow && addr_port(&p->local) == 0)
         memset(&p->local, 0, sizeof p->local);
-    if ((unsigned)p->transport >= TRANSPORT_N || p->listener >= EDGE_LISTENERS_MAX)
+    if (p->listener >= EDGE_LISTENERS_MAX)
+        p->listener = NET_LISTENER_GONE;
+    if ((unsigned)p->transport >= TRANSPORT_N)
         k->bad = true;
     return true;
 }

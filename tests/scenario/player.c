@@ -221,7 +221,6 @@ static void start(void)
 {
     struct config *cfg;
     struct reason why = {0};
-    size_t i;
 
     if (P.started)
         return;
@@ -234,11 +233,7 @@ static void start(void)
         fail("edge_init: %s %s", why.code, why.detail);
     if (anchor_plane_start(&P.edge, true, &why) != 0)
         fail("anchor_plane_start: %s %s", why.code, why.detail);
-    for (i = 0; i < cfg->n_listens; i++) {
-        P.sim.listener_addr[i] = cfg->listens[i].addr;
-        P.sim.listener_transport[i] = cfg->listens[i].transport;
-    }
-    P.sim.n_listeners = (unsigned)cfg->n_listens;
+    sim_relisten(&P.sim, cfg->listens, cfg->n_listens);
     if (edge_worker_start(&P.edge, &P.sim.net, &P.sim.net.user) != 0)
         fail("edge_worker_start");
     P.w = P.sim.net.user.arg;
@@ -246,7 +241,7 @@ static void start(void)
     P.started = true;
 }
 
-/* reload ... . : a new configuration in force, as after SIGHUP. Listeners stay as they are. */
+/* reload ... . : a new configuration in force, as after SIGHUP. */
 static void step_reload(void)
 {
     struct edge_snapshot *snap;
@@ -261,6 +256,7 @@ static void step_reload(void)
         fail("the configuration is refused");
     if (snapshot_new(cfg, NULL, &snap, &why) != 0)
         fail("snapshot_new: %s %s", why.code, why.detail);
+    sim_relisten(&P.sim, cfg->listens, cfg->n_listens);
     edge_worker_reload(P.w, snap);
     config_unref(P.edge.cfg);
     P.edge.cfg = cfg;

@@ -82,7 +82,28 @@ static struct sim_party *party_of_addr(struct sim *s, enum transport t, const st
 static struct path party_path(struct sim *s, const struct sim_party *p)
 {
     return (struct path){.transport = p->transport, .listener = p->listener, .flow = p->flow,
-                         .local = s->listener_addr[p->listener], .remote = p->addr};
+                         .local = p->listener < s->n_listeners ? s->listener_addr[p->listener] : p->local, .remote = p->addr};
+}
+
+void sim_relisten(struct sim *s, const struct config_listen *v, size_t n)
+{
+    size_t i, k;
+
+    for (i = 0; i < s->n_parties; i++) {
+        struct sim_party *p = &s->party[i];
+        struct addr local = p->listener < s->n_listeners ? s->listener_addr[p->listener] : p->local;
+        enum transport t = p->listener < s->n_listeners ? s->listener_transport[p->listener] : p->transport;
+
+        for (k = 0; k < n && (v[k].transport != t || !addr_eq(&v[k].addr, &local)); k++)
+            ;
+        p->listener = k < n ? (uint16_t)k : NET_LISTENER_GONE;
+        p->local = local;
+    }
+    for (i = 0; i < n; i++) {
+        s->listener_addr[i] = v[i].addr;
+        s->listener_transport[i] = v[i].transport;
+    }
+    s->n_listeners = (unsigned)n;
 }
 
 /* ---- net_ops ---- */

@@ -4,7 +4,8 @@
 #define SCENARIO_SIM_H
 
 #include "base/fault.h"
-#include "net/net.h"
+#include "config/config.h"
+#include "net/worker.h"
 
 #define SIM_PARTIES 16
 #define SIM_QUEUE 256
@@ -18,7 +19,8 @@ struct sim_party {
     char name[32];
     enum transport transport;
     struct addr addr;
-    uint16_t listener;
+    uint16_t listener;  /* NET_LISTENER_GONE once a reload has removed it */
+    struct addr local;  /* ... what it was, then */
     bool dialled;       /* the edge connects to it; else it connects to the edge */
     bool is_opening;    /* by the edge: nothing is known of the hop before it has said something */
     flow_id flow;       /* 0: none open */
@@ -75,6 +77,8 @@ void sim_deliver(struct sim *s, struct sim_party *p, struct str bytes);
 void sim_open(struct sim *s, struct sim_party *p);  /* the party connects (TCP, TLS, WS, WSS) */
 void sim_close(struct sim *s, struct sim_party *p); /* ... and goes */
 void sim_advance(struct sim *s, uint64_t ms);
+/* As net does it: connections outlive their listener. */
+void sim_relisten(struct sim *s, const struct config_listen *v, size_t n);
 void sim_settle(struct sim *s); /* runs what was put off, without moving the clock */
 
 #endif
