@@ -22,7 +22,7 @@ static void ack_send(struct edge_req *r, const struct edge_target *t, const stru
     struct reason why = {0};
     struct buf *msg;
 
-    if (!r->token.anchor_gen && anchor_direct_request(r, t, path, &c, &why) != 0)
+    if (r->token.anchor_gen ? !anchor_ack_may_leave(r, path, changes) : anchor_direct_request(r, t, path, &c, &why) != 0)
         return;
     forward_stateless_branch(r, branch);
     f.branch = str_z(branch);

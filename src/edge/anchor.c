@@ -99,6 +99,8 @@ static void dialog_free(struct anchor_dialog *d)
 
     wheel_cancel(d->a->w->net->wheel, &d->timer);
     anchor_exchange_done(&d->ex);
+    anchor_text_done(&d->first_in);
+    anchor_text_done(&d->first_out);
     anchor_text_done(&d->tag);
     for (i = 0; i < 2; i++) {
         anchor_text_done(&d->contact[i]);

@@ -79,6 +79,8 @@ void anchor_request_over(struct proxy *p, unsigned status);
  * was hung up on. */
 bool anchor_is_call(const struct proxy *p);
 enum anchor_verdict anchor_ack(struct edge_req *r, struct forward_changes *ret);
+/* Its hop is known now. False: keys in it would pass in clear, the call is ended. */
+bool anchor_ack_may_leave(struct edge_req *r, const struct path *out, const struct forward_changes *changes);
 
 /* A carrier that has an account of ours is told another From (trunk_names.c): then the one that came, with its tag; empty: it is not. */
 void anchor_set_renamed(struct anchor *a);

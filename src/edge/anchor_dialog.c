@@ -168,7 +168,8 @@ void anchor_settle_on(struct anchor_dialog *d)
             anchor_leg_free(o->near);
         o->far = o->near = NULL;
     }
-    has_keys = d->far && d->far->keys && d->ex.state == ANCHOR_EX_ANSWERED;
+    has_keys = d->far && d->far->keys &&
+               (d->ex.state == ANCHOR_EX_ANSWERED || (a->offer.p && !d->ex.is_first));
     if (has_keys && seen_by_others)
         anchor_tell_branched(d);
     if (has_keys && d->is_branched)
@@ -280,6 +281,8 @@ static int own_send(struct anchor_own *o, const struct path *path)
     struct buf *msg;
     int err = 0;
 
+    if (!transport_is_secure(path->transport) && o->r->m->body.n && memmem(o->r->m->body.p, o->r->m->body.n, "a=crypto:", 9))
+        return ERR_REFUSED; /* its hop was private when it was written (RFC 4568 8) */
     u.arg = o;
     if (o->method == SIP_ACK) {
         forward_stateless_branch(o->r, branch);

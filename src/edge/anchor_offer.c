@@ -129,6 +129,7 @@ static int take_section(struct anchor_leg *x, unsigned i, const struct sdp *offe
 
     s->is_taken = false;
     s->offers_mux = mux;
+    s->may = SDP_SENDRECV;
     s->proto = offer->media[i].proto;
     if (anchor_text_set(&s->mid, mid ? str_trim(mid->arg) : STR_NULL) != 0)
         return no_memory(why);
@@ -315,6 +316,8 @@ int anchor_offer_make(struct anchor_leg *y, struct anchor_leg *x, const struct s
     if (!any && (any_wanted || !y->out.p)) {
         if (!why->code)
             reason_set(why, "no-media", "RFC 3264 5", 488, "no media that we could pass");
+        if (!why->sip_status)
+            why->sip_status = 488;
         return ERR_REFUSED;
     }
     return leg_say(y, offer, sections, a, ret, why);
@@ -332,6 +335,7 @@ static int take_answer_section(struct anchor_leg *y, unsigned i, const struct sd
     y->place->v[i].mux =
         sdp_has(answer, (int)i, SDP_A_RTCP_MUX) && sdp_has(offer, (int)i, SDP_A_RTCP_MUX);
     y->sec[i].is_settled = false;
+    y->sec[i].may = sdp_answer_direction(sdp_direction(offer, (int)i), SDP_SENDRECV);
     if (y->keys) {
         wish = wish_of(y, !y->place->v[i].mux);
         heard = heard_of(y, i, answer);

@@ -4,7 +4,6 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/anchor_priv.h"
-#include "sdp/answer.h"
 
 #define REKEY_AFTER_ACK_MS 100u /* the ACK is to be there first */
 
@@ -12,115 +11,6 @@ static int no_memory(struct reason *why)
 {
     reason_set(why, "no-memory", NULL, 500, NULL);
     return ERR_NOMEM;
-}
-
-/* ---- exchanges in a dialog ---- */
-
-static struct anchor_leg *leg_of(struct anchor_dialog *d, bool caller)
-{
-    return caller ? d->near : d->far;
-}
-
-static int check_next(const struct anchor_leg *x, struct sdp *s, struct reason *why)
-{
-    struct sdp *before;
-    bool is_same;
-    int err;
-
-    if (!x->in.p)
-        return 0;
-    err = sdp_parse(s->arena, anchor_text_get(&x->in), &before, why);
-    return err != 0 ? err : sdp_next_check(before, s, &is_same, why);
-}
-
-/* An offer by one side, on its way to the other. */
-static int ex_offer(struct anchor_dialog *d, bool from_caller, const struct sip_msg *m,
-                    struct str text, bool in_response, struct str *ret, struct reason *why)
-{
-    struct anchor_leg *x = leg_of(d, from_caller), *y = leg_of(d, !from_caller);
-    bool rekey = d->wants_rekey[from_caller]; /* then it need not wait for an offer of our own */
-    struct sdp *s;
-    int err;
-
-    if ((err = sdp_parse(m->arena, text, &s, why)) != 0 || (err = check_next(x, s, why)) != 0)
-        return err;
-    if ((err = anchor_offer_take(x, s, why)) == 0)
-        err = anchor_offer_make(y, x, s, rekey, m->arena, ret, why);
-    anchor_exchange_done(&d->ex);
-    if (err == 0 && (anchor_text_set(&d->ex.offer_in, text) != 0 ||
-                     anchor_text_set(&d->ex.offer_out, *ret) != 0))
-        err = no_memory(why);
-    if (err != 0) {
-        anchor_rollback(x, y);
-        return err;
-    }
-    d->ex.state = ANCHOR_EX_OFFERED;
-    d->ex.from_caller = from_caller;
-    d->ex.in_response = in_response;
-    d->ex.has_rekey = rekey;
-    d->ex.method = m->method;
-    d->ex.cseq = m->cseq;
-    return 0;
-}
-
-/* Sections that the answer does not have, in a dialog that is settled: their ports and keys go. */
-static void trim(struct anchor_leg *x, struct anchor_leg *y)
-{
-    unsigned i;
-
-    for (i = 0; i < y->n; i++)
-        if (!y->sec[i].is_taken) {
-            anchor_leg_close(x, i);
-            anchor_leg_close(y, i);
-        }
-}
-
-static int ex_answer(struct anchor_dialog *d, const struct sip_msg *m, struct str text,
-                     struct str *ret, struct reason *why)
-{
-    struct anchor_leg *x = leg_of(d, d->ex.from_caller), *y = leg_of(d, !d->ex.from_caller);
-    struct sdp *s;
-    int err = sdp_parse(m->arena, text, &s, why);
-
-    if (err == 0)
-        err = anchor_answer_take(y, x, s, why);
-    if (err == 0)
-        err = anchor_answer_make(x, y, s, m->arena, ret, why);
-    if (err == 0 && (anchor_text_set(&x->in, anchor_text_get(&d->ex.offer_in)) != 0 ||
-                     anchor_text_set(&d->ex.answer_in, text) != 0 ||
-                     anchor_text_set(&d->ex.answer_out, *ret) != 0))
-        err = no_memory(why);
-    if (err != 0)
-        return err;
-    d->ex.state = ANCHOR_EX_ANSWERED;
-    if (d->ex.has_rekey)
-        d->wants_rekey[d->ex.from_caller] = false;
-    anchor_legs_join(x, y);
-    if (d->state == ANCHOR_CONFIRMED)
-        trim(x, y);
-    return 0;
-}
-
-static void ex_rollback(struct anchor_dialog *d)
-{
-    if (d->ex.state != ANCHOR_EX_OFFERED)
-        return;
-    if (!d->a->is_ended && d->near && d->far)
-        anchor_rollback(leg_of(d, d->ex.from_caller), leg_of(d, !d->ex.from_caller));
-    anchor_exchange_done(&d->ex);
-}
-
-static bool is_repeated(const struct anchor_text *t, struct str s)
-{
-    return t->p && str_eq(anchor_text_get(t), s);
-}
-
-/* In the message's arena, as everything that is changed in it. */
-static int keep_repeated(const struct sip_msg *m, const struct anchor_text *t, struct str *ret,
-                         struct reason *why)
-{
-    *ret = arena_str(m->arena, anchor_text_get(t));
-    return ret->p ? 0 : no_memory(why);
 }
 
 /* ---- the INVITE that begins it ---- */
@@ -244,7 +134,7 @@ static struct anchor_dialog *dialog_new(struct anchor_branch *ab, struct str tag
             anchor_text_set(&d->ex.offer_out, anchor_text_get(&ab->offer_out)) != 0)
             goto fail;
         d->ex.state = ANCHOR_EX_OFFERED;
-        d->ex.from_caller = true;
+        d->ex.from_caller = d->ex.is_first = true;
         d->ex.method = SIP_INVITE;
         d->ex.cseq = a->invite_cseq;
     }
@@ -263,67 +153,29 @@ fail:
     return NULL;
 }
 
-/* Another answer than the one before, in the same dialog: early media came from a server (RFC
- * 3261 13.2.1 wants them equal; many are not). It counts as the answer of another fork does. */
-static int answer_anew(struct anchor_dialog *d, struct reason *why)
+/* The description in a response to the INVITE that began the dialog. Once it has come reliably, or others
+ * have followed (RFC 3311), what is said of it again is a repetition: it gets what it got then, not what
+ * has been agreed on since, which may be the other side's (RFC 6337 2.1). */
+static int first_description(struct anchor_dialog *d, const struct sip_msg *m, struct str text,
+                             struct str *ret, struct reason *why)
 {
-    struct anchor_leg *twin = anchor_leg_fork(d->far);
-
-    if (!twin)
-        return no_memory(why);
-    if (d->b->far == d->far)
-        d->b->far = twin;
-    anchor_leg_free(d->far);
-    d->far = twin;
-    d->ex.state = ANCHOR_EX_OFFERED;
-    return 0;
-}
-
-static bool is_reliable(const struct sip_msg *m)
-{
-    return m->status >= 200 ||
-           (sip_msg_has(m, SIP_H_RSEQ) && sip_msg_has_token(m, SIP_H_REQUIRE, STR("100rel")));
-}
-
-/* The answer to the offer in the request, for the first time or again. */
-static int response_answer(struct anchor_dialog *d, const struct sip_msg *m, struct str text,
-                           struct str *ret, struct reason *why)
-{
+    bool is_answer = d->a->offer.p != NULL;
     int err;
 
-    if (d->ex.state == ANCHOR_EX_ANSWERED) {
-        if (d->answer_final || is_repeated(&d->ex.answer_in, text)) {
-            d->answer_final |= is_reliable(m);
-            return keep_repeated(m, &d->ex.answer_out, ret, why);
-        }
-        if ((err = answer_anew(d, why)) != 0)
-            return err;
-    }
-    if ((err = ex_answer(d, m, text, ret, why)) != 0)
-        return err;
-    d->answer_final = is_reliable(m);
-    return 0;
-}
-
-/* An offer in a response: the request had none. Before it is reliable it says nothing that counts
- * (RFC 3262 5). */
-static int response_offer(struct anchor_dialog *d, bool by_caller, const struct sip_msg *m,
-                          struct str text, struct str *ret, struct reason *why)
-{
     *ret = STR_NULL;
-    if (!is_reliable(m))
-        return 0;
-    if (d->ex.state != ANCHOR_EX_NONE && d->ex.in_response && d->ex.cseq == m->cseq) {
-        if (is_repeated(&d->ex.offer_in, text))
-            return keep_repeated(m, &d->ex.offer_out, ret, why);
-        return 0; /* after a reliable 18x with the offer the 2xx repeats nothing that counts */
-    }
-    if (d->ex.state == ANCHOR_EX_OFFERED) {
-        reason_set(why, "offer-pending", "RFC 3264 4", 488,
-                   "an offer before the last one was answered");
-        return ERR_REFUSED;
-    }
-    return ex_offer(d, by_caller, m, text, true, ret, why);
+    if (d->first_out.p && (d->first_final || !d->ex.is_first))
+        return is_answer || anchor_is_repeated(&d->first_in, text)
+                   ? anchor_keep_repeated(m, &d->first_out, ret, why)
+                   : 0;
+    err = is_answer ? anchor_ex_response_answer(d, m, text, ret, why)
+                    : anchor_ex_response_offer(d, false, m, text, ret, why);
+    if (err != 0 || !ret->n)
+        return err;
+    d->ex.is_first = true;
+    d->first_final = anchor_is_reliable(m);
+    return anchor_text_set(&d->first_in, text) != 0 || anchor_text_set(&d->first_out, *ret) != 0
+               ? no_memory(why)
+               : 0;
 }
 
 static int pass_body(const struct sip_msg *m, struct str was, struct str is,
@@ -455,11 +307,10 @@ static enum anchor_verdict first_response(struct proxy *p, struct branch *b,
     if ((err = anchor_body_find(m, &text, why)) != 0)
         goto refused;
     if (text.n) {
-        err = a->offer.p ? response_answer(d, m, text, &out, why)
-                         : response_offer(d, false, m, text, &out, why);
+        err = first_description(d, m, text, &out, why);
         if (err != 0 || (err = pass_body(m, text, out, ret, why)) != 0)
             goto refused;
-    } else if (m->status >= 200 && d->state != ANCHOR_CONFIRMED &&
+    } else if (m->status >= 200 && d->state != ANCHOR_CONFIRMED && !d->first_out.p &&
                d->ex.state == (a->offer.p ? ANCHOR_EX_OFFERED : ANCHOR_EX_NONE)) {
         reason_set(why, "no-description", "RFC 3261 13.2.1", 488,
                    "a 2xx without the description that it needs");
@@ -502,6 +353,26 @@ static int map_rack(const struct anchor_count *c, const struct sip_msg *m,
     return ret->rack.p ? 0 : ERR_NOMEM;
 }
 
+static bool says_keys(struct str text)
+{
+    return text.n && memmem(text.p, text.n, "a=crypto:", 9) != NULL;
+}
+
+static int refuse_clear(struct reason *why)
+{
+    reason_set(why, "keys-over-clear", "RFC 4568 8", 488, "its keys would pass a hop in clear");
+    return ERR_REFUSED;
+}
+
+/* The hops of now: a Contact may lead elsewhere than the INVITE went, a phone may have come by another
+ * transport (RFC 4568 8). */
+static void hops_set(struct anchor_dialog *d, bool from_caller, const struct path *in, const struct path *out)
+{
+    anchor_ex_leg(d, from_caller)->side.is_private = transport_is_secure(in->transport);
+    if (out)
+        anchor_ex_leg(d, !from_caller)->side.is_private = transport_is_secure(out->transport);
+}
+
 static int refuse_pending(const struct anchor_dialog *d, bool from_caller, struct reason *why)
 {
     bool own_side = !d->ex.is_own && d->ex.from_caller == from_caller;
@@ -513,33 +384,37 @@ static int refuse_pending(const struct anchor_dialog *d, bool from_caller, struc
 }
 
 static int request_body(struct proxy *p, struct anchor_dialog *d, const struct sip_msg *m,
-                        struct str text, struct str *ret, struct reason *why)
+                        struct str text, const struct path *out, struct str *ret, struct reason *why)
 {
-    bool from_caller = p->from_caller;
+    bool from_caller = p->from_caller, was_private = anchor_ex_leg(d, !from_caller)->side.is_private;
+
+    hops_set(d, from_caller, &p->r->rx.path, out);
 
     if (m->method == SIP_PRACK && d->ex.state != ANCHOR_EX_NONE && d->ex.in_response &&
         d->ex.from_caller != from_caller) {
         if (d->ex.state ==
             ANCHOR_EX_OFFERED) /* the answer to an offer in a reliable 18x (RFC 3262 5) */
-            return ex_answer(d, m, text, ret, why);
-        if (is_repeated(&d->ex.answer_in, text))
-            return keep_repeated(m, &d->ex.answer_out, ret, why);
+            return anchor_ex_answer(d, m, text, ret, why);
+        if (anchor_is_repeated(&d->ex.answer_in, text))
+            return anchor_keep_repeated(m, &d->ex.answer_out, ret, why);
     }
     if (d->ex.state == ANCHOR_EX_OFFERED) {
         if (!d->ex.is_own && !d->ex.in_response && d->ex.method == m->method &&
             d->ex.cseq == m->cseq && d->ex.from_caller == from_caller &&
-            is_repeated(&d->ex.offer_in, text)) {
+            anchor_is_repeated(&d->ex.offer_in, text)) {
             p->had_offer = true;
-            return keep_repeated(m, &d->ex.offer_out, ret, why); /* to the next server */
+            if (was_private && !anchor_ex_leg(d, !from_caller)->side.is_private)
+                return refuse_clear(why);
+            return anchor_keep_repeated(m, &d->ex.offer_out, ret, why); /* to the next server */
         }
         return refuse_pending(d, from_caller, why);
     }
     p->had_offer = true;
     d->answer_final = false;
-    return ex_offer(d, from_caller, m, text, false, ret, why);
+    return anchor_ex_offer(d, from_caller, m, text, false, ret, why);
 }
 
-static enum anchor_verdict later_request(struct proxy *p, const struct branch *b,
+static enum anchor_verdict later_request(struct proxy *p, const struct branch *b, const struct path *hop,
                                          struct forward_changes *ret, struct reason *why)
 {
     struct anchor_dialog *d = p->dialog;
@@ -566,17 +441,32 @@ static enum anchor_verdict later_request(struct proxy *p, const struct branch *b
         return ANCHOR_REFUSED;
     }
     if (!text.n) {
-        if (m->method != SIP_INVITE || d->ex.state != ANCHOR_EX_OFFERED)
-            return ANCHOR_PASS;
-        (void)refuse_pending(d, p->from_caller, why);
-        return ANCHOR_REFUSED;
+        if (m->method == SIP_INVITE && d->ex.state == ANCHOR_EX_OFFERED) {
+            (void)refuse_pending(d, p->from_caller, why);
+            return ANCHOR_REFUSED;
+        }
+        if (m->method == SIP_INVITE)
+            hops_set(d, p->from_caller, &p->r->rx.path, hop); /* the response has an offer */
+        return ANCHOR_PASS;
     }
-    if (request_body(p, d, m, text, &out, why) != 0 || pass_body(m, text, out, ret, why) != 0) {
+    if (request_body(p, d, m, text, hop, &out, why) != 0 ||
+        (says_keys(out) && !transport_is_secure(hop->transport) && refuse_clear(why) != 0) ||
+        pass_body(m, text, out, ret, why) != 0) {
         if (!why->code)
             (void)no_memory(why);
         return ANCHOR_REFUSED;
     }
     return ANCHOR_PASS;
+}
+
+/* A 2xx that comes again (its ACK was lost) when the dialog has gone on: what it describes has been
+ * passed, and is no answer to what is under way now. */
+static bool is_over(const struct proxy *p, const struct anchor_dialog *d, const struct sip_msg *m)
+{
+    if (p->had_offer)
+        return d->ex.is_own || d->ex.in_response || d->ex.method != p->method ||
+               d->ex.cseq != p->cseq || d->ex.from_caller != p->from_caller;
+    return p->has_answer && !(d->ex.in_response && d->ex.cseq == m->cseq);
 }
 
 static enum anchor_verdict later_response(struct proxy *p, const struct sip_msg *m,
@@ -588,25 +478,28 @@ static enum anchor_verdict later_response(struct proxy *p, const struct sip_msg 
 
     if (m->status <= 100 || m->status >= 300 || p->anchor->is_ended || !d->near || !d->far)
         return ANCHOR_PASS; /* failures: anchor_request_over */
-    if ((p->method == SIP_INVITE || p->method == SIP_UPDATE) && is_reliable(m)) { /* RFC 6141 4.6 */
+    if ((p->method == SIP_INVITE || p->method == SIP_UPDATE) && anchor_is_reliable(m)) { /* RFC 6141 4.6 */
         if (p->r)
             anchor_learn_target(d, !p->from_caller, p->r->m);
         anchor_learn_target(d, p->from_caller, m);
     }
+    if (p->method == SIP_INVITE && m->status >= 200)
+        d->is_acked = false; /* nothing of ours goes out before (RFC 3261 14.1) */
     if ((err = anchor_body_find(m, &text, why)) != 0)
         goto refused;
     if (!text.n) {
-        if (m->status < 200 || !p->had_offer || d->ex.state != ANCHOR_EX_OFFERED)
+        if (m->status < 200 || !p->had_offer || d->ex.state != ANCHOR_EX_OFFERED || is_over(p, d, m))
             return ANCHOR_PASS;
         reason_set(why, "no-description", "RFC 3264 4", 488, "a 2xx without the answer");
         goto refused;
     }
-    if (p->had_offer && is_reliable(m)) /* else no more than a hint of it (RFC 3261 13.2.1) */
-        err = response_answer(d, m, text, &out, why);
-    else if (p->had_offer)
-        err = 0;
-    else if (p->method == SIP_INVITE)
-        err = response_offer(d, !p->from_caller, m, text, &out, why);
+    if (anchor_is_reliable(m) && !is_over(p, d, m)) { /* else no more than a hint (RFC 3261 13.2.1) */
+        if (p->had_offer)
+            err = anchor_ex_response_answer(d, m, text, &out, why);
+        else if (p->method == SIP_INVITE)
+            err = anchor_ex_response_offer(d, !p->from_caller, m, text, &out, why);
+        p->has_answer = true;
+    }
     if (err == 0)
         err = pass_body(m, text, out, ret, why);
     if (err == 0)
@@ -629,7 +522,7 @@ enum anchor_verdict anchor_request(struct proxy *p, struct branch *b, const stru
                                    struct forward_changes *ret, struct reason *why)
 {
     if (p->dialog)
-        return later_request(p, b, ret, why);
+        return later_request(p, b, out, ret, why);
     if (sip_msg_in_dialog(p->r->m)) {
         reason_set(why, "no-such-dialog", "RFC 3261 12.2.2", 481, NULL);
         return ANCHOR_REFUSED;
@@ -714,7 +607,7 @@ void anchor_request_over(struct proxy *p, unsigned status)
     }
     if (status >= 300 && p->had_offer && d->ex.method == p->method && d->ex.cseq == p->cseq &&
         !d->ex.is_own && d->ex.from_caller == p->from_caller)
-        ex_rollback(d);
+        anchor_ex_rollback(d);
     if (p->method != SIP_BYE || status == 401 || status == 407)
         return;
     d->state = ANCHOR_OVER;
@@ -741,17 +634,18 @@ enum anchor_verdict anchor_ack(struct edge_req *r, struct forward_changes *ret)
     c = r->from_caller ? &d->to_callee : &d->to_caller;
     ret->cseq = m->cseq == c->invite_in ? c->invite_out : (uint32_t)((int64_t)m->cseq + c->offset);
     ret->has_cseq = ret->cseq != m->cseq;
+    hops_set(d, r->from_caller, &r->rx.path, NULL);
     err = anchor_body_find(m, &text, &why);
     if (err == 0 && d->ex.state == ANCHOR_EX_OFFERED && d->ex.in_response &&
         d->ex.from_caller != r->from_caller) {
         if (text.n)
-            err = ex_answer(d, m, text, &out, &why);
+            err = anchor_ex_answer(d, m, text, &out, &why);
         else {
             reason_set(&why, "no-description", "RFC 3261 13.2.1", 488, "an ACK without the answer");
             err = ERR_REFUSED;
         }
-    } else if (err == 0 && text.n && d->ex.in_response && is_repeated(&d->ex.answer_in, text)) {
-        err = keep_repeated(m, &d->ex.answer_out, &out, &why);
+    } else if (err == 0 && text.n && d->ex.in_response && anchor_is_repeated(&d->ex.answer_in, text)) {
+        err = anchor_keep_repeated(m, &d->ex.answer_out, &out, &why);
     }
     if (err == 0 && text.n)
         err = pass_body(m, text, out, ret, &why);
@@ -766,4 +660,22 @@ enum anchor_verdict anchor_ack(struct edge_req *r, struct forward_changes *ret)
     }
     anchor_unref(a);
     return err == 0 ? ANCHOR_PASS : ANCHOR_DROP;
+}
+
+bool anchor_ack_may_leave(struct edge_req *r, const struct path *out, const struct forward_changes *changes)
+{
+    struct anchor_dialog *d;
+    struct reason why = {0};
+    struct anchor *a;
+
+    if (transport_is_secure(out->transport) || !says_keys(changes->body))
+        return true;
+    (void)refuse_clear(&why);
+    a = anchor_of(r, &d);
+    if (a && d && !a->is_ended) { /* an answer that nobody can refuse, and that must not be heard */
+        anchor_own_ack(d, r->from_caller, changes->has_cseq ? changes->cseq : r->m->cseq, STR_NULL);
+        anchor_hang_up(a, &why);
+    }
+    anchor_unref(a);
+    return false;
 }

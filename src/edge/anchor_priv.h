@@ -92,6 +92,7 @@ struct anchor_section {
     bool is_taken;        /* in the exchange under way, or the last one */
     bool is_settled;      /* its keys, or that it has none, are agreed */
     bool offers_mux;      /* the peer's offer has rtcp-mux */
+    enum sdp_dir may;     /* what of the peer's direction counts */
     enum sdp_proto proto; /* in what we say */
     struct anchor_said *said;
     struct anchor_text mid; /* of the peer's offer */
@@ -171,6 +172,7 @@ struct anchor_exchange {
     bool is_own;            /* we: nothing of it passes */
     bool in_response;       /* the offer is in a response to the request */
     bool has_rekey;         /* with new keys, which were due */
+    bool is_first;          /* the INVITE's own, that began the dialog */
     enum sip_method method; /* the request in whose transaction it went, by its sender's numbers */
     uint32_t cseq;
     struct anchor_text offer_in, offer_out, answer_in, answer_out;
@@ -214,6 +216,8 @@ struct anchor_dialog {
     struct anchor_leg *near, *far;
     struct anchor_count to_callee, to_caller;
     struct anchor_exchange ex;
+    struct anchor_text first_in, first_out; /* the description in answers to the INVITE, as it came and as it went */
+    bool first_final;                       /* ... reliably: what they say of it again changes nothing */
     struct anchor_text contact[2],
         routes[2]; /* of [0] the caller, [1] the callee: target and Route of requests to it */
     struct dialog_token token; /* from our own Record-Route: where each side is reached */
@@ -261,6 +265,23 @@ struct anchors {
 void anchor_end(struct anchor *a);
 struct anchor *anchor_find(const struct edge_worker *w, uint32_t slot, uint32_t gen);
 struct anchor_dialog *anchor_dialog_find(struct anchor *a, struct str callee_tag);
+
+/* anchor_exchange.c: whose leg; an offer by one side, on its way to the other; its answer. */
+struct anchor_leg *anchor_ex_leg(struct anchor_dialog *d, bool caller);
+MUST_USE int anchor_ex_offer(struct anchor_dialog *d, bool from_caller, const struct sip_msg *m,
+                             struct str text, bool in_response, struct str *ret, struct reason *why);
+MUST_USE int anchor_ex_answer(struct anchor_dialog *d, const struct sip_msg *m, struct str text,
+                              struct str *ret, struct reason *why);
+void anchor_ex_rollback(struct anchor_dialog *d);
+/* ... in a response: to the offer in the request, for the first time or again; the offer where it had none. */
+MUST_USE int anchor_ex_response_answer(struct anchor_dialog *d, const struct sip_msg *m, struct str text,
+                                       struct str *ret, struct reason *why);
+MUST_USE int anchor_ex_response_offer(struct anchor_dialog *d, bool by_caller, const struct sip_msg *m,
+                                      struct str text, struct str *ret, struct reason *why);
+bool anchor_is_repeated(const struct anchor_text *t, struct str s);
+MUST_USE int anchor_keep_repeated(const struct sip_msg *m, const struct anchor_text *t, struct str *ret,
+                                  struct reason *why);
+bool anchor_is_reliable(const struct sip_msg *m);
 
 /* anchor_dialog.c: what a message shows of a dialog. */
 void anchor_learn_target(struct anchor_dialog *d, bool is_callee, const struct sip_msg *m);

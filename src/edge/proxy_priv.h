@@ -86,6 +86,7 @@ struct proxy {
     struct anchor *anchor;        /* media of the call pass through us; NULL: they do not */
     struct anchor_dialog *dialog; /* in a dialog of such a call */
     bool from_caller, had_offer;  /* ... who sent this, and had it an offer in it */
+    bool has_answer;              /* ... and a description that counts has come back */
     uint32_t cseq;                /* as it came */
     /* the best final response so far (16.7 step 6), as it would be forwarded */
     struct buf *best;
