@@ -383,10 +383,11 @@ void anchor_leg_set(struct anchor_leg *leg, unsigned i, const struct sdp *heard)
     struct anchor_end *e = &leg->place->v[i];
     struct relay_end_setting s = {.protection = protection_of(leg, i), .mux = e->mux};
     struct sdp_target t = {0};
-    enum sdp_dir dir = sdp_direction(heard, (int)i);
+    enum sdp_dir dir = sdp_direction(heard, (int)i) & leg->sec[i].may;
 
     if (!e->end)
         return;
+    s.is_foreign = !sdp_proto_is_rtp(heard->media[i].proto);
     s.latch = latch_of(leg, s.protection);
     s.sends = dir & SDP_SENDONLY;
     s.receives = dir & SDP_RECVONLY;

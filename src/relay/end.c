@@ -145,6 +145,7 @@ static void set(struct relay_end *e, struct relay_end_setting *s)
     e->protection = (uint8_t)s->protection;
     e->latch = (uint8_t)s->latch;
     e->mux = s->mux;
+    e->is_foreign = s->is_foreign;
     e->sends = s->sends;
     e->receives = s->receives;
     e->max_bytes_s = s->max_bytes_s;

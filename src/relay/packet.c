@@ -400,6 +400,10 @@ void relay_packet_in(struct relay_end *e, unsigned path, const struct addr *from
         drop_in(e, RELAY_DROP_MALFORMED);
         return;
     }
+    if (e->is_foreign && e->protection == RELAY_OPAQUE) {
+        take_opaque(e, path, from, false, path == KEYING_RTCP, p, n);
+        return;
+    }
     kind = rtp_demux(p, n);
     is_media = kind == RTP_DEMUX_RTP || kind == RTP_DEMUX_RTCP;
     is_rtcp = kind == RTP_DEMUX_RTCP;

@@ -135,6 +135,8 @@ struct relay_end_setting {
     enum relay_protection protection;
     struct addr rtp, rtcp; /* the peer's; not set: nothing is sent there (yet) */
     bool mux;              /* RTCP by the RTP ports (RFC 5761) */
+    bool is_foreign;       /* OPAQUE: no RTP but something else (T.38 by UDPTL), whose first bytes say
+                              nothing */
     bool sends, receives;  /* the peer; false: held, its packets are dropped / it gets none */
     enum relay_latch latch;
     struct str ice_ufrag;          /* the peer's; checks must name ours:its */

@@ -182,7 +182,7 @@ struct relay_end {
                                                 common */
     struct relay_port port[RELAY_PATHS];
     uint8_t protection, latch; /* enum relay_protection, relay_latch */
-    bool mux, sends, receives, has_rtcp_port;
+    bool mux, sends, receives, has_rtcp_port, is_foreign;
     bool is_send_refused; /* keys to send with were refused */
     uint8_t media_told;   /* bits of paths */
     uint8_t drop_old;     /* bits of paths: when the newest keys have been used */

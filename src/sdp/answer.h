@@ -34,13 +34,15 @@ static inline enum sdp_dir sdp_answer_direction(enum sdp_dir offered, enum sdp_d
 }
 
 /* Is this an answer to that offer? Sections one to one, same media and protocol; formats out of the
- * offered ones where the protocol is not RTP; directions that fit; rtcp-mux and BUNDLE only where
- * offered. ERR_REFUSED: the reason (488) names section and cause. */
+ * offered ones where the protocol is not RTP; rtcp-mux and BUNDLE only where offered. Its directions
+ * count as far as the offer leaves them (sdp_answer_direction): many phones answer a hold as if it
+ * were none (RFC 3264 6.1). ERR_REFUSED: the reason (488) names section and cause. */
 MUST_USE int sdp_answer_check(const struct sdp *offer, const struct sdp *answer,
                               struct reason *why);
-/* May `next` follow `before` as the same side's description in a session (RFC 3264 8)? Same session
- * id, no section taken away, the version not lower (many count by more than one). *ret_same: it is
- * the same description again. ERR_REFUSED. */
+/* May `next` follow `before` as the same side's description in a session (RFC 3264 8)? No section is
+ * taken away. What a medium is may change (8.3.3: voice becomes fax), and o= is not looked at: who
+ * puts two calls together (RFC 3725) passes on the line of another phone. *ret_same: it is the same
+ * description again. ERR_REFUSED. */
 MUST_USE int sdp_next_check(const struct sdp *before, const struct sdp *next, bool *ret_same,
                             struct reason *why);
 

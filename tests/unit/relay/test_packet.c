@@ -576,6 +576,47 @@ static void no_memory(void **state)
     });
 }
 
+/* T.38 by UDPTL begins with a sequence number, which tells no protocol (RFC 7983 knows none of it). */
+static void fax(void **state)
+{
+    (void)state;
+    struct relay_end_setting a = dry_setting(&d, true), b = dry_setting(&d, false);
+    uint8_t p[256] = {0};
+    size_t n_rtp = 0;
+
+    a.protection = b.protection = RELAY_OPAQUE;
+    relay_end_set(d.a, &a);
+    relay_end_set(d.b, &b);
+    for (unsigned first = 0; first < 256; first++) {
+        p[0] = (uint8_t)first;
+        d.n_out = 0;
+        dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, 60);
+        n_rtp += d.n_out;
+    }
+    assert_int_equal(n_rtp, 4 + 4 + 44 + 64); /* STUN, ZRTP, DTLS, RTP */
+    a.is_foreign = b.is_foreign = true;
+    relay_end_set(d.a, &a);
+    relay_end_set(d.b, &b);
+    for (unsigned first = 0; first < 256; first++) {
+        p[0] = (uint8_t)first;
+        p[1] = (uint8_t)(first + 100); /* 200 would be RTCP's */
+        d.n_out = 0;
+        dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, 60);
+        assert_int_equal(d.n_out, 1);
+        assert_ptr_equal(d.out[0].end, d.b);
+        assert_int_equal(d.out[0].path, KEYING_RTP);
+        assert_memory_equal(d.out[0].p, p, 60);
+    }
+    d.n_out = 0;
+    dry_in(&d, d.a, KEYING_RTP, &d.stranger, p, 60);
+    assert_int_equal(d.n_out, 0);
+    /* Never what was decrypted, whatever is said of it. */
+    a.protection = RELAY_PROTECT;
+    relay_end_set(d.a, &a);
+    dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, 60);
+    assert_int_equal(d.n_out, 0);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -588,6 +629,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(keys_of_each_path, start, stop),
         cmocka_unit_test_setup_teardown(rekeyed, start, stop),
         cmocka_unit_test_setup_teardown(rekey_is_asked_for, start, stop),
+        cmocka_unit_test_setup_teardown(fax, start, stop),
         cmocka_unit_test_setup_teardown(silence, start, stop),
         cmocka_unit_test_setup_teardown(key_management, start, stop),
         cmocka_unit_test_setup_teardown(figures, start, stop),
