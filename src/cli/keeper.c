@@ -13,7 +13,7 @@ struct keeper_load {
     struct keeper_tls_args tls[LIMIT_KEEPER_TLS_KEYS];
 };
 
-static struct keeper_key_args args_of(const struct config_identity *d)
+static struct keeper_key_args args_of(const struct config *cfg, const struct config_identity *d)
 {
     return (struct keeper_key_args){
         .name = d->name,
@@ -24,6 +24,9 @@ static struct keeper_key_args args_of(const struct config_identity *d)
         .prefixes = d->numbers.v,
         .n_prefixes = d->numbers.n,
         .allow_any_number = d->allow_any_number,
+        .rfc4474_cert_file = d->rfc4474_certificate.n ? d->rfc4474_certificate.p : NULL,
+        .rfc4474_key = d->rfc4474_key.p,
+        .rfc4474_min_bits = cfg->rfc4474_rsa_bits,
     };
 }
 
@@ -89,8 +92,9 @@ static int load(void *arg, struct keeper_setup *ret, struct reason *why)
     if (cfg->seccomp == CONFINE_OFF)
         ret->seccomp = CONFINE_OFF;
     for (i = 0; i < cfg->n_identities; i++) {
-        l->args[i] = args_of(&cfg->identities[i]);
-        ret->has_tokens |= str_starts_nocase(cfg->identities[i].key, STR("pkcs11:"));
+        l->args[i] = args_of(cfg, &cfg->identities[i]);
+        ret->has_tokens |= str_starts_nocase(cfg->identities[i].key, STR("pkcs11:")) ||
+                           str_starts_nocase(cfg->identities[i].rfc4474_key, STR("pkcs11:"));
     }
     return cfg->tls_keys == CONFIG_TLS_KEYS_KEEPER ? load_tls(l, ret, why) : 0;
 }

@@ -35,7 +35,7 @@ uint64_t watch_files(const struct config *cfg)
     for (i = 0; i < cfg->n_listens; i++)
         h = file(file(h, cfg->listens[i].client_ca), cfg->listens[i].client_crl);
     for (i = 0; i < cfg->n_identities; i++)
-        h = file(h, cfg->identities[i].certificate);
+        h = file(file(h, cfg->identities[i].certificate), cfg->identities[i].rfc4474_certificate);
     h = file(file(h, cfg->identity_ca), cfg->identity_crl);
     for (i = 0; i < cfg->n_peers; i++)
         h = file(file(file(file(h, cfg->peers[i].ca), cfg->peers[i].crl), cfg->peers[i].certificate), cfg->peers[i].key);

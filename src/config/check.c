@@ -3,6 +3,7 @@
 #include "base/limits.h"
 #include "base/mem.h"
 #include "config/load.h"
+#include "identity/cred_chain.h"
 #include "pki/chain.h"
 #include "pki/signing.h"
 #include "pki/tls.h"
@@ -267,6 +268,26 @@ static void check_trunk(struct load *l, const cfg_t *sec, const struct config_pe
         load_problem(l, line, "peer \"%s\" challenges our calls, which media through us are needed for; add media { address = ... }", p->name.p);
 }
 
+/* Signatures with SHA-1 are made where that is said to be allowed, and can be. */
+static void check_rfc4474(struct load *l, const cfg_t *sec, const struct config_peer *p)
+{
+    bool is_private = p->private.sign > CONFIG_SIGN_RFC4474;
+    bool can = false;
+    size_t i;
+
+    if (p->sign_identity < CONFIG_SIGN_RFC4474 && !is_private)
+        return;
+    for (i = 0; i < l->c->n_identities; i++)
+        can |= l->c->identities[i].rfc4474_certificate.n > 0;
+    if (!p->allow_rfc4474)
+        load_problem(l, load_line(l, sec, is_private ? "private-sign-identity" : "sign-identity"),
+                     "peer \"%s\" is to get signatures with SHA-1; add allow-rfc4474 = yes, or sign-identity = base", p->name.p);
+    else if (!can)
+        load_problem(l, load_line(l, sec, is_private ? "private-sign-identity" : "sign-identity"),
+                     "peer \"%s\" is to get signatures of RFC 4474 and there is no RSA key for them; add rfc4474-certificate, rfc4474-key and "
+                     "rfc4474-url to an identity section", p->name.p);
+}
+
 static void check_peer(struct load *l, const cfg_t *sec, const struct config_peer *p)
 {
     unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
@@ -308,6 +329,7 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
     check_numbers(l, sec, p);
     check_trunk(l, sec, p);
     check_protection(l, sec, p);
+    check_rfc4474(l, sec, p);
 }
 
 /* RFC 8862 4.1: each is one user's. */
@@ -333,19 +355,58 @@ static void check_user_certificates(struct load *l, cfg_t *root, const struct co
 }
 
 /* A key that a handshake can be had to use says nothing about who has signed a request, and the other way round. */
-static void check_key_alone(struct load *l, const cfg_t *sec, const struct config_identity *d)
+static void check_key_alone(struct load *l, const cfg_t *sec, const struct config_identity *d, const char *option, struct str file)
 {
     const struct config *c = l->c;
     size_t i;
 
     for (i = 0; i < c->n_domains; i++)
-        if (c->domains[i].certificate.n && pki_certs_share_key(d->certificate.p, c->domains[i].certificate.p))
-            load_problem(l, load_line(l, sec, "certificate"), "identity \"%s\" has the key that domain \"%s\" uses for TLS; make one of its own",
+        if (c->domains[i].certificate.n && pki_certs_share_key(file.p, c->domains[i].certificate.p))
+            load_problem(l, load_line(l, sec, option), "identity \"%s\" has the key that domain \"%s\" uses for TLS; make one of its own",
                          d->name.p, c->domains[i].name.p);
     for (i = 0; i < c->n_peers; i++)
-        if (c->peers[i].certificate.n && pki_certs_share_key(d->certificate.p, c->peers[i].certificate.p))
-            load_problem(l, load_line(l, sec, "certificate"), "identity \"%s\" has the key that peer \"%s\" is shown for TLS; make one of its own",
+        if (c->peers[i].certificate.n && pki_certs_share_key(file.p, c->peers[i].certificate.p))
+            load_problem(l, load_line(l, sec, option), "identity \"%s\" has the key that peer \"%s\" is shown for TLS; make one of its own",
                          d->name.p, c->peers[i].name.p);
+}
+
+/* RFC 4474 5 and 9: an RSA key, and a name that is the domain's. */
+static void check_signing_rfc4474(struct load *l, const cfg_t *sec, const struct config_identity *d)
+{
+    unsigned line = load_line(l, sec, "rfc4474-certificate");
+    const struct pki_chain_facts *f;
+    struct pki_chain *chain;
+    struct identity_credential cred = {.state = IDENTITY_CRED_GOOD};
+    struct reason why = {0};
+    bool has_name = false;
+    size_t i;
+
+    if (!d->rfc4474_certificate.n && !d->rfc4474_key.n && !d->rfc4474_url.n)
+        return;
+    if (!d->rfc4474_certificate.n || !d->rfc4474_key.n || !d->rfc4474_url.n) {
+        load_problem(l, line ? line : (unsigned)sec->line, "identity \"%s\" needs rfc4474-certificate, rfc4474-key and rfc4474-url, or none of them", d->name.p);
+        return;
+    }
+    if (!str_starts_nocase(d->rfc4474_url, STR("https://")))
+        load_problem(l, load_line(l, sec, "rfc4474-url"), "rfc4474-url = \"%s\": certificates are given to others by https:// only", d->rfc4474_url.p);
+    if (str_eq(d->rfc4474_url, d->url))
+        load_problem(l, load_line(l, sec, "rfc4474-url"), "rfc4474-url is that of another certificate; name another path");
+    if (!l->files || !check_file(l, sec, "rfc4474-certificate", d->rfc4474_certificate))
+        return;
+    check_key_alone(l, sec, d, "rfc4474-certificate", d->rfc4474_certificate);
+    if (pki_chain_load(d->rfc4474_certificate.p, &chain, &why) != 0) {
+        load_problem(l, line, "%s; use leaf and issuers, PEM", why.detail[0] ? why.detail : why.code);
+        return;
+    }
+    f = pki_chain_facts(chain);
+    for (i = 0; i < f->n_domains; i++)
+        has_name |= str_eq_nocase(f->domains[i], d->name);
+    if (identity_credential_make(l->c->arena, chain, &cred, &why) != 0 || !cred.rsa || rfc4474_key_bits(cred.rsa) < l->c->rfc4474_rsa_bits)
+        load_problem(l, line, "rfc4474-certificate is not of an RSA key of %u to %u bits (rfc4474-key-bits)", l->c->rfc4474_rsa_bits, RFC4474_RSA_BITS_MAX);
+    if (!has_name)
+        load_problem(l, line, "rfc4474-certificate does not have the name %s, for whose users it is to sign", d->name.p);
+    identity_credential_done(&cred);
+    pki_chain_unref(chain);
 }
 
 /* The key is not looked at: only the keeper opens it. */
@@ -370,9 +431,10 @@ static void check_signing(struct load *l, const cfg_t *sec, const struct config_
                 load_problem(l, load_line(l, sec, "numbers"), "numbers: \"%s\" is not digits alone, as \"4930123\"", d->numbers.v[i].p);
                 break;
             }
+    check_signing_rfc4474(l, sec, d);
     if (!d->certificate.n || !l->files || !check_file(l, sec, "certificate", d->certificate))
         return;
-    check_key_alone(l, sec, d);
+    check_key_alone(l, sec, d, "certificate", d->certificate);
     if (pki_chain_load(d->certificate.p, &chain, &why) == 0)
         pki_chain_unref(chain);
     else

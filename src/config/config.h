@@ -93,7 +93,7 @@ struct config_domain { /* domain "example.com" { ... } */
 };
 
 enum config_verify { CONFIG_VERIFY_PREFER, CONFIG_VERIFY_REQUIRE, CONFIG_VERIFY_TOLERATE, CONFIG_VERIFY_STRIP };
-enum config_sign { CONFIG_SIGN_BASE, CONFIG_SIGN_SHAKEN, CONFIG_SIGN_NONE };
+enum config_sign { CONFIG_SIGN_BASE, CONFIG_SIGN_SHAKEN, CONFIG_SIGN_NONE, CONFIG_SIGN_RFC4474, CONFIG_SIGN_BOTH };
 enum config_peer_kind { CONFIG_PEERING, CONFIG_SUBSCRIPTION, CONFIG_GATEWAY, CONFIG_SITE, CONFIG_SERVER };
 
 /* Callers of a subscriber that have none of its numbers. */
@@ -158,7 +158,7 @@ struct config_peer { /* peer "carrier" { ... } */
     bool require_diversion_proof; /* its requests that are signed for others than they go to are refused without */
     enum config_verify verify_answers; /* ... of its responses: who was reached (RFC 9970) */
     bool sign_answers;
-    bool allow_rfc4474;          /* signatures of RFC 4474, with SHA-1, count where there is no other */
+    bool allow_rfc4474;          /* signatures of RFC 4474, with SHA-1, count where there is no other, and may be made */
     bool allow_provider_identity; /* a service provider's code is authority enough for a number (RFC 8226 9) */
     bool rewrites_embedded;      /* "john_example1.com@its.domain" is john@example1.com via its.domain (TR/100 7.5.3) */
     bool rewrites_numbers;       /* numbers at its domains are of somewhere else */
@@ -173,6 +173,7 @@ struct config_identity { /* identity "example.com" { ... }: a key of the keeper'
     struct str certificate;      /* PEM: leaf, then issuers */
     struct str key;              /* PEM file or pkcs11: URI; opened by the keeper alone */
     struct str url;              /* where others fetch the certificate: x5u */
+    struct str rfc4474_certificate, rfc4474_key, rfc4474_url; /* the same with RSA, for who speaks nothing newer; empty: none */
     struct config_strs numbers;  /* number prefixes it may speak for besides what the certificate says */
     unsigned rate;               /* signatures a second */
     bool allow_any_number;       /* its provider code is authority enough */

@@ -67,7 +67,8 @@ void answer_context(struct proxy *p)
 {
     const struct edge_req *r = p->r;
     const struct config_peer *peer = r->who.peer;
-    bool is_told = !peer || (peer->sign_answers && peer->sign_identity != CONFIG_SIGN_NONE);
+    bool is_told = !peer || (peer->sign_answers && peer->sign_identity != CONFIG_SIGN_NONE &&
+                             peer->sign_identity != CONFIG_SIGN_RFC4474); /* which has none in responses */
 
     if (p->method != SIP_INVITE || r->emergency)
         return;

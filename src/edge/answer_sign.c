@@ -52,19 +52,13 @@ static int prepare(struct identity_answer_signing *s, const struct edge_snapshot
                    const struct identity_own *own, struct reason *why)
 {
     const struct config_domain *d = domain_of(snap, s->who);
-    struct identity_policy policy = identity_policy_default(net_wall_s(s->w->net));
+    struct identity_policy policy;
     struct identity_sign_args args = {.type = PASSPORT_RSP, .m = &s->shown.m, .x5u = own->url};
     int err = identity_show_answer(s->m->arena, s->m, s->who, d ? &d->dial : NULL, &s->shown, why);
 
     if (err != 0)
         return err;
-    if (!s->shown.m.has_date) {
-        s->shown.m.has_date = true;
-        s->shown.m.date_s = policy.now_s;
-        canon_date_build(policy.now_s, s->date);
-    }
-    policy.max_age_s = policy.max_ahead_s = snap->cfg->identity_freshness_s;
-    policy.allow_provider = true; /* our own certificate: what it may say, it says for us */
+    policy = identity_sign_policy(s->w, snap->cfg, &s->shown.m, s->date);
     return identity_sign_prepare(s->m->arena, &args, own->credential, &policy, &s->job.passport,
                                  why);
 }

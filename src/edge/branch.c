@@ -153,7 +153,7 @@ static bool branch_next_server(struct branch *b)
     b->state = BRANCH_LOCATING;
     if (b->p->anchor) { /* keys may be said to that one and not to this, or the other way round */
         b->is_signed = false;
-        b->identity = b->date = STR_NULL;
+        b->signed_ = NULL;
     }
     hop_next(b->hop);
     return true;
@@ -191,7 +191,7 @@ static void branch_again(struct branch *b)
 
     branch_let_go(b);
     b->is_signed = false; /* it signs another description */
-    b->identity = b->date = STR_NULL;
+    b->signed_ = NULL;
     branch_path(b, &path, NULL);
 }
 
@@ -222,6 +222,10 @@ static bool branch_challenged(struct branch *b, const struct sip_msg *m)
     branch_let_go(b);
     b->n_challenged++;
     b->is_challenged = true;
+    if (b->signed_ && b->signed_->info.n) { /* whose signature names the number */
+        b->is_signed = false;
+        b->signed_ = NULL;
+    }
     branch_path(b, &path, NULL);
     return true;
 }
@@ -420,30 +424,77 @@ static bool is_oversize(const struct branch *b, const struct path *path, const s
     return path->transport == TRANSPORT_UDP && msg->n > EDGE_UDP_MAX && !b->t->has_path && !addr_is_loopback(&path->remote);
 }
 
+/* What is changed in the copy that leaves along `path`; the same again when it is asked again. */
+static int branch_changes(struct branch *b, const struct path *path, struct forward_changes *ret, struct reason *why)
+{
+    struct proxy *p = b->p;
+
+    if (p->anchor) {
+        if (anchor_request(p, b, path, ret, why) != ANCHOR_PASS)
+            return ERR_REFUSED;
+        b->is_challenged = false; /* the next number is taken */
+        return 0;
+    }
+    if (anchor_direct_request(p->r, b->t, path, ret, why) != 0)
+        return ERR_REFUSED;
+    if (b->n_challenged) {
+        ret->has_cseq = true;
+        ret->cseq = p->cseq + b->n_challenged;
+    }
+    return 0;
+}
+
+/* Of what RFC 4474 signs that may leave otherwise than it came. */
+static uint64_t sum_of(const struct branch *b, const struct forward_changes *c)
+{
+    uint32_t cseq = c->has_cseq ? c->cseq : b->p->r->m->cseq;
+
+    return str_hash(c->has_body ? c->body : b->p->r->m->body) + cseq;
+}
+
+/* Another server may be sent another description than the one that was signed: a signature that does
+ * not hold is worse than none. */
+static void branch_signatures(struct branch *b, const struct forward_changes *c, struct forward_args *f)
+{
+    struct str rest, line;
+
+    if (!b->signed_)
+        return;
+    f->identity = b->signed_->identity;
+    f->date = b->signed_->date;
+    f->identity_info = b->signed_->info;
+    if (!f->identity_info.n || b->signed_as == sum_of(b, c))
+        return;
+    LOG(LOG_NOTICE, "identity-outdated", LZ("clause", "RFC 4474 9"), LS("call", b->p->r->m->call_id));
+    f->identity_info = STR_NULL;
+    for (rest = f->identity, f->identity = STR_NULL; rest.n;) { /* that of RFC 4474 comes last */
+        struct str all = b->signed_->identity;
+
+        rest = str_cut(rest, '\n', &line);
+        if (rest.p)
+            f->identity = str_make(all.p, (size_t)(line.p + line.n - all.p));
+    }
+}
+
 static int branch_send(struct branch *b, const struct path *path)
 {
     static const struct sip_ctx_user callbacks = {.on_response = on_response, .on_end = on_end, .on_gone = on_gone};
     struct proxy *p = b->p;
     struct sip_ctx_user u = callbacks;
     struct forward_args f = {.t = b->t, .out = path, .breadth = p->breadth, .call_slot = p->call_slot,
-                             .call_gen = p->call_gen, .identity = b->identity, .date = b->date};
+                             .call_gen = p->call_gen};
     struct digest_client_cred creds[DIGEST_CLIENT_CREDS_MAX];
     struct forward_changes changes = {0};
     struct reason why = {0};
     struct buf *msg;
     int err = 0;
 
-    if (p->anchor) {
-        if (anchor_request(p, b, path, &changes, &why) != ANCHOR_PASS) {
-            branch_fail(b, why.sip_status ? why.sip_status : 500, why.code, why.clause);
-            return ERR_REFUSED;
-        }
-        anchor_name(p->anchor, &f.anchor_slot, &f.anchor_gen);
-        b->is_challenged = false;
-    } else if (anchor_direct_request(p->r, b->t, path, &changes, &why) != 0) {
-        branch_fail(b, why.sip_status, why.code, why.clause);
+    if (branch_changes(b, path, &changes, &why) != 0) {
+        branch_fail(b, why.sip_status ? why.sip_status : 500, why.code, why.clause);
         return ERR_REFUSED;
     }
+    if (p->anchor)
+        anchor_name(p->anchor, &f.anchor_slot, &f.anchor_gen);
     b->is_emergency = p->r->emergency || b->t->emergency;
     b->may_be_clear = p->anchor || anchor_direct_may_be_clear(p->r, b->t);
     if (proxy_begins_call(p) && status_check_request(b, path, &changes, &why) != 0) {
@@ -451,6 +502,7 @@ static int branch_send(struct branch *b, const struct path *path)
         return ERR_REFUSED;
     }
     b->has_level = changes.from.n > 0;
+    branch_signatures(b, &changes, &f);
     f.changes = &changes;
     u.arg = b;
     b->ctx = sip_ctx_new(p->w->txl, p->method, &u);
@@ -458,10 +510,6 @@ static int branch_send(struct branch *b, const struct path *path)
         return ERR_LIMIT;
     sip_ctx_set_loop_hash(b->ctx, request_loop_hash(p->r));
     f.branch = sip_ctx_via_branch(b->ctx);
-    if (!p->anchor && b->n_challenged) {
-        changes.has_cseq = true;
-        changes.cseq = p->cseq + b->n_challenged;
-    }
     if (trunk_is(b->t->peer)) {
         f.creds = creds;
         err = trunk_answer(p->w, b->t->peer, p->r->m->arena, p->method, b->t->uri, changes.has_body ? changes.body : p->r->m->body, creds,
@@ -510,16 +558,14 @@ static int branch_send_oversize(struct branch *b, const struct path *udp)
     return branch_send(b, udp);
 }
 
-static void on_signed(void *arg, struct str value, struct str date, const struct reason *why)
+static void on_signed(void *arg, const struct identity_signed *s)
 {
     struct branch *b = arg;
     struct proxy *p = b->p;
 
-    (void)why; /* said and counted where it was found */
     proxy_enter(p);
     b->signing = NULL;
-    b->identity = value;
-    b->date = date;
+    b->signed_ = s;
     branch_path(b, b->signed_path, NULL);
     proxy_leave(p);
 }
@@ -534,9 +580,10 @@ static bool branch_sign(struct branch *b, const struct path *path)
     if (b->is_signed)
         return false;
     b->is_signed = true;
-    if (b->p->anchor && anchor_request(b->p, b, path, &changes, &why) != ANCHOR_PASS)
+    if (!identity_signs(b->p->r, b->t) || branch_changes(b, path, &changes, &why) != 0)
         return false; /* branch_send finds it, too */
-    if (!identity_sign(b->p->r, b->t, changes.content_type, changes.body, on_signed, b, &b->signing))
+    b->signed_as = sum_of(b, &changes);
+    if (!identity_sign(b->p->r, b->t, &changes, on_signed, b, &b->signing))
         return false;
     if ((copy = arena_alloc(b->p->r->m->arena, sizeof *copy)) == NULL) {
         identity_signing_cancel(b->signing);

@@ -200,8 +200,10 @@ void edge_certs_loaded(struct edge_certs *c, const struct config *cfg,
         g.is_own_told = cfg->peers[i].certificate.n == 0;
         pki_tls_client_ends(snapshot_tls(snap, &cfg->peers[i]), on_end, &g);
     }
-    for (i = 0; i < cfg->n_identities; i++)
+    for (i = 0; i < cfg->n_identities; i++) {
         add_file(&g, "identity", cfg->identities[i].name, "certificate", cfg->identities[i].certificate);
+        add_file(&g, "identity", cfg->identities[i].name, "rfc4474-certificate", cfg->identities[i].rfc4474_certificate);
+    }
     add_file(&g, "top", STR("identity-ca"), "anchors", cfg->identity_ca);
     add_file(&g, "top", STR("fetch-ca"), "anchors", cfg->fetch_ca);
     if (g.failed)

@@ -348,6 +348,8 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         rest = str_cut(rest, '\n', &line);
         sip_edit_add_last(e, SIP_H_IDENTITY, line);
     }
+    if (f->identity_info.n)
+        sip_edit_add_last(e, SIP_H_IDENTITY_INFO, f->identity_info);
     for (unsigned i = 0; i < f->n_creds; i++)
         sip_edit_add_named(e, f->creds[i].name, f->creds[i].value);
     for (struct str rest = f->ack_creds, line, name; rest.n;) {

@@ -7,6 +7,8 @@
 #include "edge/edge_priv.h"
 #include "edge/identity_show.h"
 
+struct forward_changes;
+
 /* Whoever has the certificates that signatures name. One for the process, or a simulated one. */
 struct edge_credentials {
     /* 0: *ret is there, and stays until put. ERR_AGAIN: `fn` is told later, on this worker's
@@ -69,21 +71,35 @@ struct identity_own {
     struct str key;    /* the signer's name of the key */
     struct str url;    /* "x5u": where others find the certificate */
     const struct identity_credential *credential;
+    struct str rfc4474_url; /* Identity-Info: where they find the other one, ... */
+    const struct identity_credential *rfc4474; /* ... for RFC 4474; NULL: there is none */
 };
+/* How we judge what we sign ourselves. A message without a Date gets the time: `date` then has the
+ * text, else it is empty. */
+struct identity_policy identity_sign_policy(const struct edge_worker *w, const struct config *cfg,
+                                            struct identity_message *m, char date[CANON_DATE_MAX]);
 
-/* One signature under way, or done, of one branch. In the request's arena. */
+/* The signatures of one branch, under way or done. In the request's arena. */
 struct identity_signing;
-/* `value`: of the Identity header, or of two, in lines; `date`: of the Date that is to be added,
- * empty if the request has one. Empty value: it leaves unsigned, `why` says why. */
+/* What the request gets by them: header fields' values. */
+struct identity_signed {
+    struct str identity; /* in lines, one for each header; empty: it leaves unsigned */
+    struct str info;     /* Identity-Info, of RFC 4474; empty: none */
+    struct str date;     /* of the Date that is to be added; empty: the request has one */
+};
+typedef void identity_request_signed_fn(void *arg, const struct identity_signed *s);
+/* What leaves for `t` is signed if it leaves for another domain, is from one of ours, and policy
+ * does not say otherwise (TR/100 recommendation 4). */
+bool identity_signs(struct edge_req *r, const struct edge_target *t);
+/* `as`: how it leaves. True: `fn` is called later, once, unless *ret is cancelled. False: nothing
+ * is to be signed, or cannot be (which has been logged and counted). */
+bool identity_sign(struct edge_req *r, const struct edge_target *t,
+                   const struct forward_changes *as, identity_request_signed_fn *fn, void *arg,
+                   struct identity_signing **ret);
+/* `value`: of the Identity header of a response; `date` as above. Empty value: it leaves unsigned,
+ * `why` says why. */
 typedef void identity_signed_fn(void *arg, struct str value, struct str date,
                                 const struct reason *why);
-/* What leaves for `t` is signed if it leaves for another domain, is from one of ours, and policy
- * does not say otherwise (TR/100 recommendation 4). `content_type`, `body`: as it leaves; body.p ==
- * NULL: as it came. True: `fn` is called later, once, unless *ret is cancelled. False: nothing is
- * to be signed, or cannot be (which has been logged and counted). */
-bool identity_sign(struct edge_req *r, const struct edge_target *t, struct str content_type,
-                   struct str body, identity_signed_fn *fn, void *arg,
-                   struct identity_signing **ret);
 /* A response `m` as it leaves, in an arena that lives until then: signed for who answers, a URI
  * (answer_sign.c; RFC 9970). As above. */
 struct identity_answer_signing;

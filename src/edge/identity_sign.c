@@ -1,7 +1,7 @@
 /* The authentication service: RFC 8224 6.1, RFC 8588 for carriers; TR/100 7.4.2, recommendation 4,
- * 7.7 for gateways; RFC 8946 4.1 for what is diverted. What is signed is what leaves: From and To
- * as they stand (7.5.3: the domain of From is never rewritten), the Date that goes with them, the
- * fingerprints of the body that is sent.
+ * 7.7 for gateways; RFC 8946 4.1 for what is diverted; RFC 4474 5 for those who speak nothing
+ * newer. What is signed is what leaves: From and To as they stand (7.5.3: the domain of From is
+ * never rewritten), the Date that goes with them, the fingerprints of the body that is sent.
  *
  * We sign for users that we have authenticated, and for sites, servers and gateways of the
  * enterprise, whose callers a site of it has: SHAKEN's attestation says which (A, B, C), a baseline
@@ -9,6 +9,7 @@
  * leaves unsigned, is logged and counted: a call is worth more than its signature, and the other
  * side has its own policy for calls without one. */
 #include "base/log.h"
+#include "edge/anchor.h"
 #include "edge/gate_priv.h"
 #include "edge/identity_service.h"
 #include "edge/private_network.h"
@@ -18,15 +19,18 @@
 
 #define UUID_TEXT 36
 
+/* In this order. What is diverted rests on the first; RFC 4474's rests on none. */
+enum { JOB_FIRST, JOB_DIVERSION, JOB_RFC4474, N_JOBS };
+
 struct identity_signing {
-    struct identity_sign_job job;
+    struct identity_sign_job jobs[N_JOBS]; /* without a key: there is none */
+    unsigned at;
     struct edge_req *r;
     struct identity_shown shown;
-    struct identity_sign_job second; /* of a call of our own that one of ours forwards: "div" */
     struct identity_message diverted;
-    bool has_second;
-    struct str first;
-    identity_signed_fn *fn;
+    const struct identity_own *own;
+    struct identity_signed signed_;
+    identity_request_signed_fn *fn;
     void *arg;
     char date[CANON_DATE_MAX]; /* empty: the request has its own */
 };
@@ -66,8 +70,8 @@ static bool is_from_sender(struct edge_req *r)
     if (!sip_msg_in_dialog(r->m))
         return true; /* the gate has seen to it */
     if (r->who.kind != PRINCIPAL_USER)
-        return sip_uri_parse(r->m->from.uri, &from) == 0 &&
-               r->who.peer && gate_peer_speaks_for(r->cfg, r->who.peer, &from, &r->rx.path.local);
+        return sip_uri_parse(r->m->from.uri, &from) == 0 && r->who.peer &&
+               gate_peer_speaks_for(r->cfg, r->who.peer, &from, &r->rx.path.local);
     if (r->who.peer)
         return subscriber_is_caller(r);
     return gate_claimed_aor(r, &claimed, &is_anonymous) == 0 && !is_anonymous &&
@@ -112,6 +116,11 @@ static bool is_wanted(struct edge_req *r, const struct edge_target *t)
                t); /* the caller is the carrier's customer there, and the carrier's to sign for */
 }
 
+static bool has_passports(enum config_sign how)
+{
+    return how != CONFIG_SIGN_NONE && how != CONFIG_SIGN_RFC4474;
+}
+
 /* A signed request of somebody else's that one of ours was called by, and that goes elsewhere from
  * here: we were the ones it was signed for, and say who it is for now. What we have not found valid
  * we do not lead on. */
@@ -120,7 +129,24 @@ static bool is_diverted(const struct edge_req *r, const struct edge_target *t)
     return r->tx && !r->emergency && leaves_us(t) && !may_be_signed_for(r) && r->snap->n_own &&
            r->domain && !sip_msg_in_dialog(r->m) && r->vouch && r->vouch->is_looked_at &&
            r->vouch->result.verdict == IDENTITY_VALID &&
-           private_network_sign(r, t) != CONFIG_SIGN_NONE && (!t->peer || t->peer->sign_diversions);
+           has_passports(private_network_sign(r, t)) && (!t->peer || t->peer->sign_diversions);
+}
+
+/* By whose certificate; NULL: nothing is to be signed. */
+static const struct identity_own *wanted_by(struct edge_req *r, const struct edge_target *t,
+                                            bool *ret_diverts)
+{
+    *ret_diverts = is_diverted(r, t);
+    return is_wanted(r, t) ? own_of(r, signing_domain(r))
+           : *ret_diverts  ? own_of(r, r->domain)
+                           : NULL;
+}
+
+bool identity_signs(struct edge_req *r, const struct edge_target *t)
+{
+    bool diverts;
+
+    return wanted_by(r, t, &diverts) != NULL;
 }
 
 /* ---- what ---- */
@@ -155,25 +181,59 @@ static char attestation(const struct edge_req *r)
     return r->who.peer->kind == CONFIG_GATEWAY ? 'C' : 'B';
 }
 
-static int prepare(struct identity_signing *s, const struct edge_target *t,
-                   const struct identity_own *own, struct str content_type, struct str body,
-                   struct reason *why)
+struct identity_policy identity_sign_policy(const struct edge_worker *w, const struct config *cfg,
+                                            struct identity_message *m, char date[CANON_DATE_MAX])
+{
+    struct identity_policy policy = identity_policy_default(net_wall_s(w->net));
+
+    if (!m->has_date) {
+        m->has_date = true;
+        m->date_s = policy.now_s;
+        canon_date_build(policy.now_s, date);
+    }
+    policy.max_age_s = policy.max_ahead_s = cfg->identity_freshness_s;
+    policy.rsa_min_bits = cfg->rfc4474_rsa_bits;
+    policy.allow_provider = true; /* our own certificate: what it may say, it says for us */
+    return policy;
+}
+
+/* What RFC 4474 signs is what leaves: our number, our Date, the body after our own changes. It
+ * knows no attestation, so that it is for callers of ours alone. */
+static int prepare_rfc4474(struct identity_signing *s, const struct forward_changes *as,
+                           const struct identity_policy *policy, struct reason *why)
+{
+    struct edge_req *r = s->r;
+    struct rfc4474_message *m = &s->shown.rfc4474;
+
+    identity_show_rfc4474(r->m, m);
+    if (as->has_cseq)
+        m->parts.cseq = as->cseq;
+    if (as->has_body)
+        m->parts.body = as->body;
+    if (s->date[0])
+        m->parts.date = str_z(s->date);
+    if (is_from_gateway(r) || r->is_screened || !from_domain(r)) {
+        reason_set(why, "caller-not-ours", "RFC 4474 5 step 1", 403,
+                   "whoever calls comes from elsewhere; only SHAKEN can say so");
+        return ERR_REFUSED;
+    }
+    if (m->has_other_contacts || sip_msg_has(r->m, SIP_H_IDENTITY_INFO)) {
+        reason_set(why, "rfc4474-request", "RFC 4474 9", 403,
+                   "it has several Contacts, or a signature of RFC 4474 already");
+        return ERR_REFUSED;
+    }
+    return identity_sign_prepare_rfc4474(r->m->arena, &m->parts, s->own->rfc4474, policy,
+                                         &s->jobs[JOB_RFC4474].digest_string, why);
+}
+
+/* The PASSporT of a request of our own. */
+static int prepare_passport(struct identity_signing *s, const struct edge_target *t,
+                            const struct identity_policy *policy, struct reason *why)
 {
     struct edge_req *r = s->r;
     struct arena *a = r->m->arena;
-    struct identity_policy policy = identity_policy_default(net_wall_s(r->w->net));
-    struct identity_sign_args args = {.m = &s->shown.m, .x5u = own->url};
-    int err = identity_show(a, r->m, t->uri, content_type, body, &signing_domain(r)->dial, false,
-                            &s->shown, why);
-    if (err != 0)
-        return err;
-    if (!s->shown.m.has_date) {
-        s->shown.m.has_date = true;
-        s->shown.m.date_s = policy.now_s;
-        canon_date_build(policy.now_s, s->date);
-    }
-    policy.max_age_s = policy.max_ahead_s = r->cfg->identity_freshness_s;
-    policy.allow_provider = true; /* our own certificate: what it may say, it says for us */
+    struct identity_sign_args args = {.m = &s->shown.m, .x5u = s->own->url};
+
     if (s->shown.m.orig.is_tn &&
         (is_from_gateway(r) || private_network_sign(r, t) == CONFIG_SIGN_SHAKEN)) {
         args.type = PASSPORT_SHAKEN;
@@ -190,7 +250,46 @@ static int prepare(struct identity_signing *s, const struct edge_target *t,
                    "the subscriber that calls does not have this number; only SHAKEN can say so");
         return ERR_REFUSED;
     }
-    return identity_sign_prepare(a, &args, own->credential, &policy, &s->job.passport, why);
+    return identity_sign_prepare(a, &args, s->own->credential, policy, &s->jobs[JOB_FIRST].passport,
+                                 why);
+}
+
+static void want(struct identity_signing *s, unsigned job, const struct identity_own *own)
+{
+    s->jobs[job].key = own->key;
+}
+
+/* One of two that cannot be made does not keep the other one from being made. */
+static int prepare(struct identity_signing *s, const struct edge_target *t,
+                   const struct forward_changes *as, struct reason *why)
+{
+    struct edge_req *r = s->r;
+    enum config_sign how = private_network_sign(r, t);
+    struct str body = !as->has_body ? STR_NULL : as->body.p ? as->body : STR("");
+    struct identity_policy policy;
+    int err = identity_show(r->m->arena, r->m, t->uri, as->content_type, body,
+                            &signing_domain(r)->dial, false, &s->shown, why);
+
+    if (err != 0)
+        return err;
+    policy = identity_sign_policy(r->w, r->cfg, &s->shown.m, s->date);
+    if (has_passports(how) && (err = prepare_passport(s, t, &policy, why)) == 0)
+        want(s, JOB_FIRST, s->own);
+    if (how != CONFIG_SIGN_RFC4474 && how != CONFIG_SIGN_BOTH)
+        return err;
+    if (err != 0)
+        say_unsigned(r, why);
+    *why = (struct reason){0};
+    if (!s->own->rfc4474) {
+        reason_set(why, "no-rfc4474-key", "RFC 4474 5", 500, "its domain has no key for RFC 4474");
+        err = ERR_NOTFOUND;
+    } else if ((err = prepare_rfc4474(s, as, &policy, why)) == 0) {
+        want(s, JOB_RFC4474, s->own);
+    }
+    if (err == 0 || !s->jobs[JOB_FIRST].key.n)
+        return err;
+    say_unsigned(r, why);
+    return 0;
 }
 
 /* What is diverted: the token that is for whom the request came to, the last one of its chain (RFC
@@ -203,7 +302,7 @@ static const struct passport *diverted_of(const struct identity_vouch *v, struct
         const struct passport *found = NULL;
         for (size_t k = 0; k < res->n_tokens; k++) {
             const struct identity_token *t = &res->tokens[k];
-            if ((t != res->token && !t->in_chain) || !who[i]->text.n ||
+            if ((t != res->token && !t->in_chain) || t->is_rfc4474 || !who[i]->text.n ||
                 !passport_id_in(*who[i], t->p.dest, t->p.n_dest))
                 continue;
             if (!found || t->in_chain)
@@ -239,11 +338,15 @@ static int prepare_diversion(struct identity_signing *s, const struct edge_targe
 }
 
 static int prepare_foreign(struct identity_signing *s, const struct edge_target *t,
-                           const struct identity_own *own, struct reason *why)
+                           struct reason *why)
 {
     struct passport_id div = {0};
     const struct passport *original = diverted_of(s->r->vouch, &div);
-    return prepare_diversion(s, t, own, original, div, &s->job.passport, why);
+    int err = prepare_diversion(s, t, s->own, original, div, &s->jobs[JOB_FIRST].passport, why);
+
+    if (err == 0)
+        want(s, JOB_FIRST, s->own);
+    return err;
 }
 
 /* A call of ours that has come to one of ours and goes elsewhere: both signatures are our own. */
@@ -253,57 +356,84 @@ static void prepare_second(struct identity_signing *s, const struct edge_target 
     const struct identity_own *own = r->domain ? own_of(r, r->domain) : NULL;
     struct passport_id div = {0};
     struct reason why = {0};
-    if (!own || sip_msg_in_dialog(r->m) || (t->peer && !t->peer->sign_diversions) ||
+    if (!s->jobs[JOB_FIRST].key.n || !own || sip_msg_in_dialog(r->m) ||
+        (t->peer && !t->peer->sign_diversions) ||
         identity_show_uri(r->m->arena, r->m->ruri, &r->domain->dial, false, &div) != 0)
         return;
-    s->second = s->job;
-    s->second.key = own->key;
-    int err = prepare_diversion(s, t, own, &s->job.passport, div, &s->second.passport, &why);
-    s->has_second = err == 0;
-    if (err != 0 && err != ERR_EXISTS)
+    int err = prepare_diversion(s, t, own, &s->jobs[JOB_FIRST].passport, div,
+                                &s->jobs[JOB_DIVERSION].passport, &why);
+    if (err == 0)
+        want(s, JOB_DIVERSION, own);
+    else if (err != ERR_EXISTS)
         say_unsigned(r, &why);
 }
 
 /* ---- by whom ---- */
 
+static void say_signer(struct identity_signing *s, int err, struct reason *why)
+{
+    if (!why->code)
+        reason_set(why, "identity-signer", "RFC 8224 6.1", 500, "the keeper of the key: %s",
+                   err_text(err));
+    say_unsigned(s->r, why);
+}
+
+static int keep(struct identity_signing *s, struct str value)
+{
+    struct arena *a = s->r->m->arena;
+    struct identity_signed *to = &s->signed_;
+    struct str info = STR_NULL;
+
+    if (s->at == JOB_RFC4474 && !(info = rfc4474_info_value(a, s->own->rfc4474_url)).p)
+        return ERR_NOMEM;
+    if (to->identity.n)
+        value = arena_fmt(a, "%.*s\n%.*s", STR_FMT(to->identity), STR_FMT(value));
+    if (!value.p)
+        return ERR_NOMEM;
+    edge_count(s->r->w, EC_IDENTITY_SIGNED);
+    to->identity = value;
+    to->info = info;
+    to->date = str_z(s->date);
+    return 0;
+}
+
+/* The next one that there is; ERR_EXISTS: there is none left. */
+static int start_next(struct identity_signing *s)
+{
+    while (s->at < N_JOBS && !s->jobs[s->at].key.n)
+        s->at++;
+    return s->at == N_JOBS ? ERR_EXISTS : identity_sign_start(&s->jobs[s->at], s->r->w->signer);
+}
+
+/* Where one is not to be had it leaves with those before it. */
 static void on_done(struct identity_sign_job *job, int err, struct str value)
 {
     struct identity_signing *s = job->arg;
     struct reason why = {0};
+
+    if (err == 0)
+        err = keep(s, value);
     if (err == 0) {
-        edge_count(s->r->w, EC_IDENTITY_SIGNED);
-        if (s->first.n) /* two lines */
-            value = arena_fmt(s->r->m->arena, "%.*s\n%.*s", STR_FMT(s->first), STR_FMT(value));
-        if (s->has_second) {
-            s->has_second = false;
-            s->first = value;
-            if ((err = identity_sign_start(&s->second, s->r->w->signer)) == 0)
-                return;
-        }
-        if (err == 0 && value.p) {
-            s->fn(s->arg, value, str_z(s->date), NULL);
-            return;
-        }
+        s->at++;
+        err = start_next(s);
     }
-    reason_set(&why, "identity-signer", "RFC 8224 6.1", 500, "the keeper of the key: %s",
-               err_text(err));
-    say_unsigned(s->r, &why);
-    if (s->first.n) /* the call itself is signed */
-        s->fn(s->arg, s->first, str_z(s->date), NULL);
-    else
-        s->fn(s->arg, STR_NULL, STR_NULL, &why);
+    if (err == 0)
+        return;
+    if (err != ERR_EXISTS)
+        say_signer(s, err, &why);
+    s->fn(s->arg, &s->signed_);
 }
 
-bool identity_sign(struct edge_req *r, const struct edge_target *t, struct str content_type,
-                   struct str body, identity_signed_fn *fn, void *arg,
+bool identity_sign(struct edge_req *r, const struct edge_target *t,
+                   const struct forward_changes *as, identity_request_signed_fn *fn, void *arg,
                    struct identity_signing **ret)
 {
-    bool diverts = is_diverted(r, t);
-    const struct identity_own *own = is_wanted(r, t) ? own_of(r, signing_domain(r))
-                                     : diverts       ? own_of(r, r->domain)
-                                                     : NULL;
+    bool diverts;
+    const struct identity_own *own = wanted_by(r, t, &diverts);
     struct reason why = {0};
     struct identity_signing *s;
+    int err;
+
     *ret = NULL;
     if (!own)
         return false;
@@ -313,34 +443,30 @@ bool identity_sign(struct edge_req *r, const struct edge_target *t, struct str c
         return false;
     }
     s->r = r;
+    s->own = own;
     s->fn = fn;
     s->arg = arg;
-    s->job = (struct identity_sign_job){
-        .arena = r->m->arena, .key = own->key, .done = on_done, .arg = s};
-    int err = !r->w->signer ? ERR_CLOSED
-              : diverts     ? prepare_foreign(s, t, own, &why)
-                            : prepare(s, t, own, content_type, body, &why);
+    for (size_t i = 0; i < N_JOBS; i++)
+        s->jobs[i] = (struct identity_sign_job){.arena = r->m->arena, .done = on_done, .arg = s};
+    err = !r->w->signer ? ERR_CLOSED
+          : diverts     ? prepare_foreign(s, t, &why)
+                        : prepare(s, t, as, &why);
     if (diverts && err == ERR_EXISTS)
         return false;
     if (err == 0 && !diverts)
         prepare_second(s, t);
     if (err == 0)
-        err = identity_sign_start(&s->job, r->w->signer);
+        err = start_next(s);
     if (err == 0) {
         *ret = s;
         return true;
     }
-    if (!why.code)
-        reason_set(&why, "identity-signer", "RFC 8224 6.1", 500, "the keeper of the key: %s",
-                   err_text(err));
-    say_unsigned(r, &why);
+    say_signer(s, err, &why);
     return false;
 }
 
 void identity_signing_cancel(struct identity_signing *s)
 {
-    if (!s)
-        return;
-    identity_sign_cancel(&s->job);
-    identity_sign_cancel(&s->second);
+    for (size_t i = 0; s && i < N_JOBS; i++)
+        identity_sign_cancel(&s->jobs[i]);
 }

@@ -60,8 +60,8 @@ struct identity_own_set {
     struct arena *arena;
     size_t n;
     struct identity_own own[LIMIT_KEEPER_KEYS];
-    struct identity_credential credentials[LIMIT_KEEPER_KEYS];
-    struct pki_chain *chains[LIMIT_KEEPER_KEYS];
+    struct identity_credential credentials[LIMIT_KEEPER_KEYS], old_credentials[LIMIT_KEEPER_KEYS];
+    struct pki_chain *chains[LIMIT_KEEPER_KEYS], *old_chains[LIMIT_KEEPER_KEYS];
 };
 
 void identity_own_unload(struct edge_snapshot *s)
@@ -72,7 +72,9 @@ void identity_own_unload(struct edge_snapshot *s)
     s->own_set = NULL;
     for (i = 0; set && i < set->n; i++) {
         identity_credential_done(&set->credentials[i]);
+        identity_credential_done(&set->old_credentials[i]);
         pki_chain_unref(set->chains[i]);
+        pki_chain_unref(set->old_chains[i]);
     }
     if (set)
         arena_free(set->arena);
@@ -88,12 +90,20 @@ static int own_load(struct identity_own_set *set, const struct config_identity *
 
     if (err == 0)
         err = identity_credential_make(set->arena, set->chains[i], &set->credentials[i], why);
+    if (err == 0 && d->rfc4474_certificate.n &&
+        (err = pki_chain_load(d->rfc4474_certificate.p, &set->old_chains[i], why)) == 0)
+        err =
+            identity_credential_make(set->arena, set->old_chains[i], &set->old_credentials[i], why);
     if (err != 0)
         return err;
     set->credentials[i].prefixes = d->numbers.v;
     set->credentials[i].n_prefixes = d->numbers.n;
     set->own[i] = (struct identity_own){
         .domain = d->name, .key = d->name, .url = d->url, .credential = &set->credentials[i]};
+    if (d->rfc4474_certificate.n) {
+        set->own[i].rfc4474_url = d->rfc4474_url;
+        set->own[i].rfc4474 = &set->old_credentials[i];
+    }
     return 0;
 }
 

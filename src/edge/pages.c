@@ -1,6 +1,7 @@
 /* Certificates that others fetch from us, for the listeners that speak HTTP under TLS (RFC
- * 8224 7.3): those that we sign by, where their URLs say, and those of users whose phones sign
- * themselves (RFC 8862 4.1), at /users/USER@DOMAIN.pem. Main thread. */
+ * 8224 7.3): those that we sign by, where their URLs say (for RFC 4474 the one certificate, RFC
+ * 2585), and those of users whose phones sign themselves (RFC 8862 4.1), at /users/USER@DOMAIN.pem.
+ * Main thread. */
 #include "net/pages.h"
 #include "base/limits.h"
 #include "edge/edge_priv.h"
@@ -8,14 +9,15 @@
 
 #define PAGE_MAX_AGE_S 3600u
 #define TYPE STR("application/pem-certificate-chain")
+#define TYPE_ALONE STR("application/pkix-cert")
 
 struct making {
     struct arena *arena;
     size_t n;
-    struct net_page v[LIMIT_KEEPER_KEYS + LIMIT_USER_CERTS];
+    struct net_page v[2 * LIMIT_KEEPER_KEYS + LIMIT_USER_CERTS];
 };
 
-_Static_assert(LIMIT_KEEPER_KEYS + LIMIT_USER_CERTS <= NET_PAGES_MAX, "a page for each");
+_Static_assert(2 * LIMIT_KEEPER_KEYS + LIMIT_USER_CERTS <= NET_PAGES_MAX, "a page for each");
 
 /* The path of an https URL, as it stands in the request for it. */
 static struct str url_path(struct str url)
@@ -49,7 +51,8 @@ static int user_path(struct making *m, const struct pki_chain *chain, struct str
 }
 
 /* `url` empty: a user's. */
-static int page_add(struct making *m, struct str file, struct str url, struct reason *why)
+static int page_add(struct making *m, struct str file, struct str url, bool is_alone,
+                    struct reason *why)
 {
     struct net_page page = {.path = url_path(url), .type = TYPE, .max_age_s = PAGE_MAX_AGE_S};
     struct pki_chain *chain = NULL;
@@ -57,8 +60,11 @@ static int page_add(struct making *m, struct str file, struct str url, struct re
 
     if (err == 0 && !url.n)
         err = user_path(m, chain, &page.path, why);
+    if (is_alone)
+        page.type = TYPE_ALONE;
     if (err == 0)
-        err = pki_chain_pem(chain, m->arena, &page.body);
+        err = is_alone ? pki_chain_der(chain, m->arena, &page.body)
+                       : pki_chain_pem(chain, m->arena, &page.body);
     pki_chain_unref(chain);
     if (err == 0)
         m->v[m->n++] = page;
@@ -68,7 +74,7 @@ static int page_add(struct making *m, struct str file, struct str url, struct re
 int pages_make(const struct config *cfg, struct net_pages **ret, struct reason *why)
 {
     struct making *m;
-    struct arena *a = arena_new(8192, (LIMIT_KEEPER_KEYS + LIMIT_USER_CERTS) * NET_PAGE_BYTES);
+    struct arena *a = arena_new(8192, (2 * LIMIT_KEEPER_KEYS + LIMIT_USER_CERTS) * NET_PAGE_BYTES);
     int err;
 
     *ret = NULL;
@@ -76,10 +82,15 @@ int pages_make(const struct config *cfg, struct net_pages **ret, struct reason *
     err = m ? 0 : ERR_NOMEM;
     if (m)
         m->arena = a;
-    for (size_t i = 0; i < cfg->n_identities && i < LIMIT_KEEPER_KEYS && err == 0; i++)
-        err = page_add(m, cfg->identities[i].certificate, cfg->identities[i].url, why);
+    for (size_t i = 0; i < cfg->n_identities && i < LIMIT_KEEPER_KEYS && err == 0; i++) {
+        const struct config_identity *d = &cfg->identities[i];
+
+        err = page_add(m, d->certificate, d->url, false, why);
+        if (err == 0 && d->rfc4474_certificate.n)
+            err = page_add(m, d->rfc4474_certificate, d->rfc4474_url, true, why);
+    }
     for (size_t i = 0; i < cfg->user_certificates.n && i < LIMIT_USER_CERTS && err == 0; i++)
-        err = page_add(m, cfg->user_certificates.v[i], STR_NULL, why);
+        err = page_add(m, cfg->user_certificates.v[i], STR_NULL, false, why);
     if (err == 0 && m->n && (err = net_pages_new(m->v, m->n, ret)) != 0)
         reason_set(why, "identity-url", "RFC 8224 7.3", 0,
                    "the path of a certificate's url cannot be served");

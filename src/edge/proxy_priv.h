@@ -13,7 +13,7 @@ struct forward_args {
     struct str branch;
     unsigned breadth;
     uint32_t call_slot, call_gen;
-    struct str identity, date; /* headers to add, `identity` in lines; empty: none (identity_service.h) */
+    struct str identity, identity_info, date; /* headers to add, `identity` in lines; empty: none (identity_service.h) */
     uint32_t anchor_slot, anchor_gen;      /* of an anchored call, for the token; 0: none */
     const struct forward_changes *changes; /* of an anchored call; NULL: none */
     const struct digest_client_cred *creds; /* for a carrier that has challenged us */
@@ -40,7 +40,8 @@ struct branch {
     bool is_signed;                    /* as far as it is to be; asked once, whatever servers are tried */
     struct identity_signing *signing;  /* under way */
     const struct path *signed_path;    /* where it goes then */
-    struct str identity, date;
+    const struct identity_signed *signed_; /* what it has got by them; NULL: nothing */
+    uint64_t signed_as;                /* how it left when it was signed as a whole (RFC 4474); 0: it was not */
     uint8_t n_challenged; /* how often by a carrier, and answered */
     bool is_challenged;  /* it is to be sent again with credentials: the next number */
     bool is_emergency;

@@ -1,6 +1,7 @@
 /* The authentication service: RFC 8224 6.1, RFC 8946 3 and 4.1. Pure; a job belongs to one thread.
  */
 #include "identity/sign.h"
+#include "identity/canon.h"
 
 static int refuse(struct reason *why, const char *code, const char *clause, const char *what)
 {
@@ -145,13 +146,49 @@ int identity_sign_judge(struct arena *a, const struct passport *p,
     return identity_claims_check(cred, a, p, why);
 }
 
+/* --- RFC 4474 5 --- */
+
+/* By a domain's or a user's name, never by authority over numbers. */
+int identity_sign_judge_rfc4474(struct arena *a, const struct rfc4474_parts *parts,
+                                const struct identity_credential *cred,
+                                const struct identity_policy *policy, struct reason *why)
+{
+    struct passport_id who;
+    uint64_t date_s;
+    int err;
+
+    if (!rfc4474_method_may(parts->method))
+        return refuse(why, "sign-method", "RFC 4474 9", "not a method that is signed so");
+    if (!cred->rsa || rfc4474_key_bits(cred->rsa) < policy->rsa_min_bits)
+        return refuse(why, "sign-alg", "RFC 4474 9", "no RSA key of enough bits");
+    if (!parts->date.n || canon_date_parse(parts->date, &date_s) != 0) {
+        reason_set(why, "sign-date-missing", "RFC 4474 5", 500, "a Date must be added");
+        return ERR_INVALID;
+    }
+    if ((err = rfc4474_identity(a, parts->from, &who, why)) != 0 ||
+        (err = check_times(date_s, policy->max_age_s, cred, policy, why)) != 0)
+        return err;
+    return check_authority(cred, who, PASSPORT_BASE, policy, why);
+}
+
+int identity_sign_prepare_rfc4474(struct arena *a, const struct rfc4474_parts *parts,
+                                  const struct identity_credential *cred,
+                                  const struct identity_policy *policy, struct str *ret,
+                                  struct reason *why)
+{
+    int err = identity_sign_judge_rfc4474(a, parts, cred, policy, why);
+
+    *ret = STR_NULL;
+    return err != 0 ? err : rfc4474_build(a, parts, ret, why);
+}
+
 /* --- jobs --- */
 
 int identity_sign_start(struct identity_sign_job *job, struct identity_signer *signer)
 {
     int err;
 
-    if (job->signer || job->passport.input.n == 0 || !job->done)
+    if (job->signer || (job->passport.input.n == 0 && job->digest_string.n == 0) || !job->done)
         return ERR_INVALID;
     list_init(&job->node);
     job->signer = signer;
@@ -177,7 +214,9 @@ void identity_sign_complete(struct identity_sign_job *job, int err, struct str s
 
     job->signer = NULL;
     if (err == 0) {
-        value = identity_hdr_of(job->arena, &job->passport, signature, job->compact);
+        value = job->digest_string.n
+                    ? rfc4474_identity_value(job->arena, signature)
+                    : identity_hdr_of(job->arena, &job->passport, signature, job->compact);
         err = value.p ? 0 : ERR_NOMEM;
     }
     job->done(job, err, value);
@@ -225,19 +264,27 @@ static struct identity_sign_job *local_take(struct identity_local_signer *s)
     return job;
 }
 
+static int local_sign(const struct identity_local_signer *s, const struct identity_sign_job *job,
+                      char ret[RFC4474_SIGNATURE_TEXT_MAX])
+{
+    if (job->digest_string.n)
+        return s->rsa ? rfc4474_sign(s->rsa, job->digest_string, ret) : ERR_NOTFOUND;
+    return job->passport.alg == jws_key_alg(s->key) ? jws_sign(s->key, job->passport.input, ret)
+                                                    : ERR_CONFLICT;
+}
+_Static_assert(RFC4474_SIGNATURE_TEXT_MAX >= JWS_SIGNATURE_TEXT_MAX, "room for either");
+
 /* Only what waits now: what a completion starts waits for the next run. */
 void identity_local_signer_run(struct identity_local_signer *s)
 {
     for (size_t n = s->n_waiting; n > 0; n--) {
         struct identity_sign_job *job = local_take(s);
-        char signature[JWS_SIGNATURE_TEXT_MAX];
+        char signature[RFC4474_SIGNATURE_TEXT_MAX];
         int err;
 
         if (!job)
             return;
-        err = job->passport.alg == jws_key_alg(s->key)
-                  ? jws_sign(s->key, job->passport.input, signature)
-                  : ERR_CONFLICT;
+        err = local_sign(s, job, signature);
         identity_sign_complete(job, err, err == 0 ? str_z(signature) : STR_NULL);
     }
 }

@@ -1,4 +1,5 @@
-/* The authentication service: RFC 8224 6.1, RFC 8588, RFC 8946 4.1, RFC 8862 4, RFC 9475, RFC 9970.
+/* The authentication service: RFC 8224 6.1, RFC 8588, RFC 8946 4.1, RFC 8862 4, RFC 9475, RFC 9970;
+ * and RFC 4474 5.
  *
  * What is signed is made here, from what the message will show when it leaves (a body that is still
  * to be changed is changed first); the key is somebody else's. A *signer* is whoever has it: in
@@ -55,6 +56,19 @@ MUST_USE int identity_sign_judge(struct arena *a, const struct passport *p,
                                  const struct identity_credential *cred,
                                  const struct identity_policy *policy, struct reason *why);
 
+/* RFC 4474 5: the digest-string of what the request will show, if that may be said with that
+ * certificate now. ERR_REFUSED: the certificate does not speak for From, which it names by domain (step
+ * 1; 11 for a number), or its key is too short, or not now (step 3), or the method is not signed.
+ * ERR_SYNTAX, ERR_UNSUPPORTED, ERR_NOMEM as rfc4474_build. */
+MUST_USE int identity_sign_prepare_rfc4474(struct arena *a, const struct rfc4474_parts *parts,
+                                           const struct identity_credential *cred,
+                                           const struct identity_policy *policy, struct str *ret,
+                                           struct reason *why);
+/* The same of a digest-string that somebody asks to have signed (rfc4474_parse). */
+MUST_USE int identity_sign_judge_rfc4474(struct arena *a, const struct rfc4474_parts *parts,
+                                         const struct identity_credential *cred,
+                                         const struct identity_policy *policy, struct reason *why);
+
 struct identity_signer;
 struct identity_sign_job;
 typedef void identity_sign_done_fn(struct identity_sign_job *job, int err, struct str value);
@@ -63,6 +77,7 @@ struct identity_sign_job {
     struct list node;         /* the signer's */
     struct arena *arena;      /* for the value; lives until done or cancel */
     struct passport passport; /* prepared */
+    struct str digest_string; /* or this: a signature of RFC 4474 is wanted */
     struct str key;           /* which of the signer's keys; the signer's own names */
     bool compact;
     /* err 0: `value` is for an Identity header. Else ERR_REFUSED, ERR_TIMEOUT, ERR_CLOSED ... as
@@ -83,7 +98,7 @@ struct identity_signer {
  * called then. */
 MUST_USE int identity_sign_start(struct identity_sign_job *job, struct identity_signer *signer);
 void identity_sign_cancel(struct identity_sign_job *job); /* harmless if it does not wait */
-/* By the signer: `signature` in base64url if err is 0. */
+/* By the signer: `signature` in base64url, of RFC 4474 in base64, if err is 0. */
 void identity_sign_complete(struct identity_sign_job *job, int err, struct str signature);
 
 /* A signer in this thread. Jobs wait until identity_local_signer_run, which the caller posts to
@@ -91,6 +106,7 @@ void identity_sign_complete(struct identity_sign_job *job, int err, struct str s
 struct identity_local_signer {
     struct identity_signer base;
     struct jws_key *key; /* made for signing; borrowed */
+    struct rfc4474_key *rsa; /* the same; may be NULL */
     struct list waiting;
     size_t n_waiting, max_waiting;
 };

@@ -1,6 +1,7 @@
 /* Frames between the daemon and its keeper, both directions. Pure. */
 #include "keeper/frame.h"
 #include "identity/jws.h"
+#include "identity/rfc4474.h"
 
 static const struct {
     struct str text;
@@ -76,17 +77,18 @@ static int parse_answer(struct str in, size_t max, struct keeper_frame *ret)
     return 0;
 }
 
-/* A signature stands in a header field afterwards: nothing but base64url may come through. */
-static int parse_signed(struct str in, struct keeper_frame *ret)
+/* A signature stands in a header field afterwards: nothing but base64url, or base64, may come
+ * through. */
+static int parse_signed(struct str in, size_t max, const char *others, struct keeper_frame *ret)
 {
-    int err = parse_answer(in, JWS_SIGNATURE_TEXT_MAX - 1, ret);
+    int err = parse_answer(in, max, ret);
 
     if (err != 0 || (ret->status == KEEPER_DONE) != (ret->body.n > 0))
         return ERR_SYNTAX;
     for (size_t i = 0; i < ret->body.n; i++) {
         char c = ret->body.p[i], l = str_lower(c);
 
-        if (!((l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || c == '-' || c == '_'))
+        if (!((l >= 'a' && l <= 'z') || (c >= '0' && c <= '9') || (c && strchr(others, c))))
             return ERR_SYNTAX;
     }
     return 0;
@@ -118,9 +120,12 @@ int keeper_frame_parse(struct str in, struct keeper_frame *ret, size_t *ret_n)
     body = str_make(in.p + KEEPER_HEAD, n);
     switch (ret->type) {
     case KEEPER_SIGN:
+    case KEEPER_RFC4474:
         return parse_sign(body, ret);
     case KEEPER_SIGNED:
-        return parse_signed(body, ret);
+        return parse_signed(body, JWS_SIGNATURE_TEXT_MAX - 1, "-_", ret);
+    case KEEPER_RFC4474_SIGNED:
+        return parse_signed(body, RFC4474_SIGNATURE_TEXT_MAX - 1, "+/=", ret);
     case KEEPER_RELOAD:
         return n == 0 ? 0 : ERR_SYNTAX;
     case KEEPER_STATE:
@@ -137,6 +142,7 @@ size_t keeper_frame_size(const struct keeper_frame *f)
 {
     switch (f->type) {
     case KEEPER_SIGN:
+    case KEEPER_RFC4474:
         return KEEPER_HEAD + 9 + f->name.n + f->body.n;
     case KEEPER_TLS:
         return KEEPER_HEAD + 12 + f->name.n + f->body.n;
@@ -145,6 +151,7 @@ size_t keeper_frame_size(const struct keeper_frame *f)
     case KEEPER_SIGNED:
     case KEEPER_STATE:
     case KEEPER_TLS_SIGNED:
+    case KEEPER_RFC4474_SIGNED:
         break;
     }
     return KEEPER_HEAD + 9 + f->body.n;
@@ -165,7 +172,7 @@ void keeper_frame_build(struct sbuf *b, const struct keeper_frame *f)
     if (f->type == KEEPER_RELOAD)
         return;
     write_be(b, f->id, 8);
-    if (f->type == KEEPER_SIGN || f->type == KEEPER_TLS) {
+    if (f->type == KEEPER_SIGN || f->type == KEEPER_TLS || f->type == KEEPER_RFC4474) {
         sbuf_char(b, (char)f->name.n);
         sbuf_str(b, f->name);
     } else {

@@ -10,6 +10,8 @@
  *     TLS     uint64 id, uint8 n, n bytes: the key's name, uint8 kind, uint16 scheme, rest: what a
  *             handshake signs (pki/signing.h)
  *     TLS_SIGNED  uint64 id, uint8 status, rest: the signature
+ *     RFC4474 uint64 id, uint8 n, n bytes: the key's name, rest: a digest-string (RFC 4474 9)
+ *     RFC4474_SIGNED  uint64 id, uint8 status, rest: the signature in base64
  *
  * Pure; slices over the caller's bytes. */
 #ifndef KEEPER_FRAME_H
@@ -22,7 +24,7 @@
 
 #define KEEPER_VERSION 1u
 #define KEEPER_HEAD 8u
-#define KEEPER_ANSWER_MAX (17u + PKI_SIGNATURE_MAX) /* a SIGNED or TLS_SIGNED frame */
+#define KEEPER_ANSWER_MAX (17u + PKI_SIGNATURE_MAX) /* a SIGNED, TLS_SIGNED or RFC4474_SIGNED frame */
 #define KEEPER_TEXT_MAX 512u   /* of a STATE frame */
 
 enum keeper_type {
@@ -31,7 +33,9 @@ enum keeper_type {
     KEEPER_RELOAD,
     KEEPER_STATE,
     KEEPER_TLS,
-    KEEPER_TLS_SIGNED
+    KEEPER_TLS_SIGNED,
+    KEEPER_RFC4474,
+    KEEPER_RFC4474_SIGNED
 };
 
 enum keeper_status {
@@ -50,7 +54,7 @@ struct keeper_frame {
     enum keeper_type type;
     uint64_t id;               /* requests and their answers; STATE: number of keys */
     enum keeper_status status; /* answers, STATE */
-    struct str name;           /* SIGN, TLS */
+    struct str name;           /* SIGN, TLS, RFC4474 */
     uint8_t kind;              /* TLS: enum pki_sign_kind */
     uint16_t scheme;           /* TLS */
     struct str body;           /* requests: input; answers: signature; STATE: text */

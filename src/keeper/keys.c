@@ -13,6 +13,7 @@ struct keeper_key {
     struct identity_credential cred;
     struct jws_key *file_key;
     struct token_key *token;
+    struct keeper_rfc4474 old;
     bool allow_any_number;
     unsigned rate;
     struct keeper_rate used;
@@ -117,9 +118,9 @@ static int load(struct keeper_keys *set, struct keeper_key *k, const struct keep
     }
     k->cred.prefixes = prefixes;
     k->cred.n_prefixes = args->n_prefixes;
-    if ((err = load_private(k, args->key, why)) != 0)
+    if ((err = load_private(k, args->key, why)) != 0 || (err = try_key(k, why)) != 0)
         return err;
-    return try_key(k, why);
+    return keeper_rfc4474_load(&k->old, set->arena, args, why);
 }
 
 int keeper_keys_new(const struct keeper_key_args *args, size_t n, struct keeper_keys **ret,
@@ -167,6 +168,7 @@ void keeper_keys_free(struct keeper_keys *set)
         identity_credential_done(&k->cred);
         jws_key_free(k->file_key);
         token_key_close(k->token);
+        keeper_rfc4474_done(&k->old);
         pki_chain_unref(k->chain);
     }
     arena_free(set->arena);
@@ -178,14 +180,19 @@ size_t keeper_keys_count(const struct keeper_keys *set)
     return set->n;
 }
 
-bool keeper_keys_have(const struct keeper_keys *set, const char name[PKI_KEY_NAME + 1],
-                      struct str *ret_identity)
+static bool is_key_of(const struct pki_chain *chain, const char name[PKI_KEY_NAME + 1])
 {
     char own[PKI_KEY_NAME + 1];
 
+    return pki_key_name(pki_chain_facts(chain)->key, own) == 0 && strcmp(own, name) == 0;
+}
+
+bool keeper_keys_have(const struct keeper_keys *set, const char name[PKI_KEY_NAME + 1],
+                      struct str *ret_identity)
+{
     for (size_t i = 0; i < set->n; i++) {
-        if (pki_key_name(pki_chain_facts(set->v[i].chain)->key, own) != 0 ||
-            strcmp(own, name) != 0)
+        if (!is_key_of(set->v[i].chain, name) &&
+            (!set->v[i].old.chain || !is_key_of(set->v[i].old.chain, name)))
             continue;
         *ret_identity = set->v[i].name;
         return true;
@@ -231,7 +238,7 @@ bool keeper_rate_take(struct keeper_rate *r, unsigned a_second, uint64_t now_ms)
     return true;
 }
 
-static enum keeper_status status_of(int err)
+enum keeper_status keeper_status_of(int err)
 {
     switch (err) {
     case 0:
@@ -266,6 +273,14 @@ static int judge(const struct keeper_key *k, struct arena *a, const struct passp
     return passport_check_deterministic(a, p, why);
 }
 
+static bool take_rate(struct keeper_key *k, uint64_t now_ms, struct reason *why)
+{
+    if (keeper_rate_take(&k->used, k->rate, now_ms))
+        return true;
+    reason_set(why, "sign-rate", "TR/100 6.2", 500, "more than %u signatures a second", k->rate);
+    return false;
+}
+
 enum keeper_status keeper_key_sign(struct keeper_key *k, struct arena *a, struct str input,
                                    uint64_t now_s, uint64_t now_ms, struct passport *ret_p,
                                    char signature[JWS_SIGNATURE_TEXT_MAX], struct reason *why)
@@ -273,15 +288,28 @@ enum keeper_status keeper_key_sign(struct keeper_key *k, struct arena *a, struct
     int err;
 
     *ret_p = (struct passport){.type = PASSPORT_UNKNOWN};
-    if (!keeper_rate_take(&k->used, k->rate, now_ms)) {
-        reason_set(why, "sign-rate", "TR/100 6.2", 500, "more than %u signatures a second",
-                   k->rate);
+    if (!take_rate(k, now_ms, why))
         return KEEPER_LIMITED;
-    }
     err = passport_parse_input(a, input, ret_p, why);
     if (err == 0)
         err = judge(k, a, ret_p, now_s, why);
     if (err == 0 && (err = sign(k, input, signature)) != 0)
         reason_set(why, "sign-failed", NULL, 500, "%s", err_text(err));
-    return status_of(err);
+    return keeper_status_of(err);
+}
+
+enum keeper_status keeper_key_sign_rfc4474(struct keeper_key *k, struct arena *a, struct str input,
+                                           uint64_t now_s, uint64_t now_ms,
+                                           struct rfc4474_parts *ret_p,
+                                           char signature[RFC4474_SIGNATURE_TEXT_MAX],
+                                           struct reason *why)
+{
+    *ret_p = (struct rfc4474_parts){.cseq = 0};
+    if (!k->old.chain) {
+        reason_set(why, "sign-rfc4474", "RFC 4474 5", 500, "no key for RFC 4474");
+        return KEEPER_NO_KEY;
+    }
+    if (!take_rate(k, now_ms, why))
+        return KEEPER_LIMITED;
+    return keeper_status_of(keeper_rfc4474_sign(&k->old, a, input, now_s, ret_p, signature, why));
 }

@@ -18,6 +18,9 @@ struct keeper_key_args {
     const struct str *prefixes; /* numbers that it may speak for besides ("4930123") */
     size_t n_prefixes;
     bool allow_any_number; /* its provider code is authority enough for all numbers (RFC 8588) */
+    /* Another pair for signatures of RFC 4474, under the same name and rate; NULL: none */
+    const char *rfc4474_cert_file, *rfc4474_key;
+    unsigned rfc4474_min_bits; /* 0: RFC4474_RSA_BITS */
 };
 
 struct keeper_keys;
@@ -32,7 +35,7 @@ size_t keeper_keys_count(const struct keeper_keys *k);
  */
 void keeper_keys_take_rates(struct keeper_keys *k, const struct keeper_keys *old);
 struct keeper_key *keeper_keys_find(struct keeper_keys *k, struct str name); /* NULL */
-/* Is one of them that with this name of its public key (pki_key_name), and whose? */
+/* Is one of them, of either kind, that with this name of its public key (pki_key_name), and whose? */
 bool keeper_keys_have(const struct keeper_keys *k, const char name[PKI_KEY_NAME + 1],
                       struct str *ret_identity);
 
@@ -41,5 +44,11 @@ bool keeper_keys_have(const struct keeper_keys *k, const char name[PKI_KEY_NAME 
 enum keeper_status keeper_key_sign(struct keeper_key *k, struct arena *a, struct str input,
                                    uint64_t now_s, uint64_t now_ms, struct passport *ret_p,
                                    char signature[JWS_SIGNATURE_TEXT_MAX], struct reason *why);
+/* The same of the digest-string of a request (RFC 4474 9). */
+enum keeper_status keeper_key_sign_rfc4474(struct keeper_key *k, struct arena *a, struct str input,
+                                           uint64_t now_s, uint64_t now_ms,
+                                           struct rfc4474_parts *ret_p,
+                                           char signature[RFC4474_SIGNATURE_TEXT_MAX],
+                                           struct reason *why);
 
 #endif

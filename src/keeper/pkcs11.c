@@ -347,13 +347,15 @@ static const struct {
     const char *digest;
     CK_MECHANISM_TYPE hash;
     CK_RSA_PKCS_MGF_TYPE mgf;
-    uint8_t info[19];
+    uint8_t n_info, info[19];
 } rsa_digests[] = {
-    {"SHA256", CKM_SHA256, CKG_MGF1_SHA256,
+    {"SHA1", CKM_SHA_1, CKG_MGF1_SHA1, 15,
+     {0x30, 0x21, 0x30, 0x09, 6, 5, 0x2b, 0x0e, 3, 2, 0x1a, 5, 0, 4, 20}},
+    {"SHA256", CKM_SHA256, CKG_MGF1_SHA256, 19,
      {0x30, 0x31, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 1, 5, 0, 4, 32}},
-    {"SHA384", CKM_SHA384, CKG_MGF1_SHA384,
+    {"SHA384", CKM_SHA384, CKG_MGF1_SHA384, 19,
      {0x30, 0x41, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 2, 5, 0, 4, 48}},
-    {"SHA512", CKM_SHA512, CKG_MGF1_SHA512,
+    {"SHA512", CKM_SHA512, CKG_MGF1_SHA512, 19,
      {0x30, 0x51, 0x30, 0x0d, 6, 9, 0x60, 0x86, 0x48, 1, 0x65, 3, 4, 2, 3, 5, 0, 4, 64}},
 };
 
@@ -376,7 +378,7 @@ int token_key_sign_rsa(struct token_key *k, const struct pki_sign_scheme *scheme
         pss.mgf = rsa_digests[i].mgf;
         how = (CK_MECHANISM){CKM_RSA_PKCS_PSS, &pss, sizeof(pss)};
     } else {
-        n = sizeof(rsa_digests[i].info);
+        n = rsa_digests[i].n_info;
         memcpy(in, rsa_digests[i].info, n);
     }
     memcpy(in + n, digest, n_digest);

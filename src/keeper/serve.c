@@ -100,6 +100,46 @@ static void answer_sign(struct keeper_serving *s, const struct keeper_conn *c,
     arena_reset(s->arena);
 }
 
+static void log_rfc4474(struct keeper_serving *s, const struct keeper_conn *c,
+                        const struct keeper_frame *f, const struct rfc4474_parts *p,
+                        enum keeper_status status, const struct reason *why)
+{
+    char line[2048];
+    struct sbuf b = sbuf_make(line, sizeof(line));
+
+    if (!line_begin(s, &b, "sign-rfc4474", c, f->name, status))
+        return;
+    if (p->from.p) {
+        log_member(&b, "from", p->from);
+        log_member(&b, "to", p->to);
+        log_member(&b, "call", p->call_id);
+        log_member(&b, "method", p->method);
+        log_member(&b, "date", p->date);
+    }
+    line_end(s, &b, status, why);
+}
+
+static void answer_rfc4474(struct keeper_serving *s, const struct keeper_conn *c,
+                           const struct keeper_frame *f, struct sbuf *out)
+{
+    struct keeper_key *key = keeper_keys_find(s->keys, f->name);
+    struct rfc4474_parts p = {.cseq = 0};
+    struct reason why = {.code = NULL};
+    char signature[RFC4474_SIGNATURE_TEXT_MAX] = "";
+    enum keeper_status status = KEEPER_NO_KEY;
+
+    if (key)
+        status = keeper_key_sign_rfc4474(key, s->arena, f->body, s->now_s, s->now_ms, &p, signature,
+                                         &why);
+    log_rfc4474(s, c, f, &p, status, &why);
+    keeper_frame_build(
+        out, &(struct keeper_frame){.type = KEEPER_RFC4474_SIGNED,
+                                    .id = f->id,
+                                    .status = status,
+                                    .body = status == KEEPER_DONE ? str_z(signature) : STR("")});
+    arena_reset(s->arena);
+}
+
 /* Only what is refused has a line of its own (tls_keys.h). */
 static void answer_tls(struct keeper_serving *s, const struct keeper_conn *c,
                        const struct keeper_frame *f, struct sbuf *out)
@@ -142,6 +182,8 @@ int keeper_serve(struct keeper_serving *s, struct keeper_conn *c)
             break;
         if (f.type == KEEPER_SIGN)
             answer_sign(s, c, &f, &out);
+        else if (f.type == KEEPER_RFC4474)
+            answer_rfc4474(s, c, &f, &out);
         else if (f.type == KEEPER_TLS)
             answer_tls(s, c, &f, &out);
         else if (f.type == KEEPER_RELOAD && c->may_reload)

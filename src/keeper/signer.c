@@ -254,10 +254,14 @@ static int ask(struct keeper_signer *s, const struct keeper_frame *f, const stru
 static int start(struct identity_signer *base, struct identity_sign_job *job)
 {
     struct keeper_signer *s = of(base);
-    const struct keeper_frame f = {
-        .type = KEEPER_SIGN, .id = s->next, .name = job->key, .body = job->passport.input};
+    bool is_old = job->digest_string.n > 0;
+    const struct keeper_frame f = {.type = is_old ? KEEPER_RFC4474 : KEEPER_SIGN,
+                                   .id = s->next,
+                                   .name = job->key,
+                                   .body = is_old ? job->digest_string : job->passport.input};
+    enum keeper_type answer = is_old ? KEEPER_RFC4474_SIGNED : KEEPER_SIGNED;
 
-    return ask(s, &f, &(struct waiting){.answer = KEEPER_SIGNED, .job = job});
+    return ask(s, &f, &(struct waiting){.answer = answer, .job = job});
 }
 
 static int start_tls(struct pki_signer *tls, struct pki_sign_job *job)

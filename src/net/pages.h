@@ -8,7 +8,7 @@
 #include "base/err.h"
 #include "base/str.h"
 
-#define NET_PAGES_MAX 256u
+#define NET_PAGES_MAX 320u
 #define NET_PAGE_BYTES (256u << 10)
 
 struct net_page {

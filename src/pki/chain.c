@@ -548,6 +548,17 @@ int pki_chain_pem(const struct pki_chain *c, struct arena *a, struct str *ret)
     return ret->p ? 0 : ERR_NOMEM;
 }
 
+int pki_chain_der(const struct pki_chain *c, struct arena *a, struct str *ret)
+{
+    unsigned char *der = NULL;
+    int n = fault_hit() ? -1 : i2d_X509(sk_X509_value(c->certs, 0), &der);
+
+    *ret = n > 0 ? arena_str(a, str_make((const char *)der, (size_t)n)) : STR_NULL;
+    OPENSSL_free(der);
+    ERR_clear_error();
+    return ret->p ? 0 : ERR_NOMEM;
+}
+
 int pki_chain_key_load(const struct pki_chain *c, const char *file, EVP_PKEY **ret,
                        struct reason *why)
 {

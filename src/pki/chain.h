@@ -41,6 +41,8 @@ MUST_USE int pki_chain_key_load(const struct pki_chain *c, const char *file,
 /* Its certificates as PEM, leaf first, and nothing else that may have been in the file (a key, say):
  * what may be given to anybody. In the arena. */
 MUST_USE int pki_chain_pem(const struct pki_chain *c, struct arena *a, struct str *ret);
+/* The leaf alone, in DER (RFC 2585). */
+MUST_USE int pki_chain_der(const struct pki_chain *c, struct arena *a, struct str *ret);
 struct pki_chain *pki_chain_ref(struct pki_chain *c);
 void pki_chain_unref(struct pki_chain *c); /* NULL is fine */
 

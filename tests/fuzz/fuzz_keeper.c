@@ -109,7 +109,8 @@ static void serve(struct str in)
         CHECK(c.n_in <= sizeof(c.in) && c.n_out <= sizeof(c.out));
         while (done < c.n_out) { /* whole answers, each well formed */
             CHECK(keeper_frame_parse(str_make(c.out + done, c.n_out - done), &f, &one) == 0);
-            CHECK((f.type == KEEPER_SIGNED || f.type == KEEPER_TLS_SIGNED) &&
+            CHECK((f.type == KEEPER_SIGNED || f.type == KEEPER_TLS_SIGNED ||
+                   f.type == KEEPER_RFC4474_SIGNED) &&
                   one <= KEEPER_ANSWER_MAX);
             done += one;
         }
@@ -141,7 +142,12 @@ static void on_tls_done(struct pki_sign_job *job, int err, struct str signature)
 static void answer(struct str in)
 {
     struct identity_sign_job jobs[JOBS];
-    unsigned n_done[JOBS] = {0}, n_tls = 0;
+    unsigned n_done[JOBS] = {0}, n_tls = 0, n_old = 0;
+    struct identity_sign_job old = {.arena = job_arena,
+                                    .digest_string = STR("a|b"),
+                                    .key = STR("a"),
+                                    .done = on_done,
+                                    .arg = &n_old};
     struct pki_sign_job handshake = {.request = {.key = str_z(tls_name),
                                                  .kind = PKI_SIGN_TLS13_SERVER,
                                                  .scheme = 0x0403,
@@ -149,7 +155,7 @@ static void answer(struct str in)
                                      .done = on_tls_done,
                                      .arg = &n_tls};
     struct wheel *wheel = wheel_new(1000);
-    struct keeper_signer_args args = {.wheel = wheel, .max_waiting = JOBS + 1};
+    struct keeper_signer_args args = {.wheel = wheel, .max_waiting = JOBS + 2};
     struct keeper_signer *s;
     size_t at = 0, n_cancelled = 0;
     int pair[2];
@@ -167,6 +173,7 @@ static void answer(struct str in)
         CHECK(identity_sign_start(&jobs[i], keeper_signer_base(s)) == 0);
     }
     CHECK(keeper_signer_tls(s)->start(keeper_signer_tls(s), &handshake) == 0);
+    CHECK(identity_sign_start(&old, keeper_signer_base(s)) == 0);
     if (in.n & 1) {
         identity_sign_cancel(&jobs[1]);
         n_cancelled = 1;
@@ -184,6 +191,7 @@ static void answer(struct str in)
     keeper_signer_free(s);
     for (size_t i = 0; i < JOBS; i++)
         CHECK(n_done[i] == (i == 1 && n_cancelled ? 0 : 1));
+    CHECK(n_old == 1);
     CHECK(n_tls == 1);
     (void)close(pair[1]);
     wheel_free(wheel);

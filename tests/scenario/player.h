@@ -70,6 +70,7 @@ void step_credential(char **word, unsigned n);
 void step_passport(char **word, unsigned n);
 void step_rfc4474(char **word, unsigned n, char *line_end);
 void step_own(char **word, unsigned n);
+void check_signed_by(const struct sip_msg *m, const char *name);
 void step_signer(char **word, unsigned n);
 void identity_signer_on(void);
 void identity_none_left(void); /* nothing of them is held any more */

@@ -7,7 +7,8 @@
  *
  *   rfc4474 VAR by NAME from URI to URI call ID cseq N method M [contact URI] [date SECONDS][:]
  *
- *   own NAME DOMAIN      the edge signs for callers of this domain with that one
+ *   own NAME DOMAIN      the edge signs for callers of this domain with that one; an RSA key is for RFC
+ *                        4474, beside another one
  *   signer off | on      whoever has its keys does not answer
  *   signer held          ... takes its time: what it was asked is signed with the next `signer on`
  *
@@ -242,9 +243,15 @@ void step_own(char **word, unsigned n)
     if (n != 3)
         fail("own NAME DOMAIN");
     struct cred *c = cred_of(word[1]);
-    struct identity_own *o = &C.own[C.n_own++];
+    struct identity_own *o = &C.own[c->rsa_signer && C.n_own ? C.n_own - 1 : C.n_own++];
     if (!c->domain.n)
         fail("it signs for no domain");
+    if (c->rsa_signer) {
+        o->rfc4474 = &c->c;
+        o->rfc4474_url = str_z(c->url);
+        C.local.rsa = c->rsa_signer;
+        return;
+    }
     *o = (struct identity_own){
         .domain = c->domain, .key = str_z(c->name), .url = str_z(c->url), .credential = &c->c};
     if (!str_eq_nocase(c->domain, str_z(word[2])))
@@ -369,5 +376,30 @@ void step_rfc4474(char **word, unsigned n, char *line_end)
     var_set(word[1], rfc4474_identity_value(a, str_z(signature)));
     snprintf(name, sizeof(name), "%s.date", word[1]);
     var_set(name, p.date);
+    scratch_free(a);
+}
+
+/* The request that was received has one signature of RFC 4474, and it is over all that it shows. */
+void check_signed_by(const struct sip_msg *m, const char *name)
+{
+    struct arena *a = scratch_new();
+    struct rfc4474_message shown;
+    struct identity_hdr h = {.is_rfc4474 = false}, info = {.alg = STR_NULL};
+    struct reason why = {0};
+    struct cred *by = cred_of(name);
+    struct str text;
+    unsigned n = 0;
+    const struct sip_hdr *hdr;
+
+    for (unsigned i = 0; (hdr = sip_msg_hdr(m, SIP_H_IDENTITY, i)) != NULL; i++)
+        if (hdr->value.n && hdr->value.p[0] == '"' &&
+            (n++ || identity_hdr_parse(a, hdr->value, &h, &why) != 0))
+            fail("several signatures, or one that cannot be read: %s", why.detail);
+    identity_show_rfc4474(m, &shown);
+    if (n != 1 || identity_info_parse(shown.info, &info, &why) != 0 || !str_eq(info.info, str_z(by->url)))
+        fail("it is not signed by %s: %s", name, why.detail);
+    if (rfc4474_build(a, &shown.parts, &text, &why) != 0 ||
+        rfc4474_verify(by->c.rsa, text, h.token, &why) != 0)
+        fail("the signature of %s: %s", name, why.detail);
     scratch_free(a);
 }

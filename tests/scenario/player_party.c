@@ -472,6 +472,10 @@ static void check_line(const struct sip_msg *m, char *line)
             fail("%s is \"%.*s\", expected \"%s\"", verb, STR_FMT(v), rest);
         return;
     }
+    if (strcmp(verb, "signed-by") == 0) {
+        check_signed_by(m, rest);
+        return;
+    }
     if (strcmp(verb, "claims") == 0) {
         if (!has_claim(m, rest))
             fail("no Identity claims \"%s\"", rest);

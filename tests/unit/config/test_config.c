@@ -2,8 +2,12 @@
 #include "check.h"
 #include "config/config.h"
 #include "pki/tls.h"
+#include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 static char problems[8192];
 static unsigned n_problems;
@@ -36,6 +40,8 @@ static void expect_problem(const char *text, const char *part)
 
 #define DOMAIN "domain \"example.com\" { certificate = \"c\" key = \"k\" }\n"
 #define ACCOUNT DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription account = \"p@example.com\""
+
+#define OLD(url) "identity \"example.com\" { certificate = c key = k url = \"https://x/a\" rfc4474-certificate = c rfc4474-key = k rfc4474-url = \"" url "\" }\n"
 
 static void reads_what_is_written(void **state)
 {
@@ -135,6 +141,17 @@ static void says_line_and_cure(void **state)
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nidentity \"example.com\" { key = k }\n", "needs certificate, key and url");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nidentity \"example.com\" { url = \"http://x/\" }\n", "by https://");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nidentity \"example.com\" { numbers = {\"+49\"} }\n", "digits alone");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nrfc4474-key-bits = 1024\n", "rfc4474-key-bits = 1024: not a number from 2048 to 4096");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.example\"} sign-identity = rfc4474 }\n",
+                   "peer \"p\" is to get signatures with SHA-1; add allow-rfc4474 = yes");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.example\"} private-network = \"x.example\" "
+                   "private-sign-identity = both }\n", "peer \"p\" is to get signatures with SHA-1; add allow-rfc4474 = yes");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.example\"} sign-identity = both allow-rfc4474 = yes }\n",
+                   "there is no RSA key for them; add rfc4474-certificate");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nidentity \"example.com\" { rfc4474-key = k }\n",
+                   "needs rfc4474-certificate, rfc4474-key and rfc4474-url, or none of them");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\n" OLD("http://x/b"), "certificates are given to others by https:// only");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\n" OLD("https://x/a"), "rfc4474-url is that of another certificate");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nidentity-crl = x\n", "identity-crl without identity-ca");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nlisten \"tls:127.0.0.1:5061\" { }\n", "3: the section \"tls:127.0.0.1:5061\" is there twice; remove one");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nemergency { numbers = {\"112\"} }\n", "emergency numbers without a peer");
@@ -299,6 +316,70 @@ static void finds_the_places_in_a_broken_file(void **state)
     check_err(config_load_places(name, &c), ERR_IO);
 }
 
+/* What a certificate for RFC 4474 must be: of an RSA key, long enough, with the domain's name. */
+static void rsa_certificate(const char *dir, unsigned bits, const char *san)
+{
+    EVP_PKEY *key = bits ? EVP_RSA_gen(bits) : EVP_EC_gen("P-256");
+    X509 *x = X509_new();
+    X509_EXTENSION *ext = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, san);
+    char file[128];
+    FILE *f;
+
+    snprintf(file, sizeof file, "%s/crt", dir);
+    assert_true(key && x && ext);
+    X509_set_version(x, 2);
+    X509_gmtime_adj(X509_getm_notBefore(x), -3600);
+    X509_gmtime_adj(X509_getm_notAfter(x), 86400);
+    X509_set_pubkey(x, key);
+    X509_add_ext(x, ext, -1);
+    assert_true(X509_sign(x, key, EVP_sha256()) > 0);
+    f = fopen(file, "w");
+    assert_true(f && PEM_write_X509(f, x) == 1);
+    fclose(f);
+    X509_EXTENSION_free(ext);
+    X509_free(x);
+    EVP_PKEY_free(key);
+}
+
+static bool load_has_problem(const char *file, const char *part)
+{
+    struct config *c;
+
+    problems[0] = 0;
+    n_problems = 0;
+    if (config_load(file, on_problem, NULL, &c) == 0)
+        config_unref(c);
+    return strstr(problems, part) != NULL;
+}
+
+static void rfc4474_certificates(void **state)
+{
+    char dir[] = "/tmp/config.XXXXXX", file[64], crt[64];
+    FILE *f;
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(file, sizeof file, "%s/conf", dir);
+    snprintf(crt, sizeof crt, "%s/crt", dir);
+    f = fopen(file, "w");
+    assert_non_null(f);
+    fprintf(f, "domain \"example.com\" { }\nlisten \"udp:127.0.0.1:5060\" { allow-clear = yes }\nrfc4474-key-bits = 2048\n"
+               "identity \"example.com\" { certificate = crt key = k url = \"https://x/a\" rfc4474-certificate = crt rfc4474-key = k rfc4474-url = \"https://x/b\" }\n");
+    fclose(f);
+    rsa_certificate(dir, 0, "DNS:example.com");
+    assert_true(load_has_problem(file, "rfc4474-certificate is not of an RSA key of 2048 to 4096 bits"));
+    rsa_certificate(dir, 1024, "DNS:example.com");
+    assert_true(load_has_problem(file, "rfc4474-certificate is not of an RSA key of 2048 to 4096 bits"));
+    rsa_certificate(dir, 2048, "DNS:sub.example.com");
+    assert_true(load_has_problem(file, "rfc4474-certificate does not have the name example.com"));
+    assert_false(load_has_problem(file, "of an RSA key"));
+    rsa_certificate(dir, 2048, "DNS:x.example,DNS:Example.com");
+    assert_false(load_has_problem(file, "rfc4474"));
+    remove(file);
+    remove(crt);
+    rmdir(dir);
+}
+
 #define MEDIA "media { address = {\"10.0.0.1 advertise 192.0.2.1\", \"2001:db8::1\"} ports = \"20000-20999\" silence-limit = 0 }\n"
 
 static void media_of_sides(void **state)
@@ -358,6 +439,7 @@ static void media_that_does_not_fit(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(rfc4474_certificates),
         cmocka_unit_test(media_of_sides),
         cmocka_unit_test(media_that_does_not_fit),
         cmocka_unit_test(reads_what_is_written), cmocka_unit_test(reads_revocation),      cmocka_unit_test(says_line_and_cure),

@@ -612,6 +612,82 @@ static void replay(void **state)
     identity_replay_free(seen);
 }
 
+/* --- the authentication service (5) --- */
+
+static void not_prepared(int err, const char *code)
+{
+    struct reason why = {.code = NULL};
+    struct str text;
+    int got =
+        identity_sign_prepare_rfc4474(w->arena, &shown.parts, &w->cred[A], &w->policy, &text, &why);
+
+    if (got != err || !why.code || strcmp(why.code, code) != 0)
+        fail_msg("%d %s, expected %d %s", got, why.code ? why.code : "-", err, code);
+    assert_null(text.p);
+}
+
+static void prepared(void **state)
+{
+    const struct rfc4474_parts good = shown.parts;
+    struct str text;
+
+    (void)state;
+    check_err(
+        identity_sign_prepare_rfc4474(w->arena, &shown.parts, &w->cred[A], &w->policy, &text, NULL),
+        0);
+    check_str(text,
+              "sip:alice@a.example|sip:bob@b.example|call-1|1 INVITE|Tue, 14 Nov 2023 22:13:18 "
+              "GMT|sip:alice@192.0.2.1|v=0\r\n");
+    shown.parts.from = STR("sip:alice@b.example");
+    not_prepared(ERR_REFUSED, "sign-authority");
+    shown.parts.from = STR("tel:+4930123");
+    not_prepared(ERR_UNSUPPORTED, "rfc4474-tel");
+    shown.parts = good;
+    shown.parts.method = STR("REGISTER");
+    not_prepared(ERR_REFUSED, "sign-method");
+    shown.parts = good;
+    shown.parts.date = STR_NULL;
+    not_prepared(ERR_INVALID, "sign-date-missing");
+    shown.parts.date = STR("Tue, 14 Nov 2023 22:11:00 GMT");
+    not_prepared(ERR_REFUSED, "sign-date-stale");
+    shown.parts = good;
+    shown.parts.body = STR("\x02");
+    not_prepared(ERR_UNSUPPORTED, "rfc4474-body-binary");
+    shown.parts = good;
+    w->cred[A].not_before_s = NOW - 1;
+    not_prepared(ERR_REFUSED, "sign-credential-validity");
+    w->cred[A].not_before_s = 0;
+    w->policy.rsa_min_bits = 3072;
+    not_prepared(ERR_REFUSED, "sign-alg");
+    w->cred[A].rsa = NULL;
+    not_prepared(ERR_REFUSED, "sign-alg");
+}
+
+static void keep_value(struct identity_sign_job *job, int err, struct str value)
+{
+    *(struct str *)job->arg = err == 0 ? value : STR("failed");
+}
+
+static void signed_here(void **state)
+{
+    struct identity_local_signer local;
+    struct str value = STR_NULL;
+    struct identity_sign_job job = {.arena = w->arena, .done = keep_value, .arg = &value};
+
+    (void)state;
+    check_err(identity_sign_prepare_rfc4474(w->arena, &shown.parts, &w->cred[A], &w->policy,
+                                            &job.digest_string, NULL),
+              0);
+    identity_local_signer_init(&local, w->signer[A], 1);
+    check_err(identity_sign_start(&job, &local.base), 0);
+    identity_local_signer_run(&local);
+    check_str(value, "failed"); /* it has no such key */
+    local.rsa = signer;
+    check_err(identity_sign_start(&job, &local.base), 0);
+    identity_local_signer_run(&local);
+    expect(value, IDENTITY_VALID, NULL);
+}
+
 static void no_memory(void **state)
 {
     struct str value = sign_parts(&shown.parts);
@@ -661,6 +737,7 @@ int main(void)
         TEST(info),           TEST(stale),
         TEST(changed),        TEST(binary_body),
         TEST(not_its_domain), TEST(replay),
+        TEST(prepared),       TEST(signed_here),
         TEST(no_memory),
     };
 
