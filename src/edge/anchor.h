@@ -30,6 +30,7 @@ struct forward_changes {
     uint32_t cseq;
     struct str rack; /* empty: as it came */
     bool has_body;
+    bool is_unwrapped; /* ... which had been within something that described it */
     struct str content_type, body;
     bool has_other_keys; /* the body: what was signed of the old ones says nothing of these */
     struct str identity, date; /* of an answer that we sign (answer.h); empty: none */

@@ -5,6 +5,8 @@
  * 3261 16.6). What cannot be read is refused where one of the two might be in it. Worker thread. */
 #include "base/log.h"
 #include "edge/anchor_priv.h"
+#include "pki/cms.h"
+#include "sip/smime.h"
 
 static bool may_describe(enum sip_method m)
 {
@@ -58,20 +60,22 @@ static bool may_have_keys(const struct sip_msg *m)
            !str_starts_nocase(type->value, STR("application/sdp"));
 }
 
-/* Enveloped for its recipient: nobody on the way has what is in it (RFC 8551 3.3). */
+/* Enveloped for its recipient: nobody on the way has what is in it (RFC 8551 3.3). It must say so, and
+ * not be what everybody can read after all. */
 static bool is_enveloped(const struct sip_msg *m)
 {
     const struct sip_hdr *type = sip_msg_hdr(m, SIP_H_CONTENT_TYPE, 0);
-    struct str head, params, smime;
+    struct sip_smime layer;
+    struct str text, inside;
+    size_t n = 1;
 
-    if (!type)
+    if (!type || !sip_type_param(type->value, STR("smime-type")).p ||
+        sip_smime_find(m, &layer, &n, NULL) != 0 || n != 1 || layer.kind != SIP_SMIME_ENCRYPTED)
         return false;
-    params = str_cut(type->value, ';', &head);
-    if (!str_eq_nocase(str_trim(head), STR("application/pkcs7-mime")) || !params.p)
-        return false;
-    params = str_make(params.p - 1, params.n + 1); /* with its semicolon */
-    return sip_param_find(params, STR("smime-type"), &smime) &&
-           str_eq_nocase(smime, STR("enveloped-data"));
+    text = layer.cms;
+    if (layer.is_base64 && sip_base64_lines(m->arena, text, &text) != 0)
+        return true;
+    return pki_cms_content(text, m->arena, &inside, NULL) != 0;
 }
 
 /* One that cannot be read, where it matters what is in it: refused, or its body is taken away. */
@@ -122,6 +126,11 @@ static int guard(const struct sip_msg *m, const struct guarded *g, struct forwar
             return ERR_REFUSED;
         }
         err = anchor_sdp_close_clear(m->arena, s, &is);
+    }
+    if (err == 0 && is.n && !g->must_close && anchor_body_is_wrapped(m, text)) {
+        reason_set(why, "body-signed", "RFC 3261 23.3", 488,
+                   "keys over a hop in clear, in a body that nobody may change");
+        return ERR_REFUSED;
     }
     if (err == 0 && is.n)
         err = anchor_body_replace(m, text, is, ret);

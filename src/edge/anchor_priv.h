@@ -156,9 +156,13 @@ MUST_USE int anchor_answer_make(struct anchor_leg *x, struct anchor_leg *y,
 /* The offer has come to nothing: both are as before. x NULL: it was our own. */
 void anchor_rollback(struct anchor_leg *x, struct anchor_leg *y);
 
-/* The description in a message's body; ret->n == 0: none. ERR_REFUSED: it cannot be read. */
+/* anchor_body.c: the description in a message's body; ret->n == 0: none. ERR_REFUSED: it cannot be
+ * read. */
 MUST_USE int anchor_body_find(const struct sip_msg *m, struct str *ret, struct reason *why);
-/* The body with the description replaced; an empty one takes a plain body away. ERR_NOMEM. */
+/* Does it stand under a signature, or in a message inside? Then nobody can change it there. */
+bool anchor_body_is_wrapped(const struct sip_msg *m, struct str was);
+/* The body with the description replaced, without what was wrapped around it; an empty one takes a
+ * plain body away. ERR_NOMEM. */
 MUST_USE int anchor_body_replace(const struct sip_msg *m, struct str was, struct str is,
                                  struct forward_changes *ret);
 

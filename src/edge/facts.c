@@ -504,11 +504,11 @@ void facts_smime(struct facts_call *f, unsigned side, const struct edge_req *r, 
         name_by_smime(p, v, from);
     if (v->bound >= p->signed_bound) {
         p->signed_bound = v->bound;
-        p->signed_keys = facts_fingerprints(r->m->body);
+        p->signed_keys = facts_fingerprints(v->description);
     }
     if (v->body_bound >= p->body_bound) {
         p->body_bound = v->body_bound;
-        p->signed_other = facts_other_keys(r->m->body);
+        p->signed_other = facts_other_keys(v->description);
     }
 }
 

@@ -304,8 +304,10 @@ int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct for
     if (!c->has_body)
         return 0;
     sip_edit_body(e, c->content_type, c->body);
-    if (!c->body.n)
+    if (!c->body.n || c->is_unwrapped) {
         sip_edit_remove(e, SIP_H_CONTENT_DISPOSITION);
+        sip_edit_remove_named(e, STR("Content-Transfer-Encoding"));
+    }
     return 0;
 }
 

@@ -299,15 +299,24 @@ static void judge_replay(const struct judge *j, struct layer *l, uint64_t s)
 
 /* ---- what it is worth ---- */
 
-static bool covers(struct str outer, struct str inner)
+/* The description that is used, among what is signed: in a part, or in the message inside. There is
+ * one in the whole body (anchor_body_find), so that the same text is the same description. */
+static bool covers(const struct judge *j, const struct layer *l)
 {
-    return inner.n && inner.p >= outer.p && inner.p + inner.n <= outer.p + outer.n;
+    if (!j->description.n)
+        return false;
+    if (l->frag && str_eq(l->frag->body, j->description))
+        return true;
+    for (size_t i = 0; i < l->n_parts; i++)
+        if (is_of_type(&l->parts[i], "application/sdp") && str_eq(l->parts[i].body, j->description))
+            return true;
+    return false;
 }
 
 static void judge_worth(const struct judge *j, struct layer *l)
 {
     l->v.state = l->frag ? POLICY_SMIME_NAMES : POLICY_SMIME_SIGNED;
-    if (!covers(l->cms.content, j->description))
+    if (!covers(j, l))
         return;
     l->v.bound = l->v.authority == IDENTITY_BY_USER ? POLICY_BOUND_USER : POLICY_BOUND_DOMAIN;
     if (l->frag)
@@ -528,6 +537,7 @@ int smime_judge(struct edge_req *r, struct reason *why)
     if (v->state == POLICY_SMIME_NONE)
         return 0;
     count(r->w, v->state);
+    v->description = j.description;
     r->smime = v;
     return decide(r, why);
 }

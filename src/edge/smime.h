@@ -29,6 +29,7 @@ struct smime_vouch {
      * themselves in the handshake; and keys of any kind, where one signature covers them and who
      * calls. */
     enum policy_bound bound, body_bound;
+    struct str description; /* the one that is used; empty: none */
     struct identity_tag tag; /* of the signature, once it was looked up */
     bool has_tag;
 };

@@ -303,7 +303,8 @@ static void step_reply(struct sim_party *p, char **word, unsigned n, const char 
     }
     if (body) {
         r.body = str_z(body);
-        r.content_type = STR("application/sdp");
+        if (!has_header(extra, "Content-Type"))
+            r.content_type = STR("application/sdp");
     }
     if (status > 100 && status < 300 && !has_header(extra, "Contact") && req->method != SIP_BYE) {
         addr_text(&p->addr, addr);
