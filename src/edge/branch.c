@@ -89,12 +89,13 @@ static void on_timer_c(struct wheel_timer *t)
     sip_ctx_cancel(b->ctx, STR_NULL);
 }
 
-/* Is there somebody else to be asked the same? */
+/* Is there somebody else to be asked the same? Who calls for help does not wait until a way that says nothing has failed (RFC 6881
+ * SP-31). */
 static bool has_another(const struct branch *b)
 {
     unsigned i;
 
-    for (i = 0; b->t->is_one_of && i < b->p->n; i++)
+    for (i = 0; (b->t->is_one_of || b->t->emergency) && i < b->p->n; i++)
         if (!branch_at(b->p, i)->started && str_eq(branch_at(b->p, i)->t->group, b->t->group))
             return true;
     return false;

@@ -133,7 +133,7 @@ enum edge_counter {
 /* What a flow's connection is known for: net's flow_user. Freed in on_flow_closed. */
 struct edge_flow {
     struct str user;   /* AOR bound by an authenticated REGISTER on this flow; empty: none */
-    uint64_t user_id;  /* principal_id of it */
+    uint64_t version;  /* account_version of it when it proved itself: another password is another proof */
     const char *peer;  /* name of the peer whose requests came by it; NULL */
     uint32_t instance; /* hash of the +sip.instance it registered, 0: none */
     bool registered;   /* the location service knows this flow */
@@ -262,6 +262,8 @@ struct edge_req {
     unsigned routes_used; /* how many top Route values named us and are taken off (16.4) */
     unsigned n_routes;   /* Route values in all */
     struct str next_route; /* the first Route value that does not name us; empty: none */
+    bool next_is_sips, sips_route; /* it is; it is, or one that names us is */
+    uint64_t account_version; /* of who answered the challenge, where a flow may count for it */
     bool strict_route;   /* 16.4: a strict router put our URI into the request-URI; the last Route value is the target */
     bool has_flow_path;  /* a flow token of ours was in a Route (RFC 5626 5.3) */
     struct token_side flow_side;

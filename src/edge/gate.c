@@ -299,7 +299,7 @@ static struct str domain_part(struct str aor)
 }
 
 /* TR/100 7.2.3: a flow proves its user only where the UA is bound to it: TLS, registered on by an answered challenge, the account is
- * still there, and its domain says that this shall count. Registering itself is always challenged, and so is who claims to be
+ * still there with the same password, and its domain says that this shall count. Registering itself is always challenged, and so is who claims to be
  * somebody else than the flow's user: several may share a connection. */
 static bool flow_counts(struct edge_req *r)
 {
@@ -311,7 +311,7 @@ static bool flow_counts(struct edge_req *r)
     if (!r->hop_secure || !f || !f->user.n || registers_here(r))
         return false;
     d = config_domain_find(r->cfg, domain_part(f->user));
-    if (!d || !d->allow_flow_auth || !account_exists(r->w->edge->loc, f->user))
+    if (!d || !d->allow_flow_auth || !f->version || account_version(r->w->edge->loc, f->user) != f->version)
         return false;
     if (!(r->has_token && sip_msg_in_dialog(r->m)) &&
         (gate_claimed_aor(r, &claimed, &is_anonymous) != 0 || (!is_anonymous && !str_eq(claimed, f->user))))

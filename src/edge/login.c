@@ -294,7 +294,10 @@ int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
         r->retry_after_s = wait;
         return gate_refuse(r, "too-many-guesses", "TR/100 6.2", 503, "too many wrong passwords from this address");
     }
-    known = aor_of_username(r, d, c.username, &aor) == 0 && account_find(r->w->edge->loc, aor, &acc) == 0 &&
+    known = aor_of_username(r, d, c.username, &aor) == 0;
+    if (known && d->allow_flow_auth) /* before it is looked at: a change in between makes it another one's */
+        r->account_version = account_version(r->w->edge->loc, aor);
+    known = known && account_find(r->w->edge->loc, aor, &acc) == 0 &&
             str_eq(str_z(acc.username), c.username);
     err = verify(r, d, &c, known ? &acc : NULL, &stale, &issued_s, rspauth);
     if (err == 0 && r->for_us)

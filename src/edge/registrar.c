@@ -362,6 +362,7 @@ static void bind_flow(struct reg *g, const struct location_bindings *bs)
     if (!f)
         return;
     flow_bind(f, r->who.name, bs->v[i].instance);
+    f->version = r->account_version;
     f->registered = true;
     net_set_idle(r->w->net, flow,
                  g->uses_outbound && g->d->flow_timer_s ? (uint64_t)g->d->flow_timer_s * 1000 + 30000

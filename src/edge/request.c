@@ -271,6 +271,8 @@ static int preprocess_routes(struct edge_req *r, struct reason *why)
     for (i = 0; i < n && sip_values_next(&it); i++) {
         if ((i && sip_addr_parse(it.value, &a) != 0) || sip_uri_parse(i ? a.uri : first_uri, &u) != 0)
             goto bad;
+        if (r->routes_used == i)
+            r->sips_route |= u.scheme == SIP_SCHEME_SIPS; /* those that name us, and the next hop's */
         if (r->routes_used == i && request_uri_is_ours(r->cfg, &u, &r->rx.path.local)) {
             r->routes_used++;
             open_own_route(r, &u);
@@ -278,6 +280,7 @@ static int preprocess_routes(struct edge_req *r, struct reason *why)
             r->routes_used++;
         } else if (!r->next_route.n) {
             r->next_route = it.value;
+            r->next_is_sips = u.scheme == SIP_SCHEME_SIPS;
         }
     }
     return 0;
@@ -425,14 +428,16 @@ static int check_proxy_require(struct edge_req *r, struct reason *why)
 /* For the emergency service: its URN (RFC 5031), or what the configuration says means it. */
 bool request_is_for_psap(const struct config *cfg, const struct sip_uri *u, bool is_ours)
 {
+    struct str dialled;
     size_t i;
 
+    (void)str_cut(u->user, ';', &dialled); /* "112;phone-context=+49" (RFC 3261 19.1.6) */
     if (u->scheme == SIP_SCHEME_URN && str_starts_nocase(u->user, STR("service:sos")))
         return u->user.n == 11 || u->user.p[11] == '.';
     for (i = 0; i < cfg->emergency.urns.n; i++) {
         struct str e = cfg->emergency.urns.v[i];
 
-        if (str_eq_nocase(e, u->whole) || (is_ours && u->has_user && str_eq(e, u->user)) ||
+        if (str_eq_nocase(e, u->whole) || (is_ours && u->has_user && str_eq(e, dialled)) ||
             (u->scheme == SIP_SCHEME_TEL && str_eq(e, u->user)))
             return true;
     }
@@ -464,7 +469,7 @@ static int check_sips(struct edge_req *r, struct reason *why)
     enum principal_how how;
     const struct config_peer *p;
 
-    if (r->ruri.scheme != SIP_SCHEME_SIPS && !str_starts_nocase(r->next_route, STR("<sips:")))
+    if (r->ruri.scheme != SIP_SCHEME_SIPS && !r->sips_route)
         return 0;
     p = gate_peer(r, &how);
     if (p && p->allow_last_hop_exception)
@@ -474,7 +479,7 @@ static int check_sips(struct edge_req *r, struct reason *why)
                    transport_text(r->rx.path.transport).p);
         return ERR_REFUSED;
     }
-    if (!refreshes_target(r->m->method))
+    if (!refreshes_target(r->m->method) || (r->ruri.scheme != SIP_SCHEME_SIPS && !r->next_is_sips))
         return 0;
     for (it = sip_values_start(r->m, SIP_H_CONTACT); sip_values_next(&it);) {
         if (sip_addr_parse(it.value, &a) != 0 || a.star || str_starts_nocase(a.uri, STR("sips:")))

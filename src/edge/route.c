@@ -73,20 +73,55 @@ void route_target_peer(struct edge_req *r, struct edge_target *t, const struct c
 
 /* ---- users of ours ---- */
 
+/* What a Contact may have and a request-URI may not (RFC 3261 19.1.1): a method, headers. */
+static bool is_for_contact_only(struct str uri)
+{
+    size_t i;
+
+    for (i = 0; i < uri.n; i++)
+        if (uri.p[i] == '?' || (uri.p[i] == ';' && str_starts_nocase(str_make(uri.p + i, uri.n - i), STR(";method="))))
+            return true;
+    return false;
+}
+
+struct str route_contact_uri(struct arena *a, struct str uri)
+{
+    struct str rest, name, value;
+    struct sip_uri u;
+    struct sbuf b;
+    char *text;
+
+    if (LIKELY(!is_for_contact_only(uri)) || sip_uri_parse(uri, &u) != 0)
+        return uri;
+    if ((text = arena_alloc(a, uri.n + 1)) == NULL)
+        return STR_NULL;
+    b = sbuf_make(text, uri.n + 1);
+    rest = u.params;
+    sbuf_add(&b, uri.p, u.params.n ? (size_t)(u.params.p - uri.p) : uri.n - (u.headers.n ? u.headers.n + 1 : 0));
+    if (u.params.n && b.n && text[b.n - 1] == ';')
+        b.n--;
+    while (rest.n && sip_param_next(&rest, &name, &value))
+        if (!str_eq_nocase(name, STR("method")))
+            sbuf_fmt(&b, value.p ? ";%.*s=%.*s" : ";%.*s", STR_FMT(name), STR_FMT(value));
+    return b.overflow ? STR_NULL : sbuf_get(&b);
+}
+
 /* RFC 5630 5.3: sips only to sips contacts; sip to a sips contact with the scheme replaced, over TLS. A domain may want all its users
  * to be reached so (sips-only). False: not to be used. */
 static bool contact_scheme(struct edge_req *r, const struct location_target *lt, struct edge_target *t)
 {
     bool want = r->ruri.scheme == SIP_SCHEME_SIPS, is = str_starts_nocase(lt->uri, STR("sips:"));
 
-    t->uri = lt->uri;
+    t->uri = route_contact_uri(r->m->arena, lt->uri);
+    if (!t->uri.p)
+        return false;
     if (r->domain->sips_only && !lt->secure && !r->emergency)
         return false;
     if (want)
         return is && (!lt->has_path || transport_is_secure(lt->path.transport));
     if (!is)
         return true;
-    t->uri = arena_fmt(r->m->arena, "sip:%.*s", (int)(lt->uri.n - 5), lt->uri.p + 5);
+    t->uri = arena_fmt(r->m->arena, "sip:%.*s", (int)(t->uri.n - 5), t->uri.p + 5);
     return t->uri.p && (!lt->has_path || transport_is_secure(lt->path.transport));
 }
 
@@ -324,6 +359,8 @@ struct edge_target *route_redirect(struct edge_req *r, const struct edge_target 
     *copy = *r;
     /* The response's bytes go, the request's arena stays. */
     u.whole = arena_str(r->m->arena, a.uri);
+    if (u.whole.p)
+        u.whole = route_contact_uri(r->m->arena, u.whole);
     if (!u.whole.p || sip_uri_parse(u.whole, &copy->ruri) != 0)
         return NULL;
     copy->domain = request_domain(r->cfg, &copy->ruri, NULL);

@@ -109,7 +109,7 @@ static struct str contact_of(const struct edge_worker *w, struct arena *a, const
                         ? ";transport=ws"
                         : "";
 
-    return arena_fmt(a, "<sip:%.*s%s>", STR_FMT(w->sent_by[p->listener]), t);
+    return arena_fmt(a, "<sip:%.*s%s>", STR_FMT(listener_sent_by(w, p)), t);
 }
 
 static int notify_build(struct sub *s, struct arena *a, struct str branch, struct buf **ret)
@@ -122,7 +122,7 @@ static int notify_build(struct sub *s, struct arena *a, struct str branch, struc
 #define ADD(n, v) (q.hdr[q.n_hdr].name = (n), q.hdr[q.n_hdr++].value = (v))
     ADD(STR("Via"),
         arena_fmt(a, "SIP/2.0/%s %.*s;branch=%.*s;rport", transport_text(s->path.transport).p,
-                  STR_FMT(w->sent_by[s->path.listener]), STR_FMT(branch)));
+                  STR_FMT(listener_sent_by(w, &s->path)), STR_FMT(branch)));
     ADD(STR("Max-Forwards"), STR("70"));
     if (s->routes.n)
         ADD(STR("Route"), s->routes);

@@ -101,33 +101,32 @@ void account_done(struct account *a)
     secret_wipe(a->ha1, sizeof(a->ha1));
 }
 
-static void look(struct location *l, struct str aor, bool *ret_exists, bool *ret_allow_md5)
+uint64_t account_version(struct location *l, struct str aor)
 {
-    uint64_t hash;
+    uint64_t hash, version = 0;
     struct loc_stripe *s = loc_stripe_of(l, aor, &hash);
     struct loc_row *row;
 
     pthread_mutex_lock(&s->lock);
     row = loc_row_find(s, aor, hash);
-    *ret_exists = row && row->user;
-    *ret_allow_md5 = *ret_exists && row->allows_md5;
+    if (row && row->user)
+        version = str_hash(str_make((const char *)row->user->ha1, sizeof row->user->ha1)) | 1;
     pthread_mutex_unlock(&s->lock);
-}
-
-bool account_exists(struct location *l, struct str aor)
-{
-    bool is_there, may_md5;
-
-    look(l, aor, &is_there, &may_md5);
-    return is_there;
+    return version;
 }
 
 bool account_allows_md5(struct location *l, struct str aor)
 {
-    bool is_there, may_md5;
+    uint64_t hash;
+    struct loc_stripe *s = loc_stripe_of(l, aor, &hash);
+    struct loc_row *row;
+    bool may;
 
-    look(l, aor, &is_there, &may_md5);
-    return may_md5;
+    pthread_mutex_lock(&s->lock);
+    row = loc_row_find(s, aor, hash);
+    may = row && row->user && row->allows_md5;
+    pthread_mutex_unlock(&s->lock);
+    return may;
 }
 
 int account_put(struct location *l, const struct store_user *u)

@@ -78,7 +78,12 @@ struct account_warm {
     uint64_t hash;
 };
 void account_warm(struct location *l, struct str aor, struct account_warm *at);
-bool account_exists(struct location *l, struct str aor); /* is there a user that is not disabled? */
+/* Changes with the user's password; 0: there is none, or it is disabled. */
+uint64_t account_version(struct location *l, struct str aor);
+static inline bool account_exists(struct location *l, struct str aor)
+{
+    return account_version(l, aor) != 0;
+}
 bool account_allows_md5(struct location *l, struct str aor); /* is there one, and is it to be asked for MD5? */
 /* What the store's watch calls; also for tests and scenarios that have no store. A user that is
  * removed or disabled loses their bindings. */
