@@ -118,6 +118,8 @@
 #define LIMIT_STATUS_ENTRIES 4096u    /* certificates whose status is remembered */
 #define LIMIT_OCSP_WAITING 256u       /* questions to responders that wait, or are under way */
 #define LIMIT_OCSP_AT_ONCE 8u
+#define LIMIT_OCSP_PATIENCE_MS 2000u  /* how long a signature waits for what is said of its certificate, once */
+#define LIMIT_STATUS_LOOK_MS 60000u   /* between two looks at what is said of a certificate in use */
 #define LIMIT_OCSP_MS 10000u          /* one of them, name lookup and all */
 
 /* Subscriptions of phones to the status of their calls, a worker; and of one user */

@@ -475,6 +475,8 @@ void check_all(struct load *l, cfg_t *root)
         (void)check_file(l, root, "identity-ca", c->identity_ca);
     if (c->identity_crl.n && !c->identity_ca.n)
         load_problem(l, load_line(l, root, "identity-crl"), "identity-crl without identity-ca; add identity-ca = \"FILE\"");
+    else if (c->identity_crl.n && c->identity_revocation == PKI_REVOCATION_OFF)
+        load_problem(l, load_line(l, root, "identity-revocation"), "identity-revocation = off with identity-crl; remove one of them");
     else if (c->identity_crl.n)
         (void)check_file(l, root, "identity-crl", c->identity_crl);
     for (i = 0; i < c->n_domains; i++)

@@ -232,6 +232,7 @@ struct config {
     struct config_strs user_certificates; /* of users who sign themselves: files, served at /users/USER@DOMAIN.pem */
     struct str identity_crl;    /* CRLs of every CA under them; empty: revocation is not checked */
     struct str identity_ca;     /* anchors for the certificates of signed identities; empty: none can be verified */
+    int identity_revocation;    /* enum pki_revocation; with CRLs at least hard */
     uint32_t identity_freshness_s;
     unsigned rfc4474_rsa_bits;  /* keys of signatures with SHA-1 have as many at least */
     bool verify_smime;          /* signed bodies are looked at */

@@ -5,6 +5,7 @@
 #include "edge/edge_worker.h"
 #include "edge/identity_service.h"
 #include "fetch/certs.h"
+#include "pki/statuses.h"
 
 struct fetched {
     struct edge_credentials base;
@@ -53,14 +54,18 @@ static int post(void *arg, unsigned worker, void (*fn)(void *worker, void *arg),
     return e->group ? net_group_post(e->group, worker, fn, item) : ERR_AGAIN;
 }
 
-static int anchors_prepare(struct fetched *f, const struct config *cfg, struct certs_change **ret, struct reason *why)
+static int anchors_prepare(struct fetched *f, struct edge *e, const struct config *cfg, struct certs_change **ret, struct reason *why)
 {
     int err;
 
     pki_anchors_unref(f->next);
     err = pki_anchors_new(cfg->identity_ca.n ? cfg->identity_ca.p : NULL,
                           cfg->identity_crl.n ? cfg->identity_crl.p : NULL, &f->next, why);
-    return err != 0 ? err : certs_change_new(f->certs, f->next, ret);
+    if (err != 0)
+        return err;
+    pki_anchors_set_revocation(f->next, cfg->identity_crl.n ? PKI_REVOCATION_HARD : (enum pki_revocation)cfg->identity_revocation,
+                               edge_certs_statuses(e->certificates));
+    return certs_change_new(f->certs, f->next, ret);
 }
 
 static void anchors_commit(struct fetched *f, struct certs_change *change)
@@ -100,7 +105,9 @@ int credentials_start(struct edge *e, const struct config *cfg, struct reason *w
     err = fetch_new(&args, &f->fetch, why);
     if (err == 0)
         err = certs_new(&(struct certs_args){.fetch = f->fetch, .post = post, .post_arg = e}, &f->certs);
-    if (err == 0 && (err = anchors_prepare(f, cfg, &change, why)) == 0)
+    if (err == 0)
+        pki_statuses_on_answer(edge_certs_statuses(e->certificates), certs_told, f->certs);
+    if (err == 0 && (err = anchors_prepare(f, e, cfg, &change, why)) == 0)
         anchors_commit(f, change);
     e->credentials = &f->base;
     if (err != 0)
@@ -112,7 +119,7 @@ int credentials_prepare(struct edge *e, const struct config *cfg, struct certs_c
 {
     *ret = NULL;
     if (e->credentials)
-        return anchors_prepare(CONTAINER_OF(e->credentials, struct fetched, base), cfg, ret, why);
+        return anchors_prepare(CONTAINER_OF(e->credentials, struct fetched, base), e, cfg, ret, why);
     if (cfg->identity_ca.n)
         LOG(LOG_WARN, "restart-needed", LZ("option", "identity-ca"));
     return 0;
@@ -131,6 +138,7 @@ void credentials_free(struct edge *e)
     e->credentials = NULL;
     if (!f)
         return;
+    pki_statuses_on_answer(edge_certs_statuses(e->certificates), NULL, NULL);
     fetch_free(f->fetch);
     certs_free(f->certs);
     pki_anchors_unref(f->anchors);

@@ -2,13 +2,16 @@
  * fetcher's thread, and a worker's own table. */
 #include "fetch/certs.h"
 #include "base/limits.h"
+#include "base/log.h"
 #include "base/map.h"
 #include "base/mem.h"
 #include <pthread.h>
+#include <stdatomic.h>
 #include <time.h>
 
 #define WORKERS_MAX 64u
-#define PATIENCE_MS (LIMIT_HTTPS_MS + 2000u) /* of a worker, if it is never answered */
+#define PATIENCE_MS                                                                                \
+    (LIMIT_HTTPS_MS + LIMIT_OCSP_PATIENCE_MS + 2000u) /* of a worker, if it is never answered */
 #define WAITS_MAX 65536u
 #define ARENA_FIRST 512u
 #define ARENA_CAP 65536u
@@ -36,7 +39,10 @@ struct certs {
     struct pki_anchors *anchors;
     unsigned anchors_generation;
     struct map entries;
-    struct list used; /* entries, the least used first */
+    struct list used;    /* entries, the least used first */
+    struct list waiting; /* ... that wait for responders, the first to lose patience first */
+    _Atomic bool is_told;
+    struct mq_item begin;
 };
 
 static struct known *known_ref(struct known *k)
@@ -70,6 +76,10 @@ struct entry {
     struct known *known; /* NULL: not yet */
     uint64_t workers;    /* bits: who waits for it */
     bool is_fetching;
+    bool has_waited;       /* for a responder, if it is not waiting */
+    bool is_doubted;       /* told: nobody says whether it is revoked */
+    struct list waiting;
+    uint64_t patience_ms;  /* until then */
     char url[];
 };
 
@@ -130,6 +140,7 @@ static void answer_all(struct certs *c, struct entry *e)
 static void entry_free(struct certs *c, struct entry *e)
 {
     list_remove(&e->used);
+    list_remove(&e->waiting);
     map_remove(&c->entries, &e->node);
     known_unref(e->known);
     mem_free(e);
@@ -151,22 +162,64 @@ static struct known *known_new(struct certs *c, int err, const struct reason *wh
     return k;
 }
 
-/* Not longer than the chain is in force; what is not good is looked at again soon. */
-static void validate(struct certs *c, struct known *k, struct str bytes)
+/* Accepted without anybody's saying whether it is revoked (soft): told once, and when that is over. */
+static void tell_doubt(struct entry *e, const struct pki_chain_facts *f)
+{
+    const struct log_field fields[] = {LS("url", e->node.key)};
+    bool is_doubted = f->standing == CERT_UNKNOWN;
+
+    if (is_doubted && !e->is_doubted)
+        log_reason(LOG_NOTICE, "revocation-unknown", f->doubt, fields, ARRAY_LEN(fields));
+    else if (e->is_doubted && f->standing == CERT_GOOD)
+        LOG(LOG_NOTICE, "revocation-known", LS("url", e->node.key));
+    e->is_doubted = is_doubted;
+}
+
+/* Once an address; then what is not known yet is judged so. */
+static bool may_wait(struct entry *e)
+{
+    uint64_t now = now_ms();
+
+    if (e->has_waited)
+        return e->patience_ms > now;
+    e->has_waited = true;
+    e->patience_ms = now + LIMIT_OCSP_PATIENCE_MS;
+    return true;
+}
+
+/* Not longer than the chain is in force; what is not good is looked at again soon. false: a responder is being asked, and that is
+ * waited for. */
+static bool validate(struct certs *c, struct entry *e, struct known *k, struct str bytes)
 {
     uint64_t now_s = (uint64_t)time(NULL), soon = now_ms() + LIMIT_HTTPS_BAD_S * 1000u, left_s;
+    uint64_t look = now_ms() + LIMIT_STATUS_LOOK_MS;
     int err = pki_chain_new(bytes, c->anchors, now_s, &k->chain, &k->why);
+
+    if ((err == ERR_AGAIN || (err == 0 && pki_chain_facts(k->chain)->is_asked)) && may_wait(e))
+        return false;
+    if (pki_anchors_look(c->anchors) && k->until_ms > look)
+        k->until_ms = look;
 
     if (err != 0) {
         k->state = err == ERR_NOMEM ? IDENTITY_CRED_MISSING : IDENTITY_CRED_REFUSED;
         if (k->until_ms > soon)
             k->until_ms = soon;
-        return;
+        return true;
     }
+    tell_doubt(e, pki_chain_facts(k->chain));
     left_s = pki_chain_facts(k->chain)->not_after_s;
     left_s = left_s > now_s ? left_s - now_s : 0;
     if (left_s < LIMIT_HTTPS_FRESH_MAX_S && k->until_ms > now_ms() + left_s * 1000)
         k->until_ms = now_ms() + left_s * 1000;
+    return true;
+}
+
+static void wait_for_responder(struct certs *c, struct entry *e)
+{
+    known_unref(e->known);
+    e->known = NULL;
+    e->is_fetching = true; /* whoever asks meanwhile is answered with the others */
+    list_append(&c->waiting, &e->waiting);
 }
 
 static void on_fetched(void *arg, int err, struct str bytes, uint64_t fresh_ms,
@@ -178,12 +231,53 @@ static void on_fetched(void *arg, int err, struct str bytes, uint64_t fresh_ms,
     e->is_fetching = false;
     known_unref(e->known);
     e->known = known_new(c, err, why, fresh_ms);
-    if (e->known && err == 0)
-        validate(c, e->known, bytes);
+    if (e->known && err == 0 && !validate(c, e, e->known, bytes)) {
+        wait_for_responder(c, e);
+        return;
+    }
     if (e->known)
         answer_all(c, e);
     else
         entry_free(c, e);
+}
+
+static void busy(struct reason *why)
+{
+    reason_set(why, "fetch-busy", "TR/100 6.2", 436, "too much is being fetched already");
+}
+
+/* Each time round: those whose time is over, or all if a responder has answered, are looked at again. */
+static uint64_t on_turn(void *arg)
+{
+    struct certs *c = arg;
+    bool is_told = atomic_exchange(&c->is_told, false);
+    struct reason why;
+    uint64_t now = now_ms();
+
+    LIST_EACH(e, &c->waiting, struct entry, waiting)
+    {
+        if (!is_told && e->patience_ms > now)
+            return e->patience_ms - now;
+        list_remove(&e->waiting);
+        if (fetch_get(c->fetch, e->node.key, on_fetched, e) != 0) { /* the bytes are there */
+            busy(&why);
+            on_fetched(e, ERR_LIMIT, STR_NULL, 1000, &why);
+        }
+    }
+    return UINT64_MAX;
+}
+
+static void on_begin(struct mq_item *item, void *consumer)
+{
+    fetch_on_turn(consumer, on_turn, CONTAINER_OF(item, struct certs, begin));
+}
+
+void certs_told(void *certs)
+{
+    struct certs *c = certs;
+
+    c->is_told = true;
+    fetch_wake(c->fetch);
 }
 
 static void make_room(struct certs *c)
@@ -211,6 +305,7 @@ static struct entry *entry_get(struct certs *c, struct str url)
     e->c = c;
     memcpy(e->url, url.p, url.n);
     list_init(&e->used);
+    list_init(&e->waiting);
     if (map_add(&c->entries, &e->node, str_make(e->url, url.n)) != 0) {
         mem_free(e);
         return NULL;
@@ -246,7 +341,7 @@ static void on_question(struct mq_item *item, void *consumer)
         } else {
             struct reason why = {.code = NULL};
 
-            reason_set(&why, "fetch-busy", "TR/100 6.2", 436, "too much is being fetched already");
+            busy(&why);
             known_unref(e->known);
             e->known = known_new(c, ERR_LIMIT, &why, 1000);
             if (e->known)
@@ -320,11 +415,17 @@ int certs_new(const struct certs_args *args, struct certs **ret)
     c->args = *args;
     list_init(&c->answers);
     list_init(&c->used);
+    list_init(&c->waiting);
+    c->begin.run = on_begin;
     pthread_mutex_init(&c->lock, NULL);
     if (map_init(&c->entries, LIMIT_HTTPS_CACHED) != 0 ||
         pki_anchors_new(NULL, NULL, &c->anchors, NULL) != 0) {
         certs_free(c);
         return ERR_NOMEM;
+    }
+    if (fetch_post(c->fetch, &c->begin) != 0) {
+        certs_free(c);
+        return ERR_CLOSED;
     }
     *ret = c;
     return 0;

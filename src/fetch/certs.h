@@ -7,6 +7,11 @@
  *        `- not there, or too old -> fetcher's thread: bytes (fetch/fetch.h), chain (pki/chain.h),
  *                                    some 100 us a certificate -> posted to all workers that asked
  *
+ * Whether its certificates are revoked is looked at as the anchors say
+ * (pki_anchors_set_revocation), anew each LIMIT_STATUS_LOOK_MS, from the bytes that are kept. Where
+ * a responder has to be asked first the answer is waited for, LIMIT_OCSP_PATIENCE_MS and once an
+ * address: afterwards what is not known is judged as such.
+ *
  * What could not be had or is not trusted is remembered, too, for LIMIT_HTTPS_BAD_S. A validated
  * chain is good as long as its bytes are, its certificates are in force, and the anchors are the
  * same. */
@@ -36,6 +41,10 @@ MUST_USE int certs_change_new(struct certs *c, struct pki_anchors *anchors,
                               struct certs_change **ret);
 void certs_change_commit(struct certs_change *change);
 void certs_change_discard(struct certs_change *change); /* NULL is fine */
+
+/* A responder has answered (pki_statuses_on_answer): those who wait for that are looked at again.
+ * Any thread, until fetch_free. */
+void certs_told(void *certs);
 
 MUST_USE int certs_worker_new(struct certs *c, unsigned worker, struct wheel *wheel,
                               struct certs_worker **ret);

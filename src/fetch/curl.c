@@ -22,6 +22,8 @@ struct fetch {
     pthread_t thread;
     bool has_thread;
     _Atomic bool is_stopping;
+    uint64_t (*on_turn)(void *arg); /* the thread's */
+    void *on_turn_arg;
     /* of the last turn, for other threads */
     pthread_mutex_t lock;
     struct fetch_stats stats;
@@ -253,7 +255,7 @@ static void *thread_main(void *arg)
     struct fetch *f = arg;
 
     while (!f->is_stopping) {
-        uint64_t next;
+        uint64_t next, turn;
         CURLMsg *m;
         int n;
 
@@ -263,7 +265,9 @@ static void *thread_main(void *arg)
             if (m->msg == CURLMSG_DONE)
                 on_end(f, m->easy_handle, m->data.result);
         }
+        turn = f->on_turn ? f->on_turn(f->on_turn_arg) : UINT64_MAX;
         next = fetch_core_turn(&f->core, now_ms());
+        next = turn < next ? turn : next;
         if (f->core.n_running && f->core.stats.transfers != f->stats.transfers)
             (void)curl_multi_perform(f->multi, &n); /* what was just started */
         copy_stats(f);
@@ -368,6 +372,17 @@ void fetch_free(struct fetch *f)
 int fetch_post(struct fetch *f, struct mq_item *item)
 {
     return f->is_stopping ? ERR_CLOSED : mq_push(f->mq, item);
+}
+
+void fetch_on_turn(struct fetch *f, uint64_t (*fn)(void *arg), void *arg)
+{
+    f->on_turn = fn;
+    f->on_turn_arg = arg;
+}
+
+void fetch_wake(struct fetch *f)
+{
+    wake(f);
 }
 
 bool fetch_is_stopping(const struct fetch *f)

@@ -37,6 +37,11 @@ void fetch_free(struct fetch *f); /* NULL is fine */
  * keeps it. */
 MUST_USE int fetch_post(struct fetch *f, struct mq_item *item);
 
+/* On its thread: fn is called each time round, and then in so many ms as it returns at the latest;
+ * fetch_wake, from any thread, makes that at once. NULL: nobody any more. */
+void fetch_on_turn(struct fetch *f, uint64_t (*fn)(void *arg), void *arg);
+void fetch_wake(struct fetch *f);
+
 bool fetch_is_stopping(const struct fetch *f); /* any thread */
 
 /* err 0: `bytes` live during the call, and may be kept for fresh_ms. Else `why` says why not, and

@@ -19,6 +19,7 @@
 struct pki_anchors {
     unsigned refs; /* atomic */
     X509_STORE *store;
+    struct context policy; /* of revocation: as a TLS context's, without the rest of it */
 };
 
 struct pki_chain {
@@ -54,7 +55,7 @@ int pki_anchors_new(const char *ca_file, const char *crl_file, struct pki_anchor
     int err = 0;
 
     *ret = NULL;
-    if (a && !fault_hit())
+    if (a && revoke_init() == 0 && !fault_hit())
         a->store = X509_STORE_new();
     if (!a || !a->store) {
         mem_free(a);
@@ -65,12 +66,27 @@ int pki_anchors_new(const char *ca_file, const char *crl_file, struct pki_anchor
         err = load_anchors(a->store, ca_file, NULL, &until, why);
     if (err == 0 && crl_file)
         err = load_crls(a->store, crl_file, &until, why);
+    a->policy.has_crl = crl_file != NULL;
+    a->policy.revocation = crl_file ? PKI_REVOCATION_HARD : PKI_REVOCATION_OFF;
     if (err != 0) {
         pki_anchors_unref(a);
         return err;
     }
     *ret = a;
     return 0;
+}
+
+void pki_anchors_set_revocation(struct pki_anchors *a, enum pki_revocation revocation,
+                                struct pki_statuses *statuses)
+{
+    a->policy.revocation = revocation;
+    pki_statuses_unref(a->policy.statuses);
+    a->policy.statuses = statuses ? pki_statuses_ref(statuses) : NULL;
+}
+
+bool pki_anchors_look(const struct pki_anchors *a)
+{
+    return a->policy.revocation != PKI_REVOCATION_OFF;
 }
 
 struct pki_anchors *pki_anchors_ref(struct pki_anchors *a)
@@ -84,6 +100,7 @@ void pki_anchors_unref(struct pki_anchors *a)
     if (!a || __atomic_sub_fetch(&a->refs, 1, __ATOMIC_ACQ_REL) != 0)
         return;
     X509_STORE_free(a->store);
+    pki_statuses_unref(a->policy.statuses);
     mem_free(a);
 }
 
@@ -378,12 +395,56 @@ static bool has_huge_key(const STACK_OF(X509) * certs)
     return false;
 }
 
+/* As revoke.c says it of TLS. */
+static int refuse_revoked(const struct standing *s, int depth, const struct reason *inner,
+                          struct reason *why)
+{
+    const char *code = "identity-cert-status-unknown";
+
+    if (strcmp(inner->code, "tls-cert-revoked") == 0)
+        code = "identity-cert-revoked";
+    else if (strcmp(inner->code, "tls-crl-expired") == 0 ||
+             strcmp(inner->code, "tls-cert-no-crl") == 0)
+        code = "identity-cert-no-crl";
+    return refuse(why, s->is_asked ? ERR_AGAIN : ERR_REFUSED, code, inner->clause, depth + 1,
+                  inner->detail);
+}
+
+/* Is a certificate of a chain that holds revoked? RFC 5280 6.3, RFC 6960. */
+static int judge_revocation(struct pki_chain *c, const struct pki_anchors *anchors,
+                            X509_STORE_CTX *ctx, const struct chain_facts *facts,
+                            struct reason *why)
+{
+    struct standing s = {.standing = CERT_UNCHECKED};
+    struct reason inner = {.code = NULL}, *doubt;
+    int depth = 0, err;
+
+    if (anchors->policy.has_crl && anchors->policy.revocation != PKI_REVOCATION_OFF &&
+        revoke_anchor_is_listed(ctx))
+        return refuse_x509(X509_V_ERR_CERT_REVOKED, X509_STORE_CTX_get_error_depth(ctx), why);
+    err = revoke_judge(&anchors->policy, X509_STORE_CTX_get0_chain(ctx), facts, NULL, &s, &depth,
+                       &inner);
+    if (err != 0)
+        return refuse_revoked(&s, depth, &inner, why);
+    c->facts.standing = s.standing;
+    c->facts.is_asked = s.is_asked;
+    if (s.standing != CERT_UNKNOWN)
+        return 0;
+    doubt = arena_alloc(c->arena, sizeof(*doubt));
+    if (!doubt)
+        return no_memory(why);
+    *doubt = s.doubt;
+    c->facts.doubt = doubt;
+    return 0;
+}
+
 /* The chain becomes the one that was found to hold, up to its anchor. */
 static int validate(struct pki_chain *c, const struct pki_anchors *anchors, uint64_t now_s,
                     struct reason *why)
 {
     X509_STORE_CTX *ctx = fault_hit() ? NULL : X509_STORE_CTX_new();
     X509_VERIFY_PARAM *param;
+    struct chain_facts facts;
     STACK_OF(X509) * built;
     int err = 0;
 
@@ -404,8 +465,12 @@ static int validate(struct pki_chain *c, const struct pki_anchors *anchors, uint
     /* What we are told to trust need not be self-signed; the clause on critical extensions that we
      * do not know stays in force: RFC 8226 8 and 9 make none of theirs critical. */
     (void)X509_VERIFY_PARAM_set_flags(param, X509_V_FLAG_PARTIAL_CHAIN);
-    if (X509_verify_cert(ctx) != 1)
+    if (revoke_watch(ctx, &facts) != 0)
+        err = no_memory(why);
+    else if (X509_verify_cert(ctx) != 1)
         err = refuse_x509(X509_STORE_CTX_get_error(ctx), X509_STORE_CTX_get_error_depth(ctx), why);
+    else
+        err = judge_revocation(c, anchors, ctx, &facts, why);
     built = err == 0 && !fault_hit() ? X509_STORE_CTX_get1_chain(ctx) : NULL;
     X509_STORE_CTX_free(ctx);
     ERR_clear_error();

@@ -10,7 +10,9 @@
 #ifndef PKI_CHAIN_H
 #define PKI_CHAIN_H
 
+#include "base/path.h"
 #include "pki/claims.h"
+#include "pki/tls.h"
 #include "pki/tnauth.h"
 
 struct evp_pkey_st;
@@ -23,12 +25,18 @@ struct pki_anchors;
  * (NULL: revocation is not checked) has the CRLs of every CA under the anchors, as in pki/tls.h. */
 MUST_USE int pki_anchors_new(const char *ca_file, const char *crl_file, struct pki_anchors **ret,
                              struct reason *why);
+/* Before it is shared: whether a certificate of a chain is revoked, as in pki/tls.h, and whose answers are looked at and asked for
+ * besides CRLs (NULL: nobody's). Without this: HARD where there are CRLs, else OFF. */
+void pki_anchors_set_revocation(struct pki_anchors *a, enum pki_revocation revocation,
+                                struct pki_statuses *statuses);
+bool pki_anchors_look(const struct pki_anchors *a); /* not OFF: what is found now may be otherwise later */
 struct pki_anchors *pki_anchors_ref(struct pki_anchors *a);
 void pki_anchors_unref(struct pki_anchors *a); /* NULL is fine */
 
 /* With anchors: only a chain that holds at `now_s`. Without (our own): as it is in the file, its
  * order checked. ERR_SYNTAX, ERR_LIMIT: cannot be read, too long. ERR_REFUSED: not trusted,
- * expired, revoked, not made for signatures. ERR_NOMEM. The reason asks for 437. */
+ * expired, revoked, not made for signatures. ERR_AGAIN: refused because nobody has said yet whether
+ * it is revoked, and somebody is being asked. ERR_NOMEM. The reason asks for 437. */
 MUST_USE int pki_chain_new(struct str bytes, const struct pki_anchors *anchors, uint64_t now_s,
                            struct pki_chain **ret, struct reason *why);
 /* Of ours, from a file; ERR_IO if it cannot be read. */
@@ -59,6 +67,9 @@ struct pki_chain_facts {
         *tn; /* a member for each certificate, leaf first; NULL: no list */
     size_t n_tn;
     const struct pki_claim_rules *rules; /* of the leaf; NULL: none */
+    enum cert_standing standing;         /* CERT_UNKNOWN: SOFT, and nobody says whether it is revoked: */
+    const struct reason *doubt;          /* why */
+    bool is_asked;                       /* ... yet */
 };
 /* Lives as long as the chain. */
 const struct pki_chain_facts *pki_chain_facts(const struct pki_chain *c);

@@ -94,6 +94,7 @@ struct staple {
 struct standing {
     enum cert_standing standing;
     struct reason doubt; /* CERT_UNKNOWN: why */
+    bool is_asked;       /* ... and a responder is being asked */
 };
 MUST_USE int revoke_init(void);
 /* Before X509_verify_cert: what CRLs do not say is noted in *f, which must live as long as `store`. */

@@ -165,7 +165,7 @@ static void doubt(const struct context *c, X509 *cert, int crl_error,
 
 /* ret_known: somebody said that it is good. */
 static int judge_one(const struct context *c, X509 *cert, X509 *issuer, int crl_error,
-                     const struct staple *s, bool *ret_known, struct reason *why)
+                     const struct staple *s, bool *ret_known, bool *ret_asked, struct reason *why)
 {
     int64_t now = (int64_t)time(NULL);
     struct pki_ocsp_answer a = {.status = PKI_STATUS_UNKNOWN};
@@ -181,7 +181,7 @@ static int judge_one(const struct context *c, X509 *cert, X509 *issuer, int crl_
         if (pki_statuses_find(c->statuses, &id, now, &a) == PKI_STATUS_REVOKED)
             return refuse_revoked(&a, why);
         if (!*ret_known)
-            pki_statuses_want(c->statuses, cert, issuer, now);
+            *ret_asked = pki_statuses_want(c->statuses, cert, issuer, now);
         *ret_known = *ret_known || a.status == PKI_STATUS_GOOD;
     }
     if (*ret_known)
@@ -208,9 +208,9 @@ int revoke_judge(const struct context *c, const STACK_OF(X509) * chain, const st
     ret->standing =
         CERT_GOOD; /* a certificate that is an anchor itself is the operator's to remove */
     for (i = 0; i + 1 < len && i < CHAIN_DEPTH_MAX; i++) {
-        bool is_known = false;
+        bool is_known = false, is_asked = false;
         int err = judge_one(c, sk_X509_value(chain, i), sk_X509_value(chain, i + 1),
-                            f->crl_error[i], i == 0 ? staple : NULL, &is_known, why);
+                            f->crl_error[i], i == 0 ? staple : NULL, &is_known, &is_asked, why);
 
         *ret_depth = i;
         if (err != 0) {
@@ -222,6 +222,7 @@ int revoke_judge(const struct context *c, const STACK_OF(X509) * chain, const st
         if (ret->standing == CERT_GOOD)
             ret->doubt = *why;
         ret->standing = CERT_UNKNOWN;
+        ret->is_asked = ret->is_asked || is_asked;
         if (c->revocation == PKI_REVOCATION_HARD)
             return ERR_REFUSED;
     }
@@ -244,7 +245,7 @@ bool revoke_is_seen(const struct context *c, const STACK_OF(X509) * chain, struc
             continue;
         if (pki_statuses_find(c->statuses, &id, now, &a) == PKI_STATUS_REVOKED)
             return refuse_revoked(&a, why) != 0;
-        pki_statuses_want(c->statuses, cert, issuer, now);
+        (void)pki_statuses_want(c->statuses, cert, issuer, now);
     }
     return false;
 }

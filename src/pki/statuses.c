@@ -40,6 +40,8 @@ struct pki_statuses {
     pthread_mutex_t lock; /* of everything below */
     pki_ask_fn *ask;
     void *arg;
+    void (*on_answer)(void *arg);
+    void *on_answer_arg;
     struct map map;
     struct list all;
 };
@@ -225,8 +227,10 @@ enum pki_status pki_statuses_find(struct pki_statuses *s, const struct pki_cert_
     return ret->status;
 }
 
-void pki_statuses_want(struct pki_statuses *s, X509 *cert, X509 *issuer, int64_t now)
+bool pki_statuses_want(struct pki_statuses *s, X509 *cert, X509 *issuer, int64_t now)
 {
+    bool is_asked;
+
     struct pki_question *q = NULL;
     struct pki_cert_id id;
     char url[PKI_URL_MAX];
@@ -235,14 +239,24 @@ void pki_statuses_want(struct pki_statuses *s, X509 *cert, X509 *issuer, int64_t
     void *arg;
 
     if (pki_cert_id_make(cert, issuer, &id) != 0 || pki_ocsp_responder(cert, url) != 0)
-        return;
+        return false;
     pthread_mutex_lock(&s->lock);
     ask = s->ask;
     arg = s->arg;
     if ((e = entry_find(s, &id)) != NULL || (e = entry_new(s, &id, cert, issuer, url)) != NULL)
         q = question_make(s, e, now);
+    is_asked = e && e->is_asked;
     pthread_mutex_unlock(&s->lock);
     question_send(ask, arg, q);
+    return is_asked;
+}
+
+void pki_statuses_on_answer(struct pki_statuses *s, void (*fn)(void *arg), void *arg)
+{
+    pthread_mutex_lock(&s->lock);
+    s->on_answer = fn;
+    s->on_answer_arg = arg;
+    pthread_mutex_unlock(&s->lock);
 }
 
 /* --- our own --- */
@@ -418,6 +432,8 @@ static void question_end(struct pki_question *q, const struct pki_ocsp_answer *a
             failed(e, why, now);
         log_answer(e);
     }
+    if (q->s->on_answer)
+        q->s->on_answer(q->s->on_answer_arg);
     pthread_mutex_unlock(&q->s->lock);
     question_free(q);
 }

@@ -28,9 +28,13 @@ void pki_statuses_stop(struct pki_statuses *s);
 enum pki_status pki_statuses_find(struct pki_statuses *s, const struct pki_cert_id *id, int64_t now,
                                   struct pki_ocsp_answer *ret);
 /* Asks the responder that the certificate names, if it names one, and if what is known is missing
- * or past half of its time, and nobody asked a little while ago. */
-void pki_statuses_want(struct pki_statuses *s, struct x509_st *cert, struct x509_st *issuer,
+ * or past half of its time, and nobody asked a little while ago. Is it being asked now? */
+bool pki_statuses_want(struct pki_statuses *s, struct x509_st *cert, struct x509_st *issuer,
                        int64_t now);
+
+/* Who waits for answers: fn is called after each, and after each that did not come, on any thread
+ * with the lock held: it may do no more than note it. NULL: nobody, from the return on. */
+void pki_statuses_on_answer(struct pki_statuses *s, void (*fn)(void *arg), void *arg);
 
 /* Certificates of our own, for stapling: between begin and end each is named anew, those that are
  * not are forgotten. `file` is for the log. ERR_NOTFOUND: it names no responder. */

@@ -546,7 +546,7 @@ static void impatient(void **state)
     (void)state;
     start_fetcher(true, true);
     (void)ask("127.0.0.1", "/sip?impatient", &g);
-    wheel_advance(t.wheel, now_ms() + LIMIT_HTTPS_MS + 3000);
+    wheel_advance(t.wheel, now_ms() + LIMIT_HTTPS_MS + LIMIT_OCSP_PATIENCE_MS + 3000);
     expect(&g, IDENTITY_CRED_MISSING, "fetch-timeout");
     stop_fetcher();
 }
