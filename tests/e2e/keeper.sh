@@ -33,14 +33,18 @@ udp_on_next() { [ -n "$(ss -H -lun "src $NEXT_ADDR")" ]; }
 sends() { our_status 0 alice --message "$1" --to sip:bob@next.test; }
 # The MESSAGE with this text arrived with, or without, Identity.
 arrived_signed() { awk -v RS='MESSAGE sip:' -v t="$1" 'index($0, t) && /\nIdentity: [^\n]*ppt=|\nIdentity: ey/ {n++} END {exit !n}' next.log; }
+arrived_old() { awk -v RS='MESSAGE sip:' -v t="$1" 'index($0, t) && /\nIdentity: "/ && /\nIdentity-Info: </ {n++} END {exit !n}' next.log; }
 arrived_unsigned() { awk -v RS='MESSAGE sip:' -v t="$1" 'index($0, t) && !/\nIdentity:/ {n++} END {exit !n}' next.log; }
 
-identity() { # KEY
-    echo "identity \"$DOMAIN\" { certificate = \"$WORK/certs/id.crt\"  key = \"$1\"  url = \"https://$DOMAIN:5063/id.pem\" }"
+identity() { # KEY [KEY FOR RFC 4474]
+    echo "identity \"$DOMAIN\" { certificate = \"$WORK/certs/id.crt\"  key = \"$1\"  url = \"https://$DOMAIN:5063/id.pem\""
+    [ -z "${2:-}" ] || echo "rfc4474-certificate = \"$WORK/certs/old.crt\"  rfc4474-key = \"$2\"  rfc4474-url = \"https://$DOMAIN:5063/old.cer\""
+    echo "}"
 }
-conf() { # KEY
-    edge_conf 'run-as = "nobody"' "keeper-log = \"$WORK/keeper.jsonl\"" "$(identity "$1")" \
-        "peer \"next\" { kind = peering  domains = { \"next.test\" }  next-hop = \"sip:$NEXT_ADDR:5060;transport=udp\"  allow-clear = yes }"
+conf() { # KEY [KEY FOR RFC 4474]
+    edge_conf 'run-as = "nobody"' "keeper-log = \"$WORK/keeper.jsonl\"" "$(identity "$@")" \
+        "peer \"next\" { kind = peering  domains = { \"next.test\" }  next-hop = \"sip:$NEXT_ADDR:5060;transport=udp\"  allow-clear = yes" \
+        "${2:+allow-rfc4474 = yes  sign-identity = both}" "}"
     chmod 644 edge.conf
 }
 
@@ -123,10 +127,15 @@ if [ -n "$(command -v softhsm2-util)" ]; then
     openssl pkcs8 -topk8 -nocrypt -in certs/id.key -out id.p8 2>>openssl.log
     need "a token" softhsm2-util --init-token --free --label sallyport --so-pin 0815 --pin 4711
     need "with the key" softhsm2-util --import id.p8 --token sallyport --label sip --id a1 --pin 4711
-    rm -f id.p8
-    conf "pkcs11:token=sallyport;object=sip;id=%a1?module-path=$MODULE&pin-source=file:$WORK/pin"
+    openssl req -x509 -newkey rsa:2048 -nodes -keyout old.p8 -subj "/CN=$DOMAIN" -addext "subjectAltName=DNS:$DOMAIN" -days 30 \
+        -out certs/old.crt 2>>openssl.log
+    need "and with one for RFC 4474" softhsm2-util --import old.p8 --token sallyport --label old --id a2 --pin 4711
+    rm -f id.p8 old.p8
+    conf "pkcs11:token=sallyport;object=sip;id=%a1?module-path=$MODULE&pin-source=file:$WORK/pin" \
+        "pkcs11:token=sallyport;object=old?module-path=$MODULE&pin-source=file:$WORK/pin"
     need "the edge starts with a key on a token" edge_start
     check "it signs" eval 'sends five && arrived_signed five'
+    check "by both keys" arrived_old five
     check "the PIN is nobody's" "$PEEK" try "$NOBODY" "$(keeper_pid)" pin
     check "so are the token's files" "$PEEK" try "$NOBODY" "$(keeper_pid)" "$(find tokens -type f | head -1)"
     check "it reloads" "$(edge_program)" reload -c edge.conf
