@@ -7,6 +7,7 @@
 #include "fetch/certs.h"
 #include "oom.h"
 #include "pki/mint.h"
+#include "pki/statuses.h"
 #include <openssl/ssl.h>
 #include <poll.h>
 #include <pthread.h>
@@ -228,6 +229,7 @@ static void make_files(void)
     m = (struct pki_mint_args){.domains = domains,
                                .n_domains = 1,
                                .days = 30,
+                               .responder = STR("http://ocsp.example/x"),
                                .cert_file = t.file[SIP],
                                .key_file = t.file[SIP_KEY]};
     check_err(pki_mint_cert(ca, &m, &why), 0);
@@ -511,7 +513,9 @@ static void anchors_changed(void **state)
     check_err(certs_change_new(t.certs, none, &change), 0);
     certs_change_discard(change); /* it came to nothing */
     g = (struct got){.n = 1};
-    check_err(certs_get(t.worker, url_of("127.0.0.1", "/sip?anchors", room), on_cred, &g, &g.cred, &id), 0);
+    check_err(
+        certs_get(t.worker, url_of("127.0.0.1", "/sip?anchors", room), on_cred, &g, &g.cred, &id),
+        0);
     expect(&g, IDENTITY_CRED_GOOD, NULL);
     set_anchors(none);
     pki_anchors_unref(none);
@@ -539,6 +543,105 @@ static void stopped(void **state)
     stop_fetcher(); /* what was posted meanwhile is not run: nothing may leak */
 }
 
+/* --- responders --- */
+
+static struct pki_question *_Atomic question;
+
+static void on_question(void *arg, struct pki_question *q)
+{
+    (void)arg;
+    question = q;
+}
+
+static struct pki_question *await_question(void)
+{
+    for (unsigned i = 0; i < 5000 && !question; i++)
+        (void)usleep(1000);
+    assert_non_null(question);
+    return question;
+}
+
+static void nobody_there(struct pki_question *q)
+{
+    struct reason why;
+
+    question = NULL;
+    reason_set(&why, "http-failed", NULL, 0, "nobody there");
+    pki_question_fail(q, &why);
+}
+
+static struct pki_statuses *start_asking(enum pki_revocation revocation)
+{
+    struct pki_statuses *s;
+    struct pki_anchors *anchors;
+
+    start_fetcher(true, true);
+    check_err(pki_statuses_new(on_question, NULL, &s), 0);
+    pki_statuses_on_answer(s, certs_told, t.certs);
+    check_err(pki_anchors_new(t.file[CA], NULL, &anchors, NULL), 0);
+    pki_anchors_set_revocation(anchors, revocation, s);
+    set_anchors(anchors);
+    pki_anchors_unref(anchors);
+    return s;
+}
+
+static void stop_asking(struct pki_statuses *s)
+{
+    pki_statuses_on_answer(s, NULL, NULL);
+    stop_fetcher();
+    pki_statuses_unref(s);
+}
+
+/* Who asks for a certificate waits for what its responder says, so long and once. */
+static void responder(void **state)
+{
+    static const struct {
+        enum pki_revocation revocation;
+        enum identity_cred_state state;
+        const char *code;
+    } cases[] = {{PKI_REVOCATION_SOFT, IDENTITY_CRED_GOOD, NULL},
+                 {PKI_REVOCATION_HARD, IDENTITY_CRED_REFUSED, "identity-cert-status-unknown"}};
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct pki_statuses *s = start_asking(cases[i].revocation);
+        struct pki_question *q;
+        struct got g, other;
+
+        (void)ask("127.0.0.1", "/sip?asked", &g);
+        q = await_question();
+        (void)ask("127.0.0.1", "/sip?silent", &other); /* the same, by another name */
+        assert_int_equal(t.n_posts, 0);
+        nobody_there(q); /* ends the waiting of both */
+        worker_turn();
+        if (g.n == 0 || other.n == 0)
+            worker_turn();
+        expect(&g, cases[i].state, cases[i].code);
+        expect(&other, cases[i].state, cases[i].code);
+        assert_null(question); /* nobody is asked again so soon */
+        stop_asking(s);
+    }
+    for (size_t i = 0; i < ARRAY_LEN(cases); i++) {
+        struct pki_statuses *s = start_asking(cases[i].revocation);
+        uint64_t began = now_ms();
+
+        one("127.0.0.1", "/sip?silent", cases[i].state, cases[i].code);
+        assert_true(now_ms() - began >= LIMIT_OCSP_PATIENCE_MS - 100);
+        nobody_there(await_question());
+        stop_asking(s);
+    }
+    {
+        struct pki_statuses *s = start_asking(PKI_REVOCATION_SOFT);
+        struct got g;
+
+        /* Ended while it is waited for. */
+        (void)ask("127.0.0.1", "/sip?ended", &g);
+        nobody_there((pki_statuses_on_answer(s, NULL, NULL), await_question()));
+        stop_asking(s);
+        assert_int_equal(g.n, 0);
+    }
+}
+
 static void impatient(void **state)
 {
     struct got g;
@@ -555,6 +658,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good),
+        cmocka_unit_test(responder),
         cmocka_unit_test(bad),
         cmocka_unit_test(slow),
         cmocka_unit_test(no_memory),

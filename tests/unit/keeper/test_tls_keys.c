@@ -5,6 +5,7 @@
 
 #include "base/mem.h"
 #include "keeper/serve.h"
+#include "oom.h"
 #include "pki/mint.h"
 #include "pki/tls.h"
 #include <openssl/err.h>
@@ -454,12 +455,37 @@ static void reloaded(void **state)
     t.keys = mine;
 }
 
+static void no_memory(void **state)
+{
+    struct keeper_tls_args args[2] = {args_of(P256), args_of(RSA2048)};
+
+    (void)state;
+    OOM_SWEEP(200, {
+        struct keeper_tls_keys *k;
+
+        if (keeper_tls_keys_new(args, 2, 0, NULL, &k, NULL) == 0)
+            keeper_tls_keys_free(k);
+        else
+            assert_null(k);
+    });
+    OOM_SWEEP(200, {
+        struct pki_tls_identity id = {.domain = STR("a.example"), .cert_pem = t.cert[P256]};
+        struct pki_tls_options o = {.identities = &id, .n_identities = 1, .remote_keys = true};
+        struct pki_tls_server *s;
+
+        if (pki_tls_server_new(&o, &s, NULL) == 0)
+            pki_tls_server_unref(s);
+    });
+    ERR_clear_error();
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(handshakes),   cmocka_unit_test(refused_in_handshake),
         cmocka_unit_test(judged13),     cmocka_unit_test(judged12),
         cmocka_unit_test(keys_refused), cmocka_unit_test(reloaded),
+        cmocka_unit_test(no_memory),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);

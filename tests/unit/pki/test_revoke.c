@@ -4,6 +4,7 @@
 #include "base/err.h"
 #include "check.h"
 #include "fixture.h"
+#include "pki/chain.h"
 #include "pki/statuses.h"
 #include "responder.h"
 #include <openssl/pem.h>
@@ -642,9 +643,100 @@ static void test_cross(void **state)
     check_cross(STR_NULL, PKI_MINT_OTHER, "tls-cert-use");
 }
 
+/* --- certificates of signed identities (chain.h): RFC 8224 6.2.2 --- */
+
+static unsigned n_told;
+
+static void on_told(void *arg)
+{
+    (void)arg;
+    n_told++;
+}
+
+static struct pki_chain *judge(enum pki_revocation r, struct pki_statuses *s, int err,
+                               const char *code)
+{
+    static char text[16384];
+    struct pki_anchors *anchors;
+    struct pki_chain *c = NULL;
+    struct reason why = {.code = NULL};
+    FILE *f = fopen(fix_path(&fix, "leaf.crt"), "r");
+    size_t n;
+
+    assert_non_null(f);
+    n = fread(text, 1, sizeof(text), f);
+    fclose(f);
+    check_err(pki_anchors_new(fix.root_pem, r == PKI_REVOCATION_OFF ? NULL : root_crl, &anchors, &why), 0);
+    pki_anchors_set_revocation(anchors, r, s);
+    assert_int_equal(pki_anchors_look(anchors), r != PKI_REVOCATION_OFF);
+    check_err(pki_chain_new(str_make(text, n), anchors, (uint64_t)time(NULL), &c, &why), err);
+    if (code) {
+        assert_string_equal(why.code, code);
+        assert_int_equal(why.sip_status, 437);
+    }
+    pki_anchors_unref(anchors);
+    return c;
+}
+
+static void test_identities(void **state)
+{
+    struct pki_statuses *s = new_statuses();
+    struct reason why;
+    struct pki_chain *c;
+
+    (void)state;
+    n_told = 0;
+    pki_statuses_on_answer(s, on_told, NULL);
+    /* Off: nobody looks, nobody is asked. */
+    c = judge(PKI_REVOCATION_OFF, s, 0, NULL);
+    assert_int_equal(pki_chain_facts(c)->standing, CERT_UNCHECKED);
+    pki_chain_unref(c);
+    assert_int_equal(n_asked, 0);
+    /* Nobody has said anything yet. */
+    assert_null(judge(PKI_REVOCATION_HARD, s, ERR_AGAIN, "identity-cert-status-unknown"));
+    c = judge(PKI_REVOCATION_SOFT, s, 0, NULL);
+    assert_int_equal(pki_chain_facts(c)->standing, CERT_UNKNOWN);
+    assert_true(pki_chain_facts(c)->is_asked && pki_chain_facts(c)->doubt);
+    pki_chain_unref(c);
+    give_answer("leaf", V_OCSP_CERTSTATUS_GOOD); /* one question for both */
+    assert_int_equal(n_told, 1);
+    c = judge(PKI_REVOCATION_HARD, s, 0, NULL);
+    assert_int_equal(pki_chain_facts(c)->standing, CERT_GOOD);
+    assert_false(pki_chain_facts(c)->is_asked);
+    pki_chain_unref(c);
+    pki_statuses_unref(s);
+    /* A responder that does not answer. */
+    s = new_statuses();
+    pki_statuses_on_answer(s, on_told, NULL);
+    assert_null(judge(PKI_REVOCATION_HARD, s, ERR_AGAIN, NULL));
+    assert_int_equal(n_asked, 1);
+    n_asked = 0;
+    reason_set(&why, "http-failed", NULL, 0, "nobody there");
+    pki_question_fail(asked[0], &why);
+    assert_int_equal(n_told, 2);
+    assert_null(judge(PKI_REVOCATION_HARD, s, ERR_REFUSED, "identity-cert-status-unknown"));
+    c = judge(PKI_REVOCATION_SOFT, s, 0, NULL);
+    assert_false(pki_chain_facts(c)->is_asked);
+    pki_chain_unref(c);
+    assert_int_equal(n_asked, 0); /* for a while */
+    pki_statuses_unref(s);
+    /* Revoked is revoked. */
+    s = new_statuses();
+    pki_statuses_on_answer(s, on_told, NULL);
+    pki_statuses_on_answer(s, NULL, NULL);
+    pki_chain_unref(judge(PKI_REVOCATION_SOFT, s, 0, NULL));
+    give_answer("leaf", V_OCSP_CERTSTATUS_REVOKED);
+    assert_int_equal(n_told, 2);
+    assert_null(judge(PKI_REVOCATION_SOFT, s, ERR_REFUSED, "identity-cert-revoked"));
+    assert_null(judge(PKI_REVOCATION_HARD, s, ERR_REFUSED, "identity-cert-revoked"));
+    pki_chain_unref(judge(PKI_REVOCATION_OFF, s, 0, NULL));
+    pki_statuses_unref(s);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_identities),
         cmocka_unit_test(test_stapled),      cmocka_unit_test(test_asked),
         cmocka_unit_test(test_must_staple),  cmocka_unit_test(test_bad_staples),
         cmocka_unit_test(test_seen_later), cmocka_unit_test(test_clients),      cmocka_unit_test(test_crl_policy),
