@@ -6,6 +6,7 @@
 #include "edge/answer.h"
 #include "edge/calls.h"
 #include "edge/facts.h"
+#include "edge/smime.h"
 
 struct answer_in {
     struct list node;
@@ -16,6 +17,7 @@ struct answer_in {
     uint64_t name;
     struct identity_vouch vouch;
     struct identity_verification *verification; /* while it waits */
+    const struct smime_vouch *smime;
 };
 
 static void in_free(struct answer_in *in)
@@ -122,8 +124,10 @@ static void on_judged(void *arg, const struct reason *why)
     } else {
         pass(b, in->name);
         b->vouch = &in->vouch;
+        b->smime = in->smime;
         branch_judged(b, in->m, &in->rx);
         b->vouch = NULL;
+        b->smime = NULL;
     }
     proxy_leave(p);
     in_free(in);
@@ -167,6 +171,23 @@ static bool judge_absent(struct branch *b, const struct sip_msg *m, const struct
     return true;
 }
 
+/* ... whose body may be signed all the same: that is known at once, and told of the response until it
+ * has passed (b->smime). */
+static bool judge_body(struct branch *b, const struct sip_msg *m, const struct rx *rx, uint64_t name)
+{
+    static const struct identity_vouch absent = {.result = {.verdict = IDENTITY_ABSENT}};
+    const struct identity_answer a = {.m = m, .cfg = b->p->snap->cfg, .peer = b->peer};
+    struct reason why = {0};
+
+    if (smime_judge_answer(b->p->w, &a, &b->smime, &why) != 0) {
+        refuse(b, m, name, &absent, rx, &why);
+        return true;
+    }
+    if (b->smime)
+        pass(b, name);
+    return false;
+}
+
 /* Taken apart in an arena of its own, since it may have to wait. */
 static bool judge(struct branch *b, const struct sip_msg *m, const struct rx *rx, uint64_t name)
 {
@@ -180,6 +201,12 @@ static bool judge(struct branch *b, const struct sip_msg *m, const struct rx *rx
         return true; /* no memory: its sender says it again */
     in->name = name;
     a.m = in->m;
+    if ((err = smime_judge_answer(p->w, &a, &in->smime, &why)) != 0) {
+        in->rx.hop = rx->hop;
+        b->smime = in->smime;
+        on_judged(in, &why);
+        return true;
+    }
     err = identity_verify_answer(p->w, &a, on_judged, in, &in->vouch, &in->verification, &why);
     if (err == ERR_AGAIN) {
         branch_heard(b);
@@ -225,7 +252,8 @@ bool answer_judge(struct branch *b, const struct sip_msg *m, const struct rx *rx
         forget_early(b);
     if (!sip_msg_has(m, SIP_H_IDENTITY) ||
         (b->peer && b->peer->verify_answers == CONFIG_VERIFY_STRIP))
-        return judge_absent(b, m, rx, name);
+        return judge_absent(b, m, rx, name) ||
+               (!answer_seen_find(b->p, name) && judge_body(b, m, rx, name));
     if (answer_seen_find(b->p, name))
         return false;
     return judge(b, m, rx, name);

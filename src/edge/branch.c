@@ -330,6 +330,7 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
         b->is_judged = true;
     if (!b->is_judged || !answer_judge(b, m, rx))
         branch_response(b, m, rx);
+    b->smime = NULL; /* it lived as long as the response */
     proxy_leave(p);
 }
 

@@ -10,7 +10,6 @@
 #include "edge/gateway_mark.h"
 #include "edge/identity_service.h"
 #include "edge/peers.h"
-#include "edge/smime.h"
 #include "keying/sdes_line.h"
 
 #define BIT(m) ((uint8_t)(1u << (m)))
@@ -416,7 +415,7 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     (void)facts_describe(r->m, &f->offer);
 }
 
-static struct str signer_of(enum identity_authority a, struct str from)
+struct str facts_signer(enum identity_authority a, struct str from)
 {
     switch (a) {
     case IDENTITY_BY_NUMBER:
@@ -459,7 +458,7 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
     id.address = p->identity.address;
     id.via = p->identity.via;
     keep_caller(p, &id);
-    id.by = signer_of(v->result.authority, is_of_origin(v) ? id.address : from);
+    id.by = facts_signer(v->result.authority, is_of_origin(v) ? id.address : from);
     id.how = p->identity.how;
     if (id.known < p->identity.known) {
         id.known = p->identity.known;
@@ -469,47 +468,6 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
     /* Who is signed for by name is who calls; a gateway would be marked, or hinted at. */
     if (id.known == POLICY_ID_VERIFIED && p->ends_at == POLICY_ENDS_UNKNOWN)
         p->ends_at = p->hints ? POLICY_ENDS_MAYBE_GATEWAY : POLICY_ENDS_USER;
-}
-
-/* RFC 3893: what is signed of who calls. Of two signatures that hold the one of RFC 8224 is told. */
-static void name_by_smime(struct facts_party *p, const struct smime_vouch *v, struct str from)
-{
-    struct policy_identity *id = &p->identity;
-    bool is_user = v->authority == IDENTITY_BY_USER;
-
-    id->by_user |= is_user;
-    if (id->known == POLICY_ID_VERIFIED && id->verdict == IDENTITY_VALID)
-        return;
-    id->known = POLICY_ID_VERIFIED;
-    id->authority = v->authority;
-    id->reached = v->reached;
-    id->by_user = is_user;
-    id->by = signer_of(v->authority, from);
-    if (p->ends_at == POLICY_ENDS_UNKNOWN)
-        p->ends_at = p->hints ? POLICY_ENDS_MAYBE_GATEWAY : POLICY_ENDS_USER;
-}
-
-void facts_smime(struct facts_call *f, unsigned side, const struct edge_req *r, struct str from)
-{
-    struct facts_party *p = &f->party[side];
-    const struct smime_vouch *v = r->smime;
-
-    if (!v)
-        return;
-    if (!sip_msg_in_dialog(r->m) || v->state == POLICY_SMIME_CONTRADICTED) {
-        p->identity.smime = v->state;
-        p->identity.smime_why = v->why.code;
-    }
-    if (!sip_msg_in_dialog(r->m) && v->state == POLICY_SMIME_NAMES)
-        name_by_smime(p, v, from);
-    if (v->bound >= p->signed_bound) {
-        p->signed_bound = v->bound;
-        p->signed_keys = facts_fingerprints(v->description);
-    }
-    if (v->body_bound >= p->body_bound) {
-        p->body_bound = v->body_bound;
-        p->signed_other = facts_other_keys(v->description);
-    }
 }
 
 void facts_answered(struct facts_party *p, const struct identity_vouch *v, struct str called,
@@ -525,7 +483,7 @@ void facts_answered(struct facts_party *p, const struct identity_vouch *v, struc
         who = v->result.token->p.orig.text;
     if (is_valid && v->result.token->p.orig.is_tn)
         who = arena_fmt(a, "+%.*s", STR_FMT(who));
-    p->hints |= policy_identity_from(&v->result, who, signer_of(v->result.authority, who),
+    p->hints |= policy_identity_from(&v->result, who, facts_signer(v->result.authority, who),
                                      v->shown.has_fingerprints, &id);
     p->signed_bound = policy_bound_from(&v->result);
     p->body_bound = policy_body_bound_from(&v->result);

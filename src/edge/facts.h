@@ -74,9 +74,15 @@ void calls_said(struct edge_worker *w, uint32_t slot, uint32_t gen, enum facts_s
 void facts_caller(struct facts_call *f, const struct edge_req *r, struct str from, struct str by);
 /* ... once its signatures have been judged: r->vouch. */
 void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str from);
-/* ... and what its body says, signed: r->smime, whatever else is known. Of a request within the call
- * it is what its sender's keys are bound by that counts. */
-void facts_smime(struct facts_call *f, unsigned side, const struct edge_req *r, struct str from);
+/* Who has signed for this URI, in words or as its host. */
+struct str facts_signer(enum identity_authority a, struct str uri);
+/* smime_facts.c: ... and what its body says, signed: r->smime, whatever else is known. */
+void facts_smime(struct facts_call *f, const struct edge_req *r, struct str from);
+/* The same of who has answered; `called`: whom the call was to. */
+struct smime_vouch;
+void facts_smime_answered(struct facts_party *p, const struct smime_vouch *v, struct str called);
+/* Within the call: what its sender's keys are bound by now. NULL: its body is not signed. */
+void facts_smime_later(struct facts_call *f, unsigned side, const struct smime_vouch *v);
 /* Who has answered, once the answer's signature has been judged; `called`: whom the call was to.
  * New texts are in `a`. */
 void facts_answered(struct facts_party *p, const struct identity_vouch *v, struct str called,

@@ -137,7 +137,7 @@ static void put_edge(struct sbuf *b, const struct edge_numbers *n)
     MANY(b, COUNTER, "identities_total", "Signed identities of requests, by verdict (RFC 8224 6.2).", "verdict",
          {"valid", c[EC_IDENTITY_VALID]}, {"absent", c[EC_IDENTITY_ABSENT]}, {"unverifiable", c[EC_IDENTITY_UNVERIFIABLE]},
          {"stale", c[EC_IDENTITY_STALE]}, {"broken", c[EC_IDENTITY_BROKEN]}, {"contradicted", c[EC_IDENTITY_CONTRADICTED]});
-    MANY(b, COUNTER, "smime_total", "Signed and encrypted bodies of requests, by verdict (RFC 3261 23, RFC 3893).", "verdict",
+    MANY(b, COUNTER, "smime_total", "Signed and encrypted bodies of requests and answers, by verdict (RFC 3261 23, RFC 3893).", "verdict",
          {"names", c[EC_SMIME_NAMES]}, {"signed", c[EC_SMIME_SIGNED]}, {"encrypted", c[EC_SMIME_ENCRYPTED]},
          {"unverifiable", c[EC_SMIME_UNVERIFIABLE]}, {"stale", c[EC_SMIME_STALE]}, {"broken", c[EC_SMIME_BROKEN]},
          {"contradicted", c[EC_SMIME_CONTRADICTED]});

@@ -4,6 +4,7 @@
 #include "edge/gateway_mark.h"
 #include "edge/identity_service.h"
 #include "edge/proxy_priv.h"
+#include "edge/smime.h"
 
 bool proxy_begins_call(const struct proxy *p)
 {
@@ -39,6 +40,9 @@ static void note_unsigned(const struct branch *b, struct facts_call *f, const st
 {
     bool is_bound = b->vouch ? policy_bound_from(&b->vouch->result) != POLICY_BOUND_NONE
                              : sip_msg_has(m, SIP_H_IDENTITY); /* judged before */
+
+    is_bound |= b->smime ? b->smime->bound != POLICY_BOUND_NONE
+                         : f->answer_tag == str_hash(m->to_tag) && f->answer_said == str_hash(m->body);
     uint64_t tag, said;
 
     if (!b->is_judged || !m->body.n || is_bound || (b->p->anchor && m->status < 200 && !sip_msg_has(m, SIP_H_RSEQ)))
@@ -60,12 +64,16 @@ static void note_callee(const struct branch *b, struct facts_call *f, const stru
     f->answer_tag = f->answer_said = 0;
     if (m && b->vouch) {
         facts_answered(&party, b->vouch, m->to.uri, m->arena);
+        party.signed_keys = facts_fingerprints(m->body);
+        party.signed_other = facts_other_keys(m->body);
+    }
+    if (m && b->smime)
+        facts_smime_answered(&party, b->smime, m->to.uri);
+    if (m && (b->vouch || b->smime)) {
         if (is_told_otherwise(f, m))
             party.signed_bound = party.body_bound = POLICY_BOUND_NONE;
         f->answer_tag = str_hash(m->to_tag);
         f->answer_said = str_hash(m->body);
-        party.signed_keys = facts_fingerprints(m->body);
-        party.signed_other = facts_other_keys(m->body);
     }
     if (m && (!b->t->to_user || b->t->peer) && gateway_is_marked(m))
         party.ends_at = POLICY_ENDS_GATEWAY;
@@ -102,8 +110,9 @@ static void note_sides(const struct branch *b, const struct sip_msg *m)
     if (!c || !f || !f->has_callee || !p->r->has_token)
         return;
     facts_in_dialog(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->m, p->r->vouch, c->to);
-    facts_smime(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r, c->from);
+    facts_smime_later(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->smime);
     facts_in_dialog(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, m, b->vouch, c->to);
+    facts_smime_later(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, b->smime);
 }
 
 static void note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
@@ -135,7 +144,7 @@ static void note_answer(struct branch *b, const struct sip_msg *m, const struct 
     if (!f)
         return;
     note_unsigned(b, f, m);
-    if (f->callee_of != b || b->vouch || is_of_another(f, m) || gateway_is_marked(m))
+    if (f->callee_of != b || b->vouch || b->smime || is_of_another(f, m) || gateway_is_marked(m))
         note_callee(b, f, sip_ctx_path(b->ctx), rx->hop, m);
     if (!p->anchor && facts_describe(m, &media))
         facts_said(f, p->r->m->body.n ? FACTS_ANSWER : FACTS_OFFER, &media);
@@ -156,5 +165,5 @@ void proxy_note_vouch(const struct proxy *p)
     if (!c)
         return;
     facts_vouched(calls_facts(p->w, p->call_slot, p->call_gen), p->r, c->from);
-    facts_smime(calls_facts(p->w, p->call_slot, p->call_gen), POLICY_CALLER, p->r, c->from);
+    facts_smime(calls_facts(p->w, p->call_slot, p->call_gen), p->r, c->from);
 }

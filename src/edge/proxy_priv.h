@@ -53,6 +53,7 @@ struct branch {
     const struct config_peer *peer;     /* of its target, believed or not (asserted.h); the context's snapshot has it */
     char *answerer;                     /* the user of ours whose answers are signed; NULL: nobody's are */
     const struct identity_vouch *vouch; /* what the signature of the response that is just passed proves; NULL: it has none */
+    const struct smime_vouch *smime;    /* ... and of its body */
     bool may_be_clear; /* media that do not pass through us (anchor_direct.c) */
     const struct path *oversize; /* 18.1.1: the datagram path that the request is too large for; NULL: none */
     unsigned status;             /* final, when DONE */

@@ -1,4 +1,4 @@
-/* Judging S/MIME of requests: RFC 3261 23.2 to 23.4, RFC 3893 2, 5, 7, 10, RFC 8551; policy as for
+/* Judging S/MIME: RFC 3261 23.2 to 23.4, RFC 3893 2, 5 to 7, 10, RFC 8551; policy as for
  * RFC 8224 (identity_verify.c). Costs some 100 us a signature and a certificate, so that one worker
  * looks at LIMIT_SMIME_RATE a second and no more; most messages cost a look at their type. */
 #include "edge/smime.h"
@@ -9,10 +9,15 @@
 #include "edge/private_network.h"
 #include "identity/cred_chain.h"
 #include "pki/cms.h"
+#include "policy/rules.h"
 #include "sip/smime.h"
 
 struct judge {
-    struct edge_req *r;
+    struct edge_worker *w;
+    const struct sip_msg *m;
+    const struct edge_req *r; /* NULL: of an answer */
+    const struct config_peer *peer;
+    const struct canon_dial *dial; /* how bare digits are dialled; NULL: not at all */
     uint64_t now_s;
     struct pki_anchors *anchors; /* NULL: none */
     struct str description;      /* the one that is used; empty: none */
@@ -25,7 +30,7 @@ struct layer {
     size_t n_parts;
     const struct sip_msg *frag; /* what says who calls; NULL: nothing does */
     bool is_aib;                /* message/sipfrag (RFC 3893), else message/sip */
-    struct str from;            /* in there, or in the message */
+    struct str who;             /* who calls, or answers, as is signed; or as the message says */
     struct smime_vouch v;
 };
 
@@ -76,7 +81,7 @@ static int find_frag(struct judge *j, struct layer *l)
 
         if ((!is_aib(p) && !is_of_type(p, "message/sip")) || is_encoded(p))
             continue;
-        err = sip_frag_parse(j->r->m->arena, p->body, &m, &why);
+        err = sip_frag_parse(j->m->arena, p->body, &m, &why);
         if (err == ERR_NOMEM)
             return err;
         if (err != 0 || m->defect.sip_status) {
@@ -103,12 +108,11 @@ static bool has_encrypted(const struct layer *l)
 /* 0: the same; ERR_CONFLICT: others, or one that cannot be read; ERR_NOMEM. */
 static int compare_ids(const struct judge *j, struct str a, struct str b, bool is_origin)
 {
-    const struct canon_dial *dial = j->r->domain ? &j->r->domain->dial : NULL;
     struct passport_id ids[2];
-    int err = identity_show_uri(j->r->m->arena, a, dial, is_origin, &ids[0]);
+    int err = identity_show_uri(j->m->arena, a, j->dial, is_origin, &ids[0]);
 
     if (err == 0)
-        err = identity_show_uri(j->r->m->arena, b, dial, is_origin, &ids[1]);
+        err = identity_show_uri(j->m->arena, b, j->dial, is_origin, &ids[1]);
     if (err == ERR_NOMEM)
         return err;
     return err == 0 && passport_id_eq(ids[0], ids[1]) ? 0 : ERR_CONFLICT;
@@ -118,9 +122,11 @@ static int compare_ids(const struct judge *j, struct str a, struct str b, bool i
 static int compare_from(const struct judge *j, const struct layer *l)
 {
     struct caller_origin o;
-    int err = compare_ids(j, l->frag->from.uri, j->r->m->from.uri, true);
+    int err = 0;
 
-    if (err != ERR_CONFLICT)
+    if (j->r || !l->is_aib) /* of an answer it is who answers (RFC 3893 6) */
+        err = compare_ids(j, l->frag->from.uri, j->m->from.uri, true);
+    if (err != ERR_CONFLICT || !j->r)
         return err;
     caller_origin(j->r, &o);
     if (!o.address.p)
@@ -186,7 +192,7 @@ static bool is_same_date(const struct layer *l, const struct sip_msg *m, uint64_
 /* What is signed against what the message shows (RFC 3893 7, 10). */
 static int compare(const struct judge *j, struct layer *l, uint64_t *ret_s)
 {
-    const struct sip_msg *m = j->r->m, *f = l->frag;
+    const struct sip_msg *m = j->m, *f = l->frag;
     int err;
 
     if (!is_complete(l, m)) {
@@ -212,14 +218,18 @@ static int compare(const struct judge *j, struct layer *l, uint64_t *ret_s)
     return 0;
 }
 
-/* Signed for whom? Without To it may have been for anybody. */
+/* Signed for whom? Without To it may have been for anybody. Of an answer: is it who was called (RFC
+ * 3893 6: another one "is not necessarily an indication of a security breach")? */
 static int find_reached(const struct judge *j, struct layer *l)
 {
-    const struct sip_msg *m = j->r->m;
-    int err = sip_msg_in_dialog(m)              ? 0
-              : !sip_msg_has(l->frag, SIP_H_TO) ? ERR_CONFLICT
-                                                : compare_ids(j, l->frag->to.uri, m->ruri, false);
+    int err = 0;
 
+    if (!j->r)
+        err = compare_ids(j, l->who, j->m->to.uri, false);
+    else if (!sip_msg_has(l->frag, SIP_H_TO))
+        err = ERR_CONFLICT;
+    else if (!sip_msg_in_dialog(j->m))
+        err = compare_ids(j, l->frag->to.uri, j->m->ruri, false);
     l->v.reached = err == 0 ? IDENTITY_REACHED_SAME : IDENTITY_REACHED_UNPROVEN;
     return err == ERR_CONFLICT ? 0 : err;
 }
@@ -229,21 +239,27 @@ static int find_reached(const struct judge *j, struct layer *l)
 static int find_authority(const struct judge *j, const struct layer *l,
                           enum identity_authority *ret)
 {
-    const struct config_peer *peer = j->r->who.peer;
     struct identity_credential c;
-    struct passport_id from;
-    int err = identity_credential_names(j->r->m->arena, l->cms.chain, &c);
+    struct passport_id who;
+    int err = identity_credential_names(j->m->arena, l->cms.chain, &c);
 
     *ret = IDENTITY_NO_AUTHORITY;
     if (err != 0)
         return err;
-    err = identity_show_uri(j->r->m->arena, l->from, j->r->domain ? &j->r->domain->dial : NULL,
-                            true, &from);
+    err = identity_show_uri(j->m->arena, l->who, j->dial, true, &who);
     if (err == 0)
-        *ret = identity_authority_of(&c, from);
-    if (*ret == IDENTITY_BY_PROVIDER && !(peer && peer->allow_provider_identity))
+        *ret = identity_authority_of(&c, who);
+    if (*ret == IDENTITY_BY_PROVIDER && !(j->peer && j->peer->allow_provider_identity))
         *ret = IDENTITY_NO_AUTHORITY;
     return err == ERR_NOMEM ? err : 0;
+}
+
+/* Who calls stands in From; who answers in To, and in From of what says so by itself. */
+static struct str who_of(const struct judge *j, const struct layer *l)
+{
+    const struct sip_msg *m = l->frag ? l->frag : j->m;
+
+    return j->r || (l->frag && l->is_aib) ? m->from.uri : m->to.uri;
 }
 
 /* RFC 3893 7: the signer and From "should correspond exactly". What nobody has signed may be a
@@ -252,16 +268,16 @@ static int judge_signer(struct judge *j, struct layer *l)
 {
     int err;
 
-    l->from = l->frag ? l->frag->from.uri : j->r->m->from.uri;
+    l->who = who_of(j, l);
     if ((err = find_authority(j, l, &l->v.authority)) != 0 ||
         l->v.authority != IDENTITY_NO_AUTHORITY)
         return err;
     if (l->frag)
         say(l, POLICY_SMIME_CONTRADICTED, "smime-authority", "RFC 3893 7",
-            "its signer may not speak for the From that it signs");
+            "its signer may not speak for who it says it is");
     else
         say(l, POLICY_SMIME_BROKEN, "smime-differs", "RFC 3261 23.2",
-            "its signer is not the one in From");
+            "its signer is not the one that the message names");
     return 0;
 }
 
@@ -279,9 +295,9 @@ static void judge_time(const struct judge *j, struct layer *l, uint64_t s)
 
 static void judge_replay(const struct judge *j, struct layer *l, uint64_t s)
 {
-    struct identity_replay *seen = j->r->w->edge->identity_seen;
-    const struct sip_msg *m = j->r->m;
-    const struct identity_use use = {m->call_id, m->from_tag, m->cseq};
+    struct identity_replay *seen = j->w->edge->identity_seen;
+    const struct identity_use use = {j->m->call_id, j->r ? j->m->from_tag : j->m->to_tag,
+                                     j->m->cseq};
     int err;
 
     if (!seen)
@@ -316,6 +332,7 @@ static bool covers(const struct judge *j, const struct layer *l)
 static void judge_worth(const struct judge *j, struct layer *l)
 {
     l->v.state = l->frag ? POLICY_SMIME_NAMES : POLICY_SMIME_SIGNED;
+    l->v.who = l->who;
     if (!covers(j, l))
         return;
     l->v.bound = l->v.authority == IDENTITY_BY_USER ? POLICY_BOUND_USER : POLICY_BOUND_DOMAIN;
@@ -378,7 +395,7 @@ static int judge_signature(struct judge *j, const struct sip_smime *s, struct la
     struct pki_cms_args args = {
         .cms = s->cms, .content = s->entity, .anchors = j->anchors, .now_s = j->now_s};
     struct reason why = {0};
-    int err = s->is_base64 ? sip_base64_lines(j->r->m->arena, s->cms, &args.cms) : 0;
+    int err = s->is_base64 ? sip_base64_lines(j->m->arena, s->cms, &args.cms) : 0;
 
     if (err == ERR_NOMEM)
         return err;
@@ -392,12 +409,12 @@ static int judge_signature(struct judge *j, const struct sip_smime *s, struct la
             "no anchors for identity certificates are configured");
         return 0;
     }
-    if (is_too_much(j->r->w, j->now_s)) {
+    if (is_too_much(j->w, j->now_s)) {
         say(l, POLICY_SMIME_UNVERIFIABLE, "smime-too-many", "RFC 3261 23.2",
             "more signed bodies at a time than are looked at");
         return 0;
     }
-    err = pki_cms_verify(&args, j->r->m->arena, &l->cms, &why);
+    err = pki_cms_verify(&args, j->m->arena, &l->cms, &why);
     if (err == 0)
         err = judge_content(j, l);
     else if (err != ERR_NOMEM)
@@ -459,14 +476,14 @@ static int judge_body(struct judge *j, struct smime_vouch *ret)
     struct sip_smime found[LIMIT_SMIME_LAYERS];
     size_t n = ARRAY_LEN(found);
     struct reason why = {0};
-    struct layer *l = arena_alloc(j->r->m->arena, sizeof(*l));
+    struct layer *l = arena_alloc(j->m->arena, sizeof(*l));
     int err = 0;
 
     if (!l)
         return ERR_NOMEM;
-    if (sip_smime_find(j->r->m, found, &n, &why) != 0)
+    if (sip_smime_find(j->m, found, &n, &why) != 0)
         return 0; /* who has to know what it says refuses it (anchor_direct.c) */
-    if (anchor_body_find(j->r->m, &j->description, &why) != 0)
+    if (anchor_body_find(j->m, &j->description, &why) != 0)
         j->description = STR_NULL;
     for (size_t i = 0; i < n && err == 0; i++) {
         l->cms = (struct pki_cms){.chain = NULL};
@@ -475,7 +492,7 @@ static int judge_body(struct judge *j, struct smime_vouch *ret)
         err = judge_layer(j, &found[i], l);
         add(ret, &l->v);
     }
-    if (err == 0 && ret->state == POLICY_SMIME_NONE && has_unsigned_aib(j->r->m)) {
+    if (err == 0 && ret->state == POLICY_SMIME_NONE && has_unsigned_aib(j->m)) {
         ret->state = POLICY_SMIME_BROKEN;
         reason_set(&ret->why, "smime-unsigned", "RFC 3893 2", 403, "it says who calls, unsigned");
     }
@@ -500,46 +517,80 @@ static void count(struct edge_worker *w, enum policy_smime state)
 }
 
 /* As of a signature of RFC 8224: what is contradicted is refused, unless it is only reported. */
-static int decide(const struct edge_req *r, struct reason *why)
+static int decide(const struct judge *j, const struct smime_vouch *v, bool is_tolerated,
+                  struct reason *why)
 {
-    const struct smime_vouch *v = r->smime;
-    enum config_verify mode = private_network_verify(r);
-    bool refuse = v->state == POLICY_SMIME_CONTRADICTED && mode != CONFIG_VERIFY_TOLERATE &&
-                  !identity_only_alarms(r);
+    if (v->state != POLICY_SMIME_CONTRADICTED)
+        return 0;
+    LOG(LOG_WARN, "smime-contradicted", LZ("reason", v->why.code), LZ("clause", v->why.clause),
+        LZ("detail", v->why.detail), LS("call", j->m->call_id),
+        LS("from", j->r ? j->m->from.uri : j->m->to.uri),
+        LS("peer", j->r      ? j->r->who.name
+                   : j->peer ? j->peer->name
+                             : STR_NULL),
+        LZ("in", j->r ? "request" : "response"), LZ("then", is_tolerated ? "passed" : "refused"));
+    if (is_tolerated)
+        return 0;
+    *why = v->why;
+    return ERR_REFUSED;
+}
 
-    if (v->state == POLICY_SMIME_CONTRADICTED)
-        LOG(LOG_WARN, "smime-contradicted", LZ("reason", v->why.code), LZ("clause", v->why.clause),
-            LZ("detail", v->why.detail), LS("call", r->m->call_id), LS("from", r->m->from.uri),
-            LS("peer", r->who.name), LZ("then", refuse ? "refused" : "passed"));
-    if (refuse)
-        *why = v->why;
-    return refuse ? ERR_REFUSED : 0;
+/* 0: *ret says how it stands, NULL: there is nothing. ERR_NOMEM. */
+static int judge_message(struct judge *j, struct smime_vouch **ret)
+{
+    struct edge_credentials *source = j->w->edge->credentials;
+    struct smime_vouch *v = arena_zalloc(j->m->arena, sizeof(*v));
+    int err;
+
+    *ret = NULL;
+    j->now_s = net_wall_s(j->w->net);
+    j->anchors = source ? source->anchors(source) : NULL;
+    err = v ? judge_body(j, v) : ERR_NOMEM;
+    pki_anchors_unref(j->anchors);
+    if (err != 0 || v->state == POLICY_SMIME_NONE)
+        return err;
+    count(j->w, v->state);
+    v->description = j->description;
+    *ret = v;
+    return 0;
 }
 
 int smime_judge(struct edge_req *r, struct reason *why)
 {
-    struct edge_credentials *source = r->w->edge->credentials;
-    struct judge j = {.r = r, .now_s = net_wall_s(r->w->net)};
-    struct smime_vouch *v;
-    int err;
+    struct judge j = {.w = r->w,
+                      .m = r->m,
+                      .r = r,
+                      .peer = r->who.peer,
+                      .dial = r->domain ? &r->domain->dial : NULL};
+    enum config_verify mode = private_network_verify(r);
 
     if (!r->cfg->verify_smime || r->emergency || r->m->method == SIP_CANCEL ||
-        private_network_verify(r) == CONFIG_VERIFY_STRIP || !sip_smime_is_possible(r->m))
+        mode == CONFIG_VERIFY_STRIP || !sip_smime_is_possible(r->m))
         return 0;
-    j.anchors = source ? source->anchors(source) : NULL;
-    v = arena_zalloc(r->m->arena, sizeof(*v));
-    err = v ? judge_body(&j, v) : ERR_NOMEM;
-    pki_anchors_unref(j.anchors);
-    if (err != 0) {
+    if (judge_message(&j, &r->smime) != 0) {
         reason_set(why, "no-memory", NULL, 500, NULL);
         return ERR_REFUSED;
     }
-    if (v->state == POLICY_SMIME_NONE)
+    return r->smime ? decide(&j, r->smime,
+                             mode == CONFIG_VERIFY_TOLERATE || identity_only_alarms(r), why)
+                    : 0;
+}
+
+int smime_judge_answer(struct edge_worker *w, const struct identity_answer *a,
+                       const struct smime_vouch **ret, struct reason *why)
+{
+    struct judge j = {.w = w, .m = a->m, .peer = a->peer};
+    enum config_verify mode = a->peer ? a->peer->verify_answers : CONFIG_VERIFY_PREFER;
+    bool only_alarms = a->peer && a->peer->status.on_attack == POLICY_ATTACK_ALARM;
+    struct smime_vouch *v;
+
+    *ret = NULL;
+    if (!a->cfg->verify_smime || mode == CONFIG_VERIFY_STRIP || !sip_smime_is_possible(a->m) ||
+        judge_message(&j, &v) !=
+            0) /* without memory nobody knows, and it is no reason to hang up */
         return 0;
-    count(r->w, v->state);
-    v->description = j.description;
-    r->smime = v;
-    return decide(r, why);
+    *ret = v;
+    return v ? decide(&j, v, mode == CONFIG_VERIFY_TOLERATE || only_alarms, why) : 0;
 }
 
 void smime_answered(const struct edge_req *r, unsigned status)

@@ -1,6 +1,6 @@
-/* S/MIME of requests (RFC 3261 23) and what says in it who calls (RFC 3893, message/sip of 23.4):
- * verified where it is there, never asked for (TR/100 7.4.1, 7.5.2, recommendation 2). Worker
- * thread; everything in the request's arena.
+/* S/MIME of requests and answers (RFC 3261 23) and what says in it who calls, or answers (RFC 3893,
+ * message/sip of 23.4): verified where it is there, never asked for (TR/100 7.4.1, 7.5.2,
+ * recommendation 2). Worker thread; everything in the request's arena.
  *
  * A signature is judged like one of RFC 8224 (TR/100 gap 1), by the anchors of identities:
  *
@@ -29,7 +29,8 @@ struct smime_vouch {
      * themselves in the handshake; and keys of any kind, where one signature covers them and who
      * calls. */
     enum policy_bound bound, body_bound;
-    struct str description; /* the one that is used; empty: none */
+    struct str description;  /* the one that is used; empty: none */
+    struct str who;          /* NAMES, SIGNED: for whom it was signed, a URI */
     struct identity_tag tag; /* of the signature, once it was looked up */
     bool has_tag;
 };
@@ -37,6 +38,11 @@ struct smime_vouch {
 /* 0: r->smime says how it stands; NULL: there is none. ERR_REFUSED: `why` says with what to refuse:
  * it is contradicted, and policy (verify-identity, on-attack) does not let that pass. */
 MUST_USE int smime_judge(struct edge_req *r, struct reason *why);
+/* The same of an answer (RFC 3893 6): who answers, which may be another than was called. *ret is in
+ * its arena; NULL: there is nothing. */
+struct identity_answer;
+MUST_USE int smime_judge_answer(struct edge_worker *w, const struct identity_answer *a,
+                                const struct smime_vouch **ret, struct reason *why);
 /* The final answer to the request. */
 void smime_answered(const struct edge_req *r, unsigned status);
 
