@@ -8,6 +8,7 @@
 #include "pki/signing.h"
 #include "pki/tls.h"
 #include <confuse.h>
+#include <pwd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -93,6 +94,23 @@ static void check_crl(struct load *l, const cfg_t *sec, const char *option, stru
         load_problem(l, load_line(l, sec, option), "%s; put CRLs in PEM, or one in DER, there", why.detail);
 }
 
+/* As it will stand in Via and Route: host, host:port, an IPv6 address in brackets. */
+static bool advertise_ok(struct str s)
+{
+    struct str host = s, rest = STR_NULL;
+    uint32_t port = 5060;
+    struct addr a;
+
+    if (s.n && s.p[0] == '[') {
+        rest = str_cut(str_make(s.p + 1, s.n - 1), ']', &host);
+        if (!rest.p || addr_parse(&a, host, 0) != 0 || (rest.n && rest.p[0] != ':'))
+            return false;
+        return !rest.n || (str_to_u32(str_make(rest.p + 1, rest.n - 1), UINT16_MAX, &port) == 0 && port);
+    }
+    rest = str_cut(s, ':', &host);
+    return host_ok(host) && (!rest.p || (str_to_u32(rest, UINT16_MAX, &port) == 0 && port));
+}
+
 static void check_listen(struct load *l, const cfg_t *sec, const struct config_listen *c)
 {
     unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
@@ -105,6 +123,9 @@ static void check_listen(struct load *l, const cfg_t *sec, const struct config_l
         load_problem(l, line, "listen \"%s\" is in clear; use tls or wss, or add allow-clear = yes", c->title.p);
     if (addr_is_any(&c->addr) && !c->advertise.n)
         load_problem(l, line, "listen \"%s\" is on all addresses; add advertise = \"NAME\", the name phones use", c->title.p);
+    if (c->advertise.n && !advertise_ok(c->advertise))
+        load_problem(l, load_line(l, sec, "advertise"), "advertise = \"%s\" is no host; as \"edge.example.com\", \"192.0.2.1:5061\" or \"[2001:db8::1]\"",
+                     c->advertise.p);
     if (!addr_port(&c->addr))
         load_problem(l, line, "listen \"%s\" has port 0; use %u", c->title.p, transport_default_port(c->transport));
     for (i = 0; i < l->c->n_domains; i++)
@@ -144,12 +165,34 @@ static void check_callers(struct load *l, const cfg_t *sec, const char *option, 
     }
 }
 
+/* A name that two domains have would be the first one's, unnoticed. */
+static void check_names(struct load *l, const cfg_t *sec, const struct config_domain *d)
+{
+    const struct config_domain *other = config_domain_find(l->c, d->name);
+    struct addr a;
+    size_t i;
+
+    if (other != d)
+        load_problem(l, load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line,
+                     "domain \"%s\" is a name of domain \"%s\" already; remove one", d->name.p, other->name.p);
+    for (i = 0; i < d->aliases.n; i++) {
+        struct str name = d->aliases.v[i];
+
+        if (!host_ok(name) && addr_parse(&a, name, 0) != 0)
+            load_problem(l, load_line(l, sec, "aliases"), "aliases: \"%s\" is neither a host name nor an address", name.p);
+        else if ((other = config_domain_find(l->c, name)) != d)
+            load_problem(l, load_line(l, sec, "aliases"), "aliases: \"%s\" is a name of domain \"%s\" already; remove one", name.p,
+                         other->name.p);
+    }
+}
+
 static void check_domain(struct load *l, const cfg_t *sec, const struct config_domain *d)
 {
     unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
 
     if (!host_ok(d->name))
         load_problem(l, line, "domain \"%s\" is not a host name; as \"example.com\"", d->name.p);
+    check_names(l, sec, d);
     check_identity(l, sec, d->name, d->certificate, d->key);
     if (d->unknown_users.n && config_peer_find(l->c, d->unknown_users) && config_peer_find(l->c, d->unknown_users)->account.n)
         load_problem(l, load_line(l, sec, "unknown-users"), "unknown-users = \"%s\" has an account and takes its numbers alone; name another peer",
@@ -441,6 +484,12 @@ static void check_signing(struct load *l, const cfg_t *sec, const struct config_
         load_problem(l, load_line(l, sec, "certificate"), "%s; use leaf and issuers, PEM", why.detail[0] ? why.detail : why.code);
 }
 
+static void check_user(struct load *l, cfg_t *root, const char *option, struct str name)
+{
+    if (l->files && name.n && getpwnam(name.p) == NULL)
+        load_problem(l, load_line(l, root, option), "%s: no user %s on this machine; make it, as share/sallyport.sysusers does", option, name.p);
+}
+
 void check_all(struct load *l, cfg_t *root)
 {
     struct config *c = l->c;
@@ -469,6 +518,8 @@ void check_all(struct load *l, cfg_t *root)
     for (i = 0; i < c->n_identities; i++)
         check_signing(l, cfg_getnsec(root, "identity", (unsigned)i), &c->identities[i]);
     check_user_certificates(l, root, c);
+    check_user(l, root, "run-as", c->run_as);
+    check_user(l, root, "keeper-run-as", c->keeper_run_as);
     if (c->fetch_ca.n)
         (void)check_file(l, root, "fetch-ca", c->fetch_ca);
     if (c->identity_ca.n)

@@ -238,10 +238,16 @@ static bool value_ok(struct load *l, unsigned line, const struct row *row, const
     case ROW_PATH:
     case ROW_TEXT:
     case ROW_LIST:
-        if (strlen(v) <= 1024)
-            return true;
-        load_problem(l, line, "%s: longer than 1024 bytes", name);
-        return false;
+        if (strlen(v) > 1024) {
+            load_problem(l, line, "%s: longer than 1024 bytes", name);
+            return false;
+        }
+        for (; *v; v++)
+            if ((unsigned char)*v < ' ' || *v == 0x7f) { /* it would end a header line somewhere */
+                load_problem(l, line, "%s has a control character; take it out", name);
+                return false;
+            }
+        return true;
     }
     return true;
 }

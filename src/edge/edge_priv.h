@@ -369,6 +369,7 @@ void proxy_ack(struct edge_req *r, const struct edge_target *target);
 void proxy_worker_stop(struct edge_worker *w); /* before the transaction layer goes */
 void ack_worker_stop(struct edge_worker *w);
 void proxy_stx_gone(void *upper); /* the server transaction's last state: what sip_stx_set_upper stored */
+bool proxy_is_under_way(const struct edge_req *r); /* the same request, by another branch (RFC 3261 8.2.2.2) */
 
 /* forward.c: our own URI as others reach the listener of a path, in <>; `token` as its user part, may be empty. */
 void forward_own_uri(struct sbuf *b, const struct edge_worker *w, const struct path *p, struct str token, bool sips,

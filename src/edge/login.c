@@ -304,6 +304,8 @@ int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
         note_info(r, d, &c, rspauth, issued_s);
     md5 = known && acc.allow_md5 && d->allow_md5;
     account_done(&acc);
+    if (err != 0 && stale && issued_s && proxy_is_under_way(r)) /* a fork behind its sender, no replay: another nonce is of no use */
+        return gate_refuse(r, "merged-request", "RFC 3261 8.2.2.2", 482, "the same request is under way by another branch");
     if (err != 0) {
         if (!stale)
             wrong_password(r, &c, "wrong-response");

@@ -368,6 +368,23 @@ static unsigned max_breadth(const struct sip_msg *m)
     return v;
 }
 
+#define MERGED_LOOK 256u /* contexts, the newest first */
+
+bool proxy_is_under_way(const struct edge_req *r)
+{
+    struct list *at = r->w->proxies.prev;
+    unsigned n;
+
+    for (n = 0; at != &r->w->proxies && n < MERGED_LOOK; n++, at = at->prev) {
+        const struct proxy *p = CONTAINER_OF(at, struct proxy, node);
+
+        if (p->r && p->cseq == r->m->cseq && p->method == r->m->method && str_eq(p->r->m->call_id, r->m->call_id) &&
+            str_eq(p->r->m->from_tag, r->m->from_tag) && str_eq(p->r->m->to_tag, r->m->to_tag))
+            return true;
+    }
+    return false;
+}
+
 struct branch *proxy_branch_add(struct proxy *p, const struct edge_target *t)
 {
     struct branch *b;

@@ -189,8 +189,9 @@ static void step_auth(struct sim_party *p, char **word, unsigned n)
     deliver(p, d->last_request);
 }
 
-/* The last request again with its credentials as they were, but as a new transaction: what a replay looks like. */
-static void step_reuse(struct sim_party *p)
+/* The last request again with its credentials as they were, but as a new transaction: what a replay looks like; with its number, too:
+ * what comes by another way from a fork behind it. */
+static void step_reuse(struct sim_party *p, bool is_fork)
 {
     struct dialog *d = &P.dialog[party_index(p)];
     struct arena *a = scratch_new();
@@ -199,8 +200,10 @@ static void step_reuse(struct sim_party *p)
     char cseq[64], via[256];
     struct buf *out;
 
-    snprintf(cseq, sizeof cseq, "%u %.*s", ++d->cseq, STR_FMT(req->method_text));
-    sip_edit_set(e, SIP_H_CSEQ, str_z(cseq));
+    if (!is_fork) {
+        snprintf(cseq, sizeof cseq, "%u %.*s", ++d->cseq, STR_FMT(req->method_text));
+        sip_edit_set(e, SIP_H_CSEQ, str_z(cseq));
+    }
     add_via(p, via, sizeof via);
     sip_edit_set(e, SIP_H_VIA, str_make(via + 5, strlen(via) - 7));
     if (sip_edit_build(e, &out) != 0)
@@ -671,7 +674,9 @@ void step_party_verb(struct sim_party *p, char **word, unsigned n, char *line_en
     else if (strcmp(word[2], "echo") == 0)
         deliver(p, P.received_request[party_index(p)]);
     else if (strcmp(word[2], "reuse") == 0)
-        step_reuse(p);
+        step_reuse(p, false);
+    else if (strcmp(word[2], "forks") == 0)
+        step_reuse(p, true);
     else if (strcmp(word[2], "ack") == 0)
         step_ack(p, extra);
     else if (strcmp(word[2], "cancel") == 0)

@@ -130,6 +130,13 @@ static void says_line_and_cure(void **state)
     expect_problem(DOMAIN "listen \"dtls:127.0.0.1:5060\" { }\n", "SIP over DTLS is out of scope");
     expect_problem(DOMAIN "listen \"tls:0.0.0.0:5061\" { }\n", "add advertise");
     expect_problem(DOMAIN "listen \"tls:example.com\" { }\n", "must be transport:address:port");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { advertise = \"bad host\" }\n", "2: advertise = \"bad host\" is no host");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { advertise = \"a.b:0\" }\n", "2: advertise = \"a.b:0\" is no host");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { advertise = \"[::1]x\" }\n", "is no host");
+    expect_problem(DOMAIN "domain \"EXAMPLE.com\" { }\nlisten \"tls:127.0.0.1:5061\" { }\n", "2: domain \"example.com\" is a name of domain \"example.com\" already");
+    expect_problem(DOMAIN "domain \"b.x\" { aliases = {\"example.com\"} }\nlisten \"tls:127.0.0.1:5061\" { }\n", "2: aliases: \"example.com\" is a name of domain");
+    expect_problem(DOMAIN "domain \"b.x\" { aliases = {\"c d\"} }\nlisten \"tls:127.0.0.1:5061\" { }\n", "2: aliases: \"c d\" is neither");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nserver-header = \"a\\r\\nX: y\"\n", "3: server-header has a control character");
     expect_problem(DOMAIN, "no listen section");
     expect_problem("listen \"tls:127.0.0.1:5061\" { }\n", "no domain section");
     expect_problem("domain \"a.b\" { certificate = \"c\" }\nlisten \"tls:127.0.0.1:5061\" { }\n", "1: certificate without key");
