@@ -578,11 +578,12 @@ static bool branch_sign(struct branch *b, const struct path *path)
     struct forward_changes changes = {0};
     struct reason why = {0};
     struct path *copy;
+    bool is_whole;
 
     if (b->is_signed)
         return false;
     b->is_signed = true;
-    if (!identity_signs(b->p->r, b->t) || branch_changes(b, path, &changes, &why) != 0)
+    if (!identity_signs(b->p->r, b->t, &is_whole) || ((b->p->anchor || is_whole) && branch_changes(b, path, &changes, &why) != 0))
         return false; /* branch_send finds it, too */
     b->signed_as = sum_of(b, &changes);
     if (!identity_sign(b->p->r, b->t, &changes, on_signed, b, &b->signing))

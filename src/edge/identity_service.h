@@ -89,8 +89,8 @@ struct identity_signed {
 };
 typedef void identity_request_signed_fn(void *arg, const struct identity_signed *s);
 /* What leaves for `t` is signed if it leaves for another domain, is from one of ours, and policy
- * does not say otherwise (TR/100 recommendation 4). */
-bool identity_signs(struct edge_req *r, const struct edge_target *t);
+ * does not say otherwise (TR/100 recommendation 4). *ret_whole: as a whole, as RFC 4474 has it. */
+bool identity_signs(struct edge_req *r, const struct edge_target *t, bool *ret_whole);
 /* `as`: how it leaves. True: `fn` is called later, once, unless *ret is cancelled. False: nothing
  * is to be signed, or cannot be (which has been logged and counted). */
 bool identity_sign(struct edge_req *r, const struct edge_target *t,

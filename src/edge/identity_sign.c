@@ -142,10 +142,16 @@ static const struct identity_own *wanted_by(struct edge_req *r, const struct edg
                            : NULL;
 }
 
-bool identity_signs(struct edge_req *r, const struct edge_target *t)
+static bool has_rfc4474(enum config_sign how)
+{
+    return how == CONFIG_SIGN_RFC4474 || how == CONFIG_SIGN_BOTH;
+}
+
+bool identity_signs(struct edge_req *r, const struct edge_target *t, bool *ret_whole)
 {
     bool diverts;
 
+    *ret_whole = has_rfc4474(private_network_sign(r, t));
     return wanted_by(r, t, &diverts) != NULL;
 }
 
@@ -275,7 +281,7 @@ static int prepare(struct identity_signing *s, const struct edge_target *t,
     policy = identity_sign_policy(r->w, r->cfg, &s->shown.m, s->date);
     if (has_passports(how) && (err = prepare_passport(s, t, &policy, why)) == 0)
         want(s, JOB_FIRST, s->own);
-    if (how != CONFIG_SIGN_RFC4474 && how != CONFIG_SIGN_BOTH)
+    if (!has_rfc4474(how))
         return err;
     if (err != 0)
         say_unsigned(r, why);
