@@ -294,6 +294,40 @@ static void files(void **state)
     assert_non_null(strstr(why.detail, t.key));
 }
 
+/* What is given to others: certificates and nothing else, all of them or the leaf alone. */
+static void given_away(void **state)
+{
+    struct arena *a = arena_new(4096, 1 << 20);
+    struct pki_chain *c, *again;
+    struct str der, pem;
+
+    (void)state;
+    assert_non_null(a);
+    (void)mint(t.middle, plain);
+    check_err(pki_chain_load(t.cert, &c, NULL), 0);
+    check_err(pki_chain_der(c, a, &der), 0);
+    check_err(pki_chain_pem(c, a, &pem), 0);
+    assert_int_equal((uint8_t)der.p[0], 0x30);
+    check_err(pki_chain_new(pem, t.anchors, t.now_s, &again, NULL), 0);
+    pki_chain_unref(again);
+    check_err(pki_chain_new(der, t.anchors, t.now_s, &again, NULL),
+              ERR_REFUSED); /* its issuer is no anchor */
+    OOM_SWEEP(10, {
+        struct str text = STR_NULL;
+
+        assert_true((pki_chain_der(c, a, &text) == 0) == (text.p != NULL));
+    });
+    pki_chain_unref(c);
+    (void)mint(t.root, plain);
+    check_err(pki_chain_load(t.cert, &c, NULL), 0);
+    check_err(pki_chain_der(c, a, &der), 0);
+    check_err(pki_chain_new(der, t.anchors, t.now_s, &again, NULL), 0);
+    assert_int_equal(pki_chain_facts(again)->n_domains, pki_chain_facts(c)->n_domains);
+    pki_chain_unref(again);
+    pki_chain_unref(c);
+    arena_free(a);
+}
+
 static void no_memory(void **state)
 {
     struct str bytes = mint(t.middle, plain);
@@ -314,7 +348,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(good),  cmocka_unit_test(users),       cmocka_unit_test(not_believed),
         cmocka_unit_test(forms), cmocka_unit_test(constraints), cmocka_unit_test(revoked),
-        cmocka_unit_test(files), cmocka_unit_test(no_memory),
+        cmocka_unit_test(files), cmocka_unit_test(given_away),  cmocka_unit_test(no_memory),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
