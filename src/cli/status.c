@@ -467,9 +467,9 @@ static void show_summary(const json_t *a)
         printf("THE STORE CANNOT BE WRITTEN: %s (%lld changes wait)\n", text_of(store, "last_error"),
                (long long)number_of(store, "queued"));
     if (keeper && strcmp(text_of(keeper, "state"), "up") != 0)
-        printf("NOTHING IS SIGNED: %s\n", strcmp(text_of(keeper, "state"), "lost") == 0
-                                               ? "the keeper's parent has ended; restart the daemon"
-                                               : "the keeper has ended; its parent starts another");
+        printf("NOTHING IS SIGNED%s: %s\n", is_set(keeper, "tls") ? ", AND NO TLS CONNECTION IS MADE" : "",
+               strcmp(text_of(keeper, "state"), "lost") == 0 ? "the keeper's parent has ended; restart the daemon"
+                                                             : "the keeper has ended; its parent starts another");
     if (is_set(keeper, "alone"))
         printf("The keeper's parent has ended: when the keeper ends nothing will be signed; restart the daemon\n");
     if (number_of(a, "log_dropped"))

@@ -409,8 +409,8 @@ static json_t *keeper_json(const struct edge *e)
     if (!e->keeper)
         return NULL;
     keeper_link_stats(e->keeper, &k);
-    return json_pack("{s:s, s:b, s:o, s:o}", "state", k.is_up ? "up" : k.is_lost ? "lost" : "down", "alone", k.is_up && k.is_lost, "keys",
-                     number(k.keys), "ended", number(k.ended));
+    return json_pack("{s:s, s:b, s:b, s:o, s:o}", "state", k.is_up ? "up" : k.is_lost ? "lost" : "down", "alone", k.is_up && k.is_lost,
+                     "tls", e->cfg->tls_keys == CONFIG_TLS_KEYS_KEEPER, "keys", number(k.keys), "ended", number(k.ended));
 }
 
 static uint64_t sum(const uint64_t *v, size_t n)

@@ -181,6 +181,20 @@ checks() { "$(edge_program)" check -c edge.conf >checked.log 2>&1; }
 refuse "a key of TLS is no identity's" checks
 check "and that is said" log_has checked.log 'has the key that domain .* uses for TLS'
 refuse "nor is it with the next reload" "$(edge_program)" reload -c edge.conf
+
+# Without keeper, and without who would start one.
+need "a phone is there" our_start alice --answer --calls 1
+KEEPER=$(keeper_pid)
+kill -KILL "$(keeper_parent)"
+check "the end of the keeper's parent is noticed" await 10 more_events keeper-lost 0
+check "the keeper goes on" shakes 5061 $DOMAIN
+ENDED=$(events keeper-ended)
+kill -KILL "$KEEPER"
+check "so is the keeper's" await 10 more_events keeper-ended "$ENDED"
+refuse "there are no new connections" shakes 5061 $DOMAIN
+check "which the status says" eval 'status summary | grep -q "NO TLS CONNECTION IS MADE: .*restart the daemon"'
+check "the phone's goes on" json flows '[.rows[] | select(.transport == "TLS" and .registered)] | length == 1'
+kill "$OUR_PID_alice"
 check "the edge stops in order" edge_stop
 
 # On a token.
