@@ -1,5 +1,5 @@
 /* Judging S/MIME: RFC 3261 23.2 to 23.4, RFC 3893 2, 5 to 7, 10, RFC 8551; policy as for
- * RFC 8224 (identity_verify.c). Costs some 100 us a signature and a certificate, so that one worker
+ * RFC 8224 (identity_verify.c). Costs some 300 us a signature and its chain, so that one worker
  * looks at LIMIT_SMIME_RATE a second and no more; most messages cost a look at their type. */
 #include "edge/smime.h"
 #include "base/log.h"

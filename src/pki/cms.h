@@ -8,8 +8,8 @@
  * nothing any more: a signature that rests on it cannot be verified. Revocation lists inside are
  * not looked at: who is revoked our own say.
  *
- * About 100 us for the signature and as much a certificate, on the caller's thread: who calls for
- * strangers limits the rate. */
+ * Some 300 us with a signer under the anchor (P-256, bench/micro_cms), 200 more for each certificate
+ * in between, on the caller's thread: who calls for strangers limits the rate. */
 #ifndef PKI_CMS_H
 #define PKI_CMS_H
 

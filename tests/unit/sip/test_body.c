@@ -161,11 +161,60 @@ static void test_limits(void **state)
     check_parts_n("", STR("x"), "", ERR_LIMIT, 0);
 }
 
+/* The parts of an entity as "depth type|whole|"; NULL: refused. */
+static void check_entity(const char *entity, const char *expected)
+{
+    static char got[LIMIT_MSG_BYTES];
+    struct sip_part part[LIMIT_BODY_PARTS];
+    size_t n = ARRAY_LEN(part);
+    struct reason why = {.code = NULL};
+    int err = sip_entity_parts(str_z(entity), part, &n, &why);
+
+    assert_true((err == 0) == (expected != NULL));
+    got[0] = '\0';
+    for (size_t i = 0; err == 0 && i < n; i++) {
+        size_t len = strlen(got);
+
+        snprintf(got + len, sizeof(got) - len, "%u %.*s|%.*s|", part[i].depth,
+                 STR_FMT(part[i].content_type), STR_FMT(sip_part_whole(&part[i])));
+    }
+    if (err == 0)
+        assert_string_equal(got, expected);
+}
+
+static void test_entity(void **state)
+{
+    struct sip_part part[1];
+    size_t n = 0;
+
+    (void)state;
+    check_entity("Content-Type: a/b\r\n\r\nx\r\n", "0 a/b|Content-Type: a/b\r\n\r\nx\r\n|");
+    check_entity("\r\nx", "0 text/plain|\r\nx|");
+    check_entity("", "0 text/plain||");
+    check_entity("Content-Type: a/b", NULL);
+    check_entity("Content-Type: multipart/m;boundary=b\r\n\r\n--b\r\n\r\n1\r\n--b--",
+                 "0 multipart/m;boundary=b|Content-Type: "
+                 "multipart/m;boundary=b\r\n\r\n--b\r\n\r\n1\r\n--b--|1 text/plain|\r\n1|");
+    check_entity("Content-Type: multipart/m;boundary=b\r\n\r\nx", NULL);
+    check_err(sip_entity_parts(STR("\r\nx"), part, &n, NULL), ERR_LIMIT);
+    n = 1;
+    check_err(sip_entity_parts(STR("Content-TYPE : A/b;c=d;smime-type=\"x\"\r\nX-y:z\r\n\r\n"), part,
+                               &n, NULL),
+              0);
+    check_str(sip_part_header(part, STR("x-Y")), "z");
+    assert_null(sip_part_header(part, STR("x-z")).p);
+    assert_true(sip_type_is(part[0].content_type, STR("a/B")));
+    assert_false(sip_type_is(part[0].content_type, STR("a/")));
+    check_str(sip_type_param(part[0].content_type, STR("SMIME-type")), "x");
+    assert_null(sip_type_param(part[0].content_type, STR("boundary")).p);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_simple),
         cmocka_unit_test(test_multipart),
+        cmocka_unit_test(test_entity),
         cmocka_unit_test(test_nested),
         cmocka_unit_test(test_limits),
     };
