@@ -97,7 +97,7 @@ static bool accepts(const struct edge_req *r, struct passport_id id, const struc
 {
     if (!is_verified(r))
         return false;
-    if (r->vouch->result.by_rfc4474)
+    if (r->vouch && r->vouch->result.by_rfc4474) /* a signed body may be all there is */
         id.is_tn = false;
     return is_listed(r, &r->domain->accept_callers, true, &id, u);
 }
