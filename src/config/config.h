@@ -33,6 +33,10 @@ struct config_media_side {
     bool allow_clear;         /* calls with it may have media without keys */
     bool best_effort;         /* keys are offered in the clear profile (RFC 8643) */
     struct str sdes_until;    /* "2027-12-31": after that day SDES is used no more; empty: no end */
+    uint32_t sdes_lifetime;   /* packets that our keys in SDP say to be good for, as a power of 2; 0: nothing is said */
+    bool sdes_mki;            /* what has an MKI is answered with one */
+    bool allow_unencrypted, allow_unauthenticated; /* session parameters of SDES that weaken */
+    bool allow_sha1;          /* fingerprints by SHA-1 alone */
     bool nat;                 /* its media may come from another address than its signalling says */
     int srtcp_tag;            /* 80 | 32 | detect: of the suites with a tag of 32 bits */
     int roc;                  /* keep | reset | probe */

@@ -90,6 +90,9 @@ void check_media_side(struct load *l, const cfg_t *sec, const struct config_medi
     if (m->sdes_until.n && !config_date_parse(m->sdes_until, &until))
         load_problem(l, load_line(l, sec, "sdes-until"),
                      "sdes-until = %s: must be a day, as 2027-12-31", m->sdes_until.p);
+    if (m->sdes_lifetime != 0 && m->sdes_lifetime < 20)
+        load_problem(l, load_line(l, sec, "sdes-lifetime"),
+                     "sdes-lifetime = %u: calls would change keys all the time; use 20 or more", m->sdes_lifetime);
     if (m->best_effort && !m->allow_clear)
         load_problem(l, load_line(l, sec, "media-best-effort"),
                      "media-best-effort lets media go without keys; add allow-clear-media = yes");

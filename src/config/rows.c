@@ -41,6 +41,21 @@ const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "id
     {ROW_TEXT, (at) + SIDE(sdes_until), NULL,                                                                                    \
      {section, "sdes-until", "text", "", NULL, 0, 0, YES, "TR/100 recommendation 7",                                             \
       "The last day, as 2027-12-31, on which keys may travel in signalling (SDES); empty: no end."}},                            \
+    {ROW_U32, (at) + SIDE(sdes_lifetime), NULL,                                                                                  \
+     {section, "sdes-lifetime", "number", "0", "power of 2", 0, 48, YES, "RFC 4568 6.1",                                         \
+      "What our keys in SDP say of how many packets they are good for, as 31 for 2^31; 0: nothing, as most do."}},               \
+    {ROW_BOOL, (at) + SIDE(sdes_mki), NULL,                                                                                      \
+     {section, "sdes-mki", "yes/no", "no", NULL, 0, 0, YES, "RFC 4568 6.1",                                                      \
+      "Keys in SDP that have an MKI are answered by one that has one, of the same length; some peers insist."}},                 \
+    {ROW_BOOL, (at) + SIDE(allow_unencrypted), NULL,                                                                             \
+     {section, "allow-unencrypted-media", "yes/no", "no", NULL, 0, 0, YES, "RFC 4568 6.3.2",                                     \
+      "It may ask for SRTP or SRTCP without encryption by a session parameter of SDES."}},                                       \
+    {ROW_BOOL, (at) + SIDE(allow_unauthenticated), NULL,                                                                         \
+     {section, "allow-unauthenticated-media", "yes/no", "no", NULL, 0, 0, YES, "RFC 4568 6.3.3",                                 \
+      "It may ask for SRTP without authentication by a session parameter of SDES."}},                                            \
+    {ROW_BOOL, (at) + SIDE(allow_sha1), NULL,                                                                                    \
+     {section, "allow-sha1-fingerprints", "yes/no", "no", NULL, 0, 0, YES, "RFC 8122 5",                                         \
+      "Fingerprints of DTLS-SRTP by SHA-1 alone are enough."}},                                                                  \
     {ROW_BOOL, (at) + SIDE(nat), NULL,                                                                                           \
      {section, "allow-media-nat", "yes/no", "no", NULL, 0, 0, YES, "RFC 7362",                                                   \
       "Its media may come from another address than its signalling says, once, within the first seconds."}},                     \

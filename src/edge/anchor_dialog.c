@@ -176,6 +176,8 @@ void anchor_settle_on(struct anchor_dialog *d)
         withhold(d, REKEY_WITHHOLD_MS);
     if (d->near && d->far)
         anchor_legs_join(d->near, d->far);
+    if (d->near && d->far && d->ex.is_first && d->ex.from_caller && d->ex.state == ANCHOR_EX_ANSWERED)
+        anchor_ex_trim(d->near, d->far);
     if (has_keys)
         relay_keys_tell(d->far->keys, -1, &no_more);
 }

@@ -59,7 +59,7 @@ int anchor_ex_offer(struct anchor_dialog *d, bool from_caller, const struct sip_
 }
 
 /* Sections that the answer does not have, in a dialog that is settled: their ports and keys go. */
-static void trim(struct anchor_leg *x, struct anchor_leg *y)
+void anchor_ex_trim(struct anchor_leg *x, struct anchor_leg *y)
 {
     unsigned i;
 
@@ -73,6 +73,7 @@ static void trim(struct anchor_leg *x, struct anchor_leg *y)
 int anchor_ex_answer(struct anchor_dialog *d, const struct sip_msg *m, struct str text,
                      struct str *ret, struct reason *why)
 {
+    const struct keying_tell answered = {.kind = KEYING_TELL_ANSWERED};
     struct anchor_leg *x = anchor_ex_leg(d, d->ex.from_caller),
                       *y = anchor_ex_leg(d, !d->ex.from_caller);
     struct sdp *s;
@@ -88,12 +89,14 @@ int anchor_ex_answer(struct anchor_dialog *d, const struct sip_msg *m, struct st
         err = no_memory(why);
     if (err != 0)
         return err;
+    if (x->keys)
+        relay_keys_tell(x->keys, -1, &answered);
     d->ex.state = ANCHOR_EX_ANSWERED;
     if (d->ex.has_rekey)
         d->wants_rekey[d->ex.from_caller] = false;
     anchor_legs_join(x, y);
     if (d->state == ANCHOR_CONFIRMED)
-        trim(x, y);
+        anchor_ex_trim(x, y);
     return 0;
 }
 

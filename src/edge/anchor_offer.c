@@ -15,6 +15,16 @@ static int no_memory(struct reason *why)
     return ERR_NOMEM;
 }
 
+/* Is there a port of its own for RTCP? Not where rtcp-mux was agreed from the start, should the peer say
+ * nothing of it any more. */
+static bool has_rtcp_port(const struct anchor_end *e)
+{
+    struct addr rtp, rtcp;
+
+    relay_end_local(e->end, &rtp, &rtcp);
+    return addr_port(&rtp) != addr_port(&rtcp);
+}
+
 static struct keying_wish wish_of(const struct anchor_leg *leg, bool has_rtcp)
 {
     struct keying_wish w = {.is_hop_private = leg->side.is_private,
@@ -96,7 +106,7 @@ static int said_keep(struct anchor_section *s, const struct keying_said *said)
 
 static int take_keys(struct anchor_leg *x, unsigned i, const struct sdp *offer, struct reason *why)
 {
-    struct keying_wish wish = wish_of(x, !x->place->v[i].mux);
+    struct keying_wish wish = wish_of(x, !x->place->v[i].mux && has_rtcp_port(&x->place->v[i]));
     struct keying_heard heard = heard_of(x, i, offer);
     struct keying_said said;
     char text[SAID_BYTES];
@@ -250,7 +260,8 @@ static int make_section(struct anchor_leg *y, struct anchor_leg *x, unsigned i, 
         return ERR_NOTFOUND;
     if ((err = anchor_leg_end(y, i, NULL, !y->side.is_web || !y->keys, why)) != 0)
         return err;
-    ret->mux = y->keys && (y->side.is_web || x->sec[i].offers_mux);
+    /* What the other side does with its RTCP is its own affair once this one has agreed on it. */
+    ret->mux = y->keys && (y->side.is_web || x->sec[i].offers_mux || (y->in.p && y->place->v[i].mux));
     if (y->keys && (err = make_keys(y, x, i, rekey, a, ret, why)) != 0)
         return err;
     ret->is_refused = false;
@@ -337,7 +348,7 @@ static int take_answer_section(struct anchor_leg *y, unsigned i, const struct sd
     y->sec[i].is_settled = false;
     y->sec[i].may = sdp_answer_direction(sdp_direction(offer, (int)i), SDP_SENDRECV);
     if (y->keys) {
-        wish = wish_of(y, !y->place->v[i].mux);
+        wish = wish_of(y, !y->place->v[i].mux && has_rtcp_port(&y->place->v[i]));
         heard = heard_of(y, i, answer);
         anchor_leg_set(y, i, answer);
         err = relay_keys_accept(y->keys, (int)i, &wish, &heard, why);

@@ -46,6 +46,11 @@ static void policy_read(const struct config_media_side *c, struct keying_policy 
     p->best_effort = c->best_effort;
     p->rtcp_tag = (enum keying_rtcp_tag)c->srtcp_tag;
     p->roc = (enum keying_roc)c->roc;
+    p->sdes_lifetime = c->sdes_lifetime ? 1ull << c->sdes_lifetime : 0;
+    p->sdes_mki_mirror = c->sdes_mki;
+    p->allow_unencrypted = c->allow_unencrypted;
+    p->allow_unauthenticated = c->allow_unauthenticated;
+    p->allow_sha1 = c->allow_sha1;
 }
 
 static void policy_kinds(struct keying_policy v[ANCHOR_POLICY_KINDS],

@@ -277,6 +277,8 @@ MUST_USE int anchor_ex_offer(struct anchor_dialog *d, bool from_caller, const st
 MUST_USE int anchor_ex_answer(struct anchor_dialog *d, const struct sip_msg *m, struct str text,
                               struct str *ret, struct reason *why);
 void anchor_ex_rollback(struct anchor_dialog *d);
+/* Ports and keys of what y has not taken go. */
+void anchor_ex_trim(struct anchor_leg *x, struct anchor_leg *y);
 /* ... in a response: to the offer in the request, for the first time or again; the offer where it had none. */
 MUST_USE int anchor_ex_response_answer(struct anchor_dialog *d, const struct sip_msg *m, struct str text,
                                        struct str *ret, struct reason *why);

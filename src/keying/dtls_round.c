@@ -188,8 +188,11 @@ static void establish(struct dtls_round *r, uint64_t now_ms, enum keying_path pa
         (void)set_session(&r->hall->session, session);
     SSL_SESSION_free(session);
     r->established |= (uint8_t)bit(path);
-    if (dtls_round_is_complete(r))
+    if (dtls_round_is_complete(r)) {
         r->facts->proof = KEYING_PROOF_HANDSHAKE;
+        /* Who was here before it was a stranger, whom anybody can be: a failure that is counted. */
+        r->facts->attacks &= ~(unsigned)KEYING_ATTACK_FINGERPRINT;
+    }
     line->retry_ms = 0;
     if (dtls_assoc_has_last_flight(assoc)) {
         dtls_assoc_strip(assoc);
@@ -223,7 +226,8 @@ static void count_failures(struct dtls_round *r)
  * be theirs. */
 static void look_for_strangers(struct dtls_round *r)
 {
-    if (r->hall == NULL || r->may_fork || dtls_hall_strangers(r->hall, true) == 0)
+    if (r->hall == NULL || r->may_fork || dtls_hall_strangers(r->hall, true) == 0 ||
+        dtls_round_is_complete(r)) /* the peer is here as well: they are counted, and that is all */
         return;
     r->facts->attacks |= KEYING_ATTACK_FINGERPRINT;
     r->error = "the certificate is not the one announced";

@@ -167,6 +167,7 @@ enum keying_tell_kind {
     KEYING_TELL_REKEY_DUE, /* media_srtp_stats.rekey_due */
     KEYING_TELL_BRANCHED,  /* another branch has answered: the keys of the offer are known to it */
     KEYING_TELL_NO_BRANCHES, /* no more answers to this offer will come */
+    KEYING_TELL_ANSWERED,    /* our answer is on its way: no rollback any more */
     KEYING_TELL_SAS_SAME,    /* the users have compared */
     KEYING_TELL_SAS_DIFFERS,
     KEYING_TELL_ANSWER /* to KEYING_EVENT_ASK */

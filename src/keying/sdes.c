@@ -42,6 +42,7 @@ struct sdes {
     struct sdes_offer *offer; /* out, and not answered yet */
     bool is_agreed;
     struct sdes_line own; /* what we send with */
+    bool send_waits;      /* ... as soon as our answer is on its way */
     struct sdes_undo
         *undo; /* the state before the last answer of ours, until something else happens */
     uint64_t next_mki;
@@ -81,6 +82,15 @@ static void drop_undo(struct sdes *s)
     secret_wipe(s->undo, sizeof(*s->undo));
     mem_free(s->undo);
     s->undo = NULL;
+}
+
+/* The peer has our answer, or soon will. */
+static void be_answered(struct sdes *s)
+{
+    if (s->send_waits)
+        s->pending |= PENDING_SEND;
+    s->send_waits = false;
+    drop_undo(s);
 }
 
 static int sdes_new(struct keying_medium **ret, struct keying_leg *leg, int section)
@@ -272,7 +282,7 @@ static int sdes_offer(struct keying_medium *m, const struct keying_at *at,
         return err;
     }
     drop_offer(s);
-    drop_undo(s);
+    be_answered(s);
     s->offer = o;
     return 0;
 }
@@ -430,6 +440,7 @@ static void agree(struct sdes *s, const struct keying_policy *policy, const stru
 
     s->own = *own;
     s->is_agreed = true;
+    s->send_waits = false;
     s->pending |= PENDING_SEND;
     drop_offer(s);
     drop_undo(s);
@@ -463,6 +474,10 @@ static int sdes_answer(struct keying_medium *m, const struct keying_at *at,
     if (err == 0) {
         *undo = (struct sdes_undo){s->is_agreed, s->own, s->facts};
         agree(s, wish->policy, &own, false, &theirs.keys);
+        /* Others than it has: until it hears of them, and if it never does, these are none. */
+        s->send_waits = undo->was_agreed && !same_key(&undo->own.keys, &own.keys);
+        if (s->send_waits)
+            s->pending &= ~(unsigned)PENDING_SEND;
         s->undo = undo;
         undo = NULL;
     }
@@ -551,8 +566,9 @@ static int sdes_accept(struct keying_medium *m, const struct keying_at *at,
     return err;
 }
 
-/* An offer of ours that was refused, or an answer that never went. Keys that the media plane has
- * been given are good until others come: it has those of before as well. */
+/* An offer of ours that was refused, or an answer that never went. Keys to receive with that the media
+ * plane has been given are good until others come: it has those of before as well. Of keys to send
+ * with it would have none but the last (RFC 3711 9.1: none is used again), so they have waited. */
 static void sdes_rollback(struct keying_medium *m)
 {
     struct sdes *s = sdes_of(m);
@@ -564,6 +580,7 @@ static void sdes_rollback(struct keying_medium *m)
     s->is_agreed = s->undo->was_agreed;
     s->facts = s->undo->facts;
     s->pending &= ~(unsigned)(PENDING_SEND | PENDING_RECEIVE);
+    s->send_waits = false;
     s->pending |= PENDING_FACTS;
     drop_keys(&s->receive);
     drop_undo(s);
@@ -581,7 +598,10 @@ static void sdes_tell(struct keying_medium *m, const struct keying_at *at,
             s->facts.proof = KEYING_PROOF_MEDIA;
             s->pending |= PENDING_FACTS;
         }
-        drop_undo(s);
+        be_answered(s);
+        break;
+    case KEYING_TELL_ANSWERED:
+        be_answered(s);
         break;
     case KEYING_TELL_BRANCHED:
         be_seen(s);

@@ -612,6 +612,15 @@ bool media_srtp_is_used(const struct media_srtp *s)
     return false;
 }
 
+bool media_srtp_authenticates(const struct media_srtp *s)
+{
+    for (unsigned i = 0; i < s->n_all; i++) {
+        if (!s->keys[i]->authenticates_rtp)
+            return false;
+    }
+    return true;
+}
+
 void media_srtp_set_rtcp_tag(struct media_srtp *s, unsigned len)
 {
     for (unsigned i = 0; s->dir == MEDIA_SRTP_SEND && i < s->n_now; i++) {

@@ -68,6 +68,8 @@ MUST_USE int media_srtp_install(struct media_srtp *s, const struct keying_keys *
 void media_srtp_drop_old(struct media_srtp *s);
 /* Receiving: has a packet under the keys installed last been authentic? Then the peer has them. */
 bool media_srtp_is_used(const struct media_srtp *s);
+/* Is RTP authenticated under all keys that are there? Else a packet that opens proves nothing. */
+bool media_srtp_authenticates(const struct media_srtp *s);
 /* Sending: the length of SRTCP's tag from now on, 10 or 4 (as rtcp_tag_seen of the other direction
  * shows), if the suite's RTP tag has 4 bytes; else nothing happens. */
 void media_srtp_set_rtcp_tag(struct media_srtp *s, unsigned len);

@@ -138,6 +138,7 @@ int media_keys_answer(struct media_keys *k, const struct keying_at *at,
                       const struct keying_wish *wish, const struct keying_heard *offer,
                       struct arena *a, struct sdp_new_media *ret, struct reason *why)
 {
+    const struct keying_tell answered = {.kind = KEYING_TELL_ANSWERED};
     char text[SAID_BYTES];
     struct keying_said said;
     int err;
@@ -146,10 +147,12 @@ int media_keys_answer(struct media_keys *k, const struct keying_at *at,
     err = keying_leg_answer(k->leg, SECTION, at, wish, offer, &said, why);
     if (err == 0) {
         err = keep_said(&said, a, ret);
-        if (err != 0)
+        if (err != 0) {
             keying_leg_rollback(k->leg);
-        else
+        } else {
+            keying_leg_tell(k->leg, SECTION, at, &answered);
             settle(k);
+        }
     }
     keying_said_done(&said);
     return err;

@@ -277,12 +277,21 @@ static enum media_srtp_verdict open_packet(struct relay_end *e, unsigned path, b
 
 /* With ICE, from where a check has come, and from nowhere else. */
 static enum relay_origin origin_of(const struct relay_end *e, unsigned path,
-                                   const struct addr *from)
+                                   const struct addr *from, bool is_rtcp)
 {
+    const struct media_srtp *s = e->srtp[MEDIA_SRTP_RECEIVE][path];
+    enum relay_origin origin;
+
     if (e->has_agent)
         return relay_agent_knows(e, path, from) ? RELAY_ORIGIN_KNOWN : RELAY_ORIGIN_FOREIGN;
-    return relay_way_judge(&e->way[path], from, (enum relay_protection)e->protection,
-                           (enum relay_latch)e->latch, e->worker->now_ms);
+    origin = relay_way_judge(&e->way[path], from, (enum relay_protection)e->protection,
+                             (enum relay_latch)e->latch, e->worker->now_ms);
+    /* UNAUTHENTICATED_SRTP: nothing can prove itself, so it is as with clear media. */
+    if (UNLIKELY(origin == RELAY_ORIGIN_PROVE) && !is_rtcp && s != NULL &&
+        !media_srtp_authenticates(s))
+        origin = relay_way_judge(&e->way[path], from, RELAY_CLEAR, (enum relay_latch)e->latch,
+                                 e->worker->now_ms);
+    return origin;
 }
 
 /* RTP or RTCP; what it is not is not known to be true before it is opened. */
@@ -290,7 +299,7 @@ static void take(struct relay_end *e, unsigned path, const struct addr *from, bo
                  uint8_t *p, size_t n)
 {
     size_t n_came = n;
-    enum relay_origin origin = origin_of(e, path, from);
+    enum relay_origin origin = origin_of(e, path, from, is_rtcp);
     struct rtp_packet rtp;
     struct rtcp_reader rtcp;
 

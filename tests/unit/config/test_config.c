@@ -399,7 +399,8 @@ static void media_of_sides(void **state)
     (void)state;
     check_err(parse(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\n" MEDIA
                     "peer \"a\" { domains = {\"a.example\"} media = protect media-keys = {\"sdes\", \"dtls\"} sdes-until = \"2027-12-31\"\n"
-                    "  media-suites = {\"AES_CM_128_HMAC_SHA1_32\"} srtcp-tag = detect roc = keep allow-media-nat = yes }\n",
+                    "  media-suites = {\"AES_CM_128_HMAC_SHA1_32\"} srtcp-tag = detect roc = keep allow-media-nat = yes\n"
+                    "  sdes-lifetime = 31 sdes-mki = yes allow-unencrypted-media = yes }\n",
                     &c),
               0);
     assert_int_equal(c->domains[0].media.mode, CONFIG_MEDIA_DIRECT);
@@ -410,6 +411,11 @@ static void media_of_sides(void **state)
     assert_int_equal(c->peers[0].media.srtcp_tag, 2);
     assert_int_equal(c->peers[0].media.roc, 0);
     assert_true(c->peers[0].media.nat);
+    assert_int_equal(c->peers[0].media.sdes_lifetime, 31);
+    assert_true(c->peers[0].media.sdes_mki);
+    assert_true(c->peers[0].media.allow_unencrypted);
+    assert_false(c->peers[0].media.allow_unauthenticated);
+    assert_false(c->peers[0].media.allow_sha1);
     assert_int_equal(c->media.silence_s, 0);
     assert_true(config_ports_parse(c->media.ports, &from, &to));
     assert_int_equal(from, 20000);

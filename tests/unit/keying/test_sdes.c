@@ -261,6 +261,8 @@ static void exchange(struct side *a, struct side *b)
     check_err(side_offer(a, &offer), 0);
     check_err(side_answer(b, said_lines(&offer), &answer, &why), 0);
     check_err(side_accept(a, said_lines(&answer), &why), 0);
+    keying_sdes.tell(b->m, &(struct keying_at){.now_ms = 1000},
+                     &(struct keying_tell){.kind = KEYING_TELL_ANSWERED});
     side_collect(a);
     side_collect(b);
     check_agreed(a, b);
@@ -542,6 +544,47 @@ static void test_rollback(void **state)
     side_done(&b);
 }
 
+/* Keys to send with that are not those the peer knows wait until our answer is on its way: the media
+ * plane never goes back to old ones (RFC 3711 9.1), so it must not have had the new ones if it comes
+ * to nothing. */
+static void test_rollback_after_install(void **state)
+{
+    static const struct keying_tell answered = {.kind = KEYING_TELL_ANSWERED};
+    const struct keying_at at = {.now_ms = 1000};
+    struct side a, b;
+    struct keying_keys before;
+    struct said offer, answer;
+    struct reason why = {0};
+
+    (void)state;
+    side_init(&a, 1);
+    side_init(&b, 2);
+    exchange(&a, &b);
+    before = b.send;
+    for (int round = 0; round < 2; round++) {
+        b.wish.rekey = true;
+        check_err(side_offer(&a, &offer), 0);
+        check_err(side_answer(&b, said_lines(&offer), &answer, &why), 0);
+        side_collect(&b); /* at once, as everybody does */
+        assert_int_equal(b.n_send, 0);
+        if (round == 0) {
+            keying_sdes.rollback(b.m);
+            side_collect(&b);
+            assert_int_equal(b.n_send, 0);
+            continue;
+        }
+        keying_sdes.tell(b.m, &at, &answered);
+        side_collect(&b);
+        assert_int_equal(b.n_send, 1);
+        assert_false(same_keys(&before, &b.send));
+        keying_sdes.rollback(b.m); /* too late */
+        side_collect(&b);
+        assert_int_equal(b.n_send, 0);
+    }
+    side_done(&a);
+    side_done(&b);
+}
+
 /* Several keys with MKIs; a re-key goes on counting, so that no MKI means two keys. RFC 4568 6.1 */
 static void test_mki(void **state)
 {
@@ -715,7 +758,8 @@ int main(void)
         cmocka_unit_test(test_choice),        cmocka_unit_test(test_weakened),
         cmocka_unit_test(test_clear_hop),     cmocka_unit_test(test_bad_answers),
         cmocka_unit_test(test_reflected),     cmocka_unit_test(test_reoffer),
-        cmocka_unit_test(test_rollback),      cmocka_unit_test(test_mki),
+        cmocka_unit_test(test_rollback),
+        cmocka_unit_test(test_rollback_after_install),      cmocka_unit_test(test_mki),
         cmocka_unit_test(test_fork),          cmocka_unit_test(test_tell),
         cmocka_unit_test(test_no_memory),     cmocka_unit_test(test_no_room),
     };

@@ -195,6 +195,36 @@ static void bleed(void **state)
     assert_int_equal(media_srtp_stats(d.a->srtp[MEDIA_SRTP_RECEIVE][0])->n_ssrcs, 0);
 }
 
+/* Without authentication (UNAUTHENTICATED_SRTP) every packet opens: it shows no address, whenever it
+ * comes, and is not played. */
+static void unauthenticated(void **state)
+{
+    (void)state;
+    struct keying_keys keys = fixture_keys(CM80, 7);
+    struct keying_install install = {.paths = 1u << KEYING_RTP | 1u << KEYING_RTCP, .keys = &keys};
+    struct relay_end_setting s = dry_setting(&d, true);
+    uint8_t p[RTP_BYTES];
+    protect_a();
+    s.protection = RELAY_PROTECT;
+    s.latch = RELAY_LATCH_AUTHENTIC;
+    relay_end_set(d.a, &s);
+    keys.unauthenticated_rtp = true;
+    check_err(relay_end_install(d.a, &install), 0);
+    media_srtp_drop_old(d.a->srtp[MEDIA_SRTP_RECEIVE][0]);
+    fixture_rtp(p, 1, 1);
+    dry_in(&d, d.a, KEYING_RTP, &d.stranger, p, RTP_BYTES);
+    dry_later(&d, LIMIT_RELAY_MOVE_MS + 1);
+    fixture_rtp(p, 1, 2);
+    dry_in(&d, d.a, KEYING_RTP, &d.stranger, p, RTP_BYTES);
+    assert_int_equal(d.n_out, 0);
+    assert_int_equal(drops(d.a, RELAY_DROP_FOREIGN), 2);
+    where_a_is_sent(&d.peer_a);
+    d.n_out = 0;
+    fixture_rtp(p, 1, 3);
+    dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, RTP_BYTES);
+    assert_int_equal(d.n_out, 1);
+}
+
 /* An authentic packet shows another address if nothing came from the one in use; a copy of one
  * shows nothing. */
 static void authentic_latch(void **state)
@@ -468,6 +498,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(latch_behind_nat, start, stop),
         cmocka_unit_test_setup_teardown(latch_never, start, stop),
         cmocka_unit_test_setup_teardown(bleed, start, stop),
+        cmocka_unit_test_setup_teardown(unauthenticated, start, stop),
         cmocka_unit_test_setup_teardown(authentic_latch, start, stop),
         cmocka_unit_test_setup_teardown(replayed_and_reordered, start, stop),
         cmocka_unit_test_setup_teardown(roc_wraps, start, stop),
