@@ -80,9 +80,11 @@ struct str facts_signer(enum identity_authority a, struct str uri);
 void facts_smime(struct facts_call *f, const struct edge_req *r, struct str from);
 /* The same of who has answered; `called`: whom the call was to. */
 struct smime_vouch;
-void facts_smime_answered(struct facts_party *p, const struct smime_vouch *v, struct str called);
+void facts_smime_answered(struct facts_party *p, const struct smime_vouch *v, struct str called,
+                          struct arena *a);
 /* Within the call: what its sender's keys are bound by now. NULL: its body is not signed. */
-void facts_smime_later(struct facts_call *f, unsigned side, const struct smime_vouch *v);
+void facts_smime_later(struct facts_call *f, unsigned side, const struct smime_vouch *v,
+                       struct arena *a);
 /* Who has answered, once the answer's signature has been judged; `called`: whom the call was to.
  * New texts are in `a`. */
 void facts_answered(struct facts_party *p, const struct identity_vouch *v, struct str called,

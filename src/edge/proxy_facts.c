@@ -68,7 +68,7 @@ static void note_callee(const struct branch *b, struct facts_call *f, const stru
         party.signed_other = facts_other_keys(m->body);
     }
     if (m && b->smime)
-        facts_smime_answered(&party, b->smime, m->to.uri);
+        facts_smime_answered(&party, b->smime, m->to.uri, m->arena);
     if (m && (b->vouch || b->smime)) {
         if (is_told_otherwise(f, m))
             party.signed_bound = party.body_bound = POLICY_BOUND_NONE;
@@ -110,9 +110,9 @@ static void note_sides(const struct branch *b, const struct sip_msg *m)
     if (!c || !f || !f->has_callee || !p->r->has_token)
         return;
     facts_in_dialog(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->m, p->r->vouch, c->to);
-    facts_smime_later(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->smime);
+    facts_smime_later(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->smime, m->arena);
     facts_in_dialog(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, m, b->vouch, c->to);
-    facts_smime_later(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, b->smime);
+    facts_smime_later(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, b->smime, m->arena);
 }
 
 static void note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
