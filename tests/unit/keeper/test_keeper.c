@@ -7,6 +7,7 @@
 #include "keeper/signer.h"
 #include "oom.h"
 #include "pki/mint.h"
+#include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -557,6 +558,102 @@ static void late(void **state)
     (void)close(other);
 }
 
+/* --- handshakes on the same connection --- */
+
+struct shaken {
+    struct pki_sign_job job;
+    int err, n_done;
+};
+
+static void on_shaken(struct pki_sign_job *job, int err, struct str signature)
+{
+    struct shaken *h = job->arg;
+
+    assert_true((err == 0) == (signature.n > 0));
+    h->err = err;
+    h->n_done++;
+}
+
+static struct pki_signer *shake(struct keeper_signer *s, struct shaken *h, const char *key)
+{
+    static const char input[] = "                                                                "
+                                "TLS 1.3, server CertificateVerify\0"
+                                "01234567012345670123456701234567";
+
+    *h = (struct shaken){.job = {.request = {.key = str_z(key),
+                                             .kind = PKI_SIGN_TLS13_SERVER,
+                                             .scheme = 0x0403,
+                                             .input = STR(input)},
+                                 .done = on_shaken,
+                                 .arg = h}};
+    check_err(keeper_signer_tls(s)->start(keeper_signer_tls(s), &h->job), 0);
+    assert_int_equal(h->n_done, 0);
+    return keeper_signer_tls(s);
+}
+
+/* One connection, one order; neither can be had by asking as the other. */
+static void handshakes(void **state)
+{
+    struct keeper_frame f = {
+        .type = KEEPER_SIGNED, .id = 0, .status = KEEPER_DONE, .body = STR("AAAA")};
+    struct keeper_tls_args args = {
+        .name = STR("t"), .cert_file = t.rsa, .key = t.other_key, .as_server = true};
+    char name[PKI_KEY_NAME + 1], room[64];
+    struct shaken h[4];
+    struct asked a, b;
+    struct evp_pkey_st *public;
+    struct str text;
+    int other;
+    struct keeper_signer *s = signer_new(0, &other);
+    struct pki_signer *signer;
+
+    (void)state;
+    check_err(pki_cert_key_load(t.rsa, &public, NULL), 0);
+    check_err(pki_key_name(public, name), 0);
+    EVP_PKEY_free(public);
+    check_err(keeper_tls_keys_new(&args, 1, 0, t.keys, &t.serving.tls, NULL), 0);
+    (void)shake(s, &h[0], name);
+    prepare(&a, "sip:alice@a.example");
+    check_err(identity_sign_start(&a.job, keeper_signer_base(s)), 0);
+    (void)shake(s, &h[1], "a"); /* an identity's */
+    signer = shake(s, &h[2], name);
+    signer->cancel(signer, &h[2].job);
+    prepare(&b, "sip:alice@a.example");
+    b.job.key = str_z(name); /* one of TLS */
+    b.job.passport.input = token("sip:alice@a.example", t.now_s).input;
+    check_err(identity_sign_start(&b.job, keeper_signer_base(s)), 0);
+    (void)shake(s, &h[3], name);
+    for (unsigned i = 0; i < 3; i++) {
+        keeper_turn(other);
+        keeper_signer_ready(s);
+    }
+    assert_true(h[0].n_done == 1 && h[1].n_done == 1 && h[2].n_done == 0 && h[3].n_done == 1);
+    check_err(h[0].err, 0);
+    check_err(a.err, 0);
+    check_err(h[1].err, ERR_NOTFOUND);
+    check_err(b.err, ERR_NOTFOUND);
+    check_err(h[3].err, 0);
+    /* Too late; an answer of another kind is not our keeper's. */
+    (void)shake(s, &h[0], name);
+    wheel_advance(t.wheel, wheel_now_ms(t.wheel) + LIMIT_KEEPER_MS + 2);
+    check_err(h[0].err, ERR_TIMEOUT);
+    keeper_turn(other);
+    keeper_signer_ready(s);
+    assert_int_equal(h[0].n_done, 1);
+    (void)shake(s, &h[1], name);
+    f.id = 7; /* those before it: six, and the one that was too late */
+    text = build(&f, room, sizeof(room));
+    assert_int_equal(send(other, text.p, text.n, 0), text.n);
+    keeper_signer_ready(s);
+    check_err(h[1].err, ERR_CLOSED);
+    assert_int_equal(keeper_signer_fd(s), -1);
+    check_err(keeper_signer_tls(s)->start(keeper_signer_tls(s), &h[1].job), ERR_CLOSED);
+    keeper_signer_free(s);
+    (void)close(other);
+    keeper_tls_keys_free(t.serving.tls);
+    t.serving.tls = NULL;
+}
+
 static void gone(void **state)
 {
     struct asked a[3];
@@ -641,7 +738,7 @@ int main(void)
         TEST(frames),    TEST(frames_refused), TEST(keys_refused), TEST(judged),
         TEST(limited),   TEST(served),         TEST(log_bounded),  TEST(signed_far_away),
         TEST(too_many),  TEST(late),           TEST(gone),         TEST(mad),
-        TEST(no_memory),
+        TEST(no_memory), TEST(handshakes),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
