@@ -507,7 +507,9 @@ static int branch_send(struct branch *b, const struct path *path)
     branch_signatures(b, &changes, &f);
     f.changes = &changes;
     u.arg = b;
+    sip_txl_use_reserve(p->w->txl, b->is_emergency || p->method == SIP_BYE || p->method == SIP_PRACK);
     b->ctx = sip_ctx_new(p->w->txl, p->method, &u);
+    sip_txl_use_reserve(p->w->txl, false);
     if (!b->ctx)
         return ERR_LIMIT;
     sip_ctx_set_loop_hash(b->ctx, request_loop_hash(p->r));

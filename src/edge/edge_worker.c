@@ -124,15 +124,30 @@ static bool worker_is_full(struct edge_worker *w, const struct sip_msg *m)
     return st.stx_open >= w->cfg->max_transactions / 2;
 }
 
-static bool worker_is_overloaded(struct edge_worker *w, const struct sip_msg *m)
+/* What ends or completes a call relieves us; calls for help are stopped by nothing. */
+static bool is_spared(const struct edge_worker *w, const struct sip_msg *m)
 {
     if (m->method == SIP_ACK || m->method == SIP_CANCEL || m->method == SIP_BYE || m->method == SIP_PRACK)
-        return false; /* what ends or completes a call relieves us */
-    if (LIKELY(!worker_is_full(w, m)))
-        return false;
-    /* Calls for help are stopped by nothing. */
-    return !((m->method == SIP_INVITE || m->method == SIP_MESSAGE) && m->defect.sip_status == 0 &&
-             request_is_for_psap(w->cfg, &m->uri, request_domain(w->cfg, &m->uri, NULL) != NULL));
+        return true;
+    return (m->method == SIP_INVITE || m->method == SIP_MESSAGE) && m->defect.sip_status == 0 &&
+           request_is_for_psap(w->cfg, &m->uri, request_domain(w->cfg, &m->uri, NULL) != NULL);
+}
+
+static bool worker_is_overloaded(struct edge_worker *w, const struct sip_msg *m)
+{
+    return UNLIKELY(worker_is_full(w, m)) && !is_spared(w, m);
+}
+
+static int worker_receive(struct edge_worker *w, struct sip_msg *m, const struct rx *rx)
+{
+    int err = sip_txl_receive(w->txl, m, rx);
+
+    if (LIKELY(err != ERR_LIMIT) || !m->is_request || !is_spared(w, m))
+        return err;
+    sip_txl_use_reserve(w->txl, true);
+    err = sip_txl_receive(w->txl, m, rx);
+    sip_txl_use_reserve(w->txl, false);
+    return err;
 }
 
 /* The worker whose message this is: of responses by our branch, of requests in an anchored call by the dialog's token. */
@@ -174,7 +189,7 @@ static void worker_input(struct edge_worker *w, const struct rx *rx, bool may_ha
             return;
         }
     }
-    if (sip_txl_receive(w->txl, m, rx) != 0) {
+    if (worker_receive(w, m, rx) != 0) {
         if (m->is_request)
             worker_refuse_stateless(w, m, rx, 503);
         sip_txl_arena_done(w->txl, a);

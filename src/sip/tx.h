@@ -76,6 +76,8 @@ MUST_USE int sip_txl_receive(struct sip_txl *l, struct sip_msg *m, const struct 
 /* Is this request the repetition of one that has a transaction? To be asked before refusing for overload: what was taken on is
  * finished. */
 bool sip_txl_has(const struct sip_txl *l, const struct sip_msg *m);
+/* From here on, or no longer: transactions that are made may use what is kept back for what ends calls, or calls for help. */
+void sip_txl_use_reserve(struct sip_txl *l, bool on);
 /* Our branches begin so, and behind it have the worker in two hexadecimal digits. */
 #define SIP_BRANCH_MARK "z9hG4bKsp"
 /* The worker in a Via branch of ours; -1 if it is not one. */

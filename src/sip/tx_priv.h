@@ -232,6 +232,7 @@ struct sip_txl {
     unsigned worker;
     unsigned depth; /* calls into the layer under way */
     size_t max, reserve;
+    bool uses_reserve; /* ... is open to everybody */
     bool maddr;
     struct sip_timers t;
     uint32_t trying_ms; /* when timer E of a client reaches T2 (4320 4.1) */

@@ -157,7 +157,7 @@ struct sip_stx *txl_stx_at(const struct sip_txl *l, uint32_t number)
 
 bool txl_has_room(const struct sip_txl *l, bool reserve)
 {
-    return l->st.stx_now + l->st.ctx_now < l->max + (reserve ? l->reserve : 0);
+    return l->st.stx_now + l->st.ctx_now < l->max + (reserve || l->uses_reserve ? l->reserve : 0);
 }
 
 /* ---- timers ---- */
@@ -498,6 +498,11 @@ void sip_txl_set_timers(struct sip_txl *l, const struct sip_timers *t)
     for (e = t->t1_ms; e && e < t->t2_ms; e *= 2)
         sum += e;
     l->trying_ms = (uint32_t)sum;
+}
+
+void sip_txl_use_reserve(struct sip_txl *l, bool on)
+{
+    l->uses_reserve = on;
 }
 
 void sip_txl_allow_maddr(struct sip_txl *l, bool allow)
