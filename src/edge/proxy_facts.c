@@ -115,6 +115,15 @@ static void note_sides(const struct branch *b, const struct sip_msg *m)
     facts_smime_later(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, b->smime, m->arena);
 }
 
+/* TR/100 7.5.4, 7.2.3: an answer proves nothing of who sent it but by a signature. Of a gateway nobody would expect one (7.7). */
+static void note_unproven(const struct branch *b, struct facts_call *f, const struct sip_msg *m)
+{
+    bool is_signed = b->vouch ? b->vouch->result.verdict != IDENTITY_ABSENT : f->answer_tag == str_hash(m->to_tag);
+
+    f->party[POLICY_CALLEE].identity.is_unsigned_answer =
+        m->status >= 200 && b->is_judged && !is_signed && !(b->peer && b->peer->kind == CONFIG_GATEWAY);
+}
+
 static void note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
 {
     const struct proxy *p = b->p;
@@ -146,6 +155,7 @@ static void note_answer(struct branch *b, const struct sip_msg *m, const struct 
     note_unsigned(b, f, m);
     if (f->callee_of != b || b->vouch || b->smime || is_of_another(f, m) || gateway_is_marked(m))
         note_callee(b, f, sip_ctx_path(b->ctx), rx->hop, m);
+    note_unproven(b, f, m);
     if (!p->anchor && facts_describe(m, &media))
         facts_said(f, p->r->m->body.n ? FACTS_ANSWER : FACTS_OFFER, &media);
 }

@@ -67,6 +67,7 @@ struct policy_identity {
     bool by_user;                  /* signed with the user's own certificate (RFC 8862 4) */
     bool body_bound;               /* the whole body is under the signature */
     bool by_sha1;                  /* signed as RFC 4474 does it */
+    bool is_unsigned_answer; /* has answered from another domain, and nobody has signed that (7.5.4) */
     const char *why;               /* code of the reason, unless valid or absent; constant text */
     enum policy_smime smime;
     const char *smime_why; /* the same of that one */

@@ -3,23 +3,39 @@
 #include "policy/status.h"
 #include "base/attr.h"
 
+/* One bit a reason. */
+struct noted {
+    uint64_t v[(POLICY_WHYS + 63) / 64];
+};
+
+static bool noted_has(const struct noted *n, unsigned why)
+{
+    return n->v[why / 64] >> why % 64 & 1;
+}
+
+static void noted_set(struct noted *n, unsigned why, bool is)
+{
+    uint64_t bit = (uint64_t)1 << why % 64;
+
+    n->v[why / 64] = is ? n->v[why / 64] | bit : n->v[why / 64] & ~bit;
+}
+
 struct judge {
     const struct policy_facts *f;
     unsigned towards;
     bool has_no_offer;                       /* nothing can be expected of some party's media */
-    uint64_t noted;                          /* one bit a reason */
+    struct noted noted;
     struct policy_reason found[POLICY_WHYS]; /* of those that are noted */
 };
-_Static_assert(POLICY_WHYS <= 64, "a bit for each reason");
 
 static void note(struct judge *j, enum policy_why why, unsigned party, unsigned hop,
                  unsigned medium)
 {
     struct policy_reason *r = &j->found[why];
 
-    if (!(j->noted >> why & 1))
+    if (!noted_has(&j->noted, why))
         *r = (struct policy_reason){(uint8_t)why, (uint8_t)party, (uint8_t)hop, (uint8_t)medium, 0};
-    j->noted |= (uint64_t)1 << why;
+    noted_set(&j->noted, why, true);
     if (r->n < UINT16_MAX)
         r->n++;
 }
@@ -139,6 +155,8 @@ static void judge_identity(struct judge *j, const struct policy_identity *id, un
     judge_signature(j, id, party);
     judge_smime(j, id, party);
     judge_reached(j, id, party);
+    if (id->is_unsigned_answer && !is_verified(id))
+        note_party(j, POLICY_ANSWER_UNSIGNED, party);
     if (id->attest != 0 && id->attest != 'A')
         note_party(j, POLICY_IDENTITY_ATTEST, party);
     if (!str_is_empty(id->via))
@@ -442,17 +460,18 @@ static void answer(struct policy_status *s, enum policy_why why)
 }
 
 /* What none of these reasons keeps the call from. */
-static enum policy_level level_of(uint64_t noted)
+static enum policy_level level_of(const struct noted *noted)
 {
     enum policy_level level = POLICY_END_TO_END;
 
-    for (; noted; noted &= noted - 1) {
-        enum policy_level keeps_from =
-            policy_why_info((enum policy_why)__builtin_ctzll(noted))->keeps_from;
+    for (size_t i = 0; i < ARRAY_LEN(noted->v); i++)
+        for (uint64_t v = noted->v[i]; v; v &= v - 1) {
+            unsigned why = (unsigned)(64 * i) + (unsigned)__builtin_ctzll(v);
+            enum policy_level keeps_from = policy_why_info((enum policy_why)why)->keeps_from;
 
-        if (keeps_from <= level)
-            level = (enum policy_level)(keeps_from - 1);
-    }
+            if (keeps_from <= level)
+                level = (enum policy_level)(keeps_from - 1);
+        }
     return level;
 }
 
@@ -476,7 +495,7 @@ static void judge_call(struct judge *j, const struct policy_facts *f, unsigned t
     j->f = f;
     j->towards = towards;
     j->has_no_offer = false;
-    j->noted = 0;
+    j->noted = (struct noted){0};
     for (unsigned i = 0; i < f->n_parties; i++)
         judge_party(j, i);
     if (f->n_parties < 2) /* half a call: nothing is known of the rest */
@@ -488,7 +507,7 @@ enum policy_level policy_level(const struct policy_facts *f, unsigned towards)
     struct judge j;
 
     judge_call(&j, f, towards);
-    return level_of(j.noted);
+    return level_of(&j.noted);
 }
 
 void policy_status(const struct policy_facts *f, unsigned towards, struct policy_status *ret)
@@ -502,16 +521,14 @@ void policy_status(const struct policy_facts *f, unsigned towards, struct policy
     /* Each system on the way reads what it forwards, and keeps records of it: TR/100 7.4, 10. */
     ret->answers[POLICY_Q_SIGNALLED] = POLICY_BY_HOPS;
     ret->answers[POLICY_Q_SECRET] = POLICY_NO;
-    for (uint64_t noted = j.noted; noted; noted &= noted - 1) {
-        unsigned w = (unsigned)__builtin_ctzll(noted);
-
-        ret->reasons[ret->n_reasons++] = j.found[w];
-        answer(ret, (enum policy_why)w);
-    }
-    ret->level = level_of(j.noted);
-    ret->expected = j.has_no_offer
-                        ? ret->level
-                        : level_of(j.noted & ~((uint64_t)1 << POLICY_MEDIA_NOT_AGREED));
+    for (unsigned w = 0; w < POLICY_WHYS; w++)
+        if (noted_has(&j.noted, w)) {
+            ret->reasons[ret->n_reasons++] = j.found[w];
+            answer(ret, (enum policy_why)w);
+        }
+    ret->level = level_of(&j.noted);
+    noted_set(&j.noted, POLICY_MEDIA_NOT_AGREED, false);
+    ret->expected = j.has_no_offer ? ret->level : level_of(&j.noted);
     ret->is_proven = is_proven(f);
 }
 

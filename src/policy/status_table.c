@@ -122,6 +122,12 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
         US, "The call has reached another party than was called, and nobody proves why.",
         "Let every domain that diverts sign it (RFC 8946)."),
 
+    ROW(POLICY_ANSWER_UNSIGNED, "answer-not-signed", POLICY_SECURE, "TR/100 7.5.4", UN, UN, US, US,
+        US,
+        "Who has answered has proven nothing: the answer came from another domain, and nobody has "
+        "signed it.",
+        "Let that domain sign its answers (RFC 9970), or say by UPDATE who is there (RFC 4916)."),
+
     /* ... where it ends */
     ROW(POLICY_ENDS_AT_GATEWAY, "ends-at-gateway", POLICY_SECURE, "TR/100 7.7", HO, HO, HO, HO, UN,
         "The call goes on into the telephone network, where nothing is known of its security.",

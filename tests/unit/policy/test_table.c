@@ -78,6 +78,7 @@ static bool is_someone(const struct policy_identity *id)
                      (id->verdict == IDENTITY_VALID || id->verdict == IDENTITY_ABSENT) &&
                      (id->verdict == IDENTITY_VALID || id->smime == POLICY_SMIME_NAMES);
     bool is_ours = id->known == POLICY_ID_AUTHENTICATED && id->how >= POLICY_BY_FLOW &&
+                   !id->is_unsigned_answer &&
                    (id->verdict == IDENTITY_VALID || id->verdict == IDENTITY_ABSENT);
 
     return (is_signed || is_ours) && id->via.n == 0 && (id->attest == 0 || id->attest == 'A') &&
@@ -270,6 +271,9 @@ static void who_and_where(void **state)
             p->identity.smime = (enum policy_smime)(i % (POLICY_SMIME_NAMES + 1));
             check_one(&c.f, POLICY_CALLER, "who and where, with a signed body", i);
             p->identity.smime = POLICY_SMIME_NONE;
+            p->identity.is_unsigned_answer = true;
+            check_one(&c.f, POLICY_CALLER, "who and where, with an answer that nobody has signed", i);
+            p->identity.is_unsigned_answer = false;
         }
         if (p->identity.known != POLICY_ID_VERIFIED)
             continue;
@@ -468,6 +472,7 @@ static void make_any(struct call *c)
         }
         p->identity.by_user = any(3) > 0;
         p->identity.by_sha1 = any(4) == 0;
+        p->identity.is_unsigned_answer = any(4) == 0;
         p->identity.smime = any(4) ? POLICY_SMIME_NONE : (enum policy_smime)any(8);
         if (p->identity.smime == POLICY_SMIME_NAMES && any(2))
             p->identity.verdict = IDENTITY_ABSENT;
@@ -519,6 +524,9 @@ static void worse_identity(struct policy_identity *id, unsigned which)
         break;
     case 7:
         id->by_sha1 = true;
+        break;
+    case 9:
+        id->is_unsigned_answer = true;
         break;
     case 8:
         if (id->smime > POLICY_SMIME_CONTRADICTED)
@@ -639,7 +647,7 @@ static void worse_call(struct call *c)
     struct policy_party *p = &c->party[i];
 
     if (which < 8) {
-        worse_identity(&p->identity, which == 7 ? 7 + any(3) : which);
+        worse_identity(&p->identity, which == 7 ? 7 + any(4) : which);
     } else if (which < 13) {
         worse_hop(&c->hop[i][any(p->n_hops)], which - 8);
     } else if (which < 32) {
