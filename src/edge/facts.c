@@ -452,9 +452,9 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
         policy_identity_from(&v->result, is_tn ? STR("+") : from, STR_NULL,
                              v->shown.has_fingerprints, &id);
     p->signed_bound = policy_bound_from(&v->result);
-    p->signed_keys = facts_fingerprints(r->m->body);
+    p->signed_keys = facts_fingerprints_of(r->m);
     p->body_bound = policy_body_bound_from(&v->result);
-    p->signed_other = facts_other_keys(r->m->body);
+    p->signed_other = facts_other_keys_of(r->m);
     id.address = p->identity.address;
     id.via = p->identity.via;
     keep_caller(p, &id);
@@ -609,11 +609,34 @@ uint64_t facts_other_keys(struct str body)
     return sum_lines(body, names, ARRAY_LEN(names), str_hash);
 }
 
+/* A body in which there may be keys that cannot be seen here (an encoding, RFC 3261 20.12; a part that
+ * has one; more descriptions than one): it has keys, and none that are known. What S/MIME has in it
+ * smime.c knows. */
+static bool is_unreadable(const struct sip_msg *m)
+{
+    const struct sip_hdr *type = sip_msg_hdr(m, SIP_H_CONTENT_TYPE, 0);
+    struct reason why = {0};
+    struct str text;
+
+    return m->body.n && !(type && str_starts_nocase(type->value, STR("application/pkcs7-mime"))) &&
+           anchor_body_find(m, &text, &why) != 0;
+}
+
+uint64_t facts_fingerprints_of(const struct sip_msg *m)
+{
+    return is_unreadable(m) ? str_hash(m->body) | 1 : facts_fingerprints(m->body);
+}
+
+uint64_t facts_other_keys_of(const struct sip_msg *m)
+{
+    return is_unreadable(m) ? str_hash(m->body) | 1 : facts_other_keys(m->body);
+}
+
 void facts_later(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct sip_msg *m,
                  bool by_caller)
 {
-    const struct facts_media media = {.keys = facts_fingerprints(m->body),
-                                      .other_keys = facts_other_keys(m->body)};
+    const struct facts_media media = {.keys = facts_fingerprints_of(m),
+                                      .other_keys = facts_other_keys_of(m)};
 
     if (media.keys || media.other_keys)
         calls_said(w, slot, gen, by_caller ? FACTS_KEYS_CALLER : FACTS_KEYS_CALLEE, &media);
@@ -641,7 +664,7 @@ void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *
                      const struct identity_vouch *v, struct str called)
 {
     struct facts_party next = f->party[side];
-    uint64_t keys = facts_fingerprints(m->body), other = facts_other_keys(m->body);
+    uint64_t keys = facts_fingerprints_of(m), other = facts_other_keys_of(m);
 
     if (v && v->is_looked_at && v->result.verdict != IDENTITY_ABSENT) {
         facts_answered(&next, v, called, m->arena);

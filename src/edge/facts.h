@@ -102,6 +102,10 @@ void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *
 /* Names the fingerprints in a body; the lines about keys of other kinds; 0: there are none. */
 uint64_t facts_fingerprints(struct str body);
 uint64_t facts_other_keys(struct str body);
+/* The same of a message; of a body in which keys may be that cannot be read here: never those of
+ * one that can, nor of another. */
+uint64_t facts_fingerprints_of(const struct sip_msg *m);
+uint64_t facts_other_keys_of(const struct sip_msg *m);
 /* A message within the dialog, of one of its sides, whatever worker has the call: fingerprints, or
  * other keys, that are not the signed ones are bound to nobody. */
 void facts_later(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct sip_msg *m,
