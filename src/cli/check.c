@@ -39,6 +39,34 @@ bool cli_descriptors_short(const struct config *c, char ret[CLI_LIMIT_TEXT])
     return true;
 }
 
+static bool puts_keys_in(const struct config_media_side *m)
+{
+    return m->mode == CONFIG_MEDIA_PROTECT || m->mode == CONFIG_MEDIA_CLEAR_INSIDE;
+}
+
+static void diversion_lost(const struct config *c, const char *kind, struct str name)
+{
+    printf("%s: warning: %s \"%.*s\": its media option puts keys of ours into calls; signed calls of other domains that users of ours "
+           "forward (allow-forwarding) lose their signature then, and get no \"div\"; media = relay keeps both\n",
+           c->file.p, kind, STR_FMT(name));
+}
+
+/* RFC 8946 4.1 and our own media do not go together: the original's keys are not those that leave. */
+static void diversions(const struct config *c)
+{
+    bool may_forward = false;
+    size_t i;
+
+    for (i = 0; i < c->n_domains; i++) {
+        may_forward |= c->domains[i].allow_forwarding;
+        if (c->domains[i].allow_forwarding && puts_keys_in(&c->domains[i].media))
+            diversion_lost(c, "domain", c->domains[i].name);
+    }
+    for (i = 0; i < c->n_peers && may_forward; i++)
+        if (puts_keys_in(&c->peers[i].media))
+            diversion_lost(c, "peer", c->peers[i].name);
+}
+
 int cli_check(int argc, char **argv)
 {
     static const char *const flags[] = {"sample", "man", NULL};
@@ -60,6 +88,7 @@ int cli_check(int argc, char **argv)
     if (cli_config_load(o.config, &c) != CLI_OK)
         return CLI_FAILED;
     weakenings(c);
+    diversions(c);
     if (cli_descriptors_short(c, text))
         printf("%s: warning: %s\n", c->file.p, text);
     printf("%s: no problem found\n", c->file.p);

@@ -69,6 +69,7 @@ struct answers {
     struct list out, in;
     struct answer_seen seen[LIMIT_ANSWERS];
     unsigned n_seen;
+    unsigned n_late; /* 2xx of further forks that were hung up on, after one that was refused */
 };
 /* Makes p->answers if need be; NULL: no memory. */
 struct answers *answers_get(struct proxy *p);

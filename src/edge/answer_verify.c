@@ -218,7 +218,8 @@ static bool judge(struct branch *b, const struct sip_msg *m, const struct rx *rx
 }
 
 /* After one that was refused no other is taken: of the same phone it is acknowledged again (its ACK
- * was lost), any other is hung up on, too. */
+ * was lost), any other is hung up on, too; so many as a fork may make, and no more: each costs a
+ * transaction of ours, and who sends them costs nothing (RFC 3261 13.2.2.4 knows no bound). */
 static void refuse_again(struct branch *b, const struct sip_msg *m, uint64_t name)
 {
     const struct answer_seen *seen = answer_seen_find(b->p, name);
@@ -228,6 +229,10 @@ static void refuse_again(struct branch *b, const struct sip_msg *m, uint64_t nam
     if (m->status < 200)
         return;
     reason_set(&why, "answer-refused", "RFC 9970", 502, NULL);
+    if (!seen && b->p->answers && b->p->answers->n_late >= LIMIT_CALL_LATE)
+        return;
+    if (!seen && b->p->answers)
+        b->p->answers->n_late++;
     if (!seen && (s = answer_seen_add(b->p, name)) != NULL)
         s->is_refused = true;
     hang_up(b, m, seen != NULL, &why);

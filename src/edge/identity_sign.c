@@ -343,10 +343,17 @@ static int prepare_diversion(struct identity_signing *s, const struct edge_targe
     return identity_sign_prepare(a, &args, own->credential, &policy, ret, why);
 }
 
+/* With other keys the original is not in it any more (forward.c), and a diversion by itself says
+ * nothing (RFC 8946 4.2). */
 static int prepare_foreign(struct identity_signing *s, const struct edge_target *t,
-                           struct reason *why)
+                           const struct forward_changes *as, struct reason *why)
 {
     struct passport_id div = {0};
+    if (as->has_other_keys) {
+        reason_set(why, "diverted-keys-changed", "RFC 8224 6.1", 403,
+                   "its media get keys of ours, which its caller's domain has not signed");
+        return ERR_REFUSED;
+    }
     const struct passport *original = diverted_of(s->r->vouch, &div);
     int err = prepare_diversion(s, t, s->own, original, div, &s->jobs[JOB_FIRST].passport, why);
 
@@ -455,7 +462,7 @@ bool identity_sign(struct edge_req *r, const struct edge_target *t,
     for (size_t i = 0; i < N_JOBS; i++)
         s->jobs[i] = (struct identity_sign_job){.arena = r->m->arena, .done = on_done, .arg = s};
     err = !r->w->signer ? ERR_CLOSED
-          : diverts     ? prepare_foreign(s, t, &why)
+          : diverts     ? prepare_foreign(s, t, as, &why)
                         : prepare(s, t, as, &why);
     if (diverts && err == ERR_EXISTS)
         return false;

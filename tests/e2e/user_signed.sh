@@ -103,6 +103,7 @@ check "alice calls through it" our_status 0 alice $ALICE --call "sip:bob@$PARTNE
 check "bob's phone ends" bob our_end bob 0
 check "bob sees the domain's signature, and no user's" our_event bob verified '"by":"domain"' '"user":false'
 check "alice is told that her edge has the keys" our_event alice status media-reencrypted
+check "the check of such a configuration says what forwarding would lose" eval "sed 's/clear-inside/clear-inside  allow-forwarding = yes/' edge.conf >fwd.conf && '$(edge_program)' check -c fwd.conf | grep -q 'warning: domain .*media = relay'"
 check "and the edge says that her signature ended there" log_has edge.log user-signature-ends
 check "the edge stops in order" edge_stop
 kill $PARTNER_PID
