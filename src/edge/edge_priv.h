@@ -208,6 +208,7 @@ struct edge_worker {
     struct list proxies;          /* proxy.c's contexts */
     struct list own_requests;     /* own_request.c */
     struct edge_trunks *trunks;   /* trunk.c */
+    struct list trunks_left;      /* ... taken out by a reload, and not gone yet */
     struct edge_health *health;   /* worker 0: checks of peers (health.h) */
     struct list acks;             /* ack.c: those whose next hop is being looked up */
     struct wheel_timer sweep;     /* worker 0: registrations that expired */

@@ -345,6 +345,7 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
     list_init(&w->proxies);
     list_init(&w->acks);
     list_init(&w->own_requests);
+    list_init(&w->trunks_left);
     wheel_timer_init(&w->sweep, on_sweep);
     w->edge = e;
     w->net = net;

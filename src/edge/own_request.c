@@ -365,7 +365,7 @@ int own_request_start(struct edge_worker *w, const struct own_request_args *args
     o->arena = arena;
     o->w = w;
     o->a = *args;
-    o->snap = snapshot_ref(w->snap);
+    o->snap = snapshot_ref(args->snap ? args->snap : w->snap);
     wheel_timer_init(&o->limit, on_limit);
     list_append(&w->own_requests, &o->node);
     wheel_start(w->net->wheel, &o->limit, args->limit_ms);

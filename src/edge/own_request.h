@@ -30,6 +30,7 @@ struct own_request_args {
     struct str call_id;       /* empty: made */
     uint32_t *cseq;           /* counted on for each try; NULL: from 1 */
     const struct config_peer *peer;
+    struct edge_snapshot *snap; /* that the peer is of; NULL: the one in force */
     struct str next_hop; /* URI */
     flow_id flow;        /* of this worker, to go along instead; 0: none */
     bool has_contact;    /* one that leads here, along the path that it goes by */

@@ -35,10 +35,11 @@ struct trunk {
     char call_id[24];
 };
 struct edge_trunks {
+    struct list node; /* once taken out by a reload, while some of them leave: w->trunks_left */
     struct edge_worker *w;
     struct edge_snapshot *snap;
     bool is_leaving;
-    size_t n;
+    size_t n, n_leaving;
     struct trunk v[];
 };
 
@@ -232,11 +233,16 @@ static void on_registered(void *arg, const struct own_request_result *r)
     }
 }
 
+static void trunks_free(struct edge_trunks *ts);
+
 static void on_left(void *arg, const struct own_request_result *r)
 {
     struct trunk *t = arg;
+    struct edge_trunks *ts = t->ts;
 
     LOG(LOG_NOTICE, "trunk-left", LS("peer", t->peer->name), LU("status", r->status));
+    if (ts->n_leaving > 0 && --ts->n_leaving == 0 && ts != ts->w->trunks)
+        trunks_free(ts);
 }
 
 static int register_send(struct trunk *t, struct arena *a)
@@ -250,6 +256,7 @@ static int register_send(struct trunk *t, struct arena *a)
                                     .flow = t->flow,
                                     .has_contact = true,
                                     .auth = &t->auth,
+                                    .snap = t->ts->snap,
                                     .limit_ms = leaves ? LEAVE_LIMIT_MS : REGISTER_LIMIT_MS,
                                     .fn = leaves ? on_left : on_registered,
                                     .arg = t};
@@ -299,15 +306,77 @@ static void on_timer(struct wheel_timer *timer)
 
 /* ---- life ---- */
 
+static void trunks_free(struct edge_trunks *ts)
+{
+    size_t i;
+
+    for (i = 0; i < ts->n; i++) {
+        wheel_cancel(ts->w->net->wheel, &ts->v[i].timer);
+        own_request_cancel(ts->v[i].request);
+        digest_client_done(&ts->v[i].auth);
+    }
+    list_remove(&ts->node);
+    snapshot_unref(ts->snap);
+    mem_free(ts);
+}
+
+/* Is it the account that the carrier knows still? */
+static bool is_kept(const struct config *cfg, const struct config_peer *was)
+{
+    const struct config_peer *is = config_peer_find(cfg, was->name);
+
+    return trunk_is(is) && str_eq(is->trunk_user, was->trunk_user) &&
+           str_eq_nocase(registrar_of(is), registrar_of(was));
+}
+
+/* RFC 3261 10.2.2. Once, and nobody waits for it longer than LEAVE_LIMIT_MS. */
+static void trunk_leave(struct trunk *t)
+{
+    struct arena *a = arena_new(1024, 16384);
+
+    if (a && register_send(t, a) == 0)
+        t->ts->n_leaving++;
+    else
+        LOG(LOG_WARN, "trunk-not-left", LS("peer", t->peer->name)); /* it ends by itself */
+    arena_free(a);
+}
+
+/* What a reload has put others in the place of: an account that is there no more is taken back at
+ * its carrier, by the configuration that it was made with. */
+static void take_out(struct edge_trunks *ts)
+{
+    struct edge_worker *w = ts->w;
+    bool was_leaving = ts->is_leaving;
+    size_t i;
+
+    ts->is_leaving = true;
+    for (i = 0; i < ts->n; i++) {
+        struct trunk *t = &ts->v[i];
+
+        wheel_cancel(w->net->wheel, &t->timer);
+        own_request_cancel(t->request);
+        if (t->is_registered && !was_leaving && !is_kept(w->cfg, t->peer))
+            trunk_leave(t);
+    }
+    if (ts->n_leaving)
+        list_append(&w->trunks_left, &ts->node);
+    else
+        trunks_free(ts);
+}
+
 int trunks_start(struct edge_worker *w)
 {
     const struct config *cfg = w->cfg;
     struct edge_trunks *ts = mem_zalloc(sizeof *ts + cfg->n_peers * sizeof ts->v[0]);
+    struct edge_trunks *old = w->trunks;
     size_t i;
 
-    trunks_stop(w);
+    w->trunks = NULL;
+    if (old)
+        take_out(old);
     if (!ts)
         return ERR_NOMEM;
+    list_init(&ts->node);
     ts->w = w;
     ts->snap = snapshot_ref(w->snap);
     for (i = 0; i < cfg->n_peers; i++) {
@@ -331,18 +400,12 @@ int trunks_start(struct edge_worker *w)
 
 void trunks_stop(struct edge_worker *w)
 {
-    struct edge_trunks *ts = w->trunks;
-    size_t i;
+    struct edge_trunks *ts;
 
-    if (!ts)
-        return;
-    for (i = 0; i < ts->n; i++) {
-        wheel_cancel(w->net->wheel, &ts->v[i].timer);
-        own_request_cancel(ts->v[i].request);
-        digest_client_done(&ts->v[i].auth);
-    }
-    snapshot_unref(ts->snap);
-    mem_free(ts);
+    while ((ts = LIST_FIRST(&w->trunks_left, struct edge_trunks, node)) != NULL)
+        trunks_free(ts);
+    if (w->trunks)
+        trunks_free(w->trunks);
     w->trunks = NULL;
 }
 
@@ -355,16 +418,9 @@ void trunks_leave(struct edge_worker *w)
         return;
     ts->is_leaving = true;
     for (i = 0; i < ts->n; i++) {
-        struct trunk *t = &ts->v[i];
-        struct arena *a;
-
-        wheel_cancel(w->net->wheel, &t->timer);
-        if (!t->is_registered)
-            continue;
-        a = arena_new(1024, 16384);
-        if (!a || register_send(t, a) != 0)
-            LOG(LOG_WARN, "trunk-not-left", LS("peer", t->peer->name)); /* it ends by itself */
-        arena_free(a);
+        wheel_cancel(w->net->wheel, &ts->v[i].timer);
+        if (ts->v[i].is_registered)
+            trunk_leave(&ts->v[i]);
     }
 }
 

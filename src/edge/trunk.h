@@ -13,7 +13,8 @@
 enum trunk_state { TRUNK_NONE, TRUNK_TRYING, TRUNK_REGISTERED, TRUNK_FAILED };
 const char *trunk_state_text(unsigned state);
 
-/* By the configuration in force, in place of what there was. */
+/* By the configuration in force, in place of what there was: accounts that are in it no more are
+ * taken back at their carriers, as far as two seconds are enough. */
 MUST_USE int trunks_start(struct edge_worker *w);
 void trunks_stop(struct edge_worker *w);
 void trunks_flow_closed(struct edge_worker *w, flow_id flow);
