@@ -64,8 +64,8 @@ static void note_callee(const struct branch *b, struct facts_call *f, const stru
     f->answer_tag = f->answer_said = 0;
     if (m && b->vouch) {
         facts_answered(&party, b->vouch, m->to.uri, m->arena);
-        party.signed_keys = facts_fingerprints(m->body);
-        party.signed_other = facts_other_keys(m->body);
+        party.signed_keys = facts_fingerprints_of(m);
+        party.signed_other = facts_other_keys_of(m);
     }
     if (m && b->smime)
         facts_smime_answered(&party, b->smime, m->to.uri, m->arena);
