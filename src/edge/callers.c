@@ -91,14 +91,23 @@ static bool is_verified(const struct edge_req *r)
            (r->smime && r->smime->state == POLICY_SMIME_NAMES);
 }
 
-/* By RFC 4474 a domain signs for an address of its own, with a number in it or not (11): the number is
- * nobody's for that. */
+/* By RFC 4474 (11), and in bodies (RFC 3893 7), a domain or user signs for an address of its own, with a
+ * number in it or not: the number is nobody's for that. */
+static bool is_number_verified(const struct edge_req *r)
+{
+    const struct identity_result *res =
+        r->vouch && r->vouch->is_looked_at ? &r->vouch->result : NULL;
+
+    return (res && res->verdict == IDENTITY_VALID && !res->by_rfc4474) ||
+           (r->smime && r->smime->state == POLICY_SMIME_NAMES &&
+            r->smime->authority < IDENTITY_BY_DOMAIN);
+}
+
 static bool accepts(const struct edge_req *r, struct passport_id id, const struct sip_uri *u)
 {
     if (!is_verified(r))
         return false;
-    if (r->vouch && r->vouch->result.by_rfc4474) /* a signed body may be all there is */
-        id.is_tn = false;
+    id.is_tn &= is_number_verified(r);
     return is_listed(r, &r->domain->accept_callers, true, &id, u);
 }
 

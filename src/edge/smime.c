@@ -236,11 +236,31 @@ static int find_reached(const struct judge *j, struct layer *l)
 
 /* ---- who has signed ---- */
 
+/* An address with a number in it is one of its domain as well: that may sign for it, and so may its
+ * user; whose the number is, that does not say (RFC 3893 7 compares domains). */
+static int find_as_address(const struct judge *j, const struct layer *l,
+                           const struct identity_credential *c, enum identity_authority *ret)
+{
+    struct passport_id address = {.is_tn = false};
+    struct canon_uri u = {.scheme = STR("sip")};
+    struct sip_uri uri;
+    int err;
+
+    if (sip_uri_parse(l->who, &uri) != 0 || uri.scheme == SIP_SCHEME_TEL)
+        return 0;
+    u.user = uri.user;
+    u.host = uri.host;
+    err = canon_uri_text(j->m->arena, &u, &address.text);
+    if (err == 0)
+        *ret = identity_authority_of(c, address);
+    return err == ERR_NOMEM ? err : 0;
+}
+
 static int find_authority(const struct judge *j, const struct layer *l,
-                          enum identity_authority *ret)
+                          enum identity_authority *ret, bool *ret_is_tn)
 {
     struct identity_credential c;
-    struct passport_id who;
+    struct passport_id who = {.is_tn = false};
     int err = identity_credential_names(j->m->arena, l->cms.chain, &c);
 
     *ret = IDENTITY_NO_AUTHORITY;
@@ -249,8 +269,11 @@ static int find_authority(const struct judge *j, const struct layer *l,
     err = identity_show_uri(j->m->arena, l->who, j->dial, true, &who);
     if (err == 0)
         *ret = identity_authority_of(&c, who);
+    *ret_is_tn = who.is_tn;
     if (*ret == IDENTITY_BY_PROVIDER && !(j->peer && j->peer->allow_provider_identity))
         *ret = IDENTITY_NO_AUTHORITY;
+    if (err == 0 && who.is_tn && *ret == IDENTITY_NO_AUTHORITY)
+        err = find_as_address(j, l, &c, ret);
     return err == ERR_NOMEM ? err : 0;
 }
 
@@ -266,13 +289,17 @@ static struct str who_of(const struct judge *j, const struct layer *l)
  * network's doing: then it is no attack. */
 static int judge_signer(struct judge *j, struct layer *l)
 {
+    bool is_tn = false;
     int err;
 
     l->who = who_of(j, l);
-    if ((err = find_authority(j, l, &l->v.authority)) != 0 ||
+    if ((err = find_authority(j, l, &l->v.authority, &is_tn)) != 0 ||
         l->v.authority != IDENTITY_NO_AUTHORITY)
         return err;
-    if (l->frag)
+    if (is_tn) /* networks rewrite the domains of numbers (TR/100 7.5.3) */
+        say(l, POLICY_SMIME_UNVERIFIABLE, "smime-authority", "RFC 3893 7",
+            "nothing says that its signer may speak for this number");
+    else if (l->frag)
         say(l, POLICY_SMIME_CONTRADICTED, "smime-authority", "RFC 3893 7",
             "its signer may not speak for who it says it is");
     else

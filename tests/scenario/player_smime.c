@@ -20,7 +20,7 @@
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 
-#define USERS_MAX 8
+#define USERS_MAX 12
 
 static struct {
     struct pki_mint_ca *ca[2]; /* trusted, and not */
