@@ -211,7 +211,7 @@ static void on_signed(void *arg, struct str value, struct str date, const struct
     (void)why; /* said and counted where it was found */
     proxy_enter(p);
     o->signing = NULL;
-    if (value.n && e && forward_change(e, o->m, &c) == 0 && sip_edit_build(e, &out) == 0) {
+    if (value.n && e && forward_change(e, o->m, &c, false) == 0 && sip_edit_build(e, &out) == 0) {
         buf_unref(o->buf);
         o->buf = out;
         keep_signature(o, value, date);

@@ -281,7 +281,7 @@ static int change_cseq(struct sip_edit *e, const struct sip_msg *m, uint32_t cse
     return 0;
 }
 
-int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct forward_changes *c)
+int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct forward_changes *c, bool is_transit)
 {
     int err;
 
@@ -291,7 +291,7 @@ int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct for
         sip_edit_set(e, SIP_H_RACK, c->rack);
     if (c->date.n)
         sip_edit_set(e, SIP_H_DATE, c->date);
-    if (c->has_other_keys && sip_msg_has(m, SIP_H_IDENTITY))
+    if (c->has_other_keys && !is_transit && sip_msg_has(m, SIP_H_IDENTITY))
         sip_edit_remove(e, SIP_H_IDENTITY); /* whoever compared would take us for an attacker */
     if (c->identity.n)
         sip_edit_add_last(e, SIP_H_IDENTITY, c->identity);
@@ -332,7 +332,7 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         return err;
     status_phone_strip(e, m); /* only we may say this (TR/100 10: a status from outside is worth nothing) */
     status_name_request(e, r, f->t, f->changes && f->changes->from.n);
-    if (f->changes && (err = forward_change(e, m, f->changes)) != 0)
+    if (f->changes && (err = forward_change(e, m, f->changes, r->who.peer && (f->t->peer || !f->t->to_user))) != 0)
         return err;
     remove_own_credentials(e, r);
     asserted_edit_request(e, r, f->t);

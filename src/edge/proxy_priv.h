@@ -137,8 +137,9 @@ MUST_USE struct buf *best_response_build(const struct branch *b, const struct si
  * contacts in `taken` have been tried and do not go back (step 4). */
 void best_keep(const struct branch *b, const struct sip_msg *m, uint64_t taken);
 
-/* Of an anchored call: what is another in the copy that leaves. */
-MUST_USE int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct forward_changes *c);
+/* Of an anchored call: what is another in the copy that leaves. What was signed of keys that are others now goes with them, unless the
+ * message only crosses us (`is_transit`): then whoever gets it is to see that they were changed (RFC 8224 6.1 step 1). */
+MUST_USE int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct forward_changes *c, bool is_transit);
 
 /* redirect.c: adds the contacts of a 3xx as branches, if it may; the others are kept for the caller. False: none added. */
 bool redirect_follow(const struct branch *b, const struct sip_msg *m);
