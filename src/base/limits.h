@@ -22,6 +22,7 @@
 #define LIMIT_CMS_DIGESTS 4u     /* digest algorithms that it announces */
 #define LIMIT_SMIME_LAYERS 2u    /* S/MIME bodies of one message that are looked at */
 #define LIMIT_SMIME_RATE 200u    /* signatures that a worker verifies in a second */
+#define LIMIT_SMIME_SEEN 131072u  /* signed bodies remembered, all workers', while they are fresh */
 #define LIMIT_SMIME_AGE_S 3600u  /* how old, or ahead, a signed body may be (RFC 3893 10, RFC 3261 23.4.2) */
 
 /* Session descriptions */

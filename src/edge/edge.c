@@ -291,7 +291,8 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
         return ERR_NOMEM;
     if (!(e->watched = status_watched_new()))
         return ERR_NOMEM;
-    if (!(e->identity_seen = identity_replay_new(LIMIT_IDENTITY_SEEN, (const uint8_t *)e->keys.hash)))
+    if (!(e->identity_seen = identity_replay_new(LIMIT_IDENTITY_SEEN, (const uint8_t *)e->keys.hash)) ||
+        !(e->smime_seen = identity_replay_new(LIMIT_SMIME_SEEN, (const uint8_t *)e->keys.hash)))
         return ERR_NOMEM;
     str_hash_set_key(e->keys.hash[0], e->keys.hash[1]); /* tokens name principals by this hash: the same after a restart */
     if ((err = store_open(cfg->store_file.p, false, &e->store, why)) != 0 || (err = store_claim(e->store, why)) != 0)
@@ -307,6 +308,7 @@ void edge_done(struct edge *e)
     edge_tap_free(e->tap);
     edge_certs_free(e->certificates);
     identity_replay_free(e->identity_seen);
+    identity_replay_free(e->smime_seen);
     status_watched_free(e->watched);
     location_free(e->loc);
     peer_states_free(e->peers);

@@ -52,6 +52,7 @@ struct edge {
     struct edge_worker *workers[EDGE_WORKERS_MAX];
     struct edge_credentials *credentials;  /* identity_service.h; NULL: no anchors for signed identities */
     struct identity_replay *identity_seen; /* all workers' */
+    struct identity_replay *smime_seen; /* apart: what is good for an hour would keep what is good for a minute from being forgotten */
     struct keeper_link *keeper; /* who has the keys of identities; NULL: none */
     struct relay *relay;            /* the media plane (anchor_plane.c); NULL: none, no call is anchored */
     struct relay_keyring *keyring;

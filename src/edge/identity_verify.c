@@ -341,7 +341,7 @@ int identity_verify(struct edge_req *r, identity_verified_fn *fn, void *arg, str
     *v = (struct identity_verification){.w = r->w,
                                         .m = m,
                                         .rule = rule_of(r),
-                                        .use = {m->call_id, m->from_tag, m->cseq},
+                                        .use = {m->call_id, m->from_tag, m->cseq, false},
                                         .vouch = r->vouch,
                                         .policy = policy_of(r->w, r->cfg, r->who.peer),
                                         .fn = fn,
@@ -378,7 +378,7 @@ int identity_verify_answer(struct edge_worker *w, const struct identity_answer *
                  .is_required = mode == CONFIG_VERIFY_REQUIRE && (m->status >= 200 || m->body.n),
                  .only_alarms = a->peer && a->peer->status.on_attack == POLICY_ATTACK_ALARM,
                  .who = a->peer ? a->peer->name : STR_NULL},
-        .use = {m->call_id, m->to_tag, m->cseq}, /* of one fork, and no other */
+        .use = {m->call_id, m->to_tag, m->cseq, false}, /* of one fork, and no other */
         .vouch = vouch,
         .policy = policy_of(w, a->cfg, a->peer),
         .fn = fn,
@@ -408,7 +408,7 @@ void identity_verify_cancel(struct edge_req *r)
 void identity_verify_answered(const struct edge_req *r, unsigned status)
 {
     static const struct identity_tag none;
-    const struct identity_use use = {r->m->call_id, r->m->from_tag, r->m->cseq};
+    const struct identity_use use = {r->m->call_id, r->m->from_tag, r->m->cseq, false};
     bool repairable = status == 403 || status == 428 || (status >= 436 && status <= 438);
     if (!r->vouch || !r->w->edge->identity_seen)
         return;

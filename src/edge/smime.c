@@ -320,11 +320,21 @@ static void judge_time(const struct judge *j, struct layer *l, uint64_t s)
             "it is dated more than an hour ago, or ahead");
 }
 
+/* What says who it is once for a dialog, or says nothing of the kind, comes as often as it likes in
+ * there. */
+static bool is_for_dialog(const struct judge *j, const struct layer *l)
+{
+    return sip_msg_in_dialog(j->m) && (!l->frag || !sip_msg_has(l->frag, SIP_H_CSEQ) ||
+                                       l->frag->cseq != j->m->cseq);
+}
+
 static void judge_replay(const struct judge *j, struct layer *l, uint64_t s)
 {
-    struct identity_replay *seen = j->w->edge->identity_seen;
-    const struct identity_use use = {j->m->call_id, j->r ? j->m->from_tag : j->m->to_tag,
-                                     j->m->cseq};
+    struct identity_replay *seen = j->w->edge->smime_seen;
+    const struct identity_use use = {.call_id = j->m->call_id,
+                                     .from_tag = j->r ? j->m->from_tag : j->m->to_tag,
+                                     .cseq = j->m->cseq,
+                                     .is_for_dialog = is_for_dialog(j, l)};
     int err;
 
     if (!seen)
@@ -622,8 +632,8 @@ int smime_judge_answer(struct edge_worker *w, const struct identity_answer *a,
 
 void smime_answered(const struct edge_req *r, unsigned status)
 {
-    const struct identity_use use = {r->m->call_id, r->m->from_tag, r->m->cseq};
+    const struct identity_use use = {r->m->call_id, r->m->from_tag, r->m->cseq, false};
 
     if (r->smime && r->smime->has_tag)
-        identity_replay_answered(r->w->edge->identity_seen, &r->smime->tag, &use, status == 403);
+        identity_replay_answered(r->w->edge->smime_seen, &r->smime->tag, &use, status == 403);
 }

@@ -4,8 +4,8 @@
 #include "edge/identity_show.h"
 #include "edge/smime.h"
 
-/* Is it signed for the one whom the status names? Others may sign as well, for a name of their own, and
- * vouch for nobody's keys by that (RFC 8862 4.4). */
+/* Is it signed for the one whom the status names? Others may sign as well, for a name of their own,
+ * and vouch for nobody's keys by that (RFC 8862 4.4). */
 static bool is_of_party(const struct facts_party *p, const struct smime_vouch *v, struct arena *a)
 {
     struct str address = p->identity.address;

@@ -8,6 +8,7 @@
 #include "edge/request_priv.h"
 #include "edge/security.h"
 #include "policy/status_text.h"
+#include <stdatomic.h>
 
 #define EXPIRES_MAX_S 3600u
 #define EXPIRES_MIN_S 60u
@@ -65,7 +66,7 @@ bool status_events_wanted(const struct edge *e, uint64_t user)
 static void watch(struct status_watched *s, uint64_t user, int by)
 {
     s->total += (uint32_t)by;
-    s->by_user[user % WATCHED] = (uint16_t)(s->by_user[user % WATCHED] + by);
+    (void)atomic_fetch_add(&s->by_user[user % WATCHED], (uint16_t)by); /* several workers at once */
 }
 
 /* ---- NOTIFY ---- */

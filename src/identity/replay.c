@@ -214,8 +214,8 @@ static int request_add(struct entry *e, uint32_t cseq)
 }
 
 static int replay_check(struct identity_replay *r, const struct identity_tag *tag,
-                        const uint8_t dialog[16], uint32_t cseq, uint64_t issued_s,
-                        uint64_t until_s, uint64_t now_s)
+                        const uint8_t dialog[16], const struct identity_use *use,
+                        uint64_t issued_s, uint64_t until_s, uint64_t now_s)
 {
     struct entry *e = entry_find(r, tag);
     struct request *q;
@@ -223,8 +223,10 @@ static int replay_check(struct identity_replay *r, const struct identity_tag *ta
     if (e) {
         if (memcmp(dialog, e->dialog, sizeof(e->dialog)) != 0)
             return ERR_CONFLICT;
-        q = request_find(e, cseq);
-        return q ? request_again(q) : request_add(e, cseq);
+        if (use->is_for_dialog)
+            return ERR_EXISTS;
+        q = request_find(e, use->cseq);
+        return q ? request_again(q) : request_add(e, use->cseq);
     }
     make_room(r, now_s);
     if (r->has_forgotten && issued_s <= r->forgotten_s)
@@ -233,7 +235,7 @@ static int replay_check(struct identity_replay *r, const struct identity_tag *ta
     memcpy(e->dialog, dialog, sizeof(e->dialog));
     e->issued_s = issued_s;
     e->until_s = until_s;
-    return request_add(e, cseq);
+    return request_add(e, use->cseq);
 }
 
 int identity_replay_check(struct identity_replay *r, const struct identity_tag *tag,
@@ -245,7 +247,7 @@ int identity_replay_check(struct identity_replay *r, const struct identity_tag *
 
     dialog_make(r, use, dialog);
     (void)pthread_mutex_lock(&r->lock);
-    err = replay_check(r, tag, dialog, use->cseq, issued_s, until_s, now_s);
+    err = replay_check(r, tag, dialog, use, issued_s, until_s, now_s);
     (void)pthread_mutex_unlock(&r->lock);
     return err;
 }

@@ -38,6 +38,7 @@ struct identity_tag {
 struct identity_use {
     struct str call_id, from_tag;
     uint32_t cseq;
+    bool is_for_dialog; /* one may serve for all of the dialog (RFC 3893 10): not counted */
 };
 
 /* `key`: random; tags and tables cannot be aimed at without it. */

@@ -11,7 +11,7 @@ static const uint8_t key[16] = {1, 2, 3};
 
 static struct identity_use use_of(const char *call_id, const char *tag, uint32_t cseq)
 {
-    return (struct identity_use){str_z(call_id), str_z(tag), cseq};
+    return (struct identity_use){str_z(call_id), str_z(tag), cseq, false};
 }
 
 static int check(struct identity_replay *r, const char *token, struct identity_use use,
@@ -146,7 +146,7 @@ static void *come(void *arg)
         char text[16];
         snprintf(text, sizeof(text), "%u", i);
         struct identity_tag tag = identity_replay_tag(c->r, str_z(text), STR("s"));
-        const struct identity_use use = {STR("call"), STR("tag"), 1};
+        const struct identity_use use = {STR("call"), STR("tag"), 1, false};
         int err = identity_replay_check(c->r, &tag, &use, 100, 200, 100);
         if (err == 0)
             __atomic_add_fetch(&c->first, 1, __ATOMIC_RELAXED);
@@ -173,6 +173,26 @@ static void crowded(void **state)
     identity_replay_free(c.r);
 }
 
+/* RFC 3893 10: one for all of a dialog, and for no other */
+static void of_a_dialog(void **state)
+{
+    struct identity_replay *r = identity_replay_new(10, key);
+    struct identity_use use = use_of("call", "tag", 1), other = use_of("other", "tag", 1);
+
+    (void)state;
+    assert_non_null(r);
+    check_err(check(r, "A", use, 100), 0);
+    answered(r, "A", use, false);
+    check_err(check(r, "A", use, 100), ERR_CONFLICT);
+    use.is_for_dialog = other.is_for_dialog = true;
+    for (use.cseq = 2; use.cseq < 2 * LIMIT_IDENTITY_USES; use.cseq++)
+        check_err(check(r, "A", use, 100), ERR_EXISTS);
+    check_err(check(r, "A", other, 100), ERR_CONFLICT);
+    check_err(check(r, "B", use, 100), 0); /* its beginning went by another way */
+    check_err(check(r, "B", other, 100), ERR_CONFLICT);
+    identity_replay_free(r);
+}
+
 static void no_memory(void **state)
 {
     (void)state;
@@ -185,6 +205,7 @@ int main(void)
         cmocka_unit_test(rules),      cmocka_unit_test(one_retry), cmocka_unit_test(counted),
         cmocka_unit_test(forgetting), cmocka_unit_test(expiry),    cmocka_unit_test(tags),
         cmocka_unit_test(no_memory),  cmocka_unit_test(crowded),
+        cmocka_unit_test(of_a_dialog),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

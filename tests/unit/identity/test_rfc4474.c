@@ -592,7 +592,7 @@ static void replay(void **state)
 {
     const uint8_t key[16] = {1};
     struct identity_replay *seen = identity_replay_new(16, key);
-    struct identity_use use = {STR("call-1"), STR("tag-1"), 1};
+    struct identity_use use = {STR("call-1"), STR("tag-1"), 1, false};
     struct str value = sign_parts(&shown.parts);
     struct identity_result r;
 

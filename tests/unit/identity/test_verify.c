@@ -467,8 +467,8 @@ static void replayed(void **state)
 {
     static const uint8_t key[16] = {7};
     struct identity_replay *replay = identity_replay_new(100, key);
-    struct identity_use invite = {STR("call-1"), STR("tag-1"), 1},
-                        other = {STR("call-2"), STR("tag-1"), 1};
+    struct identity_use invite = {STR("call-1"), STR("tag-1"), 1, false},
+                        other = {STR("call-2"), STR("tag-1"), 1, false};
     struct str value = world_sign(w, A, BASE, NULL), again;
     struct identity_result r = world_verify_use(w, &value, 1, replay, &invite);
 
@@ -511,8 +511,8 @@ static void replayed_malleated(void **state)
                                       0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51},
                          key[16] = {7};
     struct identity_replay *replay = identity_replay_new(100, key);
-    struct identity_use invite = {STR("call-1"), STR("tag-1"), 1},
-                        other = {STR("call-2"), STR("tag-1"), 1};
+    struct identity_use invite = {STR("call-1"), STR("tag-1"), 1, false},
+                        other = {STR("call-2"), STR("tag-1"), 1, false};
     struct passport p;
     struct str value = world_forge(w, A, claims(), &p);
     uint8_t raw[64];
