@@ -203,6 +203,8 @@ struct config_media { /* media { ... } */
     unsigned workers;           /* media threads; 0: one a core */
     unsigned wait_us;           /* how long packets may gather on a busy worker */
     unsigned silence_s;         /* a call without media for so long is ended; 0: never */
+    /* How fast a side may send: per second and section, in packets and kbit. 0: no limit */
+    unsigned audio_packets, audio_kbit, video_packets, video_kbit;
 };
 /* The range; false: it is none. */
 bool config_ports_parse(struct str text, uint16_t *ret_min, uint16_t *ret_max);

@@ -481,6 +481,18 @@ static const struct row media_rows[] = {
     {ROW_U32, MEDIA(silence_s), NULL,
      {"media", "silence-limit", "number", "120", "seconds", 0, 86400, NO, "TR/100 6.2",
       "A call through us is ended when neither side has sent media for so long; 0: never."}},
+    {ROW_U32, MEDIA(audio_packets), NULL,
+     {"media", "audio-packets", "number", "500", "per second", 0, 65535, NO, "TR/100 8.4",
+      "What a side may send of sound, text or fax through us; packets above that are dropped. 0: no limit."}},
+    {ROW_U32, MEDIA(audio_kbit), NULL,
+     {"media", "audio-rate", "number", "2000", "kbit/s", 0, 10000000, NO, "TR/100 8.4",
+      "... in bits; where the other side's description says less (b=), twice that counts. 0: no limit but that."}},
+    {ROW_U32, MEDIA(video_packets), NULL,
+     {"media", "video-packets", "number", "5000", "per second", 0, 65535, NO, "TR/100 8.4",
+      "As audio-packets, of pictures and everything else."}},
+    {ROW_U32, MEDIA(video_kbit), NULL,
+     {"media", "video-rate", "number", "30000", "kbit/s", 0, 10000000, NO, "TR/100 8.4",
+      "As audio-rate, of pictures and everything else."}},
 };
 
 /* Values that weaken, of options that do not begin with allow-. */

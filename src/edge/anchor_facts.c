@@ -111,7 +111,7 @@ static json_t *quality_json(const struct anchor_end *e)
     relay_end_stats(e->end, &st);
     relay_end_local(e->end, &rtp, &rtcp);
     return json_pack("{s:o, s:o, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
-                     "s:I, s:I, s:I, s:I, s:i, s:b, s:i, s:i, s:i, s:i, s:b}",
+                     "s:I, s:I, s:I, s:I, s:i, s:b, s:i, s:i, s:i, s:i, s:b, s:i, s:I}",
                      "local", addr_json(&rtp), "remote", addr_json(&st.remote), "rtcp_mux", e->mux,
                      "ice", e->is_ice, "packets_in", (json_int_t)st.in.packets, "bytes_in",
                      (json_int_t)st.in.bytes, "dropped_in", (json_int_t)st.in.dropped,
@@ -125,7 +125,8 @@ static json_t *quality_json(const struct anchor_end *e)
                      (int)st.jitter_us, "has_report", st.has_report, "report_fraction_256",
                      (int)st.report_fraction, "report_lost", (int)st.report_lost,
                      "report_jitter_us", (int)st.report_jitter_us, "rtt_us", (int)st.rtt_us,
-                     "withheld", st.is_withheld);
+                     "withheld", st.is_withheld, "max_packets_s", (int)st.max_packets_s,
+                     "max_kbit_s", (json_int_t)st.max_bytes_s / 125);
 }
 
 static json_t *keys_json(const struct policy_medium *m)

@@ -407,6 +407,42 @@ void anchor_leg_set(struct anchor_leg *leg, unsigned i, const struct sdp *heard)
     set_clock(e->end, heard, i);
 }
 
+/* A bandwidth in a description is what who describes would like to get (RFC 3264 5.1), so the one that
+ * the peer has been told counts. Twice that, and something for headers: TIAS has none (RFC 3890 6.2),
+ * and encoders go over it for a while. */
+static uint32_t rate_limit(unsigned kbit, const struct sdp *told, unsigned i)
+{
+    uint64_t limit = (uint64_t)kbit * 125, bits, by_told;
+
+    if (told && i < told->n_media && sdp_bandwidth(told, (int)i, &bits)) {
+        by_told = bits / 4 + 16000;
+        if (!kbit || by_told < limit)
+            limit = by_told;
+    }
+    return limit < UINT32_MAX ? (uint32_t)limit : UINT32_MAX;
+}
+
+void anchor_leg_police(struct anchor_leg *leg, const struct sdp *like, struct str said,
+                       struct arena *a)
+{
+    const struct config_media *m = &leg->a->snap->cfg->media;
+    struct reason why = {0};
+    struct sdp *told = NULL;
+    unsigned i;
+
+    if (said.n && memmem(said.p, said.n, "\nb=", 3) && sdp_parse(a, said, &told, &why) != 0)
+        told = NULL;
+    for (i = 0; i < leg->place->n && i < like->n_media; i++) {
+        enum sdp_kind kind = like->media[i].kind;
+        bool is_small = kind == SDP_AUDIO || kind == SDP_TEXT || kind == SDP_IMAGE;
+
+        if (leg->place->v[i].end)
+            relay_end_police(leg->place->v[i].end,
+                             rate_limit(is_small ? m->audio_kbit : m->video_kbit, told, i),
+                             (uint16_t)(is_small ? m->audio_packets : m->video_packets));
+    }
+}
+
 bool anchor_leg_is_moved(const struct anchor_leg *leg, unsigned i, const struct sdp *heard)
 {
     const struct anchor_end *e = &leg->place->v[i];

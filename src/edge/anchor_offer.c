@@ -64,9 +64,10 @@ static int leg_say(struct anchor_leg *leg, const struct sdp *src,
     }
     if (err == 0)
         err = anchor_text_set(&leg->out, *ret);
-    if (err == 0)
+    if (err == 0) {
         leg->version = n.version;
-    else
+        anchor_leg_police(leg, src, *ret, a);
+    } else
         reason_set(why, "sdp-build", "RFC 3264 5", 500, "%s", err_text(err));
     return err;
 }
@@ -443,6 +444,7 @@ static void leg_restore(struct anchor_leg *leg)
                 anchor_leg_set(leg, i, s);
         }
         leg->n = s->n_media;
+        anchor_leg_police(leg, s, STR_NULL, a); /* what was said before is not kept */
     }
     arena_free(a);
 }

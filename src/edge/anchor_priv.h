@@ -133,6 +133,10 @@ MUST_USE int anchor_leg_hear_restart(struct anchor_leg *leg, unsigned i, const s
 MUST_USE int anchor_leg_restart(struct anchor_leg *leg, unsigned i);
 /* What the peer's description says of a section goes to its end. */
 void anchor_leg_set(struct anchor_leg *leg, unsigned i, const struct sdp *heard);
+/* How fast its peer may send: as configured for the kinds of the sections of `like`, and by what we have
+ * told it (`said`). `a`: for a moment. */
+void anchor_leg_police(struct anchor_leg *leg, const struct sdp *like, struct str said,
+                       struct arena *a);
 bool anchor_leg_is_moved(const struct anchor_leg *leg, unsigned i, const struct sdp *heard);
 void anchor_legs_join(struct anchor_leg *x, struct anchor_leg *y);
 void anchor_said_free(struct anchor_said *s); /* NULL is fine */

@@ -522,6 +522,20 @@ void relay_end_bind(struct relay_end *e, const struct relay_sink *sink)
         post(e->worker, &e->call->item);
 }
 
+void relay_end_police(struct relay_end *e, uint32_t bytes_s, uint16_t packets_s)
+{
+    bool is_first;
+
+    lock(&e->call->lock);
+    e->wanted.max_bytes_s = bytes_s;
+    e->wanted.max_packets_s = packets_s;
+    e->wanted.has_police = true;
+    is_first = mark(e);
+    unlock(&e->call->lock);
+    if (is_first)
+        post(e->worker, &e->call->item);
+}
+
 void relay_end_set_clock(struct relay_end *e, uint32_t hz)
 {
     bool is_first;

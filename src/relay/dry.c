@@ -4,6 +4,17 @@
 
 _Static_assert(RELAY_DRY_ROOM >= LIMIT_RELAY_PACKET + MEDIA_SRTP_GROWTH, "what a port gives");
 
+struct relay_end *relay_dry_find(struct relay *r, const struct addr *peer)
+{
+    for (unsigned i = 0; i < r->config.n_workers; i++) {
+        LIST_EACH(e, &r->workers[i].ends, struct relay_end, wnode) {
+            if (addr_eq(&e->way[KEYING_RTP].signalled, peer))
+                return e;
+        }
+    }
+    return NULL;
+}
+
 void relay_dry_in(struct relay_end *e, enum keying_path path, const struct addr *from, uint8_t *p,
                   size_t n)
 {

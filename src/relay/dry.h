@@ -7,6 +7,8 @@
 
 #define RELAY_DRY_ROOM (LIMIT_RELAY_PACKET + 256u) /* what must be at p; its contents are changed */
 
+/* The end, of whatever call, whose peer's description names this address for RTP; NULL. */
+struct relay_end *relay_dry_find(struct relay *r, const struct addr *peer);
 /* A datagram of n bytes has come by that port of the end. n may be more than LIMIT_RELAY_PACKET. */
 void relay_dry_in(struct relay_end *e, enum keying_path path, const struct addr *from, uint8_t *p,
                   size_t n);

@@ -148,8 +148,6 @@ static void set(struct relay_end *e, struct relay_end_setting *s)
     e->is_foreign = s->is_foreign;
     e->sends = s->sends;
     e->receives = s->receives;
-    e->max_bytes_s = s->max_bytes_s;
-    e->max_packets_s = s->max_packets_s;
     relay_end_disconnect(
         e); /* it may come from elsewhere now; connected again by its next packet */
     relay_way_set(&e->way[KEYING_RTP], &s->rtp, now_ms);
@@ -175,6 +173,11 @@ void relay_end_change(struct relay_end *e, struct relay_wanted *w)
     if (w->clock_hz != 0)
         relay_quality_clock(&e->quality, w->clock_hz);
     w->clock_hz = 0;
+    if (w->has_police) {
+        e->max_bytes_s = w->max_bytes_s;
+        e->max_packets_s = w->max_packets_s;
+    }
+    w->has_police = false;
     if (w->restart != NULL)
         relay_agent_restart(e, w->restart);
     w->restart = NULL;

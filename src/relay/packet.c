@@ -307,10 +307,6 @@ static void take(struct relay_end *e, unsigned path, const struct addr *from, bo
         drop_in(e, RELAY_DROP_FOREIGN);
         return;
     }
-    if (is_over_rate(e, n)) {
-        drop_in(e, RELAY_DROP_POLICED);
-        return;
-    }
     if (e->protection == RELAY_PROTECT) {
         enum media_srtp_verdict v = open_packet(e, path, is_rtcp, p, &n);
 
@@ -319,6 +315,10 @@ static void take(struct relay_end *e, unsigned path, const struct addr *from, bo
             return;
         }
         opened(e, path, is_rtcp);
+    }
+    if (is_over_rate(e, n_came)) {
+        drop_in(e, RELAY_DROP_POLICED);
+        return;
     }
     if (e->protection != RELAY_OPAQUE &&
         (is_rtcp ? rtcp_start(&rtcp, p, n, true) : rtp_parse(p, n, &rtp)) != 0) {

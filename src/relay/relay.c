@@ -193,6 +193,8 @@ void relay_end_stats(const struct relay_end *e, struct relay_end_stats *ret)
     (void)!pthread_mutex_lock(&e->call->lock);
     ret->remote = e->told_remote;
     ret->is_latched = e->told_latched;
+    ret->max_bytes_s = e->wanted.max_bytes_s;
+    ret->max_packets_s = e->wanted.max_packets_s;
     (void)!pthread_mutex_unlock(&e->call->lock);
     ret->lost = atomic_load_explicit(&q->lost, memory_order_relaxed);
     ret->has_report = atomic_load_explicit(&q->has_report, memory_order_relaxed);

@@ -141,10 +141,11 @@ struct relay_end_setting {
     enum relay_latch latch;
     struct str ice_ufrag;          /* the peer's; checks must name ours:its */
     bool ice_is_lite;              /* the peer checks nothing either (RFC 8445 8.2) */
-    uint32_t max_bytes_s;          /* policed rate, 0: no limit */
-    uint16_t max_packets_s;
 };
 void relay_end_set(struct relay_end *e, const struct relay_end_setting *s);
+/* How fast the peer may send, with a second's worth in reserve; 0: as it likes. What is above is dropped
+ * (RELAY_DROP_POLICED). Of protected media only what is authentic counts, so that nobody else uses it up. */
+void relay_end_police(struct relay_end *e, uint32_t bytes_s, uint16_t packets_s);
 /* The peer has begun ICE anew with this fragment, and so have we (RFC 8445 9, RFC 8839 4.4.1.1.1):
  * from here on checks name ours. The pair in use stays until another one is nominated. relay_end_set
  * follows. ERR_NOMEM: all is as before. */
@@ -179,6 +180,8 @@ struct relay_end_stats {
     uint64_t foreign; /* not from where it may come */
     uint64_t malformed, not_authentic, replayed, no_keys, too_many_ssrcs, policed, not_joined;
     uint64_t ice_checks, ice_refused;
+    uint32_t max_bytes_s; /* relay_end_police */
+    uint16_t max_packets_s;
     bool is_latched;
     struct addr remote;  /* where it is sent to now */
     uint64_t last_in_ms; /* monotonic; 0: never */

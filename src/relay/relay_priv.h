@@ -165,6 +165,9 @@ struct relay_wanted {
     struct relay_restart *restart; /* ICE begun anew; NULL: not */
     struct relay_step *first, **last;
     uint32_t clock_hz; /* 0: nothing */
+    bool has_police;
+    uint32_t max_bytes_s;
+    uint16_t max_packets_s;
 };
 
 /* What is gone is freed at the end of a turn: until then events may point to it. */

@@ -245,6 +245,40 @@ struct str sdp_fmtp(const struct sdp *s, int media, unsigned pt)
     return STR_NULL;
 }
 
+bool sdp_bandwidth(const struct sdp *s, int media, uint64_t *ret_bits_s)
+{
+    const int at[] = {media, SDP_SESSION};
+    unsigned i, k;
+
+    for (i = 0; i < 2; i++) {
+        const struct sdp_section *sec = sdp_section(s, at[i]);
+        bool has_as = false;
+
+        for (k = 0; k < sec->n_lines; k++) {
+            const struct sdp_line *l = &s->lines[sec->line + k];
+            struct str type, n;
+            uint64_t v;
+
+            if (l->type != 'b')
+                continue;
+            n = str_cut(l->value, ':', &type);
+            if (!n.p || str_to_u64(n, SDP_BANDWIDTH_MAX, &v) != 0)
+                continue;
+            if (str_eq(type, STR("TIAS"))) {
+                *ret_bits_s = v;
+                return true;
+            }
+            if (str_eq(type, STR("AS")) && v <= SDP_BANDWIDTH_MAX / 1000) {
+                *ret_bits_s = v * 1000;
+                has_as = true;
+            }
+        }
+        if (has_as)
+            return true;
+    }
+    return false;
+}
+
 unsigned sdp_ptime(const struct sdp *s, int media)
 {
     const struct sdp_line *l = sdp_attr(s, media, SDP_A_PTIME, 0);

@@ -238,6 +238,10 @@ struct sdp_rtpmap {
 };
 MUST_USE int sdp_rtpmap(const struct sdp *s, int media, unsigned pt, struct sdp_rtpmap *ret);
 struct str sdp_fmtp(const struct sdp *s, int media, unsigned pt); /* empty: none */
+/* b=, the section's own or else the session's, in bits per second: TIAS before AS (RFC 3890 6.2, RFC 8866 5.8);
+ * false: neither is given, or it is beyond all reason. */
+#define SDP_BANDWIDTH_MAX 100000000000ull
+bool sdp_bandwidth(const struct sdp *s, int media, uint64_t *ret_bits_s);
 unsigned sdp_ptime(const struct sdp *s, int media); /* milliseconds, 0: not given or out of range */
 
 #endif

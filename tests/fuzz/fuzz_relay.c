@@ -159,14 +159,13 @@ static void set(struct world *w, struct input *in, unsigned i)
                                   .receives = flags & 4,
                                   .latch = (enum relay_latch)(take(in) % 3),
                                   .ice_ufrag = flags & 8 ? STR("h6vY") : STR_NULL,
-                                  .ice_is_lite = flags & 16,
-                                  .max_bytes_s = flags & 32 ? 3000 : 0,
-                                  .max_packets_s = flags & 64 ? 30 : 0};
+                                  .ice_is_lite = flags & 16};
     if (flags & 128) {
         s.rtp = address(take(in));
         s.rtcp = address(take(in));
     }
     relay_end_set(w->end[i], &s);
+    relay_end_police(w->end[i], flags & 32 ? 3000 : 0, flags & 64 ? 30 : 0);
     if (i == 0)
         w->is_protected = s.protection == RELAY_PROTECT;
 }

@@ -124,7 +124,7 @@ struct sim_party *party(const char *name)
     return p;
 }
 
-static uint64_t duration(const char *t)
+uint64_t duration(const char *t)
 {
     char *end;
     unsigned long v = strtoul(t, &end, 10);
@@ -564,6 +564,10 @@ static void step(char *line)
         step_peer_has(word, strchr(strchr(copy, ' ') + 1, ' ') + 1);
     } else if (strcmp(word[0], "counter") == 0)
         step_counter(word, n);
+    else if (strcmp(word[0], "media") == 0)
+        step_media(word, n);
+    else if (strcmp(word[0], "media-later") == 0 && n == 2)
+        step_media_later(word[1]);
     else if (strcmp(word[0], "credential") == 0)
         step_credential(word, n);
     else if (strcmp(word[0], "smime-user") == 0)

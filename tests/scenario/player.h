@@ -63,6 +63,7 @@ void var_set(const char *name, struct str value);
 void expand(char *dst, size_t cap, const char *src); /* with its variables' values */
 struct sim_party *party(const char *name);
 void block(char *dst, size_t cap);                            /* the lines up to a single dot */
+uint64_t duration(const char *t);                              /* in milliseconds */
 void extra_lines(char *words_end, char *dst, size_t cap);     /* ... if the step's line ends with ':' */
 
 /* player_identity.c */
@@ -86,6 +87,10 @@ void step_smime(char **word, unsigned n);
 void step_date(char **word, unsigned n);
 void step_next_call(char **word, unsigned n);
 void smime_stop(void);
+
+/* player_media.c */
+void step_media(char **word, unsigned n);
+void step_media_later(const char *time);
 
 /* player_party.c */
 unsigned party_index(const struct sim_party *p);

@@ -439,10 +439,12 @@ static void opaque(void **state)
 static void policed(void **state)
 {
     (void)state;
-    struct relay_end_setting s = dry_setting(&d, true);
-    s.max_packets_s = 60;
-    s.max_bytes_s = 60 * RTP_BYTES;
-    relay_end_set(d.a, &s);
+    struct relay_end_stats st;
+
+    relay_end_police(d.a, 60 * RTP_BYTES, 60);
+    relay_end_stats(d.a, &st);
+    assert_int_equal(st.max_packets_s, 60);
+    assert_int_equal(st.max_bytes_s, 60 * RTP_BYTES);
     for (uint16_t i = 0; i < 100; i++)
         rtp_from(&d.peer_a, d.a, i);
     assert_int_equal(d.n_out, 60);
@@ -464,6 +466,28 @@ static void policed(void **state)
     for (unsigned i = 0; i < 20; i++)
         dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, 1720);
     assert_int_equal(d.n_out, 146);
+}
+
+/* In the peer's name, from its address even: what does not authenticate takes none of what it may send. */
+static void policed_protected(void **state)
+{
+    (void)state;
+    uint8_t p[RTP_BYTES + MEDIA_SRTP_GROWTH], forged[RTP_BYTES + MEDIA_SRTP_GROWTH];
+    size_t n = 0;
+
+    protect_a();
+    relay_end_police(d.a, 0, 60);
+    for (uint16_t i = 0; i < 100; i++) {
+        fixture_rtp(forged, 7, i);
+        dry_in(&d, d.a, KEYING_RTP, &d.peer_a, forged, sizeof(forged));
+    }
+    assert_int_equal(drops(d.a, RELAY_DROP_FORGED), 100);
+    for (uint16_t i = 0; i < 100; i++) {
+        n = sealed(p, 1, i);
+        dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, n);
+    }
+    assert_int_equal(d.n_out, 60);
+    assert_int_equal(drops(d.a, RELAY_DROP_POLICED), 40);
 }
 
 /* Hellos from anywhere, as many as come: the peer's own packets still get to key management. */
@@ -507,6 +531,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(sizes, start, stop),
         cmocka_unit_test_setup_teardown(opaque, start, stop),
         cmocka_unit_test_setup_teardown(policed, start, stop),
+        cmocka_unit_test_setup_teardown(policed_protected, start, stop),
         cmocka_unit_test_setup_teardown(keys_flood, start, stop),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

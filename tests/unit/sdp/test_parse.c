@@ -91,6 +91,25 @@ static void levels(void **state)
     assert_null(sdp_attr(s, SDP_SESSION, SDP_A_OTHER, 0));
 }
 
+static void bandwidth(void **state)
+{
+    (void)state;
+    struct sdp *s = parse(PLAIN "b=AS:512\nm=audio 5 RTP/AVP 0\nb=AS:64\nb=TIAS:50000\nm=video 7 RTP/AVP 31\nb=X:9\n"
+                                "m=text 9 RTP/AVP 96\nb=AS:0\nb=TIAS:99999999999999\nm=image 3 udptl t38\nb=TIAS:\nb=AS\n");
+    uint64_t v = 0;
+
+    assert_true(sdp_bandwidth(s, 0, &v)); /* TIAS before AS */
+    assert_int_equal(v, 50000);
+    assert_true(sdp_bandwidth(s, 1, &v)); /* the session's */
+    assert_int_equal(v, 512000);
+    assert_true(sdp_bandwidth(s, 2, &v)); /* beyond all reason */
+    assert_int_equal(v, 0);
+    assert_true(sdp_bandwidth(s, 3, &v));
+    assert_int_equal(v, 512000);
+    s = parse(PLAIN "m=audio 5 RTP/AVP 0\nb=RR:800\n");
+    assert_false(sdp_bandwidth(s, 0, &v));
+}
+
 static void formats(void **state)
 {
     (void)state;
@@ -302,6 +321,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(keyed, setup, teardown),
         cmocka_unit_test_setup_teardown(levels, setup, teardown),
+        cmocka_unit_test_setup_teardown(bandwidth, setup, teardown),
         cmocka_unit_test_setup_teardown(formats, setup, teardown),
         cmocka_unit_test_setup_teardown(targets, setup, teardown),
         cmocka_unit_test_setup_teardown(browser, setup, teardown),

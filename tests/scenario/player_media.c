@@ -1,0 +1,47 @@
+/* Media in scenarios. The media plane is dry (relay/dry.h): no socket is open, packets are put in,
+ * and time of its own goes by when it is told to.
+ *
+ *   media ADDRESS:PORT N [rtcp]   N packets of RTP in clear come from there, to the end whose peer's
+ *                                 description names this address; or of RTCP,
+ *                                 from the next port
+ *   media-later 130s              that much later nothing more has come
+ */
+#include "player.h"
+#include "relay/dry.h"
+
+void step_media(char **word, unsigned n)
+{
+    static uint16_t seq;
+    struct relay_end *e;
+    unsigned count, i;
+    struct addr from;
+
+    if (n < 3 || addr_parse_hostport(&from, str_z(word[1])) != 0 ||
+        str_to_u32(str_z(word[2]), 100000, &count) != 0)
+        fail("media ADDRESS:PORT N [rtcp]");
+    if (!P.edge.relay || (e = relay_dry_find(P.edge.relay, &from)) == NULL)
+        fail("no end has its peer at %s", word[1]);
+    if (n > 3)
+        addr_set_port(&from, (uint16_t)(addr_port(&from) + 1));
+    for (i = 0; i < count; i++) {
+        uint8_t p[RELAY_DRY_ROOM] = {0x80, 0};
+        static const uint8_t rr[] = {0x80, 201, 0, 1, 0, 0, 0, 7}; /* a report of nothing (RFC 3550 6.4.2) */
+
+        seq++;
+        p[2] = (uint8_t)(seq >> 8);
+        p[3] = (uint8_t)seq;
+        p[11] = 7;
+        if (n > 3)
+            memcpy(p, rr, sizeof rr);
+        relay_dry_in(e, n > 3 ? KEYING_RTCP : KEYING_RTP, &from, p, n > 3 ? sizeof rr : 172);
+    }
+    sim_advance(&P.sim, 0);
+}
+
+void step_media_later(const char *time)
+{
+    if (!P.edge.relay)
+        fail("there is no media plane");
+    relay_dry_later(P.edge.relay, duration(time));
+    sim_advance(&P.sim, 0);
+}
