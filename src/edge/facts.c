@@ -11,6 +11,7 @@
 #include "edge/identity_service.h"
 #include "edge/peers.h"
 #include "keying/sdes_line.h"
+#include "sip/smime.h"
 
 #define BIT(m) ((uint8_t)(1u << (m)))
 
@@ -635,9 +636,12 @@ uint64_t facts_other_keys_of(const struct sip_msg *m)
 void facts_later(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct sip_msg *m,
                  bool by_caller)
 {
-    const struct facts_media media = {.keys = facts_fingerprints_of(m),
-                                      .other_keys = facts_other_keys_of(m)};
+    struct facts_media media = {.keys = facts_fingerprints_of(m),
+                                .other_keys = facts_other_keys_of(m)};
 
+    /* Inside of a signature they stand in no line of it, and who judges that may be elsewhere. */
+    if (!media.keys && !media.other_keys && m->body.n && sip_smime_is_possible(m))
+        media.keys = media.other_keys = str_hash(m->body) | 1;
     if (media.keys || media.other_keys)
         calls_said(w, slot, gen, by_caller ? FACTS_KEYS_CALLER : FACTS_KEYS_CALLEE, &media);
 }
