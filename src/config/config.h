@@ -203,6 +203,7 @@ struct config_media { /* media { ... } */
     unsigned workers;           /* media threads; 0: one a core */
     unsigned wait_us;           /* how long packets may gather on a busy worker */
     unsigned silence_s;         /* a call without media for so long is ended; 0: never */
+    unsigned one_sided_s;       /* ... without any of one side, its RTCP neither; 0: never */
     /* How fast a side may send: per second and section, in packets and kbit. 0: no limit */
     unsigned audio_packets, audio_kbit, video_packets, video_kbit;
 };

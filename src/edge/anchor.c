@@ -74,6 +74,8 @@ void anchor_name(const struct anchor *a, uint32_t *ret_slot, uint32_t *ret_gen)
 }
 
 static void on_wrong(struct wheel_timer *t);
+static void on_lonely(struct wheel_timer *t);
+static void on_consent(struct wheel_timer *t);
 
 void anchor_set_call(struct anchor *a, uint32_t slot, uint32_t gen)
 {
@@ -153,6 +155,8 @@ void anchor_end(struct anchor *a)
         return;
     a->is_ended = true;
     wheel_cancel(a->w->net->wheel, &a->wrong);
+    wheel_cancel(a->w->net->wheel, &a->lonely);
+    wheel_cancel(a->w->net->wheel, &a->consent);
     LIST_EACH(d, &a->dialogs, struct anchor_dialog, node)
     {
         wheel_cancel(a->w->net->wheel, &d->timer);
@@ -288,6 +292,8 @@ static int anchor_new(struct edge_req *r, enum anchor_mode mode, const struct an
     list_init(&a->own);
     a->refs = 1;
     wheel_timer_init(&a->wrong, on_wrong);
+    wheel_timer_init(&a->lonely, on_lonely);
+    wheel_timer_init(&a->consent, on_consent);
     a->w = r->w;
     a->mode = mode;
     a->side = *side;
@@ -458,32 +464,111 @@ static struct anchor *find_by_cookie(const struct edge_worker *w, uint64_t cooki
                        (uint32_t)(cookie >> 12) & 0xffffffu);
 }
 
-/* Has everybody who should send been silent for the time? What came since it was said is seen by
- * the count. */
+/* Of a leg's ends that should send: is there one, and have all of them been silent for the time? What
+ * came since it was said is seen by the count; RTCP counts as well, so who is merely mute is not. */
+static void leg_silence(const struct anchor_leg *leg, bool *ret_any, bool *ret_all)
+{
+    *ret_any = false;
+    *ret_all = true;
+    for (unsigned i = 0; i < leg->place->n; i++) {
+        const struct anchor_end *e = &leg->place->v[i];
+        struct relay_end_stats st;
+
+        if (!e->end || !(e->dir & SDP_SENDONLY))
+            continue;
+        relay_end_stats(e->end, &st);
+        *ret_any = true;
+        *ret_all = *ret_all && e->is_silent && st.in.packets == e->silent_at;
+    }
+}
+
+static bool is_leg_silent(const struct anchor_leg *leg)
+{
+    bool any, all;
+
+    leg_silence(leg, &any, &all);
+    return any && all;
+}
+
 static bool is_dead(const struct anchor *a)
 {
-    bool any = false;
+    bool any = false, some, all;
 
     LIST_EACH(leg, &a->legs, struct anchor_leg, node)
     {
-        for (unsigned i = 0; i < leg->place->n; i++) {
-            const struct anchor_end *e = &leg->place->v[i];
-            struct relay_end_stats st;
-
-            if (!e->end || !(e->dir & SDP_SENDONLY))
-                continue;
-            relay_end_stats(e->end, &st);
-            if (!e->is_silent || st.in.packets != e->silent_at)
-                return false;
-            any = true;
-        }
+        leg_silence(leg, &some, &all);
+        if (!all)
+            return false;
+        any = any || some;
     }
     return any;
 }
 
+static bool is_answered(const struct anchor *a)
+{
+    return a->answered && a->answered->state == ANCHOR_CONFIRMED && a->answered->near &&
+           a->answered->far;
+}
+
+static void on_lonely(struct wheel_timer *t)
+{
+    struct anchor *a = CONTAINER_OF(t, struct anchor, lonely);
+    struct reason why = {0};
+    bool is_caller;
+
+    if (!is_answered(a))
+        return;
+    is_caller = is_leg_silent(a->answered->near);
+    if (!is_caller && !is_leg_silent(a->answered->far))
+        return;
+    reason_set(&why, "media-one-sided", "TR/100 6.2", 480,
+               "the %s has sent neither media nor RTCP for %u s", is_caller ? "caller" : "callee",
+               a->snap->cfg->media.one_sided_s);
+    anchor_hang_up(a, &why);
+}
+
+#define CONSENT_MS 30000u /* for a browser to come back by another network, after RFC 7675's 30 s */
+
+/* Is there nobody any more where ICE was? Each section has checks of its own. */
+static bool is_leg_gone(const struct anchor_leg *leg)
+{
+    bool any = false;
+
+    for (unsigned i = 0; i < leg->place->n; i++) {
+        const struct anchor_end *e = &leg->place->v[i];
+        struct relay_end_stats st;
+
+        if (!e->end || !e->is_ice)
+            continue;
+        relay_end_stats(e->end, &st);
+        if (!st.is_without_consent)
+            return false;
+        any = true;
+    }
+    return any;
+}
+
+static void on_consent(struct wheel_timer *t)
+{
+    struct anchor *a = CONTAINER_OF(t, struct anchor, consent);
+    struct reason why = {0};
+    bool is_caller;
+
+    if (!is_answered(a))
+        return;
+    is_caller = is_leg_gone(a->answered->near);
+    if (!is_caller && !is_leg_gone(a->answered->far))
+        return;
+    reason_set(&why, "media-consent-lost", "RFC 7675 5.1", 480,
+               "no check of the %s has come for a minute", is_caller ? "caller" : "callee");
+    anchor_hang_up(a, &why);
+}
+
 static void on_silent(struct anchor *a, unsigned leg_id)
 {
+    const struct config_media *m = &a->snap->cfg->media;
     struct reason why = {0};
+    bool is_lonely = false;
 
     LIST_EACH(leg, &a->legs, struct anchor_leg, node)
     {
@@ -497,11 +582,19 @@ static void on_silent(struct anchor *a, unsigned leg_id)
             e->is_silent = true;
             e->silent_at = st.in.packets;
         }
+        is_lonely = is_lonely || (leg->id == leg_id && is_leg_silent(leg));
     }
-    if (!a->answered || a->answered->state != ANCHOR_CONFIRMED || !is_dead(a))
+    if (!is_answered(a))
         return;
+    if (!is_dead(a)) {
+        if (is_lonely && m->one_sided_s)
+            wheel_start(a->w->net->wheel, &a->lonely,
+                        m->one_sided_s > m->silence_s ? (m->one_sided_s - m->silence_s) * 1000ull
+                                                      : 0);
+        return;
+    }
     reason_set(&why, "media-timeout", "TR/100 6.2", 480, "neither side has sent media for %u s",
-               a->snap->cfg->media.silence_s);
+               m->silence_s);
     anchor_hang_up(a, &why);
 }
 
@@ -638,6 +731,8 @@ void anchor_event(struct edge_worker *w, const struct anchor_event *ev)
         calls_changed(w, a->call_slot, a->call_gen);
     } else if (ev->event == RELAY_EVENT_SILENT) {
         on_silent(a, leg_id);
+    } else if (ev->event == RELAY_EVENT_CONSENT && a->snap->cfg->media.silence_s) {
+        wheel_start(a->w->net->wheel, &a->consent, CONSENT_MS);
     }
     anchor_unref(a);
 }

@@ -41,7 +41,7 @@ static void on_event(void *arg, uint64_t cookie, const struct relay_event *event
 {
     struct anchor_event ev = {.cookie = cookie, .event = event->kind};
 
-    if (event->kind == RELAY_EVENT_SILENT)
+    if (event->kind == RELAY_EVENT_SILENT || event->kind == RELAY_EVENT_CONSENT)
         event_post(arg, &ev);
 }
 

@@ -262,6 +262,8 @@ struct anchor {
     struct list legs, branches, dialogs, own;
     struct anchor_dialog *answered;
     struct wheel_timer wrong; /* somebody with another certificate was there: is nobody else? */
+    struct wheel_timer lonely; /* one side is silent: is it still, much later? */
+    struct wheel_timer consent; /* ... has lost its consent: does it come back? */
 };
 struct anchors {
     struct edge_worker *w;

@@ -136,7 +136,10 @@ void relay_agent_tick(struct relay_end *e)
     if (!e->has_agent || !addr_is_set(&e->agent->flow[KEYING_RTP].to))
         return;
     may = relay_agent_may_send(e, KEYING_RTP);
-    if (!may && !e->consent_told)
+    if (!may && relay_read(&e->no_consent) == 0) {
+        relay_write(&e->no_consent, 1);
         relay_end_tell(e, &(struct relay_event){.kind = RELAY_EVENT_CONSENT});
-    e->consent_told = !may;
+    } else if (may) {
+        relay_write(&e->no_consent, 0);
+    }
 }

@@ -199,7 +199,7 @@ void relay_end_tick(struct relay_end *e)
         relay_end_disconnect(e); /* the peer may have moved */
     if (last < e->since_ms)
         last = e->since_ms;
-    if (silent_ms == 0 || !e->sends || !addr_is_set(&e->way[KEYING_RTP].signalled)) {
+    if (silent_ms == 0 || !e->sends || (!e->has_agent && !addr_is_set(&e->way[KEYING_RTP].signalled))) {
         e->silent_told = false;
         e->since_ms = now;
     } else if (now < last + silent_ms) {

@@ -189,6 +189,7 @@ void relay_end_stats(const struct relay_end *e, struct relay_end_stats *ret)
     ret->not_joined = relay_read(&e->dropped[RELAY_DROP_NOT_JOINED]);
     ret->ice_checks = relay_read(&e->ice_checks);
     ret->ice_refused = relay_read(&e->ice_refused);
+    ret->is_without_consent = relay_read(&e->no_consent) != 0;
     ret->last_in_ms = relay_read(&e->last_in_ms);
     (void)!pthread_mutex_lock(&e->call->lock);
     ret->remote = e->told_remote;

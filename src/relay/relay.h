@@ -49,7 +49,7 @@ enum relay_event_kind {
                             since relay_end_set, where there are none); then as KEYING_TELL_MEDIA */
     RELAY_EVENT_REMOTE,  /* it sends from, and gets, another address than the SDP's: from */
     RELAY_EVENT_REKEY,   /* media_srtp_stats.rekey_due */
-    RELAY_EVENT_SILENT,  /* nothing accepted for config.silent_ms although it should send */
+    RELAY_EVENT_SILENT,  /* nothing accepted, RTCP neither, for config.silent_ms although it should send */
     RELAY_EVENT_CONSENT, /* no authentic STUN check for 30 s: it is sent nothing any more until one
                             comes (RFC 7675 5.1) */
     RELAY_EVENT_REFUSED, /* keys that relay_end_install took could not be used (err says why: as
@@ -180,6 +180,7 @@ struct relay_end_stats {
     uint64_t foreign; /* not from where it may come */
     uint64_t malformed, not_authentic, replayed, no_keys, too_many_ssrcs, policed, not_joined;
     uint64_t ice_checks, ice_refused;
+    bool is_without_consent; /* RELAY_EVENT_CONSENT; no check has come since */
     uint32_t max_bytes_s; /* relay_end_police */
     uint16_t max_packets_s;
     bool is_latched;

@@ -190,7 +190,7 @@ struct relay_end {
     uint8_t media_told;   /* bits of paths */
     uint8_t drop_old;     /* bits of paths: when the newest keys have been used */
     bool rekey_told, silent_told;
-    bool has_agent, consent_told; /* ICE is in use with this peer, or may be */
+    bool has_agent; /* ICE is in use with this peer, or may be */
     bool peer_is_lite;
     uint16_t max_packets_s;
     uint32_t max_bytes_s;
@@ -208,6 +208,7 @@ struct relay_end {
     relay_count in_rtcp, out_rtcp;
     relay_count dropped[RELAY_DROP_N]; /* by enum relay_drop */
     relay_count ice_checks, ice_refused;
+    relay_count no_consent; /* 1: it had begun, and has ended */
     uint64_t cookie;
     size_t at;
     uint16_t local_port;

@@ -35,7 +35,6 @@ void step_media(char **word, unsigned n)
             memcpy(p, rr, sizeof rr);
         relay_dry_in(e, n > 3 ? KEYING_RTCP : KEYING_RTP, &from, p, n > 3 ? sizeof rr : 172);
     }
-    sim_advance(&P.sim, 0);
 }
 
 void step_media_later(const char *time)
@@ -43,5 +42,5 @@ void step_media_later(const char *time)
     if (!P.edge.relay)
         fail("there is no media plane");
     relay_dry_later(P.edge.relay, duration(time));
-    sim_advance(&P.sim, 0);
+    sim_advance(&P.sim, 1); /* what it tells arrives */
 }

@@ -147,6 +147,9 @@ static void consent_ends(void **state)
     relay_end_tick(e);
     relay_end_tick(e);
     assert_int_equal(dry_count(&d, RELAY_EVENT_CONSENT, 3), 1);
+    struct relay_end_stats st;
+    relay_end_stats(e, &st);
+    assert_true(st.is_without_consent);
     goes_to(NULL);
     uint64_t n_out = d.n_out;
     media_from(&browser);
