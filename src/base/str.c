@@ -293,6 +293,21 @@ size_t str_utf8_prefix(struct str s)
     return i;
 }
 
+size_t str_steers(struct str s)
+{
+    const unsigned char *p = (const unsigned char *)s.p;
+
+    if (s.n && (p[0] < 0x20 || p[0] == 0x7f))
+        return 1;
+    if (s.n >= 2 && ((p[0] == 0xc2 && p[1] >= 0x80 && p[1] <= 0x9f) || (p[0] == 0xd8 && p[1] == 0x9c)))
+        return 2;
+    if (s.n < 3 || p[0] != 0xe2)
+        return 0;
+    if (p[1] == 0x80 && (p[2] == 0x8e || p[2] == 0x8f || (p[2] >= 0xa8 && p[2] <= 0xae)))
+        return 3;
+    return p[1] == 0x81 && p[2] >= 0xa6 && p[2] <= 0xa9 ? 3 : 0;
+}
+
 bool str_is_utf8(struct str s)
 {
     return str_utf8_prefix(s) == s.n;

@@ -64,6 +64,9 @@ static inline char str_lower(char c)
 /* Is s well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms)? */
 bool str_is_utf8(struct str s);
 size_t str_utf8_prefix(struct str s); /* length of its longest well-formed beginning */
+/* Bytes of the character that s begins with if it steers a terminal, or turns what stands beside it (C0, C1, DEL, Unicode's controls
+ * of direction and of lines); 0: it does not. */
+size_t str_steers(struct str s);
 /* SipHash-1-3 under a key drawn when the process starts, so that outsiders cannot choose collisions. The values differ
  * from run to run: never store or send them. The nocase form folds ASCII case. */
 uint64_t str_hash(struct str s);

@@ -85,10 +85,25 @@ struct column {
     void (*cell)(const json_t *row, char dst[CELL_MAX]);
 };
 
+/* Nothing from the network steers the terminal. */
+static void tame(char *s)
+{
+    struct str rest = str_z(s);
+    char *to = s;
+    size_t n;
+
+    while (rest.n) {
+        n = str_steers(rest);
+        *to++ = n ? '?' : rest.p[0];
+        n = n ? n : 1;
+        rest = str_make(rest.p + n, rest.n - n);
+    }
+    *to = 0;
+}
+
 static void cell_text(const struct column *c, const json_t *row, char dst[CELL_MAX])
 {
     const json_t *v = c->key ? json_object_get(row, c->key) : NULL;
-    char *p;
 
     if (c->cell)
         c->cell(row, dst);
@@ -98,10 +113,8 @@ static void cell_text(const struct column *c, const json_t *row, char dst[CELL_M
         snprintf(dst, CELL_MAX, "%s", json_is_true(v) ? "yes" : "no");
     else
         snprintf(dst, CELL_MAX, "%s", json_is_string(v) ? json_string_value(v) : "");
-    for (p = dst; *p; p++) /* nothing from the network steers the terminal */
-        if ((unsigned char)*p < 0x20 || *p == 0x7f)
-            *p = '?';
-    if (p == dst)
+    tame(dst);
+    if (!*dst)
         snprintf(dst, CELL_MAX, "-");
 }
 

@@ -164,8 +164,10 @@ static int on_value(cfg_t *cfg, cfg_opt_t *opt, const char *value, void *result)
 {
     const char *section = strcmp(cfg->name, "root") != 0 ? cfg->name : "";
     const struct row *row = row_find(section, opt->name);
-    unsigned line = (unsigned)cfg->line;
+    unsigned line = (unsigned)cfg->line, before = load_line(current, cfg, opt->name);
 
+    if (before && row && row->kind != ROW_LIST && row->kind != ROW_NETS) /* those come here once a value */
+        load_problem(current, line, "%s is set twice here, in line %u first; remove one", opt->name, before);
     mark(current, cfg, opt->name, line);
     if (row && !value_ok(current, line, row, value))
         current->value_problem = false; /* reported; go on reading so that all problems are seen */

@@ -55,12 +55,15 @@ static void event_json(struct phone_out *o, const char *event, const struct log_
 /* No control character of the network reaches a terminal. */
 static void put_clean(FILE *f, struct str s)
 {
-    for (size_t i = 0; i < s.n; i++) {
+    for (size_t i = 0, left = 0; i < s.n; i++) {
         unsigned char c = (unsigned char)s.p[i];
-        if (c < 0x20 || c == 0x7f)
+        if (!left)
+            left = str_steers(str_make(s.p + i, s.n - i));
+        if (left)
             fprintf(f, "\\x%02x", c);
         else
             (void)fputc(c, f);
+        left -= left != 0;
     }
 }
 

@@ -219,9 +219,27 @@ static void test_hash(void **state)
     }
 }
 
+static void test_steers(void **state)
+{
+    static const struct {
+        struct str text;
+        size_t n;
+    } v[] = {
+        {STR(""), 0},         {STR("a\x1b"), 0},         {STR("\x1b[2J"), 1},         {STR("\x7f"), 1},
+        {STR("\xc2\x9b"), 2}, {STR("\xc2\xa0"), 0},     {STR("\xc2"), 0},             {STR("\xe2\x80\xae" "x"), 3},
+        {STR("\xe2\x80"), 0}, {STR("\xe2\x80\x93"), 0}, {STR("\xe2\x81\xa6"), 3},     {STR("\xe2\x81\xaa"), 0},
+        {STR("\xd8\x9c"), 2}, {STR("\xe2\x80\xa8"), 3}, {STR("\xe2\x82\xac"), 0},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(v); i++)
+        assert_int_equal(str_steers(v[i].text), v[i].n);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(test_steers),
         cmocka_unit_test(test_compare), cmocka_unit_test(test_slice), cmocka_unit_test(test_number),
         cmocka_unit_test(test_copy),    cmocka_unit_test(test_hex),   cmocka_unit_test(test_base64),
         cmocka_unit_test(test_utf8),    cmocka_unit_test(test_hash),

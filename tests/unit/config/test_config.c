@@ -161,6 +161,9 @@ static void says_line_and_cure(void **state)
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\n" OLD("https://x/a"), "rfc4474-url is that of another certificate");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nidentity-crl = x\n", "identity-crl without identity-ca");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nlisten \"tls:127.0.0.1:5061\" { }\n", "3: the section \"tls:127.0.0.1:5061\" is there twice; remove one");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = site\n domains = {\"p.x\", \"q.x\"}\n kind = peering }\n",
+                   "5: kind is set twice here, in line 3 first; remove one");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nworkers = 1\nworkers = 2\n", "4: workers is set twice here, in line 3 first; remove one");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nemergency { numbers = {\"112\"} }\n", "emergency numbers without a peer");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nhep { allow-mirror = yes }\n", "the mirror has no collector");
     expect_problem("\ndomain \"x.y\" {\n  key = \"}\" # }\n", "2: what is opened here is never closed");
