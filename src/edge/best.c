@@ -94,7 +94,7 @@ static struct buf *response_build(const struct branch *b, const struct sip_msg *
     for (i = 0; taken; i++, taken >>= 1)
         if (taken & 1)
             sip_edit_remove_value(e, SIP_H_CONTACT, i);
-    if (b->changes && forward_change(e, m, b->changes, b->peer && !b->p->sender_is_phone) != 0)
+    if (b->changes && forward_change(e, m, b->changes, b->peer && b->p->r && !b->p->r->domain && !b->p->sender_is_phone) != 0)
         return NULL;
     return sip_edit_build(e, &out) == 0 ? out : NULL;
 }
