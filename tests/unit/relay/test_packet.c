@@ -577,6 +577,52 @@ static void no_memory(void **state)
 }
 
 /* T.38 by UDPTL begins with a sequence number, which tells no protocol (RFC 7983 knows none of it). */
+/* A packet of video: as long as they come, with a marker, a contributor and header extensions. Of its frames and of text in red
+ * (RFC 4103, which repeats itself) nothing changes but the protection. */
+static void video_and_text(void **state)
+{
+    (void)state;
+    static const uint8_t text[] = {0xe4, 0x00, 0x01, 0x00, 0x64, 0xe2, 0x82, 0xac, 'h', 'i'};
+    struct media_srtp *tx = fixture_srtp(MEDIA_SRTP_SEND, CM80, 1);
+    struct media_srtp *rx = fixture_srtp(MEDIA_SRTP_RECEIVE, GCM, 2);
+    struct relay_end_setting s = dry_setting(&d, true);
+    uint8_t p[LIMIT_RELAY_PACKET + MEDIA_SRTP_GROWTH], was[LIMIT_RELAY_PACKET];
+    s.protection = RELAY_PROTECT;
+    relay_end_set(d.a, &s);
+    fixture_install(d.a, BOTH, false, false, CM80, 1);
+    s = dry_setting(&d, false);
+    s.protection = RELAY_PROTECT;
+    relay_end_set(d.b, &s);
+    fixture_install(d.b, BOTH, true, false, GCM, 2);
+    for (uint16_t seq = 1; seq <= 40; seq++) {
+        size_t n_was = seq % 2 ? 1200 + seq : 12 + sizeof(text), n = n_was;
+        for (size_t i = 0; i < n; i++)
+            p[i] = (uint8_t)(i * 7 + seq);
+        p[0] = seq % 2 ? 0x91 : 0x80; /* one CSRC and an extension of two words */
+        p[1] = seq % 2 ? 0xe0 : 0x64; /* the last packet of a frame; text in red */
+        rtp_put16(p + 2, seq);
+        rtp_put32(p + 8, seq % 2 ? 0x1111 : 0x2222);
+        if (seq % 2) {
+            rtp_put16(p + 16, 0xbede);
+            rtp_put16(p + 18, 2);
+        } else {
+            memcpy(p + 12, text, sizeof(text));
+        }
+        memcpy(was, p, n);
+        assert_int_equal(media_srtp_protect(tx, p, &n, sizeof(p)), MEDIA_SRTP_OK);
+        dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, n);
+        assert_int_equal(d.n_out, seq);
+        struct caught *out = &d.out[seq - 1];
+        assert_ptr_equal(out->end, d.b);
+        n = out->n;
+        assert_int_equal(media_srtp_open(rx, out->p, &n), MEDIA_SRTP_OK);
+        assert_int_equal(n, n_was);
+        assert_memory_equal(out->p, was, n);
+    }
+    media_srtp_free(tx);
+    media_srtp_free(rx);
+}
+
 static void fax(void **state)
 {
     (void)state;
@@ -624,6 +670,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(muxed_to_two_ports, start, stop),
         cmocka_unit_test_setup_teardown(held, start, stop),
         cmocka_unit_test_setup_teardown(withheld, start, stop),
+        cmocka_unit_test_setup_teardown(video_and_text, start, stop),
         cmocka_unit_test_setup_teardown(parted, start, stop),
         cmocka_unit_test_setup_teardown(protected, start, stop),
         cmocka_unit_test_setup_teardown(keys_of_each_path, start, stop),
