@@ -22,7 +22,9 @@ static void show_waiting(void)
         for (k = 0; k < P.sim.party[i].n && k < 3; k++) {
             const struct buf *b = P.sim.party[i].queue[(P.sim.party[i].head + k) % SIM_QUEUE].buf;
 
-            fprintf(stderr, "    waiting at %s: %.*s\n", P.sim.party[i].name, (int)strcspn(b->p, "\r\n"), b->p);
+            size_t n = str_find_char(buf_str(b), '\r');
+
+            fprintf(stderr, "    waiting at %s: %.*s\n", P.sim.party[i].name, (int)n, b->p);
         }
 }
 
