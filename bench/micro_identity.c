@@ -119,7 +119,7 @@ static double verify(unsigned long n, struct identity_replay *seen)
 
     for (unsigned long i = 0; i < n; i++) {
         char call[24];
-        struct identity_use use = {STR_NULL, STR("tag"), 1};
+        struct identity_use use = {.from_tag = STR("tag"), .cseq = 1};
         struct identity_check *c;
         struct identity_result r;
         const struct str *urls;
