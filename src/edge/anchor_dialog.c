@@ -138,13 +138,18 @@ static void withhold(struct anchor_dialog *d, unsigned ms)
 {
     struct keying_facts f;
     unsigned i;
+    int err;
 
     for (i = 0; d->far && d->far->keys && i < d->far->place->n; i++) {
         if (!d->far->place->v[i].end || i >= d->far->n_sec || !d->far->sec[i].is_settled)
             continue;
         relay_keys_facts(d->far->keys, (int)i, &f);
-        if (f.method == KEYING_SDES && (ms == 0 || f.seen_by_branches))
-            (void)!relay_end_withhold(d->far->place->v[i].end, ms);
+        if (f.method != KEYING_SDES || (ms != 0 && !f.seen_by_branches))
+            continue;
+        err = relay_end_withhold(d->far->place->v[i].end, ms);
+        if (err != 0)
+            LOG(LOG_WARN, "rekey-failed", LS("call", anchor_text_get(&d->a->call_id)),
+                LI("section", (int)i), LZ("reason", err_text(err)));
     }
 }
 
