@@ -6,12 +6,12 @@
 #include "base/err.h"
 #include "pki/cms.h"
 #include "pki/mint.h"
+#include "micro.h"
 #include <openssl/cms.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 #include <unistd.h>
 
 #define TEXT "Content-Type: message/sipfrag\r\n\r\nFrom: <sip:alice@a.example>\r\n"
@@ -21,22 +21,6 @@ static struct {
     struct arena *arena;
     struct pki_anchors *anchors, *nobody;
 } t;
-
-static double now_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-    return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
-}
-
-static void need(bool ok, const char *what)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "micro_cms: %s\n", what);
-    exit(1);
-}
 
 static X509 *next_cert(FILE *f)
 {

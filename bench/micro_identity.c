@@ -4,11 +4,11 @@
  * [signatures] */
 #include "base/limits.h"
 #include "identity/sign.h"
+#include "micro.h"
 #include <openssl/ec.h>
 #include <openssl/evp.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <time.h>
 
 #define URL "https://id.bench.example/certificate.pem"
 
@@ -26,22 +26,6 @@ static struct {
     struct passport *tokens;
     struct str *values;
 } t;
-
-static double now_us(void)
-{
-    struct timespec ts;
-
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &ts);
-    return (double)ts.tv_sec * 1e6 + (double)ts.tv_nsec / 1e3;
-}
-
-static void need(bool ok, const char *what)
-{
-    if (ok)
-        return;
-    fprintf(stderr, "micro_identity: %s\n", what);
-    exit(1);
-}
 
 static void start(unsigned long n)
 {

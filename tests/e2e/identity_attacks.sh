@@ -19,32 +19,13 @@ cp certs/rogue.key certs/lookalike-ca.key
 openssl req -x509 -new -key certs/lookalike-ca.key -sha256 -days 30 -subj "/O=Sallyport tests/CN=stir" -out certs/lookalike-ca.crt \
     -addext 'basicConstraints=critical,CA:TRUE' -addext 'keyUsage=critical,keyCertSign,cRLSign' 2>>openssl.log
 make_cert lookalike-ca lookalike "DNS:$PARTNER"
-cat >ca.cnf <<END2
-[ca]
-default_ca = d
-[d]
-database = $WORK/stir.index
-crlnumber = $WORK/stir.number
-serial = $WORK/stir.serial
-new_certs_dir = $WORK
-certificate = $WORK/certs/stir.crt
-private_key = $WORK/certs/stir.key
-default_md = sha256
-default_crl_days = 1
-policy = p
-[p]
-commonName = supplied
-END2
-: >stir.index
-echo 01 >stir.number
-echo 5001 >stir.serial
-stir_ca() { openssl ca -config ca.cnf -batch "$@" >>openssl.log 2>&1; }
+ca_database stir
 make_cert stir expired "DNS:$PARTNER"
-need "a certificate that has expired" stir_ca -in certs/expired.csr -extfile certs/expired.ext -out certs/expired.crt -notext \
+need "a certificate that has expired" ca_do -in certs/expired.csr -extfile certs/expired.ext -out certs/expired.crt -notext \
     -startdate 20200101000000Z -enddate 20210101000000Z
 make_cert stir revoked "DNS:$PARTNER"
-need "one that is revoked" stir_ca -revoke certs/revoked.crt
-need "the CRL that says so" stir_ca -gencrl -out crl.pem
+need "one that is revoked" ca_do -revoke certs/revoked.crt
+need "the CRL that says so" ca_do -gencrl -out crl.pem
 
 DOMAIN_LINES="status-header = yes" edge_conf "log-level = info" "identity-ca = \"$WORK/certs/stir.crt\"" "identity-crl = \"$WORK/crl.pem\"" \
     "fetch-ca = \"$WORK/certs/ca.crt\"" "allow-fetch-from = { \"$NEXT_ADDR\" }" \

@@ -11,28 +11,10 @@ echo "$NEXT_ADDR $PARTNER" >>"$WORK/hosts"
 make_certs
 make_cert ca $PARTNER "DNS:$PARTNER,URI:sip:$PARTNER,IP:$NEXT_ADDR"
 make_ca stir
-mkdir -p new
-: >index.txt
-echo 01 >serial
-cat >ca.cnf <<END
-[ca]
-default_ca = d
-[d]
-database = index.txt
-serial = serial
-new_certs_dir = new
-certificate = certs/stir.crt
-private_key = certs/stir.key
-default_md = sha256
-default_days = 30
-unique_subject = no
-policy = p
-[p]
-commonName = supplied
-END
+ca_database stir
 make_cert stir id "DNS:$DOMAIN,URI:sip:$DOMAIN"
 printf 'authorityInfoAccess=OCSP;URI:http://%s:%s/\n' $PEER_ADDR $RESPONDER >>certs/id.ext
-need "a certificate that names its responder" openssl ca -config ca.cnf -batch -in certs/id.csr -extfile certs/id.ext -out certs/id.crt -notext
+need "a certificate that names its responder" ca_do -in certs/id.csr -extfile certs/id.ext -out certs/id.crt -notext
 
 edge_conf "identity \"$DOMAIN\" { certificate = \"$WORK/certs/id.crt\"  key = \"$WORK/certs/id.key\"  url = \"https://$DOMAIN:5063/stir/id.pem\" }" \
     "peer \"partner\" { kind = peering  domains = { \"$PARTNER\" }  next-hop = \"sips:$NEXT_ADDR:5064\"  ca = \"$WORK/certs/ca.crt\" }"
@@ -96,7 +78,7 @@ check "the first request waits for what the responder says, and is let in" let_i
 check "so is the next" let_in
 check "partner.test's edge stops" partner_stop
 
-need "the certificate is revoked" openssl ca -config ca.cnf -revoke certs/id.crt -crl_reason keyCompromise
+need "the certificate is revoked" ca_do -revoke certs/id.crt -crl_reason keyCompromise
 kill $RESPONDER_PID
 need "the responder ends" await 5 gone $RESPONDER_PID
 need "and begins anew" responder_start

@@ -98,21 +98,10 @@ need "the end of it is in partner.test's log" await 10 also_id
 check "her edge knows it by the signature of bob's domain, and that another was called" eval "'$(edge_program)' explain \"\$(also_id)\" -c edge.conf | grep -q 'sip:bob@$PARTNER.*reached instead of sip:bob@also.test'"
 
 # Revoked: the certificate is in a CRL of the CA that vouched for it.
-cat >ca.cnf <<END
-[ca]
-default_ca = d
-[d]
-database = $WORK/stir.index
-crlnumber = $WORK/stir.number
-default_md = sha256
-default_crl_days = 1
-END
-: >stir.index
-echo 01 >stir.number
-stir_ca() { openssl ca -config ca.cnf -cert certs/stir.crt -keyfile certs/stir.key "$@" >>openssl.log 2>&1; }
+ca_database stir
 reloads() { grep -c 'reloaded' edge-partner.log; }
 reloaded() { [ "$(reloads)" -gt "$1" ]; }
-need "a CRL that lists nothing" stir_ca -gencrl -out crl.pem
+need "a CRL that lists nothing" ca_do -gencrl -out crl.pem
 echo "identity-crl = \"$WORK/crl.pem\"" >>partner.conf
 n=$(reloads)
 kill -HUP $PARTNER_PID
@@ -120,9 +109,9 @@ need "partner.test looks at it" await 10 reloaded "$n"
 need "bob waits" bob our_start bob --answer --play tone:880 --duration 1
 check "a call signed by what is not revoked is let in" our_status 0 alice --call "sip:bob@$PARTNER"
 check "bob's phone ends" bob our_end bob 0
-stir_ca -revoke certs/id.$DOMAIN.crt
+ca_do -revoke certs/id.$DOMAIN.crt
 n=$(reloads)
-need "one that lists example.com's" stir_ca -gencrl -out crl.new
+need "one that lists example.com's" ca_do -gencrl -out crl.new
 mv crl.new crl.pem
 need "is noticed by itself" await 10 reloaded "$n"
 need "bob waits" bob our_start bob --answer --duration 1

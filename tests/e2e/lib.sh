@@ -208,6 +208,33 @@ make_cert() {
     chmod 600 "certs/$2.key"
 }
 
+# ca_database CA: a CA that keeps books of what it has issued and revoked (ca.cnf), for `ca_do`: CRLs and OCSP responders want them.
+ca_database() {
+    mkdir -p issued
+    : >index.txt
+    echo 01 >serial
+    echo 01 >crlnumber
+    cat >ca.cnf <<END
+[ca]
+default_ca = d
+[d]
+database = $WORK/index.txt
+serial = $WORK/serial
+crlnumber = $WORK/crlnumber
+new_certs_dir = $WORK/issued
+certificate = $WORK/certs/$1.crt
+private_key = $WORK/certs/$1.key
+default_md = sha256
+default_days = 30
+default_crl_days = 2
+unique_subject = no
+policy = p
+[p]
+commonName = supplied
+END
+}
+ca_do() { openssl ca -config ca.cnf -batch "$@" >>openssl.log 2>&1; }
+
 make_certs() {
     make_ca ca
     make_cert ca "$DOMAIN" "DNS:$DOMAIN,URI:sip:$DOMAIN,IP:$ADDR"

@@ -6,7 +6,7 @@
 
 RESPONDER=8888
 
-# issue NAME [EXTENSION...]: by `openssl ca`, which keeps the index that CRLs and the responder are made from.
+# issue NAME [EXTENSION...]: by the CA that keeps books.
 issue() {
     local name=$1
     shift
@@ -14,10 +14,10 @@ issue() {
     openssl req -new -key "certs/$name.key" -subj "/CN=$name" -out "certs/$name.csr" 2>>openssl.log
     printf '%s\n' "subjectAltName=DNS:$name,URI:sip:$name" 'extendedKeyUsage=serverAuth,clientAuth' \
         'keyUsage=critical,digitalSignature' 'basicConstraints=CA:FALSE' "$@" >"certs/$name.ext"
-    openssl ca -config ca.cnf -batch -notext -in "certs/$name.csr" -extfile "certs/$name.ext" -out "certs/$name.crt" >>openssl.log 2>&1
+    ca_do -notext -in "certs/$name.csr" -extfile "certs/$name.ext" -out "certs/$name.crt"
 }
-revoke() { openssl ca -config ca.cnf -revoke "certs/$1.crt" -crl_reason keyCompromise >>openssl.log 2>&1; }
-gencrl() { openssl ca -config ca.cnf -gencrl -out crl.new "$@" >>openssl.log 2>&1 && mv crl.new crl.pem; }
+revoke() { ca_do -revoke "certs/$1.crt" -crl_reason keyCompromise; }
+gencrl() { ca_do -gencrl -out crl.new "$@" && mv crl.new crl.pem; }
 answered() { grep -aEq '^SIP/2.0 |alert|^closed' s_client.txt; }
 ask() {
     : >s_client.txt
@@ -36,26 +36,7 @@ more_reloads() { [ "$(reloads)" -gt "$before" ]; }
 answers() { tcp_open $RESPONDER; }
 
 make_ca ca
-mkdir -p new
-: >index.txt
-echo 01 >serial
-cat >ca.cnf <<END
-[ca]
-default_ca = d
-[d]
-database = index.txt
-serial = serial
-new_certs_dir = new
-certificate = certs/ca.crt
-private_key = certs/ca.key
-default_md = sha256
-default_days = 30
-default_crl_days = 2
-unique_subject = no
-policy = p
-[p]
-commonName = supplied
-END
+ca_database ca
 aia="authorityInfoAccess=OCSP;URI:http://$PEER_ADDR:$RESPONDER/"
 issue $DOMAIN "$aia" tlsfeature=status_request
 cat certs/ca.crt >>certs/$DOMAIN.crt

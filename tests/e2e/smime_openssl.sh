@@ -20,21 +20,8 @@ openssl genrsa -out certs/rsa.key 2048 2>>openssl.log
 openssl req -new -key certs/rsa.key -subj /CN=rsa -out certs/rsa.csr 2>>openssl.log
 need "an RSA certificate" openssl x509 -req -in certs/rsa.csr -CA certs/users.crt -CAkey certs/users.key -CAcreateserial -sha256 -days 825 \
     -extfile certs/zoe.ext -out certs/rsa.crt
-cat >ca.cnf <<END2
-[ca]
-default_ca = d
-[d]
-database = $WORK/users.index
-crlnumber = $WORK/users.number
-certificate = $WORK/certs/users.crt
-private_key = $WORK/certs/users.key
-default_md = sha256
-default_crl_days = 1
-END2
-: >users.index
-echo 01 >users.number
-need "one that is revoked" eval "openssl ca -config ca.cnf -batch -revoke certs/revoked.crt >>openssl.log 2>&1 &&
-    openssl ca -config ca.cnf -batch -gencrl -out crl.pem >>openssl.log 2>&1"
+ca_database users
+need "one that is revoked" eval "ca_do -revoke certs/revoked.crt && ca_do -gencrl -out crl.pem"
 
 edge_conf "log-level = info" "identity-ca = \"$WORK/certs/users.crt\"" "identity-crl = \"$WORK/crl.pem\"" \
     "listen \"tls:$ADDR:5064\" { client-certificate = require  client-ca = \"$WORK/certs/ca.crt\" }" \

@@ -7,13 +7,15 @@ import hashlib
 import hmac
 import http.server
 import json
-import re
 import socket
 import ssl
 import subprocess
 import sys
 import threading
 import time
+
+sys.dont_write_bytecode = True
+from peer_link import connect, final, message  # noqa: E402
 
 EDGE, OWN, FORBIDDEN = sys.argv[1:4]
 HERE = "https://partner.test:8443"
@@ -120,42 +122,6 @@ def identity(url=HERE + "/good", key="good", alg="ES256", age=0, dest="sip:bob@e
 
 # --- requests ---
 
-def connect():
-    context = ssl.create_default_context(cafile="certs/ca.crt")
-    context.load_cert_chain("certs/partner.test.crt", "certs/partner.test.key")
-    plain = socket.create_connection((EDGE, 5064))
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return context.wrap_socket(plain, server_hostname="example.com")
-
-
-def final(link, name, cancel):
-    """The final response to the INVITE of that call; when it rings it is cancelled."""
-    data = b""
-    while True:
-        head, end, rest = data.partition(b"\r\n\r\n")
-        if not end:
-            more = link.recv(65536)
-            if not more:
-                return 0, ""
-            data += more
-            continue
-        text = head.decode()
-        data = rest
-        found = re.search(r'sallyport "([^ "]+)', text)
-        status = int(text.split()[1])
-        if "\r\nCall-ID: %s\r\n" % name not in text or "CSeq: 1 INVITE" not in text:
-            continue
-        if status >= 200:
-            return status, found[1] if found else "-"
-        if status == 180:
-            link.sendall(cancel)
-
-
-def message(method, lines, body):
-    head = [method + " sip:bob@example.com SIP/2.0"] + lines + ["CSeq: 1 " + method, "Content-Length: %d" % len(body)]
-    return "\r\n".join(head + ["", body]).encode()
-
-
 def request(link, name, value, sender="sip:zoe@partner.test", keys=KEYS):
     body = SDP % keys
     lines = ["Via: SIP/2.0/TLS 10.77.0.3:9;branch=z9hG4bK" + name, "Max-Forwards: 70", "From: <%s>;tag=%s" % (sender, name),
@@ -164,11 +130,11 @@ def request(link, name, value, sender="sip:zoe@partner.test", keys=KEYS):
         lines.append("Identity: " + value)
     lines.append("Content-Type: application/sdp")
     begun = time.monotonic()
-    link.sendall(message("INVITE", lines, body))
+    link.sendall(message("INVITE", lines, body.encode()))
     closing = [line for line in lines if line.split(":")[0] in ("Via", "Max-Forwards", "From", "To", "Call-ID")]
-    status, why = final(link, name, message("CANCEL", closing, ""))
+    status, why = final(link, name, message("CANCEL", closing))
     took = (time.monotonic() - begun) * 1000
-    link.sendall(message("ACK", closing, ""))
+    link.sendall(message("ACK", closing))
     print(name, status, why, int(took), flush=True)
 
 
@@ -183,9 +149,9 @@ def deep(depth):
 serve(OWN)
 once = identity()
 twice = '{"dest":{"uri":["sip:bob@example.com"]},"iat":%d,"orig":{"uri":"sip:zoe@partner.test"},"orig":{"uri":"sip:boss@partner.test"}}'
-link = connect()
+link = connect(EDGE)
 request(link, "valid", once)
-slow = threading.Thread(target=lambda: request(connect(), "slow", identity(url=HERE + "/slow")))
+slow = threading.Thread(target=lambda: request(connect(EDGE), "slow", identity(url=HERE + "/slow")))
 slow.start()
 attacks = {
     "meanwhile": dict(value=identity(age=1)),

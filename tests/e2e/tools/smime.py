@@ -3,11 +3,11 @@
 partner.test, sends an INVITE to bob@example.com for each line of CALLS, cancels it when it rings, and prints "NAME STATUS"."""
 import base64
 import email.utils
-import re
-import socket
-import ssl
 import subprocess
 import sys
+
+sys.dont_write_bytecode = True
+from peer_link import connect, final, message  # noqa: E402
 
 EDGE, OWN = sys.argv[1:3]
 SDP = ("v=0\r\no=- 1 1 IN IP4 %s\r\ns=-\r\nc=IN IP4 %s\r\nt=0 0\r\nm=audio 4000 UDP/TLS/RTP/SAVP 0\r\n"
@@ -69,48 +69,12 @@ CALLS = {
 }
 
 
-def connect():
-    context = ssl.create_default_context(cafile="certs/ca.crt")
-    context.load_cert_chain("certs/partner.test.crt", "certs/partner.test.key")
-    plain = socket.create_connection((EDGE, 5064))
-    plain.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    return context.wrap_socket(plain, server_hostname="example.com")
-
-
-def final(link, name, cancel):
-    """The final response to the INVITE of that call; when it rings it is cancelled."""
-    data = b""
-    while True:
-        head, end, rest = data.partition(b"\r\n\r\n")
-        if not end:
-            more = link.recv(65536)
-            if not more:
-                return 0
-            data += more
-            continue
-        text = head.decode()
-        length = re.search(r"\r\nContent-Length: *(\d+)", text, re.I)
-        data = rest[int(length[1]) if length else 0:]
-        status = int(text.split()[1])
-        if "\r\nCall-ID: %s\r\n" % name not in text or "CSeq: 1 INVITE" not in text:
-            continue
-        if status >= 200:
-            return status
-        if status == 180:
-            link.sendall(cancel)
-
-
-def message(method, lines, content):
-    head = [method + " sip:bob@example.com SIP/2.0"] + lines + ["CSeq: 1 " + method, "Content-Length: %d" % len(content)]
-    return "\r\n".join(head + ["", ""]).encode() + content
-
-
-link = connect()
+link = connect(EDGE)
 for name, make in CALLS.items():
     kind, content = make(name)
     lines = ["Via: SIP/2.0/TLS %s:9;branch=z9hG4bK%s" % (OWN, name), "Max-Forwards: 70", "From: <sip:zoe@partner.test>;tag=" + name,
              "To: <sip:bob@example.com>", "Call-ID: " + name]
     link.sendall(message("INVITE", lines + ["Contact: <sip:zoe@%s:9;transport=tls>" % OWN, "Content-Type: " + kind], content))
-    got = final(link, name, message("CANCEL", lines, b""))
-    link.sendall(message("ACK", lines, b""))
+    got, _ = final(link, name, message("CANCEL", lines))
+    link.sendall(message("ACK", lines))
     print(name, got, flush=True)
