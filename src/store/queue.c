@@ -151,6 +151,7 @@ static void batch_take(struct store *s, struct list *batch)
 
         queue_remove(s, c);
         list_append(batch, &c->link);
+        s->in_hand++;
     }
     pthread_mutex_unlock(&s->queue_lock);
 }
@@ -171,6 +172,7 @@ static void batch_return(struct store *s, struct list *batch)
             mem_free(c);
         }
     }
+    s->in_hand = 0;
     pthread_mutex_unlock(&s->queue_lock);
 }
 
@@ -187,6 +189,7 @@ static void batch_done(struct store *s, struct list *batch)
     }
     pthread_mutex_lock(&s->queue_lock);
     s->health.written += n;
+    s->in_hand = 0;
     pthread_mutex_unlock(&s->queue_lock);
 }
 
@@ -217,6 +220,7 @@ void store_health_get(struct store *s, struct store_health *ret)
 {
     pthread_mutex_lock(&s->queue_lock);
     *ret = s->health;
+    ret->queued += s->in_hand;
     pthread_mutex_unlock(&s->queue_lock);
 }
 
@@ -243,8 +247,8 @@ static int batch_write(struct store *s)
         queue_health_writable(s, false, why.detail[0] ? why.detail : err_text(err));
         return err;
     }
+    queue_health_writable(s, true, NULL); /* first: who sees that all is written sees this, too */
     batch_done(s, &batch);
-    queue_health_writable(s, true, NULL);
     return 0;
 }
 

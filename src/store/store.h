@@ -93,7 +93,8 @@ void store_rollback(struct store *s);
 
 struct store_health {
     bool writable;
-    uint64_t queued, written, failed, dropped;
+    uint64_t queued; /* changes that are not in the file yet, those being written among them */
+    uint64_t written, failed, dropped;
     char last_error[160];
 };
 void store_health_get(struct store *s, struct store_health *ret);

@@ -63,6 +63,7 @@ struct store {
     struct map waiting;
     struct list order; /* of waiting, oldest first */
     size_t queue_bytes;
+    unsigned in_hand; /* changes taken off the queue that are being written */
     bool is_closing, has_thread;
     pthread_t thread;
     struct store_health health; /* under queue_lock */
