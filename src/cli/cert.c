@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "cli/cli.h"
 #include "config/config.h"
-#include "edge/tryout.h"
+#include "edge/peers/tryout.h"
 #include "pki/csr.h"
 #include "pki/inspect.h"
 #include <getopt.h>

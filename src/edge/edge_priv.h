@@ -50,18 +50,18 @@ struct edge {
     struct net_group *group; /* NULL under the scenario player */
     unsigned n_workers;
     struct edge_worker *workers[EDGE_WORKERS_MAX];
-    struct edge_credentials *credentials;  /* identity_service.h; NULL: no anchors for signed identities */
+    struct edge_credentials *credentials;  /* edge/identity/service.h; NULL: no anchors for signed identities */
     struct identity_replay *identity_seen; /* all workers' */
     struct identity_replay *smime_seen; /* apart: what is good for an hour would keep what is good for a minute from being forgotten */
     struct keeper_link *keeper; /* who has the keys of identities; NULL: none */
-    struct relay *relay;            /* the media plane (anchor_plane.c); NULL: none, no call is anchored */
+    struct relay *relay;            /* the media plane (anchor/plane.c); NULL: none, no call is anchored */
     struct relay_keyring *keyring;
     pthread_mutex_t plane_lock; /* of what its threads post to the group, which ends before them */
     bool plane_is_mute;
     struct relay_address relay_at[RELAY_ADDRESSES_MAX];
     size_t n_relay_at;
     struct peer_states *peers; /* peers.h */
-    struct status_watched *watched; /* status_events.h */
+    struct status_watched *watched; /* status/events.h */
     struct edge_tap *tap; /* HEP mirror (tap.c); NULL: none */
     struct edge_cert certs[EDGE_LISTENERS_MAX]; /* by listener of cfg */
     struct edge_certs *certificates; /* certs.c; NULL under the scenario player */
@@ -163,7 +163,7 @@ struct edge_snapshot {
     struct config *cfg;
     struct pki_tls_client *tls_any;   /* domains without a peer stanza: the system's anchors, our first domain's certificate */
     struct pki_tls_client **tls_peer; /* by index in the configuration */
-    const struct identity_own *own;   /* what we sign by (identity_service.h) */
+    const struct identity_own *own;   /* what we sign by (edge/identity/service.h) */
     size_t n_own;
     struct identity_own_set *own_set; /* what has them */
     struct anchor_policies *media;    /* of domains and peers */
@@ -274,7 +274,7 @@ struct edge_req {
     bool to_psap;        /* for the emergency service: routed by configuration */
     bool emergency;      /* ... and stopped by nothing */
     bool for_us;         /* ends at this server: as registrar or UAS */
-    struct identity_vouch *vouch; /* what its signatures say (identity_service.h); NULL: there are none, or nobody asked */
+    struct identity_vouch *vouch; /* what its signatures say (edge/identity/service.h); NULL: there are none, or nobody asked */
     struct identity_verification *verification; /* under way */
     struct smime_vouch *smime; /* what its body says, signed (smime.h); NULL: nothing, or nobody asked */
     unsigned retry_after_s; /* for edge_refuse; 0: what the configuration says */

@@ -3,14 +3,14 @@
  * Owner: struct edge_worker, made and freed on its own thread, which alone touches it. */
 #include "base/log.h"
 #include "base/mem.h"
-#include "edge/anchor.h"
+#include "edge/anchor/anchor.h"
 #include "edge/edge_worker.h"
-#include "edge/health.h"
-#include "edge/own_request.h"
-#include "edge/security.h"
-#include "edge/status_events.h"
+#include "edge/peers/health.h"
+#include "edge/peers/own_request.h"
+#include "edge/status/security.h"
+#include "edge/status/events.h"
 #include "edge/request_priv.h"
-#include "edge/trunk.h"
+#include "edge/peers/trunk.h"
 
 /* A response, or a request in the dialog of an anchored call, that another worker read: moved over there whole, once. */
 #define HANDOVER_NAMES 16u /* of a certificate */

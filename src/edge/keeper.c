@@ -4,7 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/edge_worker.h"
-#include "edge/identity_service.h"
+#include "edge/identity/service.h"
 #include "identity/cred_chain.h"
 #include "keeper/link.h"
 #include "keeper/signer.h"

@@ -1,7 +1,7 @@
 /* Requests whose end is this server itself: OPTIONS (RFC 3261 11.2); for all others what a UAS says that has no such service
  * (8.2.1, 8.2.2). The gate has seen the sender. Worker thread. */
 #include "edge/request_priv.h"
-#include "edge/status_events.h"
+#include "edge/status/events.h"
 
 #define OWN_ALLOW "OPTIONS, REGISTER, INVITE, ACK, CANCEL, BYE, PRACK, UPDATE, MESSAGE, REFER, SUBSCRIBE, NOTIFY, PUBLISH, INFO"
 

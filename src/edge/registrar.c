@@ -4,8 +4,8 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/request_priv.h"
-#include "edge/status_events.h"
-#include "edge/subscriber.h"
+#include "edge/status/events.h"
+#include "edge/peers/subscriber.h"
 #include <time.h>
 
 struct reg {

@@ -2,7 +2,7 @@
  * who sent it (gate.c), and then to the registrar, to ourselves, or on to the proxy.
  * Everything made here lives in the message's arena. Worker thread. */
 #include "base/log.h"
-#include "edge/asserted.h"
+#include "edge/admit/asserted.h"
 #include "edge/edge_priv.h"
 #include "edge/request_priv.h"
 

@@ -3,8 +3,8 @@
  * Owner: the worker, which alone counts the references; gone with the last request of its time. */
 #include "base/log.h"
 #include "base/mem.h"
-#include "edge/anchor.h"
-#include "edge/trunk.h"
+#include "edge/anchor/anchor.h"
+#include "edge/peers/trunk.h"
 
 int snapshot_peer_tls(const struct config *cfg, const struct config_peer *p, struct pki_statuses *statuses, bool remote_keys,
                       struct pki_tls_client **ret, struct reason *why)

@@ -1,7 +1,7 @@
 /* The user's own signature: see signer.h. RFC 8224 6.1, RFC 8862 4. Thread: the phone's. */
 #include "phone/signer.h"
 #include "base/mem.h"
-#include "edge/identity_show.h"
+#include "edge/identity/show.h"
 #include "identity/cred_chain.h"
 #include "identity/sign.h"
 #include "pki/chain.h"

@@ -1,7 +1,7 @@
 /* See verify.h. RFC 8224 6.2, RFC 8862 4.4. Thread: the phone's. */
 #include "phone/verify.h"
 #include "base/limits.h"
-#include "edge/identity_show.h"
+#include "edge/identity/show.h"
 
 struct wait { /* for one certificate */
     struct phone_check *c;

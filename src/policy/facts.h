@@ -43,7 +43,7 @@ enum policy_how {
     POLICY_BY_CERTIFICATE
 };
 
-/* What a signed body says (S/MIME: RFC 3261 23, RFC 3893); edge/smime.h has it in full. */
+/* What a signed body says (S/MIME: RFC 3261 23, RFC 3893); edge/identity/smime.h has it in full. */
 enum policy_smime {
     POLICY_SMIME_NONE,
     POLICY_SMIME_CONTRADICTED,

@@ -2,7 +2,7 @@
  * as many sections, our addresses and none of the other side's keys or candidates, and reads the
  * same when it passes once more. */
 #include "base/limits.h"
-#include "edge/anchor_sdp.h"
+#include "edge/anchor/sdp.h"
 #include <stdlib.h>
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);

@@ -1,7 +1,7 @@
 /* Any message into the mirror's redaction and into a HEP packet. What must hold: in the copy every answer to a challenge is
  * masked, URIs have neither password nor headers, the body is a note, and a collector reads from the packet what was put in. */
 #include "base/limits.h"
-#include "edge/redact.h"
+#include "edge/mirror/redact.h"
 #include "evidence/hep.h"
 #include "sip/msg.h"
 #include <stdlib.h>

@@ -3,9 +3,9 @@
 #include "player.h"
 #include "base/log.h"
 #include "base/mem.h"
-#include "edge/anchor.h"
-#include "edge/calls.h"
-#include "edge/security.h"
+#include "edge/anchor/anchor.h"
+#include "edge/status/calls.h"
+#include "edge/status/security.h"
 #include "pki/mint.h"
 #include <sys/stat.h>
 #include <unistd.h>

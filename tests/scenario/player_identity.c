@@ -14,7 +14,7 @@
  *
  * ID is a URI, or tn:DIGITS. iat and date count from now. An Identity value of RFC 4474 is over a
  * request that shows just this; its body follows in a block, and VAR.date is what its Date must be. */
-#include "edge/identity_service.h"
+#include "edge/identity/service.h"
 #include "identity/sign.h"
 #include "player.h"
 #include <openssl/ec.h>

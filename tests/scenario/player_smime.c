@@ -10,7 +10,7 @@
  *   next-call VAR PARTY  the Call-ID that this party's next request outside a dialog will have
  *
  * SECONDS count from now; a signature says that it is of now, unless told otherwise. */
-#include "edge/identity_service.h"
+#include "edge/identity/service.h"
 #include "identity/canon.h"
 #include "pki/chain.h"
 #include "pki/mint.h"

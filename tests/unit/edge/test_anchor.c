@@ -1,7 +1,7 @@
 /* Anchored calls: the numbers of one direction (RFC 3261 12.2.1.1), and descriptions (RFC 3264,
  * 8866). */
 #include "check.h"
-#include "edge/anchor_priv.h"
+#include "edge/anchor/anchor_priv.h"
 
 static void numbers_pass_until_one_of_ours_comes_between(void **state)
 {

@@ -3,7 +3,7 @@
 #include "check.h"
 
 #include "base/limits.h"
-#include "edge/facts.h"
+#include "edge/status/facts.h"
 #include "sdp/sdp.h"
 #include <stdio.h>
 

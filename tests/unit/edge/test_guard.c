@@ -1,6 +1,6 @@
 /* Guessers wait longer and longer; others at the same address, and the user elsewhere, do not (TR/100 6.2). */
 #include "check.h"
-#include "edge/guard.h"
+#include "edge/admit/guard.h"
 
 static struct addr at(const char *t)
 {

@@ -2,7 +2,7 @@
 #include "check.h"
 #include "oom.h"
 #include "base/err.h"
-#include "edge/redact.h"
+#include "edge/mirror/redact.h"
 #include <stdio.h>
 
 #define HEAD(uri) "INVITE " uri " SIP/2.0\r\nVia: SIP/2.0/TLS 192.0.2.1:5061;branch=z9hG4bKa\r\n"

@@ -2,7 +2,7 @@
 #include "check.h"
 #include "base/err.h"
 #include "edge/edge_priv.h"
-#include "edge/tap.h"
+#include "edge/mirror/tap.h"
 #include "evidence/hep.h"
 #include <sys/socket.h>
 #include <unistd.h>

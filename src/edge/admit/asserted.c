@@ -1,0 +1,165 @@
+/* Asserted identity at the borders of trust domains: RFC 3325, RFC 5876, the "id" and "none" of RFC
+ * 3323; TR/100 7.5.1.
+ *
+ * Spec(T) in short. Whom we believe: peers with allow-asserted-identity, of their own users (they are
+ * as little believed of ours as in From, TR/100 7.5.3), nobody else; a phone's own assertion is taken off. What we assert: the user that we authenticated, by its address of record.
+ * Whom we tell: peers with assert-identity, whatever privacy was asked for, since they keep it as
+ * we do, of a subscriber the number of its that the gate has found; phones get what believed peers asserted, unless privacy was asked for; everybody else gets
+ * nothing, unless the caller said that it wants no privacy at all. A preferred identity is a hint
+ * to us and goes no further (RFC 3325 6). Decided on parsed headers, value by value.
+ *
+ * Worker thread; memory of the request's arena. */
+#include "edge/admit/asserted.h"
+#include "edge/peers/trunk.h"
+
+static bool asks_privacy(const struct sip_msg *m, struct str wanted)
+{
+    const struct sip_hdr *h;
+    for (unsigned i = 0; (h = sip_msg_hdr(m, SIP_H_PRIVACY, i)) != NULL; i++) {
+        struct str rest = h->value, token; /* "header;session;id" (RFC 3323 4.2) */
+        while (rest.n) {
+            rest = str_cut(rest, ';', &token);
+            if (str_eq_nocase(str_trim(token), wanted))
+                return true;
+        }
+    }
+    return false;
+}
+
+/* May what a believed side asserted go on? */
+static bool may_pass(const struct sip_msg *m, bool told, bool is_phone)
+{
+    if (told || asks_privacy(m, STR("none"))) /* RFC 3325 7: "none" forbids to remove it */
+        return true;
+    return is_phone && !asks_privacy(m, STR("id"));
+}
+
+/* ---- requests ---- */
+
+static bool is_told(const struct edge_target *t)
+{
+    return t->emergency || (t->peer && t->peer->assert_identity);
+}
+
+/* RFC 3325 9.1 and RFC 5876 3: not in what is not answered, nor where identity is what the request
+ * itself settles. */
+static bool may_carry(enum sip_method m)
+{
+    return m != SIP_ACK && m != SIP_CANCEL && m != SIP_REGISTER && m != SIP_PRACK;
+}
+
+/* A name to show beside the address: of the hint that is for this very user, else of From. Nobody's
+ * where the caller hides or the name could not stand in quotes. */
+static struct str display_name(const struct edge_req *r)
+{
+    struct str name = r->m->from.display, aor;
+    struct sip_values it = sip_values_start(r->m, SIP_H_P_PREFERRED_IDENTITY);
+    struct sip_addr a;
+    struct sip_uri u;
+    while (sip_values_next(&it))
+        if (sip_addr_parse(it.value, &a) == 0 && a.display.n && sip_uri_parse(a.uri, &u) == 0 &&
+            sip_uri_aor(r->m->arena, &u, &aor) == 0 && str_eq(aor, r->who.name)) {
+            name = a.display;
+            break;
+        }
+    if (sip_uri_parse(r->m->from.uri, &u) == 0 && str_eq_nocase(u.host, STR("anonymous.invalid")) &&
+        str_eq(name, r->m->from.display))
+        return STR_NULL;
+    return str_find_char(name, '\\') < name.n || str_find_char(name, '"') < name.n ? STR_NULL
+                                                                                   : name;
+}
+
+/* A carrier knows our callers by numbers of its account, whoever they are to us (trunk_names.c). */
+static bool is_renamed(const struct edge_target *t)
+{
+    return trunk_is(t->peer) && t->peer->from_user.n && is_told(t);
+}
+
+static void assert_user(struct sip_edit *e, const struct edge_req *r, const struct edge_target *t)
+{
+    bool is_user = r->who.kind == PRINCIPAL_USER && !r->asserts.n;
+    struct str name = is_user ? display_name(r) : STR_NULL, v;
+    struct str who = is_renamed(t)  ? trunk_asserts(r, t->peer)
+                     : r->asserts.n ? r->asserts
+                                    : r->who.name;
+    if (!who.p)
+        return;
+    if (name.n)
+        v = arena_fmt(r->m->arena, "\"%.*s\" <%.*s>", STR_FMT(name), STR_FMT(who));
+    else
+        v = arena_fmt(r->m->arena, "<%.*s>", STR_FMT(who));
+    if (v.p)
+        sip_edit_add_last(e, SIP_H_P_ASSERTED_IDENTITY, v);
+}
+
+/* One rule for requests and responses. */
+static bool is_believed(const struct config *cfg, const struct config_peer *p,
+                        const struct sip_msg *m, const struct addr *local)
+{
+    struct sip_values it = sip_values_start(m, SIP_H_P_ASSERTED_IDENTITY);
+    struct sip_addr a;
+    struct sip_uri u;
+    bool has_one = false;
+
+    if (!p || !p->allow_asserted_identity || p->account.n)
+        return false; /* of an account what the gate has found in it is asserted, and nothing else */
+    for (; sip_values_next(&it); has_one = true)
+        if (sip_addr_parse(it.value, &a) != 0 || sip_uri_parse(a.uri, &u) != 0 ||
+            (u.scheme != SIP_SCHEME_TEL && !gate_peer_speaks_for(cfg, p, &u, local)))
+            return false;
+    return has_one;
+}
+
+bool asserted_is_believed(const struct edge_req *r)
+{
+    return is_believed(r->cfg, r->who.peer, r->m, &r->rx.path.local);
+}
+
+void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,
+                           const struct edge_target *t)
+{
+    if (sip_msg_has(r->m, SIP_H_P_PREFERRED_IDENTITY))
+        sip_edit_remove(e, SIP_H_P_PREFERRED_IDENTITY);
+    if (sip_msg_has(r->m, SIP_H_P_ASSERTED_IDENTITY) &&
+        !(asserted_is_believed(r) && !r->asserts.n && !is_renamed(t) && may_carry(r->m->method) &&
+          may_pass(r->m, is_told(t), t->to_user && !t->peer)))
+        sip_edit_remove(e, SIP_H_P_ASSERTED_IDENTITY);
+    if (((r->who.kind == PRINCIPAL_USER && (r->asserts.n || !r->who.peer)) ||
+         (is_renamed(t) && r->who.kind != PRINCIPAL_NONE)) &&
+        is_told(t) && may_carry(r->m->method))
+        assert_user(e, r, t);
+}
+
+/* ---- responses ---- */
+
+void asserted_edit_response(struct sip_edit *e, const struct sip_msg *m, const struct config *cfg,
+                            const struct config_peer *from, const struct addr *local, bool told,
+                            bool is_phone)
+{
+    if (sip_msg_has(m, SIP_H_P_PREFERRED_IDENTITY))
+        sip_edit_remove(e, SIP_H_P_PREFERRED_IDENTITY);
+    if (sip_msg_has(m, SIP_H_P_ASSERTED_IDENTITY) &&
+        !(is_believed(cfg, from, m, local) && may_pass(m, told, is_phone)))
+        sip_edit_remove(e, SIP_H_P_ASSERTED_IDENTITY);
+}
+
+/* ---- privacy that we cannot give ---- */
+
+int asserted_check_privacy(const struct edge_req *r, const struct edge_targets *ts,
+                           struct reason *why)
+{
+    static const char *const levels[] = {"header", "session", "user"};
+    if (r->emergency || !sip_msg_has(r->m, SIP_H_PRIVACY) || !asks_privacy(r->m, STR("critical")))
+        return 0;
+    bool leaves = false;
+    for (size_t i = 0; i < ts->n; i++)
+        leaves = leaves || !ts->v[i]->to_user || ts->v[i]->peer;
+    for (size_t i = 0; leaves && i < ARRAY_LEN(levels); i++)
+        if (asks_privacy(r->m, str_z(levels[i]))) {
+            reason_set(why, "privacy-not-given", "RFC 3323 5", 500,
+                       "this edge cannot give the privacy \"%s\" that the caller insists on",
+                       levels[i]);
+            return ERR_REFUSED;
+        }
+    return 0;
+}

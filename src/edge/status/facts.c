@@ -1,0 +1,798 @@
+/* The facts of a call: see facts.h. RFC 3264 6 for offer and answer; RFC 4568 8, RFC 5763 5, RFC
+ * 6189 8.1 for what a description shows of keys; RFC 8588, TR/100 7.7 and gap 2 for hints of a
+ * gateway. */
+#include "edge/status/facts.h"
+#include "base/mem.h"
+#include "edge/anchor/facts.h"
+#include "edge/anchor/anchor_priv.h"
+#include "edge/admit/asserted.h"
+#include "edge/admit/callers.h"
+#include "edge/admit/gateway_mark.h"
+#include "edge/identity/service.h"
+#include "edge/peers/peers.h"
+#include "keying/sdes_line.h"
+#include "sip/smime.h"
+
+#define BIT(m) ((uint8_t)(1u << (m)))
+
+/* ---- descriptions ---- */
+
+static enum policy_media_kind media_kind(enum sdp_kind k)
+{
+    switch (k) {
+    case SDP_AUDIO:
+        return POLICY_MEDIA_AUDIO;
+    case SDP_VIDEO:
+        return POLICY_MEDIA_VIDEO;
+    case SDP_TEXT:
+        return POLICY_MEDIA_TEXT;
+    case SDP_IMAGE:
+        return POLICY_MEDIA_IMAGE;
+    case SDP_OTHER:
+    case SDP_APPLICATION:
+    case SDP_MESSAGE:
+        break;
+    }
+    return POLICY_MEDIA_OTHER;
+}
+
+static uint8_t methods_of(const struct sdp *s, int i)
+{
+    uint8_t m = 0;
+
+    if (sdp_attr_inherited(s, i, SDP_A_FINGERPRINT, 0))
+        m |= BIT(KEYING_DTLS);
+    if (sdp_has(s, i, SDP_A_CRYPTO))
+        m |= BIT(KEYING_SDES);
+    if (sdp_attr_inherited(s, i, SDP_A_KEY_MGMT, 0))
+        m |= BIT(KEYING_MIKEY);
+    if (sdp_has(s, i, SDP_A_ZRTP_HASH))
+        m |= BIT(KEYING_ZRTP);
+    return m;
+}
+
+/* The best of several; a profile of DTLS takes nothing else (RFC 5764 8). */
+static enum keying_method_id best_of(uint8_t methods)
+{
+    static const enum keying_method_id order[] = {KEYING_DTLS, KEYING_MIKEY, KEYING_SDES,
+                                                  KEYING_ZRTP};
+
+    for (size_t i = 0; i < ARRAY_LEN(order); i++)
+        if (methods & BIT(order[i]))
+            return order[i];
+    return KEYING_CLEAR;
+}
+
+/* An answer has one line; of an offer the first one is what is preferred. */
+static void read_crypto(const struct sdp *s, int i, struct facts_medium *m)
+{
+    const struct sdp_line *l = sdp_attr(s, i, SDP_A_CRYPTO, 0);
+    struct sdes_line line;
+    struct reason why = {0};
+
+    if (!l || sdes_line_parse(l->arg, &line, &why) != 0)
+        return;
+    m->suite = line.keys.suite;
+    m->weak = (uint8_t)((line.keys.unencrypted_rtp ? FACTS_RTP_PLAIN : 0) |
+                        (line.keys.unencrypted_rtcp ? FACTS_RTCP_PLAIN : 0) |
+                        (line.keys.unauthenticated_rtp ? FACTS_RTP_UNSIGNED : 0));
+    sdes_line_wipe(&line);
+}
+
+void facts_read(const struct sdp *s, int i, struct facts_medium *m)
+{
+    const struct sdp_media *sm = &s->media[i];
+
+    *m = (struct facts_medium){.kind = (uint8_t)media_kind(sm->kind),
+                               .methods = methods_of(s, i),
+                               .is_off = sdp_media_is_rejected(s, i),
+                               .is_secure = sdp_proto_is_secure(sm->proto)};
+    if (sdp_proto_is_dtls(sm->proto))
+        m->methods &= BIT(KEYING_DTLS);
+    if (m->methods & BIT(KEYING_SDES))
+        read_crypto(s, i, m);
+    m->method = (uint8_t)best_of(m->methods);
+}
+
+/* The least of all media counts: those that there is no room for are judged with the last one. */
+static void fold(struct facts_medium *last, const struct facts_medium *one)
+{
+    if (last->is_off) {
+        *last = *one;
+        return;
+    }
+    last->methods &= one->methods;
+    last->method = (uint8_t)best_of(last->methods);
+    last->weak |= one->weak;
+}
+
+/* m=KIND PORT PROFILE of a description without a line about keys. */
+static bool glance_medium(struct str line, struct facts_medium *ret)
+{
+    struct str kind, port, proto, rest = str_cut(line, ' ', &kind);
+    uint32_t n;
+
+    rest = str_cut(rest, ' ', &port);
+    if (!str_cut(rest, ' ', &proto).n || str_to_u32(port, UINT16_MAX, &n) != 0 ||
+        (!str_eq(proto, STR("RTP/AVP")) && !str_eq(proto, STR("RTP/AVPF"))))
+        return false;
+    *ret = (struct facts_medium){.is_off = n == 0, .method = KEYING_CLEAR};
+    if (str_eq(kind, STR("audio")))
+        ret->kind = POLICY_MEDIA_AUDIO;
+    else if (str_eq(kind, STR("video")))
+        ret->kind = POLICY_MEDIA_VIDEO;
+    else
+        return false;
+    return true;
+}
+
+/* Does the attribute change what is known of the keys, or of whether the medium is on? */
+static bool is_telling(struct str attribute)
+{
+    static const struct {
+        char name[12];
+        uint8_t n;
+    } telling[] = {
+        {"crypto", 6}, {"fingerprint", 11}, {"key-mgmt", 8}, {"zrtp-hash", 9}, {"bundle-only", 11}};
+
+    for (size_t i = 0; i < ARRAY_LEN(telling); i++)
+        if (attribute.n >= telling[i].n && attribute.p[0] == telling[i].name[0] &&
+            memcmp(attribute.p, telling[i].name, telling[i].n) == 0)
+            return true;
+    return false;
+}
+
+/* Most calls through here whose media we do not touch have plain RTP: what there is to know of such
+ * a description, an index of its lines is not needed for. False: it has to be parsed. */
+static bool glance(struct str text, struct facts_media *ret)
+{
+    struct str line;
+
+    ret->n = 0;
+    if (text.n < 5 || memcmp(text.p, "v=0", 3) != 0)
+        return false;
+    while (text.n) {
+        text = str_cut(text, '\n', &line);
+        if (line.n < 2 || line.p[1] != '=')
+            return line.n < 2 && !text.n && ret->n > 0;
+        line = str_make(line.p + 2, line.n - 2);
+        if (line.p[-2] == 'm' &&
+            (ret->n == LIMIT_FACTS_MEDIA || !glance_medium(line, &ret->v[ret->n++])))
+            return false;
+        if (line.p[-2] == 'a' && is_telling(line))
+            return false;
+    }
+    return ret->n > 0;
+}
+
+bool facts_describe(const struct sip_msg *m, struct facts_media *ret)
+{
+    struct reason why = {0};
+    struct str text;
+    struct sdp *s;
+
+    ret->n = 0;
+    if (!m->body.n || anchor_body_find(m, &text, &why) != 0 || !text.n)
+        return false;
+    if (glance(text, ret))
+        return true;
+    ret->n = 0;
+    if (sdp_parse(m->arena, text, &s, &why) != 0)
+        return false;
+    for (unsigned i = 0; i < s->n_media; i++) {
+        struct facts_medium one;
+
+        facts_read(s, (int)i, &one);
+        if (ret->n < LIMIT_FACTS_MEDIA)
+            ret->v[ret->n++] = one;
+        else if (!one.is_off)
+            fold(&ret->v[LIMIT_FACTS_MEDIA - 1], &one);
+    }
+    return ret->n > 0;
+}
+
+static void agree_one(const struct facts_medium *o, const struct facts_medium *a,
+                      struct facts_medium *ret)
+{
+    uint8_t both = o->methods & a->methods;
+
+    *ret = *a;
+    ret->is_agreed = true;
+    ret->method = (uint8_t)best_of(both);
+    if (a->is_off)
+        return;
+    if (!both && a->methods)
+        ret->attacks = KEYING_ATTACK_NOT_OFFERED;
+    else if (!both && a->is_secure)
+        ret->attacks = KEYING_ATTACK_STRIPPED;
+    if (ret->method != KEYING_SDES) {
+        ret->suite = NULL;
+        ret->weak = 0;
+    }
+}
+
+void facts_agree(const struct facts_media *offer, const struct facts_media *answer,
+                 struct facts_media *ret)
+{
+    struct facts_media both = {.n = offer->n < answer->n ? offer->n : answer->n};
+
+    for (unsigned i = 0; i < both.n; i++)
+        agree_one(&offer->v[i], &answer->v[i], &both.v[i]);
+    *ret = both;
+}
+
+static void unbind(struct facts_party *p, uint64_t keys, uint64_t other_keys)
+{
+    if (p->signed_keys != keys)
+        p->signed_bound = POLICY_BOUND_NONE;
+    if (p->signed_other != other_keys)
+        p->body_bound = POLICY_BOUND_NONE;
+}
+
+void facts_said(struct facts_call *f, enum facts_said said, const struct facts_media *media)
+{
+    switch (said) {
+    case FACTS_OFFER:
+        f->offer = *media;
+        break;
+    case FACTS_ANSWER:
+        facts_agree(&f->offer, media, &f->media);
+        break;
+    case FACTS_AGREED:
+        f->media = *media;
+        break;
+    case FACTS_KEYS_CALLER:
+    case FACTS_KEYS_CALLEE:
+        unbind(&f->party[said == FACTS_KEYS_CALLER ? POLICY_CALLER : POLICY_CALLEE], media->keys,
+               media->other_keys);
+        break;
+    }
+}
+
+struct keying_facts facts_keys(const struct facts_medium *m)
+{
+    struct keying_facts f = keying_facts_clear();
+
+    f.method = (enum keying_method_id)m->method;
+    f.attacks = m->attacks;
+    if (f.method == KEYING_CLEAR)
+        return f;
+    f.suite = m->suite;
+    f.unencrypted_rtp = (m->weak & FACTS_RTP_PLAIN) != 0;
+    f.unencrypted_rtcp = (m->weak & FACTS_RTCP_PLAIN) != 0;
+    f.unauthenticated_rtp = (m->weak & FACTS_RTP_UNSIGNED) != 0;
+    f.proof = m->is_agreed ? KEYING_PROOF_NEGOTIATED : KEYING_PROOF_NONE;
+    if (f.method == KEYING_DTLS || f.method == KEYING_ZRTP) {
+        f.known_to = KEYING_KNOWN_ENDS;
+        f.forward_secret = f.excludes_passive = true;
+        f.middle = f.method == KEYING_DTLS ? KEYING_MIDDLE_IF_SDP_OK : KEYING_MIDDLE_IF_SAS_OK;
+    } else { /* of MIKEY we do not look inside: it may be without encryption */
+        f.known_to = KEYING_KNOWN_HOPS;
+        f.is_interim = f.method == KEYING_SDES;
+    }
+    if (f.method == KEYING_ZRTP) /* both can; whether they do is settled in the media */
+        f.proof = KEYING_PROOF_NONE;
+    return f;
+}
+
+/* ---- who ---- */
+
+static enum policy_how how_of(enum principal_how how)
+{
+    switch (how) {
+    case AUTH_DIGEST:
+        return POLICY_BY_DIGEST;
+    case AUTH_FLOW:
+        return POLICY_BY_FLOW;
+    case AUTH_CERTIFICATE:
+        return POLICY_BY_CERTIFICATE;
+    case AUTH_SOURCE:
+        return POLICY_BY_SOURCE;
+    case AUTH_NONE:
+        break;
+    }
+    return POLICY_BY_NOTHING;
+}
+
+static void party_of_kind(struct facts_party *p, enum principal_kind kind,
+                          const struct config_peer *peer, enum policy_how how)
+{
+    p->identity.how = how;
+    p->identity.verdict = p->identity.worst = IDENTITY_ABSENT;
+    if (kind == PRINCIPAL_USER) {
+        p->identity.known = POLICY_ID_AUTHENTICATED;
+        p->beyond = POLICY_BEYOND_NONE;
+        p->ends_at = POLICY_ENDS_USER;
+        return;
+    }
+    p->identity.known = kind == PRINCIPAL_NONE ? POLICY_ID_CLAIMED : POLICY_ID_SITE;
+    p->beyond = POLICY_BEYOND_UNKNOWN;
+    p->ends_at = peer && peer->kind == CONFIG_GATEWAY ? POLICY_ENDS_GATEWAY : POLICY_ENDS_UNKNOWN;
+}
+
+/* "tel:...", "sip:+4930...@host", "...;user=phone". */
+static bool is_number(struct str uri)
+{
+    struct sip_uri u;
+
+    if (sip_uri_parse(uri, &u) != 0)
+        return false;
+    return u.scheme == SIP_SCHEME_TEL || u.user_is_phone || (u.user.n && u.user.p[0] == '+');
+}
+
+/* Gap 2: a number at a carrier's may be a telephone behind a gateway that does not say so. */
+static void hint_of_carrier(struct facts_party *p, const struct config_peer *peer, struct str uri)
+{
+    if (peer && peer->kind == CONFIG_SUBSCRIPTION && !peer->account.n && is_number(uri))
+        p->hints |= POLICY_HINT_CARRIER;
+}
+
+static struct str host_of(struct str uri)
+{
+    struct sip_uri u;
+
+    return sip_uri_parse(uri, &u) == 0 ? u.host : STR_NULL;
+}
+
+/* TR/100 7.2.2: what is declared of the peer's hop. Who says so is not kept here, since its text goes
+ * with the configuration. */
+static void below_of(const struct edge_worker *w, struct facts_party *p, const struct config_peer *peer)
+{
+    uint64_t now_s = net_wall_s(w->net);
+    static const enum policy_below_kind kinds[] = {
+        [CONFIG_PROTECTED_NO] = POLICY_BELOW_NONE,
+        [CONFIG_PROTECTED_IPSEC] = POLICY_BELOW_IPSEC,
+        [CONFIG_PROTECTED_VPN] = POLICY_BELOW_VPN,
+        [CONFIG_PROTECTED_LOCK] = POLICY_BELOW_LOCK,
+        [CONFIG_PROTECTED_8021X] = POLICY_BELOW_8021X,
+    };
+    const struct peer_state *at;
+    struct peer_state s = {0};
+    uint64_t until_s;
+    if (!peer || peer->protected_by == CONFIG_PROTECTED_NO)
+        return;
+    p->hop.below.kind = kinds[peer->protected_by];
+    at = peer->protected_by == CONFIG_PROTECTED_IPSEC ? peer_state_get(w->edge, peer) : NULL;
+    if (at)
+        peer_state_read(at, &s);
+    p->hop.below.check = !config_peer_is_protected(peer, now_s) || s.below == PEER_BELOW_MISSING
+                             ? POLICY_BELOW_GONE
+                         : s.below == PEER_BELOW_CHECKED ? POLICY_BELOW_CHECKED
+                                                         : POLICY_BELOW_DECLARED;
+    p->hop.below.until_s = config_date_parse(peer->protected_until, &until_s) ? until_s : 0;
+}
+
+static struct str keep(char **at, struct str s)
+{
+    struct str r = {*at, s.n < LIMIT_POLICY_TEXT ? s.n : LIMIT_POLICY_TEXT};
+
+    if (r.n)
+        memcpy(*at, s.p, r.n);
+    *at += r.n;
+    return r;
+}
+
+/* Texts that are the request's, which goes before the call: without memory they are not told. */
+static void keep_caller(struct facts_party *p, struct policy_identity *id)
+{
+    char *old = p->text, *at;
+
+    if (!id->via.n && !id->diverted_by.n)
+        return;
+    p->text = at = mem_alloc(3 * LIMIT_POLICY_TEXT);
+    id->address = at ? keep(&at, id->address) : STR_NULL;
+    id->via = at ? keep(&at, id->via) : STR_NULL;
+    id->diverted_by = at ? keep(&at, id->diverted_by) : STR_NULL;
+    mem_free(old);
+}
+
+void facts_caller(struct facts_call *f, const struct edge_req *r, struct str from, struct str by)
+{
+    struct facts_party *p = &f->party[POLICY_CALLER];
+    const struct config_peer *peer = r->who.peer;
+
+    bool is_user = r->who.kind == PRINCIPAL_USER &&
+                   !peer; /* behind an account of an enterprise is who knows whom */
+
+    struct caller_origin o;
+
+    f->is_emergency = r->emergency;
+    f->user[POLICY_CALLER] = is_user ? principal_id(&r->who) : 0;
+    party_of_kind(p, r->who.kind == PRINCIPAL_USER && peer ? PRINCIPAL_PEER : r->who.kind, peer,
+                  how_of(r->who.how));
+    if (peer && !peer->account.n && asserted_is_believed(r))
+        p->identity.known = POLICY_ID_ASSERTED;
+    if (!is_user && gateway_is_marked(r->m))
+        p->ends_at = POLICY_ENDS_GATEWAY;
+    hint_of_carrier(p, peer, from);
+    caller_origin(r, &o);
+    p->identity.address = o.via.n && o.address.p ? o.address : from;
+    p->identity.via = o.via;
+    keep_caller(p, &p->identity);
+    p->identity.by = is_user ? STR_NULL : by;
+    p->hop = policy_hop_from(r->rx.hop, r->rx.path.transport, p->identity.by);
+    p->hop.authenticated |= r->who.kind == PRINCIPAL_USER && r->hop_secure;
+    below_of(r->w, p, peer);
+    (void)facts_describe(r->m, &f->offer);
+}
+
+struct str facts_signer(enum identity_authority a, struct str from)
+{
+    switch (a) {
+    case IDENTITY_BY_NUMBER:
+        return STR("the holder of the number");
+    case IDENTITY_BY_POLICY:
+    case IDENTITY_BY_PROVIDER:
+        return STR("a service provider");
+    case IDENTITY_NO_AUTHORITY:
+    case IDENTITY_BY_DOMAIN:
+    case IDENTITY_BY_USER:
+        break;
+    }
+    return host_of(from);
+}
+
+/* Is the address as it was signed, and not what a domain on the way has made of it? */
+static bool is_of_origin(const struct identity_vouch *v)
+{
+    return v->result.token && v->shown.m.orig_also.text.p &&
+           passport_id_eq(v->result.token->p.orig, v->shown.m.orig_also);
+}
+
+void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str from)
+{
+    struct facts_party *p = &f->party[POLICY_CALLER];
+    const struct identity_vouch *v = r->vouch;
+    struct policy_identity id;
+    bool is_tn;
+
+    if (!v || !v->is_looked_at || v->result.verdict == IDENTITY_ABSENT)
+        return;
+    is_tn = v->shown.m.orig.is_tn; /* policy tells numbers from addresses by their form */
+    p->hints |=
+        policy_identity_from(&v->result, is_tn ? STR("+") : from, STR_NULL,
+                             v->shown.has_fingerprints, &id);
+    p->signed_bound = policy_bound_from(&v->result);
+    p->signed_keys = facts_fingerprints_of(r->m);
+    p->body_bound = policy_body_bound_from(&v->result);
+    p->signed_other = facts_other_keys_of(r->m);
+    id.address = p->identity.address;
+    id.via = p->identity.via;
+    keep_caller(p, &id);
+    id.by = facts_signer(v->result.authority, is_of_origin(v) ? id.address : from);
+    id.how = p->identity.how;
+    if (id.known < p->identity.known) {
+        id.known = p->identity.known;
+        id.by = p->identity.by;
+    }
+    p->identity = id;
+    /* Who is signed for by name is who calls; a gateway would be marked, or hinted at. */
+    if (id.known == POLICY_ID_VERIFIED && p->ends_at == POLICY_ENDS_UNKNOWN)
+        p->ends_at = p->hints ? POLICY_ENDS_MAYBE_GATEWAY : POLICY_ENDS_USER;
+}
+
+void facts_answered(struct facts_party *p, const struct identity_vouch *v, struct str called,
+                    struct arena *a)
+{
+    bool is_valid = v->result.verdict == IDENTITY_VALID;
+    struct policy_identity id;
+    struct str who = p->identity.address;
+
+    if (!v->is_looked_at || v->result.verdict == IDENTITY_ABSENT)
+        return;
+    if (is_valid)
+        who = v->result.token->p.orig.text;
+    if (is_valid && v->result.token->p.orig.is_tn)
+        who = arena_fmt(a, "+%.*s", STR_FMT(who));
+    p->hints |= policy_identity_from(&v->result, who, facts_signer(v->result.authority, who),
+                                     v->shown.has_fingerprints, &id);
+    p->signed_bound = policy_bound_from(&v->result);
+    p->body_bound = policy_body_bound_from(&v->result);
+    id.how = p->identity.how;
+    if (id.known < p->identity.known) {
+        id.known = p->identity.known;
+        id.by = p->identity.by;
+    }
+    if (!is_valid)
+        id.reached = p->identity.reached;
+    else if (id.reached != IDENTITY_REACHED_SAME)
+        id.called = called;
+    p->identity = id;
+    if (id.known == POLICY_ID_VERIFIED && p->ends_at == POLICY_ENDS_UNKNOWN)
+        p->ends_at = p->hints ? POLICY_ENDS_MAYBE_GATEWAY : POLICY_ENDS_USER;
+}
+
+/* A connection of another worker, or one that is only being made: what our configuration asks of it
+ * at least. */
+static struct hop_facts hop_at_least(const struct edge_worker *w, const struct edge_target *t,
+                                     const struct path *out)
+{
+    const struct config_listen *l = &w->cfg->listens[listener_of(w, out)];
+    int min = t->peer ? t->peer->tls_min : l->tls_min;
+    bool is_usual = t->peer ? !t->peer->ciphers.n : !l->ciphers.n;
+
+    if (!transport_is_secure(out->transport))
+        return (struct hop_facts){0};
+    return (struct hop_facts){.secure = true,
+                              .tls_version = min >= 13 ? "TLSv1.3" : "TLSv1.2",
+                              .forward_secret = min >= 13 || is_usual,
+                              .peer_verified =
+                                  !t->to_user && !(t->peer && t->peer->allow_unverified)};
+}
+
+void facts_callee(struct facts_party *p, const struct edge_req *r, const struct edge_target *t,
+                  const struct path *out, const struct hop_facts *hop, bool is_redirected)
+{
+    struct edge_worker *w = r->w;
+    struct hop_facts least = hop_at_least(w, t, out);
+    bool is_flow = t->to_user && t->has_path && !t->route.n;
+    enum principal_kind kind = t->aor.n && !t->peer ? PRINCIPAL_USER
+                               : t->is_flow_side    ? r->flow_side.kind
+                               : t->peer            ? PRINCIPAL_PEER
+                                                    : PRINCIPAL_DOMAIN;
+
+    *p = (struct facts_party){0};
+    if (!hop && out->flow)
+        hop = net_facts(w->net, out->flow);
+    /* A user of ours is known by the connection that it registered on; by an address alone else. */
+    party_of_kind(p, kind, t->peer,
+                  kind != PRINCIPAL_USER && !t->aor.n                 ? POLICY_BY_CERTIFICATE
+                  : is_flow && transport_is_secure(t->path.transport) ? POLICY_BY_FLOW
+                                                                      : POLICY_BY_SOURCE);
+    if (kind == PRINCIPAL_USER && t->route.n)
+        p->beyond = POLICY_BEYOND_UNKNOWN; /* a proxy is between us (RFC 3327) */
+    if (is_redirected)
+        p->identity.reached = IDENTITY_REACHED_UNPROVEN;
+    hint_of_carrier(p, t->peer, t->uri);
+    if (p->hints && p->ends_at == POLICY_ENDS_UNKNOWN)
+        p->ends_at = POLICY_ENDS_MAYBE_GATEWAY;
+    p->identity.address = kind == PRINCIPAL_USER ? t->aor : t->uri;
+    p->identity.by = t->peer ? t->peer->name : STR_NULL;
+    p->hop =
+        policy_hop_from(hop && hop->tls_version ? hop : &least, out->transport, p->identity.by);
+    p->hop.authenticated |= t->aor.n && transport_is_secure(out->transport);
+    below_of(w, p, t->peer);
+}
+
+/* Its texts are copied, for what they are slices of may go. */
+static void set_party(struct facts_call *f, unsigned side, const struct facts_party *p)
+{
+    struct facts_party *to = &f->party[side], set = *p;
+    char *text = mem_alloc(6 * LIMIT_POLICY_TEXT), *at = text;
+
+    set.text = text;
+    set.identity.address = text ? keep(&at, p->identity.address) : STR_NULL;
+    set.identity.by = text ? keep(&at, p->identity.by) : STR_NULL;
+    set.identity.called = text ? keep(&at, p->identity.called) : STR_NULL;
+    set.identity.diverted_by = text ? keep(&at, p->identity.diverted_by) : STR_NULL;
+    set.identity.via = text ? keep(&at, p->identity.via) : STR_NULL;
+    set.hop.peer = text ? keep(&at, p->hop.peer) : STR_NULL;
+    mem_free(to->text);
+    *to = set;
+}
+
+void facts_set_callee(struct facts_call *f, const struct facts_party *p)
+{
+    f->has_callee = true;
+    set_party(f, POLICY_CALLEE, p);
+}
+
+/* ---- within the call ---- */
+
+static uint64_t sum_lines(struct str body, const struct str *names, size_t n,
+                          uint64_t (*hash)(struct str))
+{
+    uint64_t sum = 0;
+
+    while (body.n) {
+        struct str line;
+
+        body = str_cut(body, '\n', &line);
+        line = str_trim(line);
+        for (size_t i = 0; i < n; i++)
+            if (str_starts_nocase(line, names[i]))
+                sum += hash(str_make(line.p + names[i].n, line.n - names[i].n));
+    }
+    return sum;
+}
+
+uint64_t facts_fingerprints(struct str body)
+{
+    static const struct str name = {"a=fingerprint:", 14};
+
+    return sum_lines(body, &name, 1, str_hash_nocase);
+}
+
+uint64_t facts_other_keys(struct str body)
+{
+    static const struct str names[] = {{"a=crypto:", 9}, {"a=key-mgmt:", 11}, {"a=zrtp-hash:", 12}};
+
+    return sum_lines(body, names, ARRAY_LEN(names), str_hash);
+}
+
+/* A body in which there may be keys that cannot be seen here (an encoding, RFC 3261 20.12; a part that
+ * has one; more descriptions than one): it has keys, and none that are known. What S/MIME has in it
+ * smime.c knows. */
+static bool is_unreadable(const struct sip_msg *m)
+{
+    const struct sip_hdr *type = sip_msg_hdr(m, SIP_H_CONTENT_TYPE, 0);
+    struct reason why = {0};
+    struct str text;
+
+    return m->body.n && !(type && str_starts_nocase(type->value, STR("application/pkcs7-mime"))) &&
+           anchor_body_find(m, &text, &why) != 0;
+}
+
+uint64_t facts_fingerprints_of(const struct sip_msg *m)
+{
+    return is_unreadable(m) ? str_hash(m->body) | 1 : facts_fingerprints(m->body);
+}
+
+uint64_t facts_other_keys_of(const struct sip_msg *m)
+{
+    return is_unreadable(m) ? str_hash(m->body) | 1 : facts_other_keys(m->body);
+}
+
+void facts_later(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct sip_msg *m,
+                 bool by_caller)
+{
+    struct facts_media media = {.keys = facts_fingerprints_of(m),
+                                .other_keys = facts_other_keys_of(m)};
+
+    /* Inside of a signature they stand in no line of it, and who judges that may be elsewhere. */
+    if (!media.keys && !media.other_keys && m->body.n && sip_smime_is_possible(m))
+        media.keys = media.other_keys = str_hash(m->body) | 1;
+    if (media.keys || media.other_keys)
+        calls_said(w, slot, gen, by_caller ? FACTS_KEYS_CALLER : FACTS_KEYS_CALLEE, &media);
+}
+
+/* Who the other side is now, of a request of its own (RFC 4916): the one that it was called as, or
+ * another, for whom the domain that was called has signed or not. */
+static void reached_by_request(struct policy_identity *id, const struct identity_vouch *v,
+                               struct str called, struct arena *a)
+{
+    struct passport_id to;
+
+    id->called = STR_NULL;
+    id->reached = IDENTITY_REACHED_SAME;
+    if (identity_show_uri(a, called, NULL, false, &to) != 0 || passport_id_eq(to, v->shown.m.orig))
+        return;
+    id->called = called;
+    id->reached =
+        id->authority == IDENTITY_BY_DOMAIN && str_eq_nocase(host_of(called), host_of(id->address))
+            ? IDENTITY_REACHED_PROVEN
+            : IDENTITY_REACHED_UNPROVEN;
+}
+
+void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *m,
+                     const struct identity_vouch *v, struct str called)
+{
+    struct facts_party next = f->party[side];
+    uint64_t keys = facts_fingerprints_of(m), other = facts_other_keys_of(m);
+
+    if (v && v->is_looked_at && v->result.verdict != IDENTITY_ABSENT) {
+        facts_answered(&next, v, called, m->arena);
+        if (m->is_request && side == POLICY_CALLEE && v->result.verdict == IDENTITY_VALID)
+            reached_by_request(&next.identity, v, called, m->arena);
+        if (side == POLICY_CALLER)
+            next.identity.called = STR_NULL;
+        next.signed_keys = keys;
+        next.signed_other = other;
+        if (!m->body.n && str_eq(next.identity.by, f->party[side].identity.by)) {
+            next.signed_bound = f->party[side].signed_bound; /* of keys it says nothing */
+            next.signed_keys = f->party[side].signed_keys;
+            next.body_bound = f->party[side].body_bound;
+            next.signed_other = f->party[side].signed_other;
+        }
+        set_party(f, side, &next);
+    } else if (m->body.n) {
+        unbind(&f->party[side], keys, other); /* what was signed may not be what is used now */
+    }
+}
+
+void facts_done(struct facts_call *f)
+{
+    mem_free(f->party[POLICY_CALLER].text);
+    mem_free(f->party[POLICY_CALLEE].text);
+}
+
+/* ---- policy's form ---- */
+
+enum policy_bound facts_bound(const struct facts_party *p, const struct keying_facts *keys)
+{
+    if (keys->method == KEYING_CLEAR)
+        return POLICY_BOUND_NONE;
+    if (keys->method == KEYING_DTLS && p->signed_bound > POLICY_BOUND_US)
+        return p->signed_bound;
+    if (keys->method != KEYING_DTLS && p->body_bound > POLICY_BOUND_US)
+        return p->body_bound;
+    return p->hop.secure && p->hop.authenticated && p->beyond == POLICY_BEYOND_NONE
+               ? POLICY_BOUND_US
+               : POLICY_BOUND_NONE;
+}
+
+/* What may come of an offer: the weakest method in it, or none where the profile does not need one
+ * (RFC 8643). */
+static struct facts_medium weakest(const struct facts_medium *m)
+{
+    static const enum keying_method_id order[] = {KEYING_ZRTP, KEYING_SDES, KEYING_MIKEY,
+                                                  KEYING_DTLS};
+    struct facts_medium ret = *m;
+
+    if (m->is_agreed)
+        return ret;
+    ret.method = KEYING_CLEAR;
+    for (size_t i = 0; m->is_secure && ret.method == KEYING_CLEAR && i < ARRAY_LEN(order); i++)
+        if (m->methods & BIT(order[i]))
+            ret.method = (uint8_t)order[i];
+    return ret;
+}
+
+static uint8_t put_media(const struct facts_media *from, bool is_weakest, struct policy_medium *ret)
+{
+    uint8_t n = 0;
+
+    for (unsigned i = 0; i < from->n; i++) {
+        const struct facts_medium one = is_weakest ? weakest(&from->v[i]) : from->v[i];
+
+        if (!one.is_off)
+            ret[n++] = (struct policy_medium){.kind = (enum policy_media_kind)one.kind,
+                                              .section = (uint8_t)i,
+                                              .relay = POLICY_RELAY_PASSED,
+                                              .keys = facts_keys(&one)};
+    }
+    return n;
+}
+
+static int put_party(const struct edge_worker *w, const struct facts_call *f,
+                     const struct facts_ask *ask, const struct facts_party *p, unsigned side,
+                     struct arena *a, struct policy_party *ret)
+{
+    const struct facts_media *said = f->media.n && !ask->callee ? &f->media : &f->offer;
+    size_t max = ask->anchor_gen ? LIMIT_POLICY_MEDIA : LIMIT_FACTS_MEDIA;
+    struct policy_medium *media = arena_alloc(a, max * sizeof(*media));
+    struct policy_hop *hop = arena_alloc(a, sizeof(*hop));
+    uint8_t n;
+
+    if (!media || !hop)
+        return ERR_NOMEM;
+    n = ask->anchor_gen
+            ? anchor_facts_media(w, ask->anchor_slot, ask->anchor_gen, ask->branch, side, a, media)
+            : put_media(said, ask->is_weakest, media);
+    for (unsigned i = 0; i < n; i++) {
+        media[i].bound = facts_bound(p, &media[i].keys);
+        media[i].bound_by = media[i].bound > POLICY_BOUND_US ? p->identity.by : STR_NULL;
+        /* RFC 6189 8.1: the hash of ZRTP's first message, come unchanged, does what the users' strings do. */
+        if (media[i].bound > POLICY_BOUND_US && media[i].keys.middle == KEYING_MIDDLE_IF_SAS_OK)
+            media[i].keys.middle = KEYING_MIDDLE_IF_SDP_OK;
+    }
+    *hop = p->hop;
+    *ret = (struct policy_party){.ends_at = p->ends_at,
+                                 .hints = p->hints,
+                                 .identity = p->identity,
+                                 .beyond = p->beyond,
+                                 .n_hops = 1,
+                                 .n_media = n,
+                                 .hops = hop,
+                                 .media = media};
+    return 0;
+}
+
+int facts_make(const struct edge_worker *w, const struct facts_call *f, const struct facts_ask *ask,
+               struct arena *a, struct policy_facts **ret)
+{
+    const struct facts_party *callee = ask->callee ? ask->callee : &f->party[POLICY_CALLEE];
+    struct policy_facts *pf = arena_zalloc(a, sizeof(*pf));
+
+    if (!pf || !(pf->parties = arena_zalloc(a, 2 * sizeof(*pf->parties))))
+        return ERR_NOMEM;
+    pf->subject = POLICY_CALL;
+    pf->is_emergency = f->is_emergency;
+    pf->n_parties = ask->callee || f->has_callee ? 2 : 1;
+    *ret = pf;
+    for (unsigned i = 0; i < pf->n_parties; i++)
+        if (put_party(w, f, ask, i == POLICY_CALLER ? &f->party[POLICY_CALLER] : callee, i, a,
+                      &pf->parties[i]) != 0)
+            return ERR_NOMEM;
+    return 0;
+}
