@@ -136,6 +136,8 @@ void sip_host_lex(struct lex *l, struct str *ret_host, bool *ret_v6)
         return;
     if (!hostname_is_valid(*ret_host))
         l->bad = true;
+    else if (ret_host->p[ret_host->n - 1] == '.') /* whoever compares must not take it for another */
+        ret_host->n--;
 }
 
 void sip_port_lex(struct lex *l, uint16_t *ret)

@@ -4,8 +4,8 @@
 
 #include "sip/lex.h"
 
-/* host = hostname / IPv4address / IPv6reference at the cursor; brackets are taken off. l->bad if
- * there is none. */
+/* host = hostname / IPv4address / IPv6reference at the cursor; brackets and the root's dot are taken
+ * off. l->bad if there is none. */
 void sip_host_lex(struct lex *l, struct str *ret_host, bool *ret_v6);
 /* 1*DIGIT, 1 to 65535; l->bad otherwise. */
 void sip_port_lex(struct lex *l, uint16_t *ret);

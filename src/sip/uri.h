@@ -14,7 +14,7 @@ struct sip_uri {
     struct str scheme_text;
     struct str user;     /* as written (escapes kept); tel: the number as written; urn: everything behind "urn:" */
     struct str password;
-    struct str host;     /* as written, brackets off */
+    struct str host;     /* as written, brackets and the root's dot off */
     bool host_is_v6, has_user;
     uint16_t port;       /* 0: none */
     struct str params;   /* from the first ';' on, without headers; empty if none */

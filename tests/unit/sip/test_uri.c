@@ -58,6 +58,9 @@ static void test_parts(void **state)
     check_str(u.maddr, "239.255.255.1");
     check_str(u.gr_value, "urn:uuid:f81d4fae");
     check_str(u.transport, "WSS");
+    u = ok("sip:alice@Example.com.:5070;lr"); /* of the root's dot nothing must depend (RFC 3261 25.1) */
+    check_str(u.host, "Example.com");
+    assert_int_equal(u.port, 5070);
     u = ok("sip:h;gr");
     assert_true(u.has_gr);
     assert_int_equal(u.gr_value.n, 0);
