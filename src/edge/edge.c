@@ -51,7 +51,7 @@ static int keys_write(const char *file, const struct edge_keys *k, struct reason
 }
 
 /* Reads state-dir/keys, or makes it on the first start. A file of another size or owned by others is refused, not replaced. */
-static int keys_load(const struct config *cfg, struct edge_keys *k, struct reason *why)
+static int keys_load(const struct config *cfg, struct edge_keys *k, bool *ret_is_first, struct reason *why)
 {
     char file[4096];
     struct rand_source rnd;
@@ -62,7 +62,8 @@ static int keys_load(const struct config *cfg, struct edge_keys *k, struct reaso
     if ((size_t)snprintf(file, sizeof file, "%.*s/keys", STR_FMT(cfg->state_dir)) >= sizeof file)
         return ERR_LIMIT;
     fd = open(file, O_RDONLY | O_CLOEXEC | O_NOFOLLOW);
-    if (fd < 0 && errno == ENOENT) {
+    *ret_is_first = fd < 0 && errno == ENOENT;
+    if (*ret_is_first) {
         rand_system_init(&rnd);
         rand_fill(&rnd, k, sizeof *k);
         return keys_write(file, k, why);
@@ -272,10 +273,25 @@ static bool path_restore(void *arg, struct path *p)
     return false;
 }
 
+/* Which signatures were used only memory knows: what was signed before this start may have been, unless it is the first. */
+static int seen_new(struct edge *e, bool is_first)
+{
+    e->identity_seen = identity_replay_new(LIMIT_IDENTITY_SEEN, (const uint8_t *)e->keys.hash);
+    e->smime_seen = identity_replay_new(LIMIT_SMIME_SEEN, (const uint8_t *)e->keys.hash);
+    if (!e->identity_seen || !e->smime_seen)
+        return ERR_NOMEM;
+    if (!is_first) {
+        identity_replay_forget(e->identity_seen, e->started_s);
+        identity_replay_forget(e->smime_seen, e->started_s);
+    }
+    return 0;
+}
+
 /* What a file, a database and memory hold; shared by the real start and the scenario player. */
 int edge_init(struct edge *e, struct config *cfg, struct reason *why)
 {
     struct location_args la;
+    bool is_first;
     int err;
 
     e->cfg = config_ref(cfg);
@@ -285,15 +301,14 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
         reason_set(why, "state-dir", NULL, 0, "%s: %s", cfg->state_dir.p, strerror(errno));
         return ERR_IO;
     }
-    if ((err = keys_load(cfg, &e->keys, why)) != 0)
+    if ((err = keys_load(cfg, &e->keys, &is_first, why)) != 0)
         return err;
     if (!(e->peers = peer_states_new()))
         return ERR_NOMEM;
     if (!(e->watched = status_watched_new()))
         return ERR_NOMEM;
-    if (!(e->identity_seen = identity_replay_new(LIMIT_IDENTITY_SEEN, (const uint8_t *)e->keys.hash)) ||
-        !(e->smime_seen = identity_replay_new(LIMIT_SMIME_SEEN, (const uint8_t *)e->keys.hash)))
-        return ERR_NOMEM;
+    if ((err = seen_new(e, is_first)) != 0)
+        return err;
     str_hash_set_key(e->keys.hash[0], e->keys.hash[1]); /* tokens name principals by this hash: the same after a restart */
     if ((err = store_open(cfg->store_file.p, false, &e->store, why)) != 0 || (err = store_claim(e->store, why)) != 0)
         return err;

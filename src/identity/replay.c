@@ -69,6 +69,16 @@ void identity_replay_free(struct identity_replay *r)
     mem_free(r);
 }
 
+void identity_replay_forget(struct identity_replay *r, uint64_t before_s)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    if (before_s > 0 && (!r->has_forgotten || before_s - 1 > r->forgotten_s)) {
+        r->has_forgotten = true;
+        r->forgotten_s = before_s - 1;
+    }
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
 size_t identity_replay_count(struct identity_replay *r)
 {
     (void)pthread_mutex_lock(&r->lock);

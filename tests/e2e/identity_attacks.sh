@@ -78,3 +78,10 @@ check "nobody connected to where nobody may" grep -q '^forbidden 0 ' attacks.out
 check "bob's phone rang for what is valid only" [ "$(grep -c '"event":"incoming"' bob.events)" = 2 ]
 kill "$OUR_PID_bob"
 check "the edge stops in order" edge_stop
+# What it has seen went with it: a signature of before is not taken for a new one (RFC 8224 12.1).
+need "the edge starts again" edge_start
+need "what was overheard comes once more" python3 "$E2E_HERE/tools/attacker.py" $ADDR $NEXT_ADDR $PEER_ADDR once-more
+cp check.out attacks.out
+check "nobody can tell whether it was used" grep -Eq '^restart 403 identity-replay-unknown ' attacks.out
+check "what is signed since then is judged as ever" grep -Eq '^restarted 480 ' attacks.out
+check "the edge stops in order once more" edge_stop

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """A peer of the edge that signs what it likes, and the https server that its signatures lead to (identity_attacks.sh):
-attacker.py EDGE OWN FORBIDDEN. It serves https at OWN:8443 and FORBIDDEN:8443, connects to EDGE:5064 as partner.test, sends a request to
-bob@example.com for each attack, and prints "ATTACK STATUS REASON MILLISECONDS"; at the end how often FORBIDDEN was connected to."""
+attacker.py EDGE OWN FORBIDDEN [once-more]. It serves https at OWN:8443 and FORBIDDEN:8443, connects to EDGE:5064 as partner.test, sends a request to
+bob@example.com for each attack, and prints "ATTACK STATUS REASON MILLISECONDS"; at the end how often FORBIDDEN was connected to.
+once-more: what it signed before, again, and something new, to an edge that has been restarted since."""
 import base64
 import hashlib
 import hmac
@@ -18,6 +19,7 @@ sys.dont_write_bytecode = True
 from peer_link import connect, final, message  # noqa: E402
 
 EDGE, OWN, FORBIDDEN = sys.argv[1:4]
+SIGNED = "signed.once"
 HERE = "https://partner.test:8443"
 SDP = ("v=0\r\no=- 1 1 IN IP4 10.77.0.3\r\ns=-\r\nc=IN IP4 10.77.0.3\r\nt=0 0\r\nm=audio 4000 UDP/TLS/RTP/SAVP 0\r\n"
        "a=setup:actpass\r\na=fingerprint:sha-256 %s\r\n")
@@ -147,7 +149,15 @@ def deep(depth):
 
 
 serve(OWN)
+if sys.argv[4:]:
+    link = connect(EDGE)
+    with open(SIGNED) as f:
+        request(link, "restart", f.read())
+    request(link, "restarted", identity())
+    sys.exit()
 once = identity()
+with open(SIGNED, "w") as f:
+    f.write(once)
 twice = '{"dest":{"uri":["sip:bob@example.com"]},"iat":%d,"orig":{"uri":"sip:zoe@partner.test"},"orig":{"uri":"sip:boss@partner.test"}}'
 link = connect(EDGE)
 request(link, "valid", once)

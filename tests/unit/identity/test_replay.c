@@ -193,6 +193,23 @@ static void of_a_dialog(void **state)
     identity_replay_free(r);
 }
 
+/* A table that begins where another one ended. */
+static void after_another(void **state)
+{
+    struct identity_replay *r = identity_replay_new(10, key);
+    struct identity_use use = use_of("call", "tag", 1);
+
+    (void)state;
+    assert_non_null(r);
+    identity_replay_forget(r, 100);
+    check_err(check(r, "A", use, 99), ERR_TIMEOUT);
+    check_err(check(r, "B", use, 100), 0);
+    identity_replay_forget(r, 50); /* what is forgotten stays so */
+    check_err(check(r, "C", use, 99), ERR_TIMEOUT);
+    check_err(check(r, "B", use, 100), ERR_EXISTS);
+    identity_replay_free(r);
+}
+
 static void no_memory(void **state)
 {
     (void)state;
@@ -205,7 +222,7 @@ int main(void)
         cmocka_unit_test(rules),      cmocka_unit_test(one_retry), cmocka_unit_test(counted),
         cmocka_unit_test(forgetting), cmocka_unit_test(expiry),    cmocka_unit_test(tags),
         cmocka_unit_test(no_memory),  cmocka_unit_test(crowded),
-        cmocka_unit_test(of_a_dialog),
+        cmocka_unit_test(of_a_dialog), cmocka_unit_test(after_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);
