@@ -235,13 +235,17 @@ static bool is_by_user(const struct identity_token *t)
 }
 
 /* Other keys than the user has signed. No other signature outweighs that: the domain that could
- * make one may be who is in the middle (RFC 8862 4, 4.4). */
-static const struct identity_token *find_denial(const struct identity_check *c)
+ * make one may be who is in the middle (RFC 8862 4, 4.4). Nor does a provider's, that may speak for
+ * whatever number passes it, outweigh what the number's holder has signed. `best`: the one that is
+ * valid; NULL: none is. */
+static const struct identity_token *find_denial(const struct identity_check *c,
+                                                const struct identity_token *best)
 {
     for (size_t i = 0; i < c->n_tokens; i++) {
         const struct identity_token *t = &c->tokens[i];
 
-        if (t->verdict == IDENTITY_CONTRADICTED && t->signature_holds && is_by_user(t) &&
+        if (t->verdict == IDENTITY_CONTRADICTED && t->signature_holds && t->p.n_mky > 0 &&
+            (is_by_user(t) || (best && t->authority > best->authority)) &&
             !passport_keys_eq(t->p.mky, t->p.n_mky, c->m->mky, c->m->n_mky))
             return t;
     }
@@ -307,9 +311,10 @@ static void mark_loose_ends(struct identity_check *c)
 
 /* Why none is valid. A diversion without an original is the cause only if there is nothing else to
  * say: where the original is ignored or wrong, that is it (8946 4.2 item 5). */
-static const struct identity_token *find_cause(struct identity_check *c)
+static const struct identity_token *find_cause(struct identity_check *c,
+                                               const struct identity_token *best)
 {
-    const struct identity_token *worst = find_denial(c);
+    const struct identity_token *worst = find_denial(c, best);
 
     if (!worst)
         worst = find_worst(c, NULL);
@@ -320,9 +325,10 @@ static const struct identity_token *find_cause(struct identity_check *c)
     return worst;
 }
 
-static void conclude_invalid(struct identity_check *c, struct identity_result *r)
+static void conclude_invalid(struct identity_check *c, const struct identity_token *best,
+                             struct identity_result *r)
 {
-    r->token = find_cause(c);
+    r->token = find_cause(c, best);
     r->verdict = IDENTITY_ABSENT;
     if (r->token) {
         r->verdict = r->token->verdict;
@@ -377,9 +383,9 @@ int identity_check_finish(struct identity_check *c, struct identity_replay *repl
             at = i;
         }
     }
-    if (best && !find_denial(c))
+    if (best && !find_denial(c, best))
         conclude_valid(c, best, &cands[at], ret);
     else
-        conclude_invalid(c, ret);
+        conclude_invalid(c, best, ret);
     return 0;
 }

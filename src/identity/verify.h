@@ -10,7 +10,8 @@
  *
  * Every value is judged by itself; one valid one is enough (8224 6.2.1), and the worst of the
  * others is told beside it; but what a user has signed with its own certificate about its keys is
- * not outweighed by anybody who signs others (8862 4.4). The verdicts:
+ * not outweighed by anybody who signs others (8862 4.4), nor what a number's holder has by a
+ * provider. The verdicts:
  *
  *   VALID         signed by somebody who may speak for the originator, over what the message shows
  *   ABSENT        no Identity value, or none of a kind that we know (8224 6.2 step 1): says nothing

@@ -438,6 +438,40 @@ static void authority_by_policy(void **state)
     expect_one(world_forge(w, A, p, NULL), IDENTITY_CONTRADICTED, "identity-authority");
 }
 
+/* A provider in the middle that puts keys of its own in their place, and signs them, beside what the
+ * number's holder has signed. */
+static void provider_in_the_middle(void **state)
+{
+    static const struct str spc = {"1234", 4};
+    static const struct pki_tn_range all = {4930123456, 4930123456, 10};
+    static const struct pki_tnauth by_spc = {.spcs = &spc, .n_spcs = 1},
+                                   by_number = {.ranges = &all, .n_ranges = 1};
+    static const struct pki_tnauth *const provider[] = {&by_spc}, *const holder[] = {&by_number};
+    const struct passport_key other = {STR("sha-256"), STR("66")};
+    struct str both[2];
+    struct identity_result r;
+
+    (void)state;
+    w->m.orig = tn("4930123456");
+    w->cred[A].tn = holder;
+    w->cred[C].tn = provider;
+    w->cred[A].n_tn = w->cred[C].n_tn = 1;
+    both[0] = world_sign(w, A, BASE, NULL);
+    w->m.mky = &other;
+    w->m.n_mky = 1;
+    both[1] = world_sign(w, C, BASE, NULL);
+    r = world_verify(w, &both[1], 1);
+    world_expect(&r, IDENTITY_VALID, NULL);
+    assert_int_equal(r.authority, IDENTITY_BY_PROVIDER);
+    r = world_verify(w, both, 2);
+    world_expect(&r, IDENTITY_CONTRADICTED, "identity-mky-contradicted");
+    assert_int_equal(r.token->header, 0);
+    w->cred[C].tn = holder; /* who has the number as well may say that its keys are others */
+    r = world_verify(w, both, 2);
+    world_expect(&r, IDENTITY_VALID, NULL);
+    assert_int_equal(r.worst, IDENTITY_CONTRADICTED);
+}
+
 /* RFC 8226 8, RFC 9118: a certificate that may only claim this much. */
 static void constrained(void **state)
 {
@@ -854,6 +888,7 @@ int main(void)
         TEST(changed_fingerprint),
         TEST(wrong_signer),
         TEST(authority_by_policy),
+        TEST(provider_in_the_middle),
         TEST(constrained),
         TEST(replayed),
         TEST(replayed_malleated),
