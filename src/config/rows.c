@@ -352,7 +352,8 @@ static const struct row peer_rows[] = {
       "Numbers at one of its domains are of somewhere else: they are shown as numbers, via its domain."}},
     {ROW_BOOL, PEER(allow_asserted_identity), NULL,
      {"peer", "allow-asserted-identity", "yes/no", "no", NULL, 0, 0, YES, "RFC 3325 5",
-      "Its P-Asserted-Identity is believed, of users that it may speak for, and passed on to phones; from anybody else it is taken off."}},
+      "Its P-Asserted-Identity is believed, of users that it may speak for, and passed on to phones (of a site, server or gateway "
+      "Remote-Party-ID as well); from anybody else it is taken off."}},
     {ROW_BOOL, PEER(assert_identity), NULL,
      {"peer", "assert-identity", "yes/no", "no", NULL, 0, 0, YES, "RFC 3325 5",
       "It belongs to our trust domain: it gets a P-Asserted-Identity with the authenticated user, of hidden callers too."}},

@@ -29,9 +29,24 @@ static bool asks_privacy(const struct sip_msg *m, struct str wanted)
 /* May what a believed side asserted go on? */
 static bool may_pass(const struct sip_msg *m, bool told, bool is_phone)
 {
-    if (told || asks_privacy(m, STR("none"))) /* RFC 3325 7: "none" forbids to remove it */
+    if (told)
         return true;
-    return is_phone && !asks_privacy(m, STR("id"));
+    if (asks_privacy(m, STR("id")))
+        return false;
+    return is_phone || asks_privacy(m, STR("none")); /* RFC 3325 7: that one forbids to remove it */
+}
+
+/* What assertions were before RFC 3325, and phones show before From: nobody can say of it whom it may
+ * be of. It comes from within the enterprise or not at all. */
+static void edit_remote_party(struct sip_edit *e, const struct sip_msg *m,
+                              const struct config_peer *from, bool told, bool is_phone)
+{
+    static const struct str name = {"Remote-Party-ID", 15};
+    bool is_believed = from && from->allow_asserted_identity && !from->identities.n &&
+                       from->kind != CONFIG_PEERING && from->kind != CONFIG_SUBSCRIPTION;
+
+    if (sip_msg_hdr_named(m, name, 0) && !(is_believed && may_pass(m, told, is_phone)))
+        sip_edit_remove_named(e, name);
 }
 
 /* ---- requests ---- */
@@ -124,6 +139,7 @@ void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,
         !(asserted_is_believed(r) && !r->asserts.n && !is_renamed(t) && may_carry(r->m->method) &&
           may_pass(r->m, is_told(t), t->to_user && !t->peer)))
         sip_edit_remove(e, SIP_H_P_ASSERTED_IDENTITY);
+    edit_remote_party(e, r->m, r->who.peer, is_told(t), t->to_user && !t->peer);
     if (((r->who.kind == PRINCIPAL_USER && (r->asserts.n || !r->who.peer)) ||
          (is_renamed(t) && r->who.kind != PRINCIPAL_NONE)) &&
         is_told(t) && may_carry(r->m->method))
@@ -141,6 +157,7 @@ void asserted_edit_response(struct sip_edit *e, const struct sip_msg *m, const s
     if (sip_msg_has(m, SIP_H_P_ASSERTED_IDENTITY) &&
         !(is_believed(cfg, from, m, local) && may_pass(m, told, is_phone)))
         sip_edit_remove(e, SIP_H_P_ASSERTED_IDENTITY);
+    edit_remote_party(e, m, from, told, is_phone);
 }
 
 /* ---- privacy that we cannot give ---- */
