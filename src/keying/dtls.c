@@ -251,12 +251,26 @@ static void where(const struct keying_heard *heard, uint8_t paths, struct addr a
     at[KEYING_RTCP] = target.rtcp;
 }
 
+/* What the keys will be if any come: there is no other way to agree on some. How far it has come
+ * says `proof`. */
+static void be_negotiated(struct dtls *d)
+{
+    struct keying_facts *f = &d->facts;
+
+    f->known_to = KEYING_KNOWN_ENDS;
+    f->forward_secret = f->excludes_passive = true;
+    f->middle = KEYING_MIDDLE_IF_SDP_OK;
+    f->fingerprint_hash = d->now->peer.hash;
+    f->proof = KEYING_PROOF_NEGOTIATED;
+}
+
 /* A round by these terms, begun. The one before stays until it is there. */
 static int round_begin(struct dtls *d, const struct keying_at *at, const struct keying_wish *wish,
                        struct keying_dtls_identity *identity, const char *tls_id,
                        const struct terms *terms, const struct keying_heard *heard, bool is_client,
                        struct dtls_hall *hall, bool may_fork)
 {
+    struct addr named[KEYING_PATHS] = {{.sa.sa_family = AF_UNSPEC}};
     struct dtls_round *r;
     int err = dtls_round_new(&r, wish->policy, identity, &d->facts);
 
@@ -266,19 +280,22 @@ static int round_begin(struct dtls *d, const struct keying_at *at, const struct 
     r->peer_tls_id = terms->tls_id;
     r->peer = terms->peer;
     r->may_fork = may_fork && !is_client;
+    where(heard, paths_wished(wish), named);
     if (r->may_fork)
-        where(heard, paths_wished(wish), r->at);
+        memcpy(r->at, named, sizeof(r->at));
     err = dtls_round_start(r, at->now_ms, is_client, paths_wished(wish), hall, leg_session(d));
     if (err != 0) {
         dtls_round_free(r);
         return err;
     }
+    for (enum keying_path path = 0; path < KEYING_PATHS && r->hall != NULL; path++)
+        dtls_hall_expect(r->hall, path, &named[path]);
     drop_before(d);
     d->before = d->now;
     d->now = r;
     d->has_failed = false;
     if (d->before == NULL)
-        d->facts.proof = KEYING_PROOF_NEGOTIATED;
+        be_negotiated(d);
     d->facts_changed = true;
     return 0;
 }

@@ -83,10 +83,60 @@ static struct dtls_guest *guest_find(struct dtls_hall *hall, enum keying_path pa
     return NULL;
 }
 
-/* A place for a newcomer: his own before, a free one, or that of a stranger. Nobody who is still
- * shaking hands is sent away. */
+void dtls_hall_expect(struct dtls_hall *hall, enum keying_path path, const struct addr *at)
+{
+    if (addr_is_set(at))
+        hall->named[path][hall->n_named[path]++ % DTLS_NAMED_MAX] = *at;
+}
+
+/* A cookie shows that somebody gets what is sent to where he comes from, and no more: anybody can
+ * have one. */
+static unsigned rank_of(const struct dtls_hall *hall, enum keying_path path, const struct addr *from)
+{
+    unsigned rank = DTLS_RANK_STRANGER;
+
+    if (from == NULL || !addr_is_set(from)) /* validated otherwise */
+        return DTLS_RANK_NAMED;
+    for (size_t i = 0; i < DTLS_NAMED_MAX && i < hall->n_named[path]; i++) {
+        if (addr_eq(&hall->named[path][i], from))
+            return DTLS_RANK_NAMED;
+        if (addr_eq_host(&hall->named[path][i], from))
+            rank = DTLS_RANK_HOST;
+    }
+    return rank;
+}
+
+/* Of those who come from less likely places the least likely, who is here for the longest time; who
+ * is still shaking hands before who has finished. */
+static struct dtls_guest *guest_below(struct dtls_hall *hall, enum keying_path path, unsigned rank)
+{
+    struct dtls_guest *least = NULL;
+    unsigned least_rank = rank;
+    bool least_done = true;
+
+    for (size_t i = 0; i < LIMIT_DTLS_CANDIDATES; i++) {
+        struct dtls_guest *g = &hall->guest[path][i];
+        unsigned its = rank_of(hall, path, dtls_assoc_remote(g->assoc));
+        bool is_done = dtls_assoc_state(g->assoc) == DTLS_DONE;
+
+        if (its >= rank)
+            continue;
+        if (least == NULL || is_done < least_done ||
+            (is_done == least_done &&
+             (its < least_rank || (its == least_rank && g->until_ms < least->until_ms)))) {
+            least = g;
+            least_rank = its;
+            least_done = is_done;
+        }
+    }
+    return least;
+}
+
+/* A place for a newcomer: his own before, a free one, that of somebody with another certificate, or
+ * that of one who comes from a less likely place. Nobody else who is still shaking hands is sent
+ * away. */
 static struct dtls_guest *guest_place(struct dtls_hall *hall, enum keying_path path,
-                                      const struct addr *from)
+                                      const struct addr *from, unsigned rank)
 {
     struct dtls_guest *place = guest_find(hall, path, from);
 
@@ -97,6 +147,10 @@ static struct dtls_guest *guest_place(struct dtls_hall *hall, enum keying_path p
     for (size_t i = 0; i < LIMIT_DTLS_CANDIDATES && place == NULL; i++) {
         if (hall->guest[path][i].is_stranger)
             place = &hall->guest[path][i];
+    }
+    if (place == NULL && (place = guest_below(hall, path, rank)) != NULL) {
+        hall->failures++;
+        hall->error = "the address that is described had to have its place";
     }
     return place;
 }
@@ -122,6 +176,7 @@ static void guest_admit(struct dtls_hall *hall, uint64_t now_ms, enum keying_pat
                         const struct addr *from, const struct dtls_hello *hello)
 {
     struct dtls_guest *g = guest_find(hall, path, from);
+    const unsigned rank = rank_of(hall, path, from);
     struct dtls_assoc_args args = {.ctx = hall->identity->server,
                                    .profiles = hall->profiles,
                                    .path = path,
@@ -131,10 +186,10 @@ static void guest_admit(struct dtls_hall *hall, uint64_t now_ms, enum keying_pat
 
     if (g != NULL && memcmp(g->random, hello->random, sizeof(g->random)) == 0)
         return; /* the same hello again: our answer to it has a timer of its own */
-    g = guest_place(hall, path, from);
-    if (g == NULL || hall->n_attempts[path] >= LIMIT_DTLS_ATTEMPTS)
+    if (hall->n_attempts[path][rank] >= LIMIT_DTLS_ATTEMPTS ||
+        (g = guest_place(hall, path, from, rank)) == NULL)
         return;
-    hall->n_attempts[path]++;
+    hall->n_attempts[path][rank]++;
     if (from != NULL)
         args.remote = *from;
     guest_clear(g);

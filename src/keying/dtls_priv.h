@@ -6,6 +6,8 @@
 #include "keying/dtls_assoc.h"
 #include <stdatomic.h>
 
+#define DTLS_NAMED_MAX 8 /* addresses of answers to one offer that a hall remembers */
+
 #define DTLS_FINGERPRINT_TEXT                                                                      \
     112 /* "sha-256 " and 32 bytes in hexadecimal with colons, and the NUL */
 
@@ -45,6 +47,11 @@ bool dtls_peer_matches(const struct dtls_peer *peer, const X509 *cert);
 
 /* ---- dtls_hall.c: where clients arrive ---- */
 
+/* By where somebody comes from: another host than any description names, that host, that address (or
+ * it has been validated). Each may try so many times (LIMIT_DTLS_ATTEMPTS), and takes the place of
+ * those below it. */
+enum { DTLS_RANK_STRANGER, DTLS_RANK_HOST, DTLS_RANK_NAMED, DTLS_RANKS };
+
 /* Handshakes of clients that nobody has recognised yet, on all paths of one medium. Whoever offers
  * actpass must let clients in before it knows whom it expects (RFC 8842 5.2), and several may come:
  * branches of a fork, or somebody who wants to be first. So all that can be reached where they say
@@ -63,7 +70,9 @@ struct dtls_hall {
         uint64_t until_ms;        /* when his time is over */
         bool is_stranger; /* done, and somebody has found that it is not the one he waits for */
     } guest[KEYING_PATHS][LIMIT_DTLS_CANDIDATES];
-    unsigned n_attempts[KEYING_PATHS];
+    struct addr named[KEYING_PATHS][DTLS_NAMED_MAX]; /* where descriptions say that peers are */
+    unsigned n_named[KEYING_PATHS];                  /* counts on: the latest are remembered */
+    unsigned n_attempts[KEYING_PATHS][DTLS_RANKS];
     uint32_t failures;    /* handshakes that came to nothing */
     const char *error;    /* of the last of them */
     SSL_SESSION *session; /* what may be resumed; NULL: nothing */
@@ -74,6 +83,8 @@ MUST_USE int dtls_hall_new(struct dtls_hall **ret, struct keying_dtls_identity *
                            const struct keying_policy *policy);
 struct dtls_hall *dtls_hall_ref(struct dtls_hall *hall);
 void dtls_hall_unref(struct dtls_hall *hall); /* NULL is fine */
+/* A description names this address: who comes from there has a place, whoever else is here. */
+void dtls_hall_expect(struct dtls_hall *hall, enum keying_path path, const struct addr *at);
 /* A datagram without alerts. is_open: new clients are let in. */
 void dtls_hall_input(struct dtls_hall *hall, uint64_t now_ms, enum keying_path path,
                      const struct addr *from, const uint8_t *p, size_t n, bool is_open);
