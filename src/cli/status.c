@@ -313,15 +313,35 @@ static void cell_quality(const json_t *row, char dst[CELL_MAX])
     snprintf(dst, CELL_MAX, "%lld lost, %.1f ms jitter", (long long)number_of(p, "lost"), (double)number_of(p, "jitter_us") / 1000);
 }
 
+/* Its media come from another address than it has described (RFC 4961). */
+static void show_elsewhere(const json_t *medium)
+{
+    const json_t *p = json_object_get(medium, "packets");
+    const char *described = text_of(p, "described"), *remote = text_of(p, "remote"), *kind = text_of(medium, "kind");
+
+    if (!*described)
+        return;
+    if (*text_of(p, "astray"))
+        printf("  %s from %s was refused: described is %s\n", kind, text_of(p, "astray"), described);
+    if (*text_of(p, "source"))
+        printf("  %s comes from %s: described is %s\n", kind, text_of(p, "source"), described);
+    else if (*remote && strcmp(described, remote) != 0)
+        printf("  %s comes from %s, and goes there: described is %s\n", kind, remote, described);
+}
+
 static void show_leg(const json_t *leg)
 {
     static const struct column columns[] = {{"MEDIUM", "kind", NULL},         {"KEYS", NULL, cell_keys},
                                             {"KNOWN TO", NULL, cell_known},   {"PACKETS", NULL, cell_packets},
                                             {"QUALITY", NULL, cell_quality}};
+    const json_t *media = json_object_get(leg, "media");
+    size_t i;
 
     printf("\n%s: %s, %s, signalling %s %s\n", text_of(leg, "side"), text_of(leg, "address"), text_of(leg, "identity"),
            is_set(leg, "hop_secure") ? "secured" : "in clear", text_of(leg, "hop_tls"));
-    print_table(json_object_get(leg, "media"), columns, ARRAY_LEN(columns));
+    print_table(media, columns, ARRAY_LEN(columns));
+    for (i = 0; i < json_array_size(media); i++)
+        show_elsewhere(json_array_get(media, i));
 }
 
 static void show_security(const json_t *s)

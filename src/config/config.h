@@ -35,9 +35,12 @@ struct config_media_side {
     struct str sdes_until;    /* "2027-12-31": after that day SDES is used no more; empty: no end */
     uint32_t sdes_lifetime;   /* packets that our keys in SDP say to be good for, as a power of 2; 0: nothing is said */
     bool sdes_mki;            /* what has an MKI is answered with one */
+    uint32_t sdes_mki_length; /* of our own keys in SDP, bytes; 0: they have none */
+    uint32_t sdes_keys;       /* so many in each line */
     bool allow_unencrypted, allow_unauthenticated; /* session parameters of SDES that weaken */
     bool allow_sha1;          /* fingerprints by SHA-1 alone */
     bool nat;                 /* its media may come from another address than its signalling says */
+    bool asymmetric;          /* it sends media by other ports than it receives them at */
     int srtcp_tag;            /* 80 | 32 | detect: of the suites with a tag of 32 bits */
     int roc;                  /* keep | reset | probe */
     bool allow_unseen_forks;  /* keys in SDP stay when a call is answered, unless a fork behind was seen */

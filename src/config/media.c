@@ -93,6 +93,9 @@ void check_media_side(struct load *l, const cfg_t *sec, const struct config_medi
     if (m->sdes_lifetime != 0 && m->sdes_lifetime < 20)
         load_problem(l, load_line(l, sec, "sdes-lifetime"),
                      "sdes-lifetime = %u: calls would change keys all the time; use 20 or more", m->sdes_lifetime);
+    if (m->sdes_keys > 1 && m->sdes_mki_length == 0)
+        load_problem(l, load_line(l, sec, "sdes-keys"),
+                     "sdes-keys = %u: several keys are told apart by their MKI; add sdes-mki-length = 1", m->sdes_keys);
     if (m->best_effort && !m->allow_clear)
         load_problem(l, load_line(l, sec, "media-best-effort"),
                      "media-best-effort lets media go without keys; add allow-clear-media = yes");

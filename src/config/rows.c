@@ -1,6 +1,7 @@
 /* Every option of the configuration, one row each: from here come the reader, the checks, the sample and the manual page. Adding an
  * option is adding a row and the member it fills. */
 #include "config/rows.h"
+#include "base/limits.h"
 #include <stddef.h>
 #include <string.h>
 
@@ -47,6 +48,12 @@ const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "id
     {ROW_BOOL, (at) + SIDE(sdes_mki), NULL,                                                                                      \
      {section, "sdes-mki", "yes/no", "no", NULL, 0, 0, YES, "RFC 4568 6.1",                                                      \
       "Keys in SDP that have an MKI are answered by one that has one, of the same length; some peers insist."}},                 \
+    {ROW_U32, (at) + SIDE(sdes_mki_length), NULL,                                                                                \
+     {section, "sdes-mki-length", "number", "0", "bytes", 0, 8, YES, "RFC 4568 6.1",                                             \
+      "Our keys in SDP have an MKI of so many bytes, which each packet then carries; 0: none."}},                                \
+    {ROW_U32, (at) + SIDE(sdes_keys), NULL,                                                                                      \
+     {section, "sdes-keys", "number", "1", NULL, 1, LIMIT_SRTP_KEYS, YES, "RFC 4568 6.1",                                        \
+      "So many keys in each crypto line of ours, used one after the other; several need sdes-mki-length."}},                     \
     {ROW_BOOL, (at) + SIDE(allow_unencrypted), NULL,                                                                             \
      {section, "allow-unencrypted-media", "yes/no", "no", NULL, 0, 0, YES, "RFC 4568 6.3.2",                                     \
       "It may ask for SRTP or SRTCP without encryption by a session parameter of SDES."}},                                       \
@@ -59,6 +66,9 @@ const char *const row_sections[SECTION_N] = {"", "listen", "domain", "peer", "id
     {ROW_BOOL, (at) + SIDE(nat), NULL,                                                                                           \
      {section, "allow-media-nat", "yes/no", "no", NULL, 0, 0, YES, "RFC 7362",                                                   \
       "Its media may come from another address than its signalling says, once, within the first seconds."}},                     \
+    {ROW_BOOL, (at) + SIDE(asymmetric), NULL,                                                                                    \
+     {section, "media-asymmetric", "yes/no", "no", NULL, 0, 0, YES, "RFC 4961",                                                  \
+      "It sends media by other ports than it receives them at: what is for it goes where its description says, and nowhere else."}}, \
     {ROW_BOOL, (at) + SIDE(allow_unseen_forks), NULL,                                                                            \
      {section, "allow-unseen-forks", "yes/no", "no", NULL, 0, 0, YES, "TR/100 8.2.1.3",                                          \
       "Keys in SDP (SDES) stay as they were when a call to it is answered, unless a fork behind it was seen; without it they are " \

@@ -150,10 +150,14 @@ static void set(struct relay_end *e, struct relay_end_setting *s)
     e->receives = s->receives;
     relay_end_disconnect(
         e); /* it may come from elsewhere now; connected again by its next packet */
-    relay_way_set(&e->way[KEYING_RTP], &s->rtp, now_ms);
-    relay_way_set(&e->way[KEYING_RTCP], &s->rtcp, now_ms);
+    for (unsigned path = 0; path < RELAY_PATHS; path++) {
+        relay_way_set(&e->way[path], path == KEYING_RTP ? &s->rtp : &s->rtcp, now_ms);
+        e->way[path].is_asymmetric = s->is_asymmetric;
+    }
     e->told_remote = e->way[KEYING_RTP].to;
-    e->told_latched = !addr_eq(&e->told_remote, &s->rtp);
+    e->told_source = e->way[KEYING_RTP].source;
+    e->told_astray = (struct addr){0};
+    e->told_latched = !addr_eq(&e->told_remote, &s->rtp) || addr_is_set(&e->told_source);
     if (e->agent != NULL) {
         relay_str_free(&e->agent->peer_ufrag);
         e->agent->peer_ufrag = s->ice_ufrag;

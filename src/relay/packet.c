@@ -198,7 +198,7 @@ static void connect_if_settled(struct relay_end *e)
     struct relay_port *port = &e->port[KEYING_RTP];
     const struct relay_way *w = &e->way[KEYING_RTP];
 
-    if (port->is_connected || port->fd < 0 || e->has_agent || !w->is_heard ||
+    if (port->is_connected || port->fd < 0 || e->has_agent || !w->is_heard || w->is_asymmetric ||
         (e->worker->now_ms < w->until_ms && !addr_eq(&w->to, &w->signalled)))
         return;
     port->is_connected = connect(port->fd, &w->to.sa, addr_len(&w->to)) == 0;
@@ -229,14 +229,17 @@ static void accepted(struct relay_end *e, unsigned path, const struct addr *from
     if (relay_way_accept(&e->way[path], from, origin, now_ms)) {
         if (path == KEYING_RTP) {
             relay_end_disconnect(e);
+            relay_tally(&e->worker->followed, !addr_eq(from, &e->way[path].signalled));
             (void)!pthread_mutex_lock(&e->call->lock);
-            e->told_remote = *from;
+            e->told_remote = e->way[path].to;
+            e->told_source = e->way[path].source;
             e->told_latched = !addr_eq(from, &e->way[path].signalled);
             (void)!pthread_mutex_unlock(&e->call->lock);
         }
         relay_end_tell(e, &(struct relay_event){.kind = RELAY_EVENT_REMOTE,
                                                 .path = (enum keying_path)path,
-                                                .from = *from});
+                                                .from = *from,
+                                                .described = e->way[path].signalled});
     }
     if (path == KEYING_RTP && origin == RELAY_ORIGIN_KNOWN)
         connect_if_settled(e);
@@ -294,6 +297,24 @@ static enum relay_origin origin_of(const struct relay_end *e, unsigned path,
     return origin;
 }
 
+/* Not from where it may come. Whether it is a stranger or the peer, who does not do symmetric RTP,
+ * nobody can tell without keys; it is refused, and, where the peer is silent, said. */
+static void refuse_source(struct relay_end *e, unsigned path, const struct addr *from, bool is_rtcp)
+{
+    drop_in(e, RELAY_DROP_FOREIGN);
+    if (path != KEYING_RTP || is_rtcp || e->has_agent || !e->sends ||
+        LIKELY(!relay_way_is_astray(&e->way[path], e->worker->now_ms)))
+        return;
+    relay_tally(&e->worker->astray, 1);
+    (void)!pthread_mutex_lock(&e->call->lock);
+    e->told_astray = *from;
+    (void)!pthread_mutex_unlock(&e->call->lock);
+    relay_end_tell(e, &(struct relay_event){.kind = RELAY_EVENT_ASTRAY,
+                                            .path = KEYING_RTP,
+                                            .from = *from,
+                                            .described = e->way[path].signalled});
+}
+
 /* RTP or RTCP; what it is not is not known to be true before it is opened. */
 static void take(struct relay_end *e, unsigned path, const struct addr *from, bool is_rtcp,
                  uint8_t *p, size_t n)
@@ -304,7 +325,7 @@ static void take(struct relay_end *e, unsigned path, const struct addr *from, bo
     struct rtcp_reader rtcp;
 
     if (origin == RELAY_ORIGIN_FOREIGN) {
-        drop_in(e, RELAY_DROP_FOREIGN);
+        refuse_source(e, path, from, is_rtcp);
         return;
     }
     if (e->protection == RELAY_PROTECT) {
@@ -348,7 +369,7 @@ static void take_opaque(struct relay_end *e, unsigned path, const struct addr *f
         relay_way_judge(&e->way[path], from, RELAY_OPAQUE, (enum relay_latch)e->latch, now_ms);
 
     if (origin == RELAY_ORIGIN_FOREIGN) {
-        drop_in(e, RELAY_DROP_FOREIGN);
+        refuse_source(e, path, from, is_rtcp || !is_media);
     } else if (is_over_rate(e, n)) {
         drop_in(e, RELAY_DROP_POLICED);
     } else {

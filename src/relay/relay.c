@@ -147,6 +147,8 @@ void relay_stats(const struct relay *r, struct relay_stats *ret)
         ret->out_bytes += relay_read(&w->out_bytes);
         ret->wakeups += relay_read(&w->wakeups);
         ret->batches += relay_read(&w->batches);
+        ret->followed += relay_read(&w->followed);
+        ret->astray += relay_read(&w->astray);
         for (unsigned d = 0; d < RELAY_DROP_N; d++)
             ret->dropped[d] += relay_read(&w->dropped[d]);
     }
@@ -192,7 +194,10 @@ void relay_end_stats(const struct relay_end *e, struct relay_end_stats *ret)
     ret->is_without_consent = relay_read(&e->no_consent) != 0;
     ret->last_in_ms = relay_read(&e->last_in_ms);
     (void)!pthread_mutex_lock(&e->call->lock);
+    ret->described = e->wanted.setting.rtp;
     ret->remote = e->told_remote;
+    ret->source = e->told_source;
+    ret->astray = e->told_astray;
     ret->is_latched = e->told_latched;
     ret->max_bytes_s = e->wanted.max_bytes_s;
     ret->max_packets_s = e->wanted.max_packets_s;

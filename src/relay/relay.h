@@ -47,7 +47,11 @@ enum relay_event_kind {
     RELAY_EVENT_KEYS,    /* a packet of key management (DTLS, ZRTP): path, from, bytes */
     RELAY_EVENT_MEDIA,   /* the first accepted packet on this path since keys were installed (or
                             since relay_end_set, where there are none); then as KEYING_TELL_MEDIA */
-    RELAY_EVENT_REMOTE,  /* it sends from, and gets, another address than the SDP's: from */
+    RELAY_EVENT_REMOTE,  /* it sends from, and (unless is_asymmetric) gets, another address than
+                            before: from; described: the SDP's */
+    RELAY_EVENT_ASTRAY,  /* media that nothing authenticates come from an address that the SDP does
+                            not name, and where it says there is silence: from, described. None of
+                            them is taken. Once for each description */
     RELAY_EVENT_REKEY,   /* media_srtp_stats.rekey_due */
     RELAY_EVENT_SILENT,  /* nothing accepted, RTCP neither, for config.silent_ms although it should send */
     RELAY_EVENT_CONSENT, /* no authentic STUN check for 30 s: it is sent nothing any more until one
@@ -60,7 +64,7 @@ enum relay_event_kind {
 struct relay_event {
     enum relay_event_kind kind;
     enum keying_path path;
-    struct addr from;
+    struct addr from, described;
     bool is_named; /* KEYS: it comes from where the description says, or media have come from */
     const uint8_t *bytes; /* during the call */
     size_t n;
@@ -139,6 +143,9 @@ struct relay_end_setting {
                               nothing */
     bool sends, receives;  /* the peer; false: held, its packets are dropped / it gets none */
     enum relay_latch latch;
+    bool is_asymmetric; /* it sends from elsewhere, but gets what is for it where the description says
+                           (RFC 4961 3 is not done): whom it sends as shows itself as under `latch`,
+                           and is not sent to */
     struct str ice_ufrag;          /* the peer's; checks must name ours:its */
     bool ice_is_lite;              /* the peer checks nothing either (RFC 8445 8.2) */
 };
@@ -184,7 +191,10 @@ struct relay_end_stats {
     uint32_t max_bytes_s; /* relay_end_police */
     uint16_t max_packets_s;
     bool is_latched;
-    struct addr remote;  /* where it is sent to now */
+    struct addr described; /* where the description says that it is */
+    struct addr remote;    /* where it is sent to now */
+    struct addr source;    /* is_asymmetric: from where it sends, if not from there */
+    struct addr astray;    /* RELAY_EVENT_ASTRAY */
     uint64_t last_in_ms; /* monotonic; 0: never */
     /* RTCP and arrival (RFC 3550 6.4.1, A.3, A.8): what we see of what the peer sends, and what the
      * peer says of what it gets. */
@@ -213,6 +223,7 @@ struct relay_stats {
     uint64_t sockets, refused[RELAY_REFUSALS];
     uint64_t in_packets, out_packets, in_bytes, out_bytes, dropped[16]; /* by enum relay_drop */
     uint64_t wakeups, batches;
+    uint64_t followed, astray; /* RELAY_EVENT_REMOTE, without those of ICE; RELAY_EVENT_ASTRAY */
 };
 enum relay_drop {
     RELAY_DROP_FOREIGN,

@@ -80,6 +80,9 @@ struct relay_way {
     uint64_t heard_ms;     /* when something came from `to` last */
     struct addr signalled; /* as the description says */
     uint64_t until_ms;     /* clear: how long another address may still show itself */
+    struct addr source;    /* is_asymmetric: from where it sends, if not from `to` */
+    bool is_asymmetric;
+    bool astray_told;
 };
 enum relay_origin {
     RELAY_ORIGIN_KNOWN,
@@ -91,7 +94,9 @@ void relay_way_set(struct relay_way *w, const struct addr *signalled, uint64_t n
 enum relay_origin relay_way_judge(const struct relay_way *w, const struct addr *from,
                                   enum relay_protection protection, enum relay_latch latch,
                                   uint64_t now_ms);
-/* A packet of this origin has been accepted. Does it now go to another address than before? */
+/* A packet that is FOREIGN: may it be the peer, who does not send from where it says (RFC 4961)? True once. */
+MUST_USE bool relay_way_is_astray(struct relay_way *w, uint64_t now_ms);
+/* A packet of this origin has been accepted. Does the peer now show another address than before? */
 MUST_USE bool relay_way_accept(struct relay_way *w, const struct addr *from,
                                enum relay_origin origin, uint64_t now_ms);
 
@@ -222,7 +227,7 @@ struct relay_end {
     bool is_dirty;             /* the rest under the call's lock */
     struct relay_end *next_dirty;
     struct relay_wanted wanted;
-    struct addr told_remote; /* for relay_end_stats */
+    struct addr told_remote, told_source, told_astray; /* for relay_end_stats */
     bool told_latched;
     struct mq_item free_item;
     struct relay_grave grave;
@@ -255,6 +260,7 @@ struct relay_worker {
     uint64_t window_us, window_packets; /* how busy it is: see worker.c */
     bool is_busy, is_dry;
     relay_count in_packets, out_packets, in_bytes, out_bytes, dropped[16], wakeups, batches;
+    relay_count followed, astray;
 };
 
 struct relay {

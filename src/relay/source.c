@@ -7,6 +7,10 @@
  *   clear, opaque: within a short time after a description, what `latch` allows, once. The
  * signalled address itself ends the search whenever it speaks within that time.
  *
+ * Whoever does not send from where it says is taken for one that does symmetric RTP all the same
+ * (behind a NAT, or moved), and gets its media where they come from; a peer that is declared to send
+ * and to receive by different ports (is_asymmetric) gets them where it says.
+ *
  * Pure; on the worker's thread. */
 #include "relay/relay_priv.h"
 
@@ -14,10 +18,12 @@ void relay_way_set(struct relay_way *w, const struct addr *signalled, uint64_t n
 {
     if (!addr_eq(&w->signalled, signalled) ||
         addr_is_set(signalled) != addr_is_set(&w->signalled)) {
-        *w = (struct relay_way){.signalled = *signalled, .to = *signalled};
+        *w = (struct relay_way){
+            .signalled = *signalled, .to = *signalled, .is_asymmetric = w->is_asymmetric};
     } else if (w->is_heard) {
         return;
     }
+    w->astray_told = false;
     w->until_ms = now_ms + LIMIT_RELAY_LATCH_MS;
 }
 
@@ -45,7 +51,7 @@ enum relay_origin relay_way_judge(const struct relay_way *w, const struct addr *
                                   enum relay_protection protection, enum relay_latch latch,
                                   uint64_t now_ms)
 {
-    if (is_same(from, &w->to))
+    if (is_same(from, &w->to) || UNLIKELY(w->is_asymmetric && addr_eq(from, &w->source)))
         return RELAY_ORIGIN_KNOWN;
     if (protection == RELAY_PROTECT)
         return RELAY_ORIGIN_PROVE;
@@ -63,7 +69,18 @@ bool relay_way_accept(struct relay_way *w, const struct addr *from, enum relay_o
         w->is_heard = w->is_decided = true;
         w->heard_ms = now_ms;
     }
-    if (moves)
+    if (moves && w->is_asymmetric)
+        w->source = *from;
+    else if (moves)
         w->to = *from;
     return moves;
+}
+
+bool relay_way_is_astray(struct relay_way *w, uint64_t now_ms)
+{
+    if (w->astray_told || !addr_is_set(&w->signalled) || now_ms < w->until_ms ||
+        now_ms < w->heard_ms + LIMIT_RELAY_MOVE_MS)
+        return false;
+    w->astray_told = true;
+    return true;
 }

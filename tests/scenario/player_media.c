@@ -4,6 +4,7 @@
  *   media ADDRESS:PORT N [rtcp]   N packets of RTP in clear come from there, to the end whose peer's
  *                                 description names this address; or of RTCP,
  *                                 from the next port
+ *   media ADDRESS:PORT N from OTHER:PORT   ... from this other address
  *   media-later 130s              that much later nothing more has come
  */
 #include "player.h"
@@ -15,13 +16,16 @@ void step_media(char **word, unsigned n)
     struct relay_end *e;
     unsigned count, i;
     struct addr from;
+    bool is_rtcp = n == 4 && strcmp(word[3], "rtcp") == 0, is_other = n == 5 && strcmp(word[3], "from") == 0;
 
-    if (n < 3 || addr_parse_hostport(&from, str_z(word[1])) != 0 ||
+    if (n < 3 || n > 5 || (n > 3 && !is_rtcp && !is_other) || addr_parse_hostport(&from, str_z(word[1])) != 0 ||
         str_to_u32(str_z(word[2]), 100000, &count) != 0)
-        fail("media ADDRESS:PORT N [rtcp]");
+        fail("media ADDRESS:PORT N [rtcp | from OTHER:PORT]");
     if (!P.edge.relay || (e = relay_dry_find(P.edge.relay, &from)) == NULL)
         fail("no end has its peer at %s", word[1]);
-    if (n > 3)
+    if (is_other && addr_parse_hostport(&from, str_z(word[4])) != 0)
+        fail("%s is no address", word[4]);
+    if (is_rtcp)
         addr_set_port(&from, (uint16_t)(addr_port(&from) + 1));
     for (i = 0; i < count; i++) {
         uint8_t p[RELAY_DRY_ROOM] = {0x80, 0};
@@ -31,10 +35,11 @@ void step_media(char **word, unsigned n)
         p[2] = (uint8_t)(seq >> 8);
         p[3] = (uint8_t)seq;
         p[11] = 7;
-        if (n > 3)
+        if (is_rtcp)
             memcpy(p, rr, sizeof rr);
-        relay_dry_in(e, n > 3 ? KEYING_RTCP : KEYING_RTP, &from, p, n > 3 ? sizeof rr : 172);
+        relay_dry_in(e, is_rtcp ? KEYING_RTCP : KEYING_RTP, &from, p, is_rtcp ? sizeof rr : 172);
     }
+    sim_advance(&P.sim, 1); /* what it tells arrives */
 }
 
 void step_media_later(const char *time)

@@ -598,6 +598,29 @@ static void on_silent(struct anchor *a, unsigned leg_id)
     anchor_hang_up(a, &why);
 }
 
+/* Media come from another address than the leg's description names: a NAT, a phone that has moved, or one
+ * that sends and receives by different ports (RFC 4961). Said once for each leg. */
+static void on_elsewhere(struct anchor *a, unsigned leg_id, const struct anchor_event *ev)
+{
+    bool is_refused = ev->event == RELAY_EVENT_ASTRAY;
+    char from[ADDR_TEXT_MAX], described[ADDR_TEXT_MAX];
+
+    LIST_EACH(leg, &a->legs, struct anchor_leg, node)
+    {
+        bool *said = is_refused ? &leg->is_astray : &leg->is_elsewhere;
+
+        if (leg->id != leg_id || *said)
+            continue;
+        *said = true;
+        LOG(is_refused ? LOG_NOTICE : LOG_INFO, "media-elsewhere", LS("call", anchor_text_get(&a->call_id)),
+            LZ("then", is_refused                                     ? "refused"
+                       : leg->side.cfg && leg->side.cfg->asymmetric ? "accepted"
+                                                                      : "followed"),
+            LZ("reason", "rtp-not-symmetric"), LZ("clause", "RFC 4961 3"),
+            LS("described", addr_text(&ev->described, described)), LS("from", addr_text(&ev->from, from)));
+    }
+}
+
 /* Have packets come since the last time this was asked? */
 static bool has_moved(struct anchor *a)
 {
@@ -731,6 +754,8 @@ void anchor_event(struct edge_worker *w, const struct anchor_event *ev)
         calls_changed(w, a->call_slot, a->call_gen);
     } else if (ev->event == RELAY_EVENT_SILENT) {
         on_silent(a, leg_id);
+    } else if (ev->event == RELAY_EVENT_REMOTE || ev->event == RELAY_EVENT_ASTRAY) {
+        on_elsewhere(a, leg_id, ev);
     } else if (ev->event == RELAY_EVENT_CONSENT && a->snap->cfg->media.silence_s) {
         wheel_start(a->w->net->wheel, &a->consent, CONSENT_MS);
     }

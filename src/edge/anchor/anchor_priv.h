@@ -111,6 +111,8 @@ struct anchor_leg {
     unsigned without; /* bits of methods: this side has refused them */
     unsigned offered; /* bits of methods in the offer that is out */
     bool is_wrong;         /* said already: a certificate that was not announced */
+    bool is_elsewhere;     /* ... media from another address than it describes, followed */
+    bool is_astray;        /* ... refused */
     struct reason failure; /* no keys will come; code NULL: nothing has failed */
 };
 /* NULL: no memory, or too many. */
@@ -327,6 +329,7 @@ struct anchor_event {
     enum relay_event_kind event;
     enum relay_keys_change_kind change;
     int section;
+    struct addr from, described; /* REMOTE, ASTRAY */
     struct reason reason;
 };
 void anchor_event(struct edge_worker *w, const struct anchor_event *ev);

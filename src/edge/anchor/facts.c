@@ -110,9 +110,10 @@ static json_t *quality_json(const struct anchor_end *e)
 
     relay_end_stats(e->end, &st);
     relay_end_local(e->end, &rtp, &rtcp);
-    return json_pack("{s:o, s:o, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
+    return json_pack("{s:o, s:o, s:o, s:o, s:o, s:b, s:b, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, s:I, "
                      "s:I, s:I, s:I, s:I, s:i, s:b, s:i, s:i, s:i, s:i, s:b, s:i, s:I}",
-                     "local", addr_json(&rtp), "remote", addr_json(&st.remote), "rtcp_mux", e->mux,
+                     "local", addr_json(&rtp), "described", addr_json(&st.described), "remote",
+                     addr_json(&st.remote), "source", addr_json(&st.source), "astray", addr_json(&st.astray), "rtcp_mux", e->mux,
                      "ice", e->is_ice, "packets_in", (json_int_t)st.in.packets, "bytes_in",
                      (json_int_t)st.in.bytes, "dropped_in", (json_int_t)st.in.dropped,
                      "packets_out", (json_int_t)st.out.packets, "bytes_out",

@@ -391,6 +391,7 @@ void anchor_leg_set(struct anchor_leg *leg, unsigned i, const struct sdp *heard)
     s.latch = latch_of(leg, s.protection);
     s.sends = dir & SDP_SENDONLY;
     s.receives = dir & SDP_RECVONLY;
+    s.is_asymmetric = leg->side.cfg && leg->side.cfg->asymmetric;
     if (ice_set(leg, i, heard, &s)) {
         /* Checks say where it is (RFC 8445 7.3); what c= says may be a mere placeholder. */
     } else if (sdp_media_target(heard, (int)i, e->mux, &t) == 0) {

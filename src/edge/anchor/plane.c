@@ -37,11 +37,22 @@ static void event_post(struct edge *e, const struct anchor_event *ev)
         mem_free(copy);
 }
 
+/* Of ICE descriptions name no address that counts. */
+static bool is_elsewhere(const struct relay_event *event)
+{
+    return event->path == KEYING_RTP && addr_is_set(&event->described) &&
+           !addr_eq(&event->from, &event->described);
+}
+
 static void on_event(void *arg, uint64_t cookie, const struct relay_event *event)
 {
-    struct anchor_event ev = {.cookie = cookie, .event = event->kind};
+    struct anchor_event ev = {.cookie = cookie,
+                              .event = event->kind,
+                              .from = event->from,
+                              .described = event->described};
 
-    if (event->kind == RELAY_EVENT_SILENT || event->kind == RELAY_EVENT_CONSENT)
+    if (event->kind == RELAY_EVENT_SILENT || event->kind == RELAY_EVENT_CONSENT ||
+        event->kind == RELAY_EVENT_ASTRAY || (event->kind == RELAY_EVENT_REMOTE && is_elsewhere(event)))
         event_post(arg, &ev);
 }
 

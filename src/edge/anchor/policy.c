@@ -48,6 +48,8 @@ static void policy_read(const struct config_media_side *c, struct keying_policy 
     p->roc = (enum keying_roc)c->roc;
     p->sdes_lifetime = c->sdes_lifetime ? 1ull << c->sdes_lifetime : 0;
     p->sdes_mki_mirror = c->sdes_mki;
+    p->sdes_mki_len = (uint8_t)c->sdes_mki_length;
+    p->sdes_n_keys = (uint8_t)c->sdes_keys;
     p->allow_unencrypted = c->allow_unencrypted;
     p->allow_unauthenticated = c->allow_unauthenticated;
     p->allow_sha1 = c->allow_sha1;

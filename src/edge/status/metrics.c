@@ -270,6 +270,8 @@ static void put_media(struct sbuf *b, const struct edge *e)
     for (i = 0; i < RELAY_DROP_N; i++)
         drops[i] = (struct labelled){relay_drop_text((enum relay_drop)i), st.dropped[i]};
     many(b, COUNTER, "media_dropped_total", "Media packets not passed on.", "reason", drops, RELAY_DROP_N);
+    MANY(b, COUNTER, "media_elsewhere_total", "Peers whose media come from another address than they describe.", "then",
+         {"followed", st.followed}, {"refused", st.astray});
     one(b, COUNTER, "media_wakeups_total", "Turns of media threads.", st.wakeups);
 }
 

@@ -403,7 +403,7 @@ static void media_of_sides(void **state)
     check_err(parse(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\n" MEDIA
                     "peer \"a\" { domains = {\"a.example\"} media = protect media-keys = {\"sdes\", \"dtls\"} sdes-until = \"2027-12-31\"\n"
                     "  media-suites = {\"AES_CM_128_HMAC_SHA1_32\"} srtcp-tag = detect roc = keep allow-media-nat = yes\n"
-                    "  sdes-lifetime = 31 sdes-mki = yes allow-unencrypted-media = yes }\n",
+                    "  sdes-lifetime = 31 sdes-mki = yes sdes-mki-length = 2 sdes-keys = 3 media-asymmetric = yes allow-unencrypted-media = yes }\n",
                     &c),
               0);
     assert_int_equal(c->domains[0].media.mode, CONFIG_MEDIA_DIRECT);
@@ -416,6 +416,9 @@ static void media_of_sides(void **state)
     assert_true(c->peers[0].media.nat);
     assert_int_equal(c->peers[0].media.sdes_lifetime, 31);
     assert_true(c->peers[0].media.sdes_mki);
+    assert_int_equal(c->peers[0].media.sdes_mki_length, 2);
+    assert_int_equal(c->peers[0].media.sdes_keys, 3);
+    assert_true(c->peers[0].media.asymmetric);
     assert_true(c->peers[0].media.allow_unencrypted);
     assert_false(c->peers[0].media.allow_unauthenticated);
     assert_false(c->peers[0].media.allow_sha1);
@@ -447,6 +450,7 @@ static void media_that_does_not_fit(void **state)
     expect_problem(PEER("media-suites = {\"AES\"}"), "no suite");
     expect_problem(PEER("media-best-effort = yes"), "add allow-clear-media");
     expect_problem(PEER("sdes-until = \"soon\""), "must be a day");
+    expect_problem(PEER("sdes-keys = 2"), "add sdes-mki-length");
     expect_problem(PEER("media = perhaps"), "must be one of");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nmedia { address = {\"host\"} }\n", "must be an address");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\nmedia { ports = \"1-2\" }\n", "must be a range");

@@ -251,6 +251,79 @@ static void authentic_latch(void **state)
     assert_int_equal(dry_count(&d, RELAY_EVENT_REMOTE, 1), 2);
 }
 
+/* RFC 4961: a peer that does not send from where it says. Clear: refused, said once for each
+ * description, and only where it is silent; keyed: taken, and said. Declared: nothing goes but where
+ * the description says. */
+static void not_symmetric(void **state)
+{
+    (void)state;
+    uint8_t p[RTP_BYTES + MEDIA_SRTP_GROWTH];
+    struct addr other = d.peer_a;
+    struct relay_end_stats s;
+    struct relay_stats all;
+    struct relay_end_setting setting = dry_setting(&d, true);
+    addr_set_port(&other, 7000);
+    rtp_from(&d.stranger, d.a, 1); /* the window is open: it may come yet */
+    assert_int_equal(dry_count(&d, RELAY_EVENT_ASTRAY, 1), 0);
+    dry_later(&d, LIMIT_RELAY_LATCH_MS);
+    rtp_from(&other, d.a, 2);
+    rtp_from(&d.stranger, d.a, 3);
+    assert_int_equal(d.n_out, 0);
+    assert_int_equal(drops(d.a, RELAY_DROP_FOREIGN), 3);
+    assert_int_equal(dry_count(&d, RELAY_EVENT_ASTRAY, 1), 1);
+    assert_true(addr_eq(&d.told[d.n_told - 1].from, &other));
+    relay_end_stats(d.a, &s);
+    assert_true(addr_eq(&s.astray, &other));
+    assert_true(addr_eq(&s.described, &d.peer_a));
+    relay_stats(d.relay, &all);
+    assert_int_equal(all.astray, 1);
+    assert_int_equal(all.followed, 0);
+    /* Who speaks from where it says has strangers, and nothing is said of them. */
+    rtp_from(&d.peer_b, d.b, 1);
+    dry_later(&d, LIMIT_RELAY_LATCH_MS);
+    rtp_from(&d.peer_b, d.b, 2);
+    rtp_from(&d.stranger, d.b, 3);
+    assert_int_equal(dry_count(&d, RELAY_EVENT_ASTRAY, 2), 0);
+    /* Keys. */
+    protect_a();
+    size_t n = sealed(p, 1, 1);
+    dry_in(&d, d.a, KEYING_RTP, &other, p, n);
+    where_a_is_sent(&other);
+    relay_stats(d.relay, &all);
+    assert_int_equal(all.followed, 1);
+    relay_end_stats(d.a, &s);
+    assert_true(addr_eq(&s.remote, &other));
+    assert_false(addr_is_set(&s.astray));
+    /* Declared. */
+    setting.protection = RELAY_PROTECT;
+    setting.is_asymmetric = true;
+    setting.rtp = fixture_addr("192.0.2.1", 4010);
+    relay_end_set(d.a, &setting);
+    size_t before = d.n_out;
+    n = sealed(p, 1, 2);
+    dry_in(&d, d.a, KEYING_RTP, &other, p, n);
+    n = sealed(p, 1, 3);
+    dry_in(&d, d.a, KEYING_RTP, &other, p, n);
+    assert_int_equal(d.n_out, before + 2);
+    where_a_is_sent(&setting.rtp);
+    relay_end_stats(d.a, &s);
+    assert_true(addr_eq(&s.source, &other) && addr_eq(&s.remote, &setting.rtp));
+    /* ... and in clear, by the rule of the end. */
+    setting.protection = RELAY_CLEAR;
+    setting.latch = RELAY_LATCH_HOST;
+    setting.rtp = fixture_addr("192.0.2.1", 4020);
+    relay_end_set(d.a, &setting);
+    before = d.n_out;
+    rtp_from(&d.stranger, d.a, 1);
+    assert_int_equal(d.n_out, before);
+    rtp_from(&other, d.a, 1);
+    dry_later(&d, LIMIT_RELAY_LATCH_MS);
+    rtp_from(&other, d.a, 2);
+    rtp_from(&d.stranger, d.a, 3);
+    assert_int_equal(d.n_out, before + 2);
+    where_a_is_sent(&setting.rtp);
+}
+
 static void replayed_and_reordered(void **state)
 {
     (void)state;
@@ -524,6 +597,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(bleed, start, stop),
         cmocka_unit_test_setup_teardown(unauthenticated, start, stop),
         cmocka_unit_test_setup_teardown(authentic_latch, start, stop),
+        cmocka_unit_test_setup_teardown(not_symmetric, start, stop),
         cmocka_unit_test_setup_teardown(replayed_and_reordered, start, stop),
         cmocka_unit_test_setup_teardown(roc_wraps, start, stop),
         cmocka_unit_test_setup_teardown(ssrc_floods, start, stop),
