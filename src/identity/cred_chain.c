@@ -20,7 +20,7 @@ static int canonical(struct arena *a, struct str uri, struct str *ret)
     if (u.host.n && u.host.p[0] == '[') /* nobody is certified for an address */
         return 0;
     port = str_cut(u.host, ':', &u.host);
-    if (port.p || u.user.n == 0)
+    if (port.p || u.user.n == 0 || u.host.n == 0) /* "sip:a.example@" would read as that domain */
         return 0;
     err = canon_uri_text(a, &u, ret);
     if (err == ERR_NOMEM)

@@ -25,6 +25,17 @@ static bool is_clean(struct str s)
     return true;
 }
 
+static bool is_token(struct str s)
+{
+    for (size_t i = 0; i < s.n; i++) {
+        if (!strchr("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-.!%*_+`'~",
+                    s.p[i]) ||
+            !s.p[i])
+            return false;
+    }
+    return true;
+}
+
 static void check_header(struct arena *a, struct str s)
 {
     struct identity_hdr h, again;
@@ -42,10 +53,12 @@ static void check_header(struct arena *a, struct str s)
     if (h.is_rfc4474)
         return;
     CHECK(h.token.n > 0 && h.info.n > 0);
-    h.alg = h.ppt = STR_NULL; /* are built without quotes, so must be tokens */
+    if (!is_token(h.alg) || !is_token(h.ppt)) /* are built without quotes */
+        h.alg = h.ppt = STR_NULL;
     identity_hdr_build(&b, &h);
     CHECK(!b.overflow && identity_hdr_parse(a, sbuf_get(&b), &again, &why) == 0);
-    CHECK(str_eq(h.token, again.token) && str_eq(h.info, again.info));
+    CHECK(str_eq(h.token, again.token) && str_eq(h.info, again.info) && str_eq(h.alg, again.alg) &&
+          str_eq(h.ppt, again.ppt));
 }
 
 static void check_canon(struct arena *a, struct str s)
@@ -56,6 +69,7 @@ static void check_canon(struct arena *a, struct str s)
                                            .area = {"30", 2},
                                            .subscriber_digits = 7,
                                            .bare_digits = true};
+    static const struct canon_dial other = {.country = {"1", 1}, .national_digits = 10};
     struct str host, user = str_cut(s, '@', &host);
     struct canon_uri u = {.scheme = STR("sip"), .user = user, .host = host};
     struct str one, two;
@@ -64,9 +78,13 @@ static void check_canon(struct arena *a, struct str s)
     uint64_t date, back;
     char date_text[CANON_DATE_MAX];
 
-    if (canon_number(a, s, &dial, &one, &e164) == 0) {
-        CHECK(one.n > 0 && one.n <= LIMIT_IDENTITY_NUMBER);
-        CHECK(!e164 || one.n <= 15);
+    for (size_t i = 0; i < 3; i++) {
+        const struct canon_dial *d = i == 0 ? &dial : i == 1 ? &other : NULL;
+
+        if (canon_number(a, s, d, &one, &e164) == 0) {
+            CHECK(one.n > 0 && one.n <= LIMIT_IDENTITY_NUMBER);
+            CHECK(!e164 || one.n <= 15);
+        }
     }
     if (canon_uri_text(a, &u, &one) == 0) {
         struct str rest = str_make(one.p + 4, one.n - 4);
@@ -83,6 +101,15 @@ static void check_canon(struct arena *a, struct str s)
         .scheme = STR("sip"), .user = s, .host = STR("a"), .user_is_phone = true};
     if (canon_identity(a, &u, NULL, true, &id) == 0)
         CHECK(id.text.n > 0 && is_clean(id.text));
+    u.user_is_phone = false;
+    if (canon_identity(a, &u, &dial, false, &id) == 0)
+        CHECK(id.text.n > 0 && is_clean(id.text));
+    u = (struct canon_uri){.scheme = STR("sips"), .user = user, .host = host, .host_is_v6 = true};
+    if (canon_uri_text(a, &u, &one) == 0)
+        CHECK(is_clean(one));
+    u = (struct canon_uri){.whole = s};
+    if (canon_identity(a, &u, &dial, true, &id) == 0)
+        CHECK(!id.is_tn && is_clean(id.text));
     if (canon_date_parse(s, &date) == 0) {
         canon_date_build(date, date_text);
         CHECK(canon_date_parse(str_z(date_text), &back) == 0 && back == date);

@@ -7,9 +7,12 @@
 #include "keeper/signer.h"
 #include "pki/mint.h"
 #include <openssl/evp.h>
+#include <openssl/pem.h>
+#include <openssl/x509v3.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -28,10 +31,64 @@ static struct keeper_tls_keys *tls;
 static char tls_name[PKI_KEY_NAME + 1]; /* stands in the seeds as 64 'k' */
 static struct arena *arena, *job_arena;
 
-/* One key for a.example, of this run. */
+/* RSA of 2048 bits: to make one takes as long as thousands of inputs. */
+static const char rsa_pem[] = "-----BEGIN RSA PRIVATE KEY-----\n"
+                              "MIIEogIBAAKCAQEAuzvNGn+HlxIKJmCbnNANaw9mopbol47/jPfMQnH/z2nv0Tsy\n"
+                              "r07KHCAokfoF+0b7W2VYFejju1kXPNdWTUeQvT7hkGTSkuO49Dw3zKDJz9TwGffZ\n"
+                              "FtgiTk9R+no8r1CSRvSx+eZFu4XBodmDanUoFywrG2AkD0MIUFXrlclMleakTXUm\n"
+                              "+uKRAMbUSZulHpaaoNbIWKXP26tJXkvgSGoKdIM8UF3qR6eWtYowWE5oEBI4J9BK\n"
+                              "+NfN8uYXUkRy4Ga/QruADn3vjFzvmB3iCD+oFFlFwutAxusVxbpuMtRKYMvHJ1fR\n"
+                              "R9/CTt2hwCjK7dPV01nOP1VXcW1oFqD3WcYJ/wIDAQABAoIBAE7XQSgp0GIkVgLQ\n"
+                              "BmbTUvskeo73ZczACcsF40yNbW8dCD9+Insgfcm3Hu5NLmyfeKOFOsDLFu4idz8G\n"
+                              "3A/hlUijLF9dnS/+VTj/DG4NvL1XyJzeuVq9u0BndTk4dMpL7rSTQEhfFzj9+0nY\n"
+                              "alaPK8kKL8Kwyq5khyEw9OlXYPjzc+VZ7jrVjDY9PsOK2CD/VOFM8vaLp24jfr1/\n"
+                              "+2zkqUz4lnl0uDuppfTDY2ucYN+lsGoQYivmDSeFK2FRjPrxO3Q4BJ1EOZxJleUb\n"
+                              "u3Crb9evrbt3p1UzgiihJgnzVB032OFIBE6hmsy/Kz2MidIkhChUpmj7xvB4ecDT\n"
+                              "TFWkHskCgYEA5RCn7OWnSc8dmZ4NlijWHdBE9cKHpj3DzjIccHUDvqUpTqVsIocj\n"
+                              "jRdzgx93nQgy3cYmCLMdzb1Pyc7DVTeFal1EkjOCrWM1nsblcUD+qIb+cs6IoiwL\n"
+                              "SgCCc3ch2VJLIMUn0q1+3wa6SjxXVpMJaExeU/UMGQEaP0zFpi/OEdcCgYEA0T/t\n"
+                              "8cnVe0iigh/o13lMWK+e9dsY2hrZwfPf6OUhgkCzzMzyIFujn4I3+kvQ6XLCxE7V\n"
+                              "6E5OJ+q48msOgr8GpcBI0laqxF27LplVMVZFfOxm6YEpk0jIby9CtMhUCdAfcK9j\n"
+                              "RkDvVZfjhPaafgKFdpi0+njfA6tqzGtRq5ealBkCgYB4o/ENH1af1OkuAsP9FbzP\n"
+                              "LuVi2fU/ZMA/VL0NrVMvkSTUOuNcu/fJU1SO9n+0wKCplLZrVoqX1OC01KSjuP4X\n"
+                              "Ks/2gBKO5vVSjkZBA44bjB1usb/cSX4Yl3QdA91b66+NrshueNmc9Joghu8otX/6\n"
+                              "4l27sg+RC7ebJv/hqsPJOQKBgG6mv8z8TkfDQSxOc3J+UkETnZulIJ81U7GcpOsj\n"
+                              "P3UBghLqzZ8O1pei5LcXIIJSjWwBxFv0DKBPHz4SHrpFCd7cr6WK7wKoDjO2IbbV\n"
+                              "SCmnWURhaPrZoiQpebzfspD93aJZHMYp0GYSy92kCk5YRvtQBWPuRwBJxVAT8Dwt\n"
+                              "DzEBAoGANLlrl9Qsfkmf+9UvMJziNnLYoxqpQ45ouN2v8RS4k9iOxa735bVwD84/\n"
+                              "8WnU14RtIX3gGnsR5TilFGZRmfE/xw2DQQBdTSUKRyigfm1iF02M9ankJBf/+D8I\n"
+                              "qTahFICL/ny24K91vKgbJ3Cu9Tab96PkbIT+fwipBubrKqqqtF0=\n"
+                              "-----END RSA PRIVATE KEY-----\n";
+
+static void rsa_files(const char *cert, const char *key)
+{
+    FILE *f = fopen(key, "wxe");
+    X509_EXTENSION *san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name, "DNS:a.example");
+    X509 *x = X509_new();
+    EVP_PKEY *pkey;
+    BIO *b = BIO_new_mem_buf(rsa_pem, -1);
+
+    CHECK(f && san && x && b && fchmod(fileno(f), 0600) == 0 && fputs(rsa_pem, f) >= 0);
+    (void)fclose(f);
+    pkey = PEM_read_bio_PrivateKey(b, NULL, NULL, NULL);
+    CHECK(pkey && X509_set_version(x, X509_VERSION_3) == 1 && X509_set_pubkey(x, pkey) == 1 &&
+          ASN1_INTEGER_set(X509_get_serialNumber(x), 1) == 1 &&
+          ASN1_TIME_set_string_X509(X509_getm_notBefore(x), "20250101000000Z") == 1 &&
+          ASN1_TIME_set_string_X509(X509_getm_notAfter(x), "21250101000000Z") == 1 &&
+          X509_add_ext(x, san, -1) == 1 && X509_sign(x, pkey, EVP_sha256()) > 0);
+    f = fopen(cert, "wxe");
+    CHECK(f && PEM_write_X509(f, x) == 1);
+    (void)fclose(f);
+    X509_EXTENSION_free(san);
+    X509_free(x);
+    EVP_PKEY_free(pkey);
+    BIO_free(b);
+}
+
+/* Keys for a.example: one of this run, and one of RSA for RFC 4474; of TLS another. */
 static void keys_make(void)
 {
-    char dir[] = "/tmp/fuzz_keeper.XXXXXX", cert[64], key[64];
+    char dir[] = "/tmp/fuzz_keeper.XXXXXX", cert[64], key[64], rsa_cert[64], rsa_key[64];
     struct str domain = STR("a.example");
     struct pki_mint_args m = {.domains = &domain,
                               .n_domains = 1,
@@ -39,12 +96,19 @@ static void keys_make(void)
                               .days = 3650,
                               .cert_file = cert,
                               .key_file = key};
-    struct keeper_key_args args = {
-        .name = STR("a"), .cert_file = cert, .key = key, .url = STR("https://a.example/cert")};
+    struct keeper_key_args args = {.name = STR("a"),
+                                   .cert_file = cert,
+                                   .key = key,
+                                   .url = STR("https://a.example/cert"),
+                                   .rfc4474_cert_file = rsa_cert,
+                                   .rfc4474_key = rsa_key};
 
     CHECK(mkdtemp(dir));
     (void)snprintf(cert, sizeof(cert), "%s/crt", dir);
     (void)snprintf(key, sizeof(key), "%s/key", dir);
+    (void)snprintf(rsa_cert, sizeof(rsa_cert), "%s/rsa.crt", dir);
+    (void)snprintf(rsa_key, sizeof(rsa_key), "%s/rsa.key", dir);
+    rsa_files(rsa_cert, rsa_key);
     CHECK(pki_mint_cert(NULL, &m, NULL) == 0);
     CHECK(keeper_keys_new(&args, 1, &keys, NULL) == 0);
     {
@@ -60,6 +124,8 @@ static void keys_make(void)
     }
     (void)unlink(cert);
     (void)unlink(key);
+    (void)unlink(rsa_cert);
+    (void)unlink(rsa_key);
     (void)rmdir(dir);
     arena = arena_new(65536, 1 << 20);
     job_arena = arena_new(65536, 1 << 20);

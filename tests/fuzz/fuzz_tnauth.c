@@ -26,6 +26,21 @@ static void check_number(const struct pki_tnauth *t, uint64_t v, unsigned digits
         CHECK(pki_tnauth_covers(t, s) != PKI_TN_COVERED);
 }
 
+/* A chain covers what each of its lists does, no more than the one that covers least. */
+static void check_chain(const struct pki_tnauth *t, const uint8_t *data, size_t n)
+{
+    static const struct pki_tn_range some = {4930000, 4930999, 7};
+    static const struct pki_tnauth other = {.ranges = &some, .n_ranges = 1};
+    const struct pki_tnauth *lists[3] = {t, NULL, &other};
+    struct str number = str_make((const char *)data, n), known = STR("4930123");
+    enum pki_tn_scope one = pki_tnauth_covers(t, known);
+
+    CHECK(pki_tnauth_chain_covers(lists, 2, known) == one);
+    CHECK(pki_tnauth_chain_covers(lists, 3, known) <= one);
+    CHECK(pki_tnauth_chain_covers(lists + 1, 1, known) == PKI_TN_NOT_COVERED);
+    (void)pki_tnauth_covers(t, number);
+}
+
 static void check_list(struct arena *a, const uint8_t *data, size_t n)
 {
     struct pki_tnauth t;
@@ -47,12 +62,24 @@ static void check_list(struct arena *a, const uint8_t *data, size_t n)
     }
     for (size_t i = 0; i < t.n_codes; i++)
         CHECK(pki_tnauth_covers(&t, t.codes[i]) == PKI_TN_COVERED);
+    check_chain(&t, data, n);
 }
+
+/* Of a token that has some of the claims, none, or all with a value that is permitted. */
+struct claims {
+    const struct pki_claim_rules *rules;
+    size_t kind;
+};
 
 static bool find_claim(void *arg, struct str claim, struct str *ret_value)
 {
+    const struct claims *c = arg;
+
     *ret_value = claim;
-    return (claim.n + *(const size_t *)arg) % 2;
+    for (size_t i = 0; i < c->rules->n_permitted && c->kind == 2; i++)
+        if (str_eq(c->rules->permitted[i].claim, claim))
+            *ret_value = c->rules->permitted[i].values[c->rules->permitted[i].n - 1];
+    return c->kind == 2 || (claim.n + c->kind) % 2;
 }
 
 static void check_rules(struct arena *a, const uint8_t *data, size_t n, bool enhanced)
@@ -65,8 +92,12 @@ static void check_rules(struct arena *a, const uint8_t *data, size_t n, bool enh
         return;
     }
     CHECK(r.n_include <= LIMIT_CLAIM_RULES && r.n_exclude <= LIMIT_CLAIM_RULES);
-    for (size_t i = 0; i < 2; i++)
-        (void)!pki_claim_rules_check(&r, find_claim, &i, &why);
+    for (size_t i = 0; i < 3; i++) {
+        struct claims c = {&r, i};
+
+        why = (struct reason){0};
+        CHECK(pki_claim_rules_check(&r, find_claim, &c, &why) == 0 || why.code);
+    }
 }
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)

@@ -41,6 +41,7 @@ static void speaks(void **state)
         {PKI_MINT_URI, {"sip:carol@[2001:db8::1]", 23}},
         {PKI_MINT_URI, {"sip:dave@a.example:5060", 23}},
         {PKI_MINT_URI, {"sip:@a.example", 14}},
+        {PKI_MINT_URI, {"sip:a.example@", 14}},
         {PKI_MINT_URI, {"sip:eve@b.example?to=sip:x@a.example", 36}},
     };
     static const struct str domain = {"c.example", 9};
@@ -60,6 +61,7 @@ static void speaks(void **state)
     assert_int_equal(by(&c, "sip:eve@b.example"), IDENTITY_BY_USER);
     assert_int_equal(by(&c, "sip:x@a.example"), IDENTITY_NO_AUTHORITY);
     assert_int_equal(by(&c, "sip:a.example"), IDENTITY_NO_AUTHORITY);
+    assert_int_equal(c.n_uris, 3);
     assert_int_equal(by(&c, "sip:carol@a.example"), IDENTITY_NO_AUTHORITY);
     assert_int_equal(by(&c, "sip:dave@a.example"), IDENTITY_NO_AUTHORITY);
     identity_credential_done(&c);
