@@ -274,6 +274,7 @@ struct edge_req {
     bool to_psap;        /* for the emergency service: routed by configuration */
     bool emergency;      /* ... and stopped by nothing */
     bool for_us;         /* ends at this server: as registrar or UAS */
+    bool is_own;         /* of ours, within a call that passes through us (anchor/dialog.c): nobody has sent it */
     struct identity_vouch *vouch; /* what its signatures say (edge/identity/service.h); NULL: there are none, or nobody asked */
     struct identity_verification *verification; /* under way */
     struct smime_vouch *smime; /* what its body says, signed (smime.h); NULL: nothing, or nobody asked */

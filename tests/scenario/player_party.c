@@ -1,4 +1,6 @@
 /* The parties of a scenario: what one of them sends, and what it expects to receive. */
+#include <ctype.h>
+
 #include "player.h"
 
 unsigned party_index(const struct sim_party *p)
@@ -459,8 +461,34 @@ static bool has_claim(const struct sip_msg *m, const char *text)
     return false;
 }
 
+/* Is every fingerprint of its body under a signature (RFC 8225 5.2.2: hex without colons)? */
+static void check_keys_signed(const struct sip_msg *m)
+{
+    static const char prefix[] = "a=fingerprint:sha-256 ";
+    struct str rest = m->body, line;
+    unsigned found = 0;
+
+    while (rest.n) {
+        char hex[128];
+        size_t n = 0;
+
+        rest = str_cut(rest, '\n', &line);
+        if (line.n < sizeof prefix || memcmp(line.p, prefix, sizeof prefix - 1) != 0)
+            continue;
+        for (size_t i = sizeof prefix - 1; i < line.n && n < sizeof hex - 1; i++)
+            if (isxdigit((unsigned char)line.p[i]))
+                hex[n++] = line.p[i];
+        hex[n] = 0;
+        if (!has_claim(m, hex))
+            fail("no Identity claims the fingerprint %s", hex);
+        found++;
+    }
+    if (!found)
+        fail("no fingerprint in the body \"%.*s\"", STR_FMT(m->body));
+}
+
 /* Checks under an expectation: `has HEADER TEXT`, `no HEADER`, `is HEADER TEXT`, `count HEADER N`, `save VAR HEADER [PARAM]`,
- * `uri TEXT`, `claims TEXT`, `body TEXT`, `nobody TEXT`, `lines N TEXT`, `save-line VAR TEXT`. */
+ * `uri TEXT`, `claims TEXT`, `keys-signed`, `body TEXT`, `nobody TEXT`, `lines N TEXT`, `save-line VAR TEXT`. */
 static void check_line(const struct sip_msg *m, char *line)
 {
     char full[2048], *verb, *name, *rest;
@@ -483,6 +511,10 @@ static void check_line(const struct sip_msg *m, char *line)
     if (strcmp(verb, "claims") == 0) {
         if (!has_claim(m, rest))
             fail("no Identity claims \"%s\"", rest);
+        return;
+    }
+    if (strcmp(verb, "keys-signed") == 0) {
+        check_keys_signed(m);
         return;
     }
     if (strcmp(verb, "nobody") == 0) {

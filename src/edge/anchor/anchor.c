@@ -104,6 +104,8 @@ static void dialog_free(struct anchor_dialog *d)
     anchor_text_done(&d->first_in);
     anchor_text_done(&d->first_out);
     anchor_text_done(&d->tag);
+    anchor_text_done(&d->name[0]);
+    anchor_text_done(&d->name[1]);
     for (i = 0; i < 2; i++) {
         anchor_text_done(&d->contact[i]);
         anchor_text_done(&d->routes[i]);

@@ -223,6 +223,8 @@ struct anchor_dialog {
     struct anchor_branch *b;
     enum anchor_dialog_state state;
     struct anchor_text tag; /* the callee's */
+    struct anchor_text name[2]; /* From of [0] the caller, [1] the callee, with tag, if it is another than
+                                   in the INVITE and the other side has taken it (RFC 4916 4.4.1); else empty */
     struct anchor_leg *near, *far;
     struct anchor_count to_callee, to_caller;
     struct anchor_exchange ex;
@@ -299,6 +301,8 @@ bool anchor_is_reliable(const struct sip_msg *m);
 
 /* anchor/dialog.c: what a message shows of a dialog. */
 void anchor_learn_target(struct anchor_dialog *d, bool is_callee, const struct sip_msg *m);
+/* Its request has been taken (2xx): who it is now (RFC 4916). */
+void anchor_learn_name(struct anchor_dialog *d, bool is_callee, const struct sip_msg *request);
 void anchor_learn_routes(struct anchor_dialog *d, const struct sip_msg *response);
 /* It has the 2xx: the others are no longer needed. Their ports are free at once, late answers are hung
  * up on. */
@@ -313,6 +317,9 @@ void anchor_own_ack(struct anchor_dialog *d, bool to_callee, uint32_t cseq, stru
 void anchor_rekey_timer(struct wheel_timer *t);
 void anchor_own_rekey(struct anchor_dialog *d, bool to_callee);
 void anchor_own_stop(struct anchor *a);
+/* anchor/own_sender.c: for whom it is: r->who as it would be had that side sent it; nobody where From is
+ * not the side's own address. */
+void anchor_own_sender(struct edge_req *r);
 /* Both sides are told that it is over. */
 void anchor_hang_up(struct anchor *a, const struct reason *why);
 

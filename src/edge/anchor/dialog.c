@@ -4,12 +4,14 @@
  * 14.1, 15; RFC 3262 4; RFC 3311; RFC 3326.
  *
  * A request of our own is written as the other side would send it, without the way it would take to
- * us, and goes out as a forwarded one does: route_in_dialog knows where to, hop.c how,
- * forward_build adds our Via. Owner: the anchor's list `own`; each holds a reference to the call
+ * us, and goes out as a forwarded one does: route_in_dialog knows where to, hop.c how, it is signed
+ * where it leaves for another domain (RFC 8224 6.1, RFC 4916 4.4; TR/100 recommendation 4), for which
+ * it waits as long as the keeper may take (LIMIT_KEEPER_MS), and forward_build adds our Via. Owner: the anchor's list `own`; each holds a reference to the call
  * until its transaction ends. Worker thread. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/anchor/anchor_priv.h"
+#include "edge/identity/service.h"
 #include "edge/request_priv.h"
 #include "edge/route/route_priv.h"
 #include "edge/peers/trunk.h"
@@ -66,6 +68,18 @@ void anchor_learn_target(struct anchor_dialog *d, bool is_callee, const struct s
         anchor_text_set(&d->contact[is_callee], a.uri) != 0)
         LOG(LOG_WARN, "anchor-target",
             LZ("error", err_text(ERR_NOMEM))); /* the old one may still do */
+}
+
+void anchor_learn_name(struct anchor_dialog *d, bool is_callee, const struct sip_msg *request)
+{
+    const struct sip_hdr *h = sip_msg_hdr(request, SIP_H_FROM, 0);
+    uint32_t was = is_callee ? d->token.callee_from : d->token.caller_from;
+
+    if (!h || !d->has_token || !was ||
+        (!d->name[is_callee].p && edge_from_hash(request->arena, request->from.uri) == was))
+        return;
+    if (anchor_text_set(&d->name[is_callee], h->value) != 0)
+        LOG(LOG_WARN, "anchor-target", LZ("error", err_text(ERR_NOMEM))); /* it is who it was */
 }
 
 /* Values above our own in a response's Record-Route are those behind us, in the callee's order: the
@@ -196,6 +210,9 @@ struct anchor_own {
     struct edge_req *r;
     struct edge_targets *targets;
     struct hop *hop;
+    struct path path;                     /* where it goes when it is signed */
+    struct identity_signing *signing;     /* under way */
+    const struct identity_signed *signed_; /* NULL: it leaves unsigned */
     struct sip_ctx *ctx;
     enum sip_method method;
     bool to_callee, is_again;
@@ -211,6 +228,7 @@ static void own_free(struct anchor_own *o)
 
     wheel_cancel(a->w->net->wheel, &o->limit);
     hop_cancel(o->hop);
+    identity_signing_cancel(o->signing);
     if (o->ctx)
         sip_ctx_detach(o->ctx);
     list_remove(&o->node);
@@ -290,6 +308,11 @@ static int own_send(struct anchor_own *o, const struct path *path)
 
     if (!transport_is_secure(path->transport) && o->r->m->body.n && memmem(o->r->m->body.p, o->r->m->body.n, "a=crypto:", 9))
         return ERR_REFUSED; /* its hop was private when it was written (RFC 4568 8) */
+    if (o->signed_) {
+        f.identity = o->signed_->identity;
+        f.identity_info = o->signed_->info;
+        f.date = o->signed_->date;
+    }
     u.arg = o;
     if (o->method == SIP_ACK) {
         forward_stateless_branch(o->r, branch);
@@ -327,16 +350,46 @@ static int own_send(struct anchor_own *o, const struct path *path)
     return err;
 }
 
-static void own_path(void *arg, const struct path *path, const struct reason *why)
+static void own_fail(struct anchor_own *o, const char *code)
+{
+    LOG(LOG_INFO, "own-request-failed", LS("method", sip_method_text(o->method)),
+        LS("call", o->r->m->call_id), LZ("reason", code));
+    own_done(o, 503, NULL);
+    o->is_gone = true;
+}
+
+/* Signed or not, as a forwarded request leaves that could not be: a call is worth more than its
+ * signature. What has been overtaken by the end of the call does not leave at all. */
+static void own_signed(void *arg, const struct identity_signed *s)
 {
     struct anchor_own *o = arg;
 
     own_enter(o);
-    if (!path || own_send(o, path) != 0) {
-        LOG(LOG_INFO, "own-request-failed", LS("method", sip_method_text(o->method)),
-            LS("call", o->r->m->call_id), LZ("reason", why ? why->code : "transport-error"));
-        own_done(o, 503, NULL);
+    o->signing = NULL;
+    o->signed_ = s;
+    if (o->method != SIP_BYE && o->d->a->is_ended)
         o->is_gone = true;
+    else if (own_send(o, &o->path) != 0)
+        own_fail(o, "transport-error");
+    own_leave(o);
+}
+
+static void own_path(void *arg, const struct path *path, const struct reason *why)
+{
+    struct anchor_own *o = arg;
+    struct forward_changes as_it_is = {0};
+
+    own_enter(o);
+    if (!path) {
+        own_fail(o, why ? why->code : "transport-error");
+    } else if (o->method == SIP_ACK) { /* nobody can answer it with 4xx */
+        if (own_send(o, path) != 0)
+            own_fail(o, "transport-error");
+    } else {
+        o->path = *path;
+        if (!identity_sign(o->r, o->targets->v[0], &as_it_is, own_signed, o, &o->signing) &&
+            own_send(o, path) != 0)
+            own_fail(o, "transport-error");
     }
     own_leave(o);
 }
@@ -359,14 +412,17 @@ static int own_text(struct anchor_dialog *d, const struct own_args *args, struct
     struct str own = anchor_text_get(&d->contact[!to]),
                routes = anchor_text_get(to ? &d->routes[1] : &c->routes);
     struct str from = anchor_text_get(&c->from), callee = anchor_text_get(&c->to),
-               tag = anchor_text_get(&d->tag);
+               tag = anchor_text_get(&d->tag), tagged;
     struct sip_request q = {.method = method, .ruri = far_uri, .body = args->body};
-    struct str tagged = arena_fmt(a, "%.*s;tag=%.*s", STR_FMT(callee), STR_FMT(tag));
     struct str cseq = arena_fmt(a, "%u %.*s", args->cseq, STR_FMT(method)),
                contact = arena_fmt(a, "<%.*s>", STR_FMT(own));
     struct buf *buf;
     int err;
 
+    tagged = d->name[1].p ? anchor_text_get(&d->name[1])
+                          : arena_fmt(a, "%.*s;tag=%.*s", STR_FMT(callee), STR_FMT(tag));
+    if (d->name[0].p)
+        from = anchor_text_get(&d->name[0]);
     if (!tagged.p || !cseq.p || !contact.p)
         return ERR_NOMEM;
     if (!far_uri.n || !tag.n)
@@ -418,6 +474,8 @@ static int own_fill(struct anchor_own *o, struct anchor_dialog *d, const struct 
     r->from_caller = args->to_callee;
     r->emergency = d->a->emergency;
     r->hop_secure = true;
+    r->is_own = true;
+    anchor_own_sender(r);
     it = sip_values_start(r->m, SIP_H_ROUTE);
     if (sip_values_next(&it))
         r->next_route = it.value;

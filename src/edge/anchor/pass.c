@@ -481,6 +481,8 @@ static enum anchor_verdict later_response(struct proxy *p, const struct sip_msg 
     if ((p->method == SIP_INVITE || p->method == SIP_UPDATE) && anchor_is_reliable(m)) { /* RFC 6141 4.6 */
         if (p->r)
             anchor_learn_target(d, !p->from_caller, p->r->m);
+        if (p->r && m->status >= 200)
+            anchor_learn_name(d, !p->from_caller, p->r->m);
         anchor_learn_target(d, p->from_caller, m);
     }
     if (p->method == SIP_INVITE && m->status >= 200)

@@ -109,7 +109,7 @@ static const struct identity_own *own_of(const struct edge_req *r, const struct 
  * belong to. */
 static bool is_wanted(struct edge_req *r, const struct edge_target *t)
 {
-    return r->tx && !r->emergency && leaves_us(t) && may_be_signed_for(r) && r->snap->n_own &&
+    return (r->tx || r->is_own) && !r->emergency && leaves_us(t) && may_be_signed_for(r) && r->snap->n_own &&
            private_network_sign(r, t) != CONFIG_SIGN_NONE && is_from_sender(r) &&
            !trunk_renames(
                r,

@@ -4,8 +4,7 @@
 #include "edge/route/route_priv.h"
 #include "edge/peers/subscriber.h"
 
-/* The peer that a sealed side of a dialog names: its stanza counts whatever address its Contact has. */
-static const struct config_peer *peer_of_side(const struct config *cfg, const struct token_side *side)
+const struct config_peer *route_peer_of_side(const struct config *cfg, const struct token_side *side)
 {
     size_t i;
 
@@ -116,7 +115,7 @@ static bool resolve_gruu(struct edge_req *r, const struct token_side *side, stru
 
 static int to_hop(struct edge_req *r, struct edge_target *t, const struct token_side *other, struct reason *why)
 {
-    const struct config_peer *peer = peer_of_side(r->cfg, other);
+    const struct config_peer *peer = route_peer_of_side(r->cfg, other);
     struct sip_addr a;
     struct sip_uri u = r->ruri;
 

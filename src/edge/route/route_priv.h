@@ -27,6 +27,8 @@ MUST_USE int route_choice_add(struct edge_req *r, struct edge_targets *ts, struc
 
 /* route_dialog.c: to the other side of a dialog of ours. */
 MUST_USE int route_in_dialog(struct edge_req *r, struct edge_targets *ts, struct reason *why);
+/* The peer that a sealed side of a dialog names: its stanza counts whatever address its Contact has. NULL: none, or no more. */
+const struct config_peer *route_peer_of_side(const struct config *cfg, const struct token_side *side);
 
 /* A Contact's URI as request-URI: without what only a Contact may have (RFC 3261 16.6 step 2). NULL: no memory. */
 struct str route_contact_uri(struct arena *a, struct str uri);
