@@ -23,8 +23,11 @@ peer() { echo "peer \"$1\" { domains = { \"$1.test\" }  next-hop = \"sip:$PEER_A
 
 make_certs
 make_ca stranger
+make_ca ours
 edge_conf 'allow-fetch-from = { "10.77.0.0/24" }' "$(peer good 7001)" "$(peer other 7001)" "$(peer strange 7002)" "$(peer hard 7001 'revocation = hard')" \
-    "$(peer asked 7003 'revocation = hard')" "$(peer revoked 7004)" "$(peer nobody 7999)"
+    "$(peer asked 7003 'revocation = hard')" "$(peer revoked 7004)" "$(peer nobody 7999)" \
+    "listen \"tls:$ADDR:5064\" { client-ca = \"$WORK/certs/ours.crt\" }" \
+    "peer \"inward\" { domains = { \"good.test\" }  next-hop = \"sips:$PEER_ADDR\" }"
 
 check "a request with a new key" request good good.test www.good.test
 check "says what to do" says 'give it to the CA'
@@ -65,6 +68,16 @@ refuse "an expired file is not" cert verify --peer good -c edge.conf certs/wrong
 check "because it has expired" says 'because +.*expired.*\(RFC 5280'
 refuse "another's CA is not" cert verify --peer good --as-client -c edge.conf certs/wild.crt
 check "because nobody knows it" says 'because +.*issuer'
+
+# Of one that connects to us: a stanza without anchors rests on the listener's, as the edge has it.
+request inward good.test
+sign ours inward 90
+check "one of the listener's CA, of a peer without anchors of its own" cert verify --peer inward --as-client -c edge.conf certs/inward.crt
+refuse "as a server's it is not" cert verify --peer inward -c edge.conf certs/inward.crt
+refuse "nor one of a CA that is another peer's" cert verify --peer inward --as-client -c edge.conf certs/good.crt
+check "because nobody knows it" says 'because +.*issuer'
+check "of the peer that has those anchors it is, at the listener that takes all peers'" \
+    cert verify --peer good --as-client -c edge.conf certs/good.crt
 
 need "a server" serve good 7001
 check "the peer at its next hop" cert verify --peer good -c edge.conf

@@ -316,12 +316,100 @@ static int check_names(const struct config_peer *p, const char *file, struct edg
     return err;
 }
 
+/* ---- from a file ---- */
+
+struct judging {
+    const struct config *cfg;
+    const struct config_peer *p;
+    const char *file;
+    struct edge_certs *certs;
+    struct edge_tryout *ret;
+};
+
+static int judge_by(const struct judging *j, struct pki_tls_client *tls, struct str name,
+                    struct reason *why)
+{
+    struct reason failure = {0};
+    int err = pki_tls_client_judge_file(tls, j->file, name, &j->ret->standing, why);
+
+    if (is_asked(j->p, j->ret) && await_answers(edge_certs_statuses(j->certs), &failure))
+        err = pki_tls_client_judge_file(tls, j->file, name, &j->ret->standing, why);
+    if (j->ret->standing == CERT_UNKNOWN)
+        j->ret->doubt = failure.code ? failure : *why;
+    return err;
+}
+
+/* By the stanza's own anchors and rules. */
+static int judge_by_peer(const struct judging *j, struct str name, struct reason *why)
+{
+    struct pki_tls_client *tls = NULL;
+    int err = snapshot_peer_tls(j->cfg, j->p, edge_certs_statuses(j->certs), true, &tls,
+                                why); /* nothing is signed */
+
+    if (err == 0)
+        err = judge_by(j, tls, name, why);
+    pki_tls_client_unref(tls);
+    return err;
+}
+
+/* By what a listener asks of those who connect; where the stanza has no anchors, its other rules
+ * hold of what the listener found (edge/admit/gate.c). */
+static int judge_by_listener(const struct judging *j, const struct config_listen *l,
+                             struct reason *why)
+{
+    struct pki_tls_options o = {.ca_pem = l->client_ca.p,
+                                .crl_pem = l->client_crl.n ? l->client_crl.p : NULL,
+                                .revocation = (enum pki_revocation)l->client_revocation,
+                                .client_usage = (enum pki_client_usage)j->p->client_usage,
+                                .statuses = edge_certs_statuses(j->certs)};
+    struct pki_tls_client *tls = NULL;
+    int err;
+
+    if (!j->p->ca.n && j->p->revocation == PKI_REVOCATION_HARD)
+        o.revocation = PKI_REVOCATION_HARD;
+    if (o.revocation != (enum pki_revocation)l->client_revocation &&
+        l->client_revocation == PKI_REVOCATION_OFF) {
+        reason_set(why, "tls-cert-status-unknown", "RFC 5280 6.3", 0,
+                   "the listener does not look at revocation, and the stanza asks for it");
+        return ERR_REFUSED;
+    }
+    if ((err = pki_tls_client_new(&o, &tls, why)) == 0)
+        err = judge_by(j, tls, STR_NULL, why);
+    pki_tls_client_unref(tls);
+    return err;
+}
+
+/* Whoever connects has to get in at a listener first: by its client-ca, or where it has none by the
+ * anchors of all peers. */
+static int judge_client(const struct judging *j, struct reason *why)
+{
+    struct reason refused = {0};
+    int err;
+
+    reason_set(&refused, "no-client-ca", "TR/100 9", 0,
+               "no tls listener asks those who connect for a certificate by anchors (client-ca) "
+               "that could be this one's");
+    if (j->p->ca.n && (err = judge_by_peer(j, STR_NULL, why)) != 0)
+        return err;
+    for (size_t i = 0; i < j->cfg->n_listens; i++) {
+        const struct config_listen *l = &j->cfg->listens[i];
+
+        if (!transport_is_secure(l->transport) || l->client_cert == PKI_CLIENT_CERT_NONE)
+            continue;
+        if (!l->client_ca.n && j->p->ca.n && l->transport == TRANSPORT_TLS)
+            return 0;
+        if (l->client_ca.n && (err = judge_by_listener(j, l, &refused)) == 0)
+            return 0;
+    }
+    *why = refused;
+    return ERR_REFUSED;
+}
+
 int edge_try_file(const struct config *cfg, const struct config_peer *p, const char *file,
                   bool is_client, struct edge_tryout *ret, struct reason *why)
 {
-    struct edge_certs *certs = NULL;
-    struct pki_tls_client *tls = NULL;
-    struct reason failure = {0}, names_why;
+    struct judging j = {.cfg = cfg, .p = p, .file = file, .ret = ret};
+    struct reason names_why;
     struct str name = STR_NULL;
     char text[300];
     struct sip_uri u;
@@ -334,16 +422,9 @@ int edge_try_file(const struct config *cfg, const struct config_peer *p, const c
         name = hop_expected_name(p, u.host);
         snprintf(ret->expected, sizeof ret->expected, "%.*s", STR_FMT(name));
     }
-    if ((err = edge_certs_new(cfg, &certs, why)) != 0)
+    if ((err = edge_certs_new(cfg, &j.certs, why)) != 0)
         return err;
-    err = snapshot_peer_tls(cfg, p, edge_certs_statuses(certs), true, &tls, why); /* nothing is signed */
-    if (err == 0) {
-        err = pki_tls_client_judge_file(tls, file, name, &ret->standing, why);
-        if (is_asked(p, ret) && await_answers(edge_certs_statuses(certs), &failure))
-            err = pki_tls_client_judge_file(tls, file, name, &ret->standing, why);
-        if (ret->standing == CERT_UNKNOWN)
-            ret->doubt = failure.code ? failure : *why;
-    }
+    err = is_client ? judge_client(&j, why) : judge_by_peer(&j, name, why);
     if (err == 0) {
         int names_err = check_names(p, file, ret, &names_why);
 
@@ -352,7 +433,6 @@ int edge_try_file(const struct config *cfg, const struct config_peer *p, const c
             err = names_err;
         }
     }
-    pki_tls_client_unref(tls);
-    edge_certs_free(certs);
+    edge_certs_free(j.certs);
     return err;
 }
