@@ -227,6 +227,7 @@ static struct policy_facts *block_facts(struct block *b, const struct policy_fac
         block_text(b, &one.identity.diverted_by);
         block_text(b, &one.identity.called);
         block_text(b, &one.identity.via);
+        block_text(b, &one.identity.asserted);
         block_hops(b, &one);
         block_media(b, &one);
         if (to != NULL)

@@ -76,6 +76,7 @@ struct policy_identity {
     struct str diverted_by; /* who diverted it last, and has signed that (RFC 8946); empty: nobody */
     struct str called; /* who was called, where it is known to be another; empty: the same */
     struct str via; /* domain that rewrote the address (TR/100 7.5.3); empty: nobody */
+    struct str asserted; /* who it is by the word of a peer that is believed (RFC 3325); empty: no such word */
 };
 
 /* --- Signalling --- */

@@ -162,6 +162,7 @@ static void add_identity(struct sbuf *b, const struct policy_identity *id)
     text_if(b, "diverted_by", id->diverted_by);
     text_if(b, "called", id->called);
     text_if(b, "via", id->via);
+    text_if(b, "asserted", id->asserted);
     sbuf_lit(b, "}");
 }
 

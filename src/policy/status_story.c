@@ -47,7 +47,12 @@ static void add_known(struct sbuf *b, const struct policy_identity *id)
         break;
     case POLICY_ID_ASSERTED:
         add_name(b, id->by, "A system that we trust");
-        sbuf_lit(b, " asserts that, without a signature");
+        sbuf_lit(b, " asserts that");
+        if (!str_is_empty(id->asserted) && !str_eq(id->asserted, id->address)) {
+            sbuf_lit(b, " it is ");
+            policy_text_person(b, id->asserted);
+        }
+        sbuf_lit(b, ", without a signature");
         break;
     case POLICY_ID_CLAIMED:
         sbuf_lit(b, "It says so itself, and nobody else does");
@@ -58,6 +63,20 @@ static void add_known(struct sbuf *b, const struct policy_identity *id)
     }
     if (id->attest != 0)
         sbuf_fmt(b, " (attestation %c)", id->attest >= 'A' && id->attest <= 'C' ? id->attest : '?');
+    sbuf_lit(b, ".");
+}
+
+/* ... and what is asserted beside that (RFC 3325). */
+static void add_asserted(struct sbuf *b, const struct policy_party *p)
+{
+    const struct policy_identity *id = &p->identity;
+
+    if (str_is_empty(id->asserted) || id->known == POLICY_ID_ASSERTED)
+        return;
+    sbuf_lit(b, " ");
+    add_name(b, p->n_hops ? p->hops[0].peer : STR_NULL, "A system that we trust");
+    sbuf_lit(b, " asserts that it is ");
+    policy_text_person(b, id->asserted);
     sbuf_lit(b, ".");
 }
 
@@ -158,6 +177,7 @@ static void add_party(struct sbuf *b, const struct policy_facts *f, unsigned par
         sbuf_lit(b, ". ");
     }
     add_known(b, &p->identity);
+    add_asserted(b, p);
     add_signature(b, &p->identity);
     add_smime(b, &p->identity);
     add_reached(b, &p->identity);

@@ -126,7 +126,13 @@ static void add_known(struct sbuf *b, const struct policy_identity *id)
         add_by(b, ", of the site ", id->by, "that called");
         break;
     case POLICY_ID_ASSERTED:
-        add_by(b, ", as asserted by ", id->by, "a trusted system");
+        if (str_is_empty(id->asserted) || str_eq(id->asserted, id->address)) {
+            add_by(b, ", as asserted by ", id->by, "a trusted system");
+            break;
+        }
+        add_by(b, ", asserted by ", id->by, "a trusted system");
+        sbuf_lit(b, " to be ");
+        policy_text_person(b, id->asserted);
         break;
     case POLICY_ID_CLAIMED:
         sbuf_lit(b, ", as it says itself");

@@ -130,6 +130,22 @@ bool asserted_is_believed(const struct edge_req *r)
     return is_believed(r->cfg, r->who.peer, r->m, &r->rx.path.local);
 }
 
+struct str asserted_who_answers(const struct sip_msg *m, const struct config *cfg,
+                                const struct config_peer *from, const struct addr *local)
+{
+    struct sip_values it = sip_values_start(m, SIP_H_P_ASSERTED_IDENTITY);
+    struct sip_addr a;
+
+    return is_believed(cfg, from, m, local) && sip_values_next(&it) && sip_addr_parse(it.value, &a) == 0
+               ? a.uri
+               : STR_NULL;
+}
+
+struct str asserted_who(const struct edge_req *r)
+{
+    return asserted_who_answers(r->m, r->cfg, r->who.peer, &r->rx.path.local);
+}
+
 void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,
                            const struct edge_target *t)
 {

@@ -7,6 +7,10 @@
 /* Who sent the request asserts somebody, and may: it belongs to our trust domain, and nobody in what
  * it asserts is of a domain that it may not speak for. */
 bool asserted_is_believed(const struct edge_req *r);
+/* Whom it, or an answer of `from`, asserts: the first address. Empty: nobody, or it is not believed. */
+struct str asserted_who(const struct edge_req *r);
+struct str asserted_who_answers(const struct sip_msg *m, const struct config *cfg,
+                                const struct config_peer *from, const struct addr *local);
 /* Of a request that leaves for `t`: what others asserted stays or goes, what we assert is added
  * (RFC 3325 5, 6). Sticky on the edit. */
 void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,

@@ -1,6 +1,7 @@
 /* What a response context learns of its call's security (facts.h), noted where it is learnt. Worker thread. */
 #include "edge/status/calls.h"
 #include "edge/status/facts.h"
+#include "edge/admit/asserted.h"
 #include "edge/admit/gateway_mark.h"
 #include "edge/identity/service.h"
 #include "edge/proxy/proxy_priv.h"
@@ -124,6 +125,15 @@ static void note_unproven(const struct branch *b, struct facts_call *f, const st
         m->status >= 200 && b->is_judged && !is_signed && !(b->peer && b->peer->kind == CONFIG_GATEWAY);
 }
 
+/* Who answers by the word of a peer that is believed (RFC 3325 9.1 has it in responses, too). */
+static void note_asserted(const struct branch *b, struct facts_call *f, const struct sip_msg *m)
+{
+    struct str who = asserted_who_answers(m, b->p->snap->cfg, b->peer, b->ctx ? &sip_ctx_path(b->ctx)->local : NULL);
+
+    if (who.n && !str_eq(who, f->party[POLICY_CALLEE].identity.asserted))
+        facts_asserted(f, POLICY_CALLEE, who);
+}
+
 static void note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)
 {
     const struct proxy *p = b->p;
@@ -155,6 +165,7 @@ static void note_answer(struct branch *b, const struct sip_msg *m, const struct 
     note_unsigned(b, f, m);
     if (f->callee_of != b || b->vouch || b->smime || is_of_another(f, m) || gateway_is_marked(m))
         note_callee(b, f, sip_ctx_path(b->ctx), rx->hop, m);
+    note_asserted(b, f, m);
     note_unproven(b, f, m);
     if (!p->anchor && facts_describe(m, &media))
         facts_said(f, p->r->m->body.n ? FACTS_ANSWER : FACTS_OFFER, &media);

@@ -377,12 +377,14 @@ static void keep_caller(struct facts_party *p, struct policy_identity *id)
 {
     char *old = p->text, *at;
 
-    if (!id->via.n && !id->diverted_by.n)
+    if (!id->via.n && !id->diverted_by.n && !id->asserted.n)
         return;
-    p->text = at = mem_alloc(3 * LIMIT_POLICY_TEXT);
-    id->address = at ? keep(&at, id->address) : STR_NULL;
+    p->text = at = mem_alloc(4 * LIMIT_POLICY_TEXT);
+    if (id->via.n) /* else it is the record's */
+        id->address = at ? keep(&at, id->address) : STR_NULL;
     id->via = at ? keep(&at, id->via) : STR_NULL;
     id->diverted_by = at ? keep(&at, id->diverted_by) : STR_NULL;
+    id->asserted = at ? keep(&at, id->asserted) : STR_NULL;
     mem_free(old);
 }
 
@@ -400,7 +402,8 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     f->user[POLICY_CALLER] = is_user ? principal_id(&r->who) : 0;
     party_of_kind(p, r->who.kind == PRINCIPAL_USER && peer ? PRINCIPAL_PEER : r->who.kind, peer,
                   how_of(r->who.how));
-    if (peer && !peer->account.n && asserted_is_believed(r))
+    p->identity.asserted = asserted_who(r);
+    if (p->identity.asserted.n)
         p->identity.known = POLICY_ID_ASSERTED;
     if (!is_user && gateway_is_marked(r->m))
         p->ends_at = POLICY_ENDS_GATEWAY;
@@ -458,6 +461,7 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
     p->signed_other = facts_other_keys_of(r->m);
     id.address = p->identity.address;
     id.via = p->identity.via;
+    id.asserted = p->identity.asserted;
     keep_caller(p, &id);
     id.by = facts_signer(v->result.authority, is_of_origin(v) ? id.address : from);
     id.how = p->identity.how;
@@ -489,6 +493,7 @@ void facts_answered(struct facts_party *p, const struct identity_vouch *v, struc
     p->signed_bound = policy_bound_from(&v->result);
     p->body_bound = policy_body_bound_from(&v->result);
     id.how = p->identity.how;
+    id.asserted = p->identity.asserted;
     if (id.known < p->identity.known) {
         id.known = p->identity.known;
         id.by = p->identity.by;
@@ -558,7 +563,7 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
 static void set_party(struct facts_call *f, unsigned side, const struct facts_party *p)
 {
     struct facts_party *to = &f->party[side], set = *p;
-    char *text = mem_alloc(6 * LIMIT_POLICY_TEXT), *at = text;
+    char *text = mem_alloc(7 * LIMIT_POLICY_TEXT), *at = text;
 
     set.text = text;
     set.identity.address = text ? keep(&at, p->identity.address) : STR_NULL;
@@ -566,6 +571,7 @@ static void set_party(struct facts_call *f, unsigned side, const struct facts_pa
     set.identity.called = text ? keep(&at, p->identity.called) : STR_NULL;
     set.identity.diverted_by = text ? keep(&at, p->identity.diverted_by) : STR_NULL;
     set.identity.via = text ? keep(&at, p->identity.via) : STR_NULL;
+    set.identity.asserted = text ? keep(&at, p->identity.asserted) : STR_NULL;
     set.hop.peer = text ? keep(&at, p->hop.peer) : STR_NULL;
     mem_free(to->text);
     *to = set;
@@ -575,6 +581,16 @@ void facts_set_callee(struct facts_call *f, const struct facts_party *p)
 {
     f->has_callee = true;
     set_party(f, POLICY_CALLEE, p);
+}
+
+void facts_asserted(struct facts_call *f, unsigned side, struct str who)
+{
+    struct facts_party next = f->party[side];
+
+    next.identity.asserted = who;
+    if (next.identity.known == POLICY_ID_SITE)
+        next.identity.known = POLICY_ID_ASSERTED;
+    set_party(f, side, &next);
 }
 
 /* ---- within the call ---- */

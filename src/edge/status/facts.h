@@ -72,7 +72,9 @@ void calls_said(struct edge_worker *w, uint32_t slot, uint32_t gen, enum facts_s
 /* The caller, as the request shows; texts as `from` and `by` (the record's copies of From's URI and
  * of the principal). */
 void facts_caller(struct facts_call *f, const struct edge_req *r, struct str from, struct str by);
-/* ... once its signatures have been judged: r->vouch. */
+/* Who is on that side by the word of a peer that is believed. */
+void facts_asserted(struct facts_call *f, unsigned side, struct str who);
+/* The caller once its signatures have been judged: r->vouch. */
 void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str from);
 /* Who has signed for this URI, in words or as its host. */
 struct str facts_signer(enum identity_authority a, struct str uri);

@@ -104,6 +104,9 @@ static void lines_for_a_person(void **state)
     assert_string_equal(line_of(&c, POLICY_CALLER),
                         "Open: the callee via swapped.net, as asserted by provider.net. Not "
                         "protected: The signalling crosses a hop without encryption. (1 more.)");
+    c.party[POLICY_CALLEE].identity.asserted = STR("sip:bob@provider.net");
+    assert_non_null(strstr(line_of(&c, POLICY_CALLER),
+                           "asserted by provider.net to be sip:bob@provider.net. Not"));
     c.f.n_parties = 0;
     assert_non_null(strstr(line_of(&c, POLICY_CALLER), "nobody at the other end"));
 }
@@ -230,6 +233,25 @@ static void texts_from_a_network(void **state)
     c.party[POLICY_CALLEE].identity.by = str_make(big, sizeof(big));
     c.party[POLICY_CALLEE].identity.via = str_make(big, sizeof(big));
     assert_true(strlen(line_of(&c, POLICY_CALLER)) < POLICY_LINE_MAX);
+    c.party[POLICY_CALLEE].identity.known = POLICY_ID_ASSERTED;
+    c.party[POLICY_CALLEE].identity.asserted = str_make(big, sizeof(big) - 1);
+    c.party[POLICY_CALLEE].identity.diverted_by = str_make(big, sizeof(big));
+    assert_true(strlen(line_of(&c, POLICY_CALLER)) < POLICY_LINE_MAX);
+}
+
+/* Beside what is signed: the reader is told of both, and who says which. */
+static void asserted_beside(void **state)
+{
+    struct sbuf b = sbuf_make(room, sizeof(room) - 1);
+    struct call c;
+
+    (void)state;
+    call_init_domains(&c);
+    c.party[POLICY_CALLEE].identity.asserted = STR("sip:eve@example3.com\x1b");
+    policy_text_explain(&b, &c.f);
+    room[b.n] = '\0';
+    assert_non_null(strstr(room, "example2.com has signed that. "));
+    assert_non_null(strstr(room, " asserts that it is sip:eve@example3.com?."));
 }
 
 /* Every builder with every size of room: flag or text, never past the end (ASan looks). */
@@ -411,6 +433,7 @@ int main(void)
         cmocka_unit_test(lines_for_a_person),      cmocka_unit_test(headers_for_phones),
         cmocka_unit_test(the_longest_header),      cmocka_unit_test(display_names),
         cmocka_unit_test(display_names_of_others), cmocka_unit_test(texts_from_a_network),
+        cmocka_unit_test(asserted_beside),
         cmocka_unit_test(too_little_room),         cmocka_unit_test(json_of_the_status),
         cmocka_unit_test(json_of_the_facts),       cmocka_unit_test(the_story),
     };
