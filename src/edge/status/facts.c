@@ -783,6 +783,8 @@ static int put_party(const struct edge_worker *w, const struct facts_call *f,
             media[i].keys.middle = KEYING_MIDDLE_IF_SDP_OK;
     }
     *hop = p->hop;
+    if (hop->below.until_s && net_wall_s(w->net) >= hop->below.until_s)
+        hop->below.check = POLICY_BELOW_GONE; /* since the call began */
     *ret = (struct policy_party){.ends_at = p->ends_at,
                                  .hints = p->hints,
                                  .identity = p->identity,
