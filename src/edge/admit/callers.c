@@ -32,7 +32,7 @@ static bool take_apart(struct str user, struct str *ret_user, struct str *ret_ho
     return sip_host_is_valid(*ret_host) && str_find_char(*ret_host, '.') < ret_host->n;
 }
 
-void caller_origin(const struct edge_req *r, struct caller_origin *ret)
+void caller_origin_claimed(const struct edge_req *r, struct caller_origin *ret)
 {
     const struct config_peer *p = r->who.peer;
     struct str user, host;
@@ -51,6 +51,27 @@ void caller_origin(const struct edge_req *r, struct caller_origin *ret)
                identity_show_uri(r->m->arena, r->m->from.uri, NULL, true, &id) == 0 && id.is_tn) {
         ret->via = u.host;
     }
+}
+
+/* Signed as it was, and not as the domain on the way has it. */
+static bool is_proven(const struct edge_req *r)
+{
+    const struct identity_vouch *v = r->vouch && r->vouch->is_looked_at ? r->vouch : NULL;
+
+    return (v && v->result.verdict == IDENTITY_VALID && v->result.token &&
+            v->shown.m.orig_also.text.p &&
+            passport_id_eq(v->result.token->p.orig, v->shown.m.orig_also)) ||
+           (r->smime && r->smime->state == POLICY_SMIME_NAMES);
+}
+
+void caller_origin(const struct edge_req *r, struct caller_origin *ret)
+{
+    struct sip_uri u;
+
+    caller_origin_claimed(r, ret);
+    if (ret->via.n && ret->address.p && sip_uri_parse(ret->address, &u) == 0 &&
+        request_domain(r->cfg, &u, &r->rx.path.local) && !is_proven(r))
+        *ret = (struct caller_origin){.address = r->m->from.uri};
 }
 
 /* ---- lists ---- */

@@ -11,6 +11,10 @@ struct caller_origin {
     struct str address; /* From, as it was; p == NULL: no memory */
     struct str via;     /* the domain that rewrote it; empty: none */
 };
+/* As it stands there: for whoever compares it with what is signed. */
+void caller_origin_claimed(const struct edge_req *r, struct caller_origin *ret);
+/* As it is to be believed: behind its own name a peer may put whomever it likes, but for users of ours,
+ * for whom it does not speak (7.5.3), unless a signature of theirs says that it was one. */
 void caller_origin(const struct edge_req *r, struct caller_origin *ret);
 
 /* May this caller reach users of r->domain? After its signatures were judged. ERR_REFUSED,

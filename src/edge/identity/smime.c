@@ -128,7 +128,7 @@ static int compare_from(const struct judge *j, const struct layer *l)
         err = compare_ids(j, l->frag->from.uri, j->m->from.uri, true);
     if (err != ERR_CONFLICT || !j->r)
         return err;
-    caller_origin(j->r, &o);
+    caller_origin_claimed(j->r, &o);
     if (!o.address.p)
         return ERR_NOMEM;
     return o.via.n ? compare_ids(j, l->frag->from.uri, o.address, true) : err;

@@ -272,7 +272,7 @@ static int start(struct identity_verification *v, const struct str *values, size
 static int show_origin(struct edge_req *r, struct reason *why)
 {
     struct caller_origin o;
-    caller_origin(r, &o);
+    caller_origin_claimed(r, &o);
     if (o.address.p && (!o.via.n || identity_show_uri(r->m->arena, o.address, NULL, true,
                                                       &r->vouch->shown.m.orig_also) != ERR_NOMEM))
         return 0;

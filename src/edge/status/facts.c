@@ -447,6 +447,7 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
     struct facts_party *p = &f->party[POLICY_CALLER];
     const struct identity_vouch *v = r->vouch;
     struct policy_identity id;
+    struct caller_origin o;
     bool is_tn;
 
     if (!v || !v->is_looked_at || v->result.verdict == IDENTITY_ABSENT)
@@ -459,8 +460,9 @@ void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str fr
     p->signed_keys = facts_fingerprints_of(r->m);
     p->body_bound = policy_body_bound_from(&v->result);
     p->signed_other = facts_other_keys_of(r->m);
-    id.address = p->identity.address;
-    id.via = p->identity.via;
+    caller_origin(r, &o); /* what is proven now may not have been when the call began */
+    id.address = o.via.n && o.address.p ? o.address : p->identity.address;
+    id.via = o.via.n ? o.via : p->identity.via;
     id.asserted = p->identity.asserted;
     keep_caller(p, &id);
     id.by = facts_signer(v->result.authority, is_of_origin(v) ? id.address : from);
