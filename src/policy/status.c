@@ -498,8 +498,11 @@ static void judge_call(struct judge *j, const struct policy_facts *f, unsigned t
     j->noted = (struct noted){0};
     for (unsigned i = 0; i < f->n_parties; i++)
         judge_party(j, i);
-    if (f->n_parties < 2) /* half a call: nothing is known of the rest */
+    if (f->n_parties < 2) { /* half a call: nothing is known of the rest */
         note_party(j, POLICY_HOP_UNSEEN, f->n_parties);
+        if (towards != f->n_parties)
+            note_party(j, POLICY_IDENTITY_NONE, f->n_parties);
+    }
 }
 
 enum policy_level policy_level(const struct policy_facts *f, unsigned towards)
