@@ -112,6 +112,10 @@
 #define LIMIT_TNAUTH_ENTRIES 4096u
 #define LIMIT_CLAIM_RULES 64u              /* names, and values of each, in a certificate */
 
+/* Public keys of others: what a signature costs to check is theirs to choose */
+#define LIMIT_RSA_BITS 4096u
+#define LIMIT_RSA_EXPONENT_BITS 64u
+
 /* Revocation (RFC 5280 5, RFC 6960) */
 #define LIMIT_OCSP_BYTES 65536u       /* an answer, stapled or fetched */
 #define LIMIT_OCSP_ANSWERS 64u        /* certificates that one answer is about */

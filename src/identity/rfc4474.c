@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "base/sbuf.h"
 #include "identity/canon.h"
+#include "pki/key_cost.h"
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/rsa.h>
@@ -186,14 +187,13 @@ int rfc4474_identity(struct arena *a, struct str from, struct passport_id *ret, 
 
 int rfc4474_key_new(EVP_PKEY *pkey, bool can_sign, struct rfc4474_key **ret, struct reason *why)
 {
-    bool is_rsa = EVP_PKEY_is_a(pkey, "RSA");
     int bits = EVP_PKEY_get_bits(pkey);
     struct rfc4474_key *k;
 
     *ret = NULL;
-    if (!is_rsa || bits < 512 || bits > (int)RFC4474_RSA_BITS_MAX) {
+    if (!EVP_PKEY_is_a(pkey, "RSA") || !pki_key_is_fair(pkey, 512)) {
         reason_set(why, "rfc4474-key-unsupported", "RFC 4474 9", 437,
-                   "not an RSA key of up to %u bits", RFC4474_RSA_BITS_MAX);
+                   "not an RSA key of up to %u bits with a short exponent", RFC4474_RSA_BITS_MAX);
         return ERR_UNSUPPORTED;
     }
     if (!(k = mem_zalloc(sizeof(*k))))

@@ -22,11 +22,12 @@
 #define IDENTITY_RFC4474_H
 
 #include "base/arena.h"
+#include "base/limits.h"
 #include "identity/passport.h"
 
 #define RFC4474_ALG "rsa-sha1"
 #define RFC4474_RSA_BITS 2048u     /* RFC 4474 9 asks for 1024, which nobody should any more */
-#define RFC4474_RSA_BITS_MAX 4096u /* larger ones cost more than anybody needs */
+#define RFC4474_RSA_BITS_MAX LIMIT_RSA_BITS
 #define RFC4474_SIGNATURE_BYTES (RFC4474_RSA_BITS_MAX / 8)
 #define RFC4474_SIGNATURE_TEXT_MAX (4 * ((RFC4474_SIGNATURE_BYTES + 2) / 3) + 1)
 #define RFC4474_HASH 20u /* bytes of SHA-1 */
@@ -67,8 +68,8 @@ bool rfc4474_method_may(struct str method);
 
 struct rfc4474_key;
 
-/* Takes its own reference. ERR_UNSUPPORTED: not RSA, or with more than RFC4474_RSA_BITS_MAX bits;
- * ERR_NOMEM, ERR_CRYPTO. That a key has enough bits is the caller's to ask. */
+/* Takes its own reference. ERR_UNSUPPORTED: not RSA, or with more than RFC4474_RSA_BITS_MAX bits
+ * or a long exponent (pki/key_cost.h); ERR_NOMEM, ERR_CRYPTO. That a key has enough bits is the caller's to ask. */
 MUST_USE int rfc4474_key_new(struct evp_pkey_st *pkey, bool can_sign, struct rfc4474_key **ret,
                              struct reason *why);
 void rfc4474_key_free(struct rfc4474_key *k); /* NULL is fine */

@@ -3,6 +3,7 @@
 #include "pki/chain.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "pki/key_cost.h"
 #include "pki/names.h"
 #include "pki/pki_priv.h"
 #include "pki/signing.h"
@@ -14,7 +15,6 @@
 
 #define ARENA_FIRST 2048u
 #define ARENA_CAP (1u << 20)
-#define ISSUER_KEY_BITS 8192 /* larger RSA keys cost more to check than anybody needs */
 
 struct pki_anchors {
     unsigned refs; /* atomic */
@@ -233,10 +233,13 @@ static int find_users(struct pki_chain *c, X509 *leaf, bool is_email, const stru
     return 0;
 }
 
+/* A CN stands for a domain in old certificates of TLS servers (RFC 5922 7.1 step 2); with S/MIME it
+ * is anybody's name (RFC 8550 3: names are in the subjectAltName). */
 static int find_domains(struct pki_chain *c, X509 *leaf)
 {
     struct str names[PKI_NAMES_MAX], *v;
-    int n = pki_cert_names(leaf, c->arena, names);
+    int n = c->is_smime ? pki_cert_alt_names(leaf, c->arena, names)
+                        : pki_cert_names(leaf, c->arena, names);
 
     v = n >= 0 ? arena_alloc(c->arena, (size_t)n * sizeof(*v) + 1) : NULL;
     if (!v)
@@ -384,15 +387,18 @@ static int refuse_x509(int error, int depth, struct reason *why)
                   X509_verify_cert_error_string(error));
 }
 
-static bool has_huge_key(const STACK_OF(X509) * certs)
+/* Before a signature is looked at. How small a key may be is for the security level to say: with
+ * RFC 4474 also the configuration does. */
+static int check_keys(const struct pki_chain *c, struct reason *why)
 {
-    for (int i = 0; i < sk_X509_num(certs); i++) {
-        const EVP_PKEY *key = X509_get0_pubkey(sk_X509_value(certs, i));
+    for (int i = 0; i < sk_X509_num(c->certs); i++) {
+        const EVP_PKEY *key = X509_get0_pubkey(sk_X509_value(c->certs, i));
 
-        if (key && EVP_PKEY_get_bits(key) > ISSUER_KEY_BITS)
-            return true;
+        if (key && !pki_key_is_fair(key, 0))
+            return refuse(why, ERR_REFUSED, "identity-cert-key", "RFC 5280 4.1.2.7", i + 1,
+                          "a key of a kind or size that is not taken");
     }
-    return false;
+    return 0;
 }
 
 /* As revoke.c says it of TLS. */
@@ -446,12 +452,11 @@ static int validate(struct pki_chain *c, const struct pki_anchors *anchors, uint
     X509_VERIFY_PARAM *param;
     struct chain_facts facts;
     STACK_OF(X509) * built;
-    int err = 0;
+    int err = check_keys(c, why);
 
-    if (has_huge_key(c->certs)) {
+    if (err != 0) {
         X509_STORE_CTX_free(ctx);
-        return refuse(why, ERR_REFUSED, "identity-cert-invalid", "RFC 5280 6", 1,
-                      "a key too large");
+        return err;
     }
     if (!ctx ||
         X509_STORE_CTX_init(ctx, anchors->store, sk_X509_value(c->certs, 0), c->certs) != 1) {

@@ -6,7 +6,8 @@
  * behind the leaf will do) or the DER of the leaf alone. What an issuer may not do binds what it
  * issues: DNS name constraints bind SIP URIs too (pki/tls.h), and TN Authorization Lists of all
  * certificates are kept for pki_tnauth_chain_covers. A chain is immutable and reference-counted
- * over threads; making one costs some 100 us a certificate, so nobody does it on a worker. */
+ * over threads; making one costs some 100 us a certificate, so nobody does it on a worker. What its
+ * keys cost is looked at before (pki/key_cost.h). */
 #ifndef PKI_CHAIN_H
 #define PKI_CHAIN_H
 

@@ -2,14 +2,11 @@
 #include "pki/cms.h"
 #include "base/limits.h"
 #include "base/mem.h"
+#include "pki/key_cost.h"
 #include "pki/pki_priv.h"
 #include <openssl/cms.h>
-#include <openssl/core_names.h>
 #include <openssl/ec.h>
 #include <openssl/err.h>
-
-#define SIGNER_KEY_BITS_MIN 2048
-#define SIGNER_KEY_BITS_MAX 4096 /* what is larger costs more to check than a call is worth */
 
 /* One that is read. */
 struct signed_data {
@@ -97,36 +94,10 @@ static bool is_good_digest(int nid)
     return nid == NID_sha256 || nid == NID_sha384 || nid == NID_sha512;
 }
 
-static bool is_good_group(const EVP_PKEY *key)
-{
-    static const char *const names[] = {"prime256v1", "secp384r1", "secp521r1"};
-    char name[64];
-
-    if (EVP_PKEY_get_group_name(key, name, sizeof(name), NULL) != 1)
-        return false; /* parameters of its own, of any cost */
-    for (size_t i = 0; i < ARRAY_LEN(names); i++)
-        if (strcmp(name, names[i]) == 0)
-            return true;
-    return false;
-}
-
-/* With a long exponent a signature costs as much to check as to make. */
-static bool is_good_rsa(const EVP_PKEY *key)
-{
-    BIGNUM *e = NULL;
-    bool is_short =
-        EVP_PKEY_get_bn_param(key, OSSL_PKEY_PARAM_RSA_E, &e) == 1 && BN_num_bits(e) <= 33;
-
-    BN_free(e);
-    return is_short && EVP_PKEY_get_bits(key) >= SIGNER_KEY_BITS_MIN &&
-           EVP_PKEY_get_bits(key) <= SIGNER_KEY_BITS_MAX;
-}
-
 static bool is_good_key(const EVP_PKEY *key)
 {
-    if (EVP_PKEY_is_a(key, "RSA"))
-        return is_good_rsa(key);
-    return EVP_PKEY_is_a(key, "EC") && is_good_group(key);
+    return (EVP_PKEY_is_a(key, "RSA") || EVP_PKEY_is_a(key, "EC")) &&
+           pki_key_is_fair(key, PKI_RSA_BITS_MIN);
 }
 
 /* Names the algorithm another digest than the signature announces, or one that is not taken? */

@@ -3,7 +3,7 @@
  *
  * Everything is from strangers, so that a reader of our own looks at the shape first: size,
  * nesting, elements, certificates, one signer (RFC 3261 23.3: no parallel signatures). What OpenSSL
- * then makes of it is bounded. Algorithms: RSA (PKCS #1 1.5 and PSS, 2048 to 4096 bits), ECDSA with
+ * then makes of it is bounded, the cost of keys too (pki/key_cost.h). Algorithms: RSA (PKCS #1 1.5 and PSS, 2048 to 4096 bits), ECDSA with
  * P-256, P-384, P-521; SHA-256, SHA-384, SHA-512. RFC 3261 23.3 knows SHA-1, which proves
  * nothing any more: a signature that rests on it cannot be verified. Revocation lists inside are
  * not looked at: who is revoked our own say.

@@ -147,13 +147,14 @@ static void names_add_cn(struct names *out, X509 *cert)
     OPENSSL_free(utf8);
 }
 
-int pki_cert_names(X509 *cert, struct arena *a, struct str ret_names[PKI_NAMES_MAX])
+static int find_names(X509 *cert, bool is_cn_ok, struct arena *a,
+                      struct str ret_names[PKI_NAMES_MAX])
 {
     struct names out = {a, ret_names, 0, 0};
     int status;
     GENERAL_NAMES *sans = X509_get_ext_d2i(cert, NID_subject_alt_name, &status, NULL);
     if (!sans) {
-        if (status == -1) /* absent, as against there twice or not decodable */
+        if (is_cn_ok && status == -1) /* absent, as against there twice or not decodable */
             names_add_cn(&out, cert);
         return out.err ? out.err : (int)out.n;
     }
@@ -172,6 +173,16 @@ int pki_cert_names(X509 *cert, struct arena *a, struct str ret_names[PKI_NAMES_M
     }
     GENERAL_NAMES_free(sans);
     return out.err ? out.err : (int)out.n;
+}
+
+int pki_cert_names(X509 *cert, struct arena *a, struct str ret_names[PKI_NAMES_MAX])
+{
+    return find_names(cert, true, a, ret_names);
+}
+
+int pki_cert_alt_names(X509 *cert, struct arena *a, struct str ret_names[PKI_NAMES_MAX])
+{
+    return find_names(cert, false, a, ret_names);
 }
 
 int pki_names_check(const struct str *names, size_t n, struct str domain, struct reason *reason)

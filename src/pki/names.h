@@ -19,6 +19,9 @@ struct ssl_st;
  * subjectAltName that cannot be decoded yields no names. */
 MUST_USE int pki_cert_names(struct x509_st *cert, struct arena *a,
                             struct str ret_names[PKI_NAMES_MAX]);
+/* The same without the CN, whether there is a subjectAltName or not. */
+MUST_USE int pki_cert_alt_names(struct x509_st *cert, struct arena *a,
+                                struct str ret_names[PKI_NAMES_MAX]);
 /* Could it be the host of a SIP URI, as a name? No wildcards, no blanks, no NUL. */
 bool pki_name_is_host(struct str s);
 /* Does one of the names stand for this domain? ERR_REFUSED if not: reason then has the expected and

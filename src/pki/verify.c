@@ -4,6 +4,7 @@
 #include "base/addr.h"
 #include "base/err.h"
 #include "base/mem.h"
+#include "pki/key_cost.h"
 #include "pki/names.h"
 #include "pki/pki_priv.h"
 #include "pki/tls.h"
@@ -328,6 +329,20 @@ struct trial {
     bool is_unknown_only; /* ... because nobody has said whether it is revoked */
 };
 
+/* Of what the peer has sent; our anchors are the operator's business. How small a key may be is for the
+ * security level to say. */
+static bool has_fair_keys(X509_STORE_CTX *store)
+{
+    const STACK_OF(X509) *sent = X509_STORE_CTX_get0_untrusted(store);
+    const EVP_PKEY *key = X509_get0_pubkey(X509_STORE_CTX_get0_cert(store));
+    bool fair = !key || pki_key_is_fair(key, 0); /* NULL: OpenSSL refuses it */
+    for (int i = 0; fair && i < sk_X509_num(sent); i++) {
+        key = X509_get0_pubkey(sk_X509_value(sent, i));
+        fair = !key || pki_key_is_fair(key, 0);
+    }
+    return fair;
+}
+
 /* Is the peer what it has to be? Returns an X509_V_ code; with another than X509_V_OK t->why says more. */
 static int judge(X509_STORE_CTX *store, struct trial *t)
 {
@@ -336,6 +351,11 @@ static int judge(X509_STORE_CTX *store, struct trial *t)
     int n, error, depth;
     if (revoke_watch(store, &t->crl) != 0)
         return X509_V_ERR_OUT_OF_MEM;
+    if (!has_fair_keys(store)) {
+        tell(&t->why, t->expected, X509_STORE_CTX_get0_cert(store), "tls-cert-key",
+             "RFC 5280 4.1.2.7", "a key of a kind or size that is not taken", false);
+        return X509_V_ERR_CERT_REJECTED;
+    }
     if (X509_verify_cert(store) != 1) {
         error = X509_STORE_CTX_get_error(store);
         error = error == X509_V_OK ? X509_V_ERR_UNSPECIFIED : error;

@@ -341,8 +341,8 @@ static void whom(void **state)
     }
 }
 
-/* As long as nobody needs; made of any number, since to find primes for it takes seconds. */
-static EVP_PKEY *huge_key(void)
+/* Made of any number, since to find primes for it takes seconds. */
+static EVP_PKEY *odd_key(int n_bits, int e_bits)
 {
     BIGNUM *n = BN_new(), *e = BN_new();
     OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
@@ -350,7 +350,8 @@ static EVP_PKEY *huge_key(void)
     EVP_PKEY *k = NULL;
     OSSL_PARAM *params;
 
-    assert_true(n && e && b && ctx && BN_set_bit(n, RFC4474_RSA_BITS_MAX) && BN_set_word(e, 65537));
+    assert_true(n && e && b && ctx && BN_set_bit(n, n_bits - 1) && BN_set_bit(n, 0) &&
+                BN_set_bit(e, e_bits - 1) && BN_set_bit(e, 0));
     assert_true(OSSL_PARAM_BLD_push_BN(b, "n", n) && OSSL_PARAM_BLD_push_BN(b, "e", e));
     params = OSSL_PARAM_BLD_to_param(b);
     assert_true(EVP_PKEY_fromdata_init(ctx) == 1 &&
@@ -365,7 +366,8 @@ static EVP_PKEY *huge_key(void)
 
 static void keys(void **state)
 {
-    EVP_PKEY *ec = key_make("P-256"), *huge = huge_key();
+    EVP_PKEY *ec = key_make("P-256"), *huge = odd_key(RFC4474_RSA_BITS_MAX + 1, 17);
+    EVP_PKEY *slow = odd_key(2048, 65), *fair = odd_key(2048, 64);
     struct rfc4474_key *k;
     struct reason why;
 
@@ -374,8 +376,14 @@ static void keys(void **state)
     assert_int_equal(why.sip_status, 437);
     check_err(rfc4474_key_new(huge, false, &k, &why), ERR_UNSUPPORTED);
     assert_null(k);
+    check_err(rfc4474_key_new(slow, false, &k, &why), ERR_UNSUPPORTED);
+    assert_null(k);
+    check_err(rfc4474_key_new(fair, false, &k, &why), 0);
+    rfc4474_key_free(k);
     EVP_PKEY_free(ec);
     EVP_PKEY_free(huge);
+    EVP_PKEY_free(slow);
+    EVP_PKEY_free(fair);
     check_err(rfc4474_verify(verifier, STR("x"), STR("c2ln"), &why), ERR_SYNTAX);
     check_err(rfc4474_verify(verifier, STR("x"), STR("not base64"), &why), ERR_SYNTAX);
     check_err(rfc4474_verify(verifier, STR("x"), STR(INVITE_SIGNATURE), &why), ERR_SYNTAX);

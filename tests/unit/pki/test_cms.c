@@ -100,6 +100,7 @@ struct made { /* how a test wants it */
     bool is_inside, is_twice, is_streamed;
     const char *key_type; /* a self-signed certificate with such a key */
     unsigned bits;
+    struct str cn; /* empty: "x" */
 };
 
 static X509 *cert_read(void)
@@ -142,7 +143,7 @@ static void cert_mint(const struct made *m)
     struct reason why = {.code = NULL};
     struct pki_mint_args a = {.sans = &m->san,
                               .n_sans = m->san.value.n > 0,
-                              .cn = STR("x"),
+                              .cn = m->cn.n ? m->cn : STR("x"),
                               .uses = m->uses,
                               .key_usage = m->key_usage,
                               .days = 30,
@@ -412,6 +413,24 @@ static void names_of_users(void **state)
     (void)verify(sign(&m, TEXT), TEXT, ERR_REFUSED, NULL);
 }
 
+/* RFC 8550 3: who signed is in the subjectAltName; a CN is what somebody wanted to be called. */
+static void a_cn_names_nobody(void **state)
+{
+    struct made m = by(t.root);
+    struct pki_cms got;
+
+    (void)state;
+    m.san = (struct pki_mint_san){.value = STR_NULL};
+    m.cn = STR("a.example");
+    got = verify(sign(&m, TEXT), TEXT, 0, NULL);
+    assert_int_equal(pki_chain_facts(got.chain)->n_domains, 0);
+    pki_chain_unref(got.chain);
+    m.san = (struct pki_mint_san){PKI_MINT_URI, STR("sip:a.example")};
+    got = verify(sign(&m, TEXT), TEXT, 0, NULL);
+    assert_int_equal(pki_chain_facts(got.chain)->n_domains, 1);
+    pki_chain_unref(got.chain);
+}
+
 static void algorithms_are_listed(void **state)
 {
     static const struct {
@@ -545,6 +564,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(the_signer_must_be_trusted, start, end),
         cmocka_unit_test_setup_teardown(what_a_certificate_is_for, start, end),
         cmocka_unit_test_setup_teardown(names_of_users, start, end),
+        cmocka_unit_test_setup_teardown(a_cn_names_nobody, start, end),
         cmocka_unit_test_setup_teardown(algorithms_are_listed, start, end),
         cmocka_unit_test_setup_teardown(one_signer_alone, start, end),
         cmocka_unit_test_setup_teardown(shapes, start, end),
