@@ -69,6 +69,7 @@
 #define LIMIT_DTLS_ATTEMPTS 32u      /* handshakes on one path between two descriptions */
 #define LIMIT_DTLS_QUEUE 64u         /* datagrams of one medium that wait to be sent */
 #define LIMIT_RELAY_CALLS 100000u    /* calls with media through us */
+#define LIMIT_ANCHORS_KEPT 1000u     /* calls of a worker that are over and are kept for the numbers of a transfer */
 #define LIMIT_CALL_LEGS 200u         /* sides of negotiations of one of them: branches, forks of forks */
 #define LIMIT_CALL_LATE 16u          /* answers to one of them that come too late and are hung up on */
 #define LIMIT_RELAY_ENDS 256u        /* ends of one call: media times legs and branches */

@@ -15,6 +15,17 @@ struct relay_end *relay_dry_find(struct relay *r, const struct addr *peer)
     return NULL;
 }
 
+struct relay_end *relay_dry_find_agent(struct relay *r, struct str ufrag)
+{
+    for (unsigned i = 0; i < r->config.n_workers; i++) {
+        LIST_EACH(e, &r->workers[i].ends, struct relay_end, wnode) {
+            if (e->agent != NULL && str_eq(e->agent->ufrag, ufrag))
+                return e;
+        }
+    }
+    return NULL;
+}
+
 void relay_dry_in(struct relay_end *e, enum keying_path path, const struct addr *from, uint8_t *p,
                   size_t n)
 {

@@ -9,6 +9,8 @@
 
 /* The end, of whatever call, whose peer's description names this address for RTP; NULL. */
 struct relay_end *relay_dry_find(struct relay *r, const struct addr *peer);
+/* The end that is an agent of ICE by this fragment of ours; NULL. */
+struct relay_end *relay_dry_find_agent(struct relay *r, struct str ufrag);
 /* A datagram of n bytes has come by that port of the end. n may be more than LIMIT_RELAY_PACKET. */
 void relay_dry_in(struct relay_end *e, enum keying_path path, const struct addr *from, uint8_t *p,
                   size_t n);

@@ -24,7 +24,7 @@ browser_start() {
         --disable-features=WebRtcHideLocalIpsWithMdns --allow-loopback-in-peer-connection \
         --autoplay-policy=no-user-gesture-required --use-fake-ui-for-media-stream --use-fake-device-for-media-stream \
         --use-file-for-fake-audio-capture="$WORK/browser.wav" --unsafely-treat-insecure-origin-as-secure="http://$ADDR:8080" \
-        --user-data-dir="$WORK/browser/profile" "http://$ADDR:8080/call.html#{$plan}" </dev/null >browser.log 2>&1 &
+        --user-data-dir="$WORK/browser/profile" "http://$ADDR:8080/${BROWSER_PAGE:-call.html}#{$plan}" </dev/null >browser.log 2>&1 &
     BROWSER=$!
 }
 browser_stop() {

@@ -568,6 +568,8 @@ static void step(char *line)
         step_counter(word, n);
     else if (strcmp(word[0], "media") == 0)
         step_media(word, n);
+    else if (strcmp(word[0], "ice-check") == 0)
+        step_ice_check(word, n);
     else if (strcmp(word[0], "media-later") == 0 && n == 2)
         step_media_later(word[1]);
     else if (strcmp(word[0], "credential") == 0)

@@ -90,6 +90,7 @@ void smime_stop(void);
 
 /* player_media.c */
 void step_media(char **word, unsigned n);
+void step_ice_check(char **word, unsigned n);
 void step_media_later(const char *time);
 
 /* player_party.c */

@@ -10,6 +10,8 @@
 #include "edge/identity/service.h"
 #include "keying/dtls.h"
 
+static void keep_no_more(struct anchor *a);
+
 /* ---- the table ---- */
 
 int anchors_start(struct edge_worker *w)
@@ -36,6 +38,7 @@ void anchors_stop(struct edge_worker *w)
         a->refs++;
         anchor_own_stop(a);
         anchor_end(a);
+        keep_no_more(a);
         anchor_unref(a);
     }
     slots_done(&t->slots);
@@ -76,6 +79,7 @@ void anchor_name(const struct anchor *a, uint32_t *ret_slot, uint32_t *ret_gen)
 static void on_wrong(struct wheel_timer *t);
 static void on_lonely(struct wheel_timer *t);
 static void on_consent(struct wheel_timer *t);
+static void on_refers(struct wheel_timer *t);
 
 void anchor_set_call(struct anchor *a, uint32_t slot, uint32_t gen)
 {
@@ -151,6 +155,29 @@ void anchor_unref(struct anchor *a)
         anchor_free(a);
 }
 
+static void let_go(struct anchor *a)
+{
+    table_remove(a->w->anchors, a);
+    anchor_unref(a); /* the table's */
+}
+
+#define REFERS_MS 300000u /* whom a REFER leads to may ring for three minutes (RFC 3261 16.6 step 11) */
+
+static void keep_no_more(struct anchor *a)
+{
+    if (!a->is_kept)
+        return;
+    a->is_kept = false;
+    a->w->anchors->n_kept--;
+    wheel_cancel(a->w->net->wheel, &a->refers);
+    let_go(a);
+}
+
+static void on_refers(struct wheel_timer *t)
+{
+    keep_no_more(CONTAINER_OF(t, struct anchor, refers));
+}
+
 void anchor_end(struct anchor *a)
 {
     if (a->is_ended)
@@ -176,8 +203,13 @@ void anchor_end(struct anchor *a)
     a->caller = NULL;
     relay_call_free(a->media);
     a->media = NULL;
-    table_remove(a->w->anchors, a);
-    anchor_unref(a); /* the table's */
+    if (anchor_refer_lasts(a) && a->w->anchors->n_kept < LIMIT_ANCHORS_KEPT) {
+        a->is_kept = true;
+        a->w->anchors->n_kept++;
+        wheel_start(a->w->net->wheel, &a->refers, REFERS_MS);
+        return;
+    }
+    let_go(a);
 }
 
 /* ---- which calls ---- */
@@ -296,6 +328,7 @@ static int anchor_new(struct edge_req *r, enum anchor_mode mode, const struct an
     wheel_timer_init(&a->wrong, on_wrong);
     wheel_timer_init(&a->lonely, on_lonely);
     wheel_timer_init(&a->consent, on_consent);
+    wheel_timer_init(&a->refers, on_refers);
     a->w = r->w;
     a->mode = mode;
     a->side = *side;
@@ -649,7 +682,7 @@ bool anchor_expire(struct edge_worker *w, uint32_t slot, uint32_t gen, bool has_
     struct anchor *a = anchor_find(w, slot, gen);
     struct reason why = {0};
 
-    if (!a)
+    if (!a || a->is_ended)
         return true;
     if (!has_timer && has_moved(a))
         return false;

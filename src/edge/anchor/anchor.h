@@ -28,7 +28,7 @@ struct branch;
 struct forward_changes {
     bool has_cseq;
     uint32_t cseq;
-    struct str rack; /* empty: as it came */
+    struct str rack, event; /* empty: as they came */
     bool has_body;
     bool is_unwrapped; /* ... which had been within something that described it */
     struct str content_type, body;

@@ -167,6 +167,13 @@ void anchor_rollback(struct anchor_leg *x, struct anchor_leg *y);
 MUST_USE int anchor_body_find(const struct sip_msg *m, struct str *ret, struct reason *why);
 /* Does it stand under a signature, or in a message inside? Then nobody can change it there. */
 bool anchor_body_is_wrapped(const struct sip_msg *m, struct str was);
+/* anchor/refer.c: a REFER passes; what names one by its number is changed. ERR_NOMEM. */
+void anchor_refer_note(struct anchor_dialog *d, bool by_caller, uint32_t in, uint32_t out);
+MUST_USE int anchor_refer_map(const struct anchor_dialog *d, bool from_caller, const struct sip_msg *m,
+                              struct forward_changes *ret);
+/* May what follows from one still come when the call is over, and need other numbers than it has? */
+bool anchor_refer_lasts(const struct anchor *a);
+
 /* The body with the description replaced, without what was wrapped around it; an empty one takes a
  * plain body away. ERR_NOMEM. */
 MUST_USE int anchor_body_replace(const struct sip_msg *m, struct str was, struct str is,
@@ -216,6 +223,12 @@ struct anchor_branch {
     bool is_again;   /* the next one sent is another offer */
 };
 
+/* A REFER that has passed: its number as it came, and as it left. */
+struct anchor_refer {
+    bool by_caller;
+    uint32_t in, out;
+};
+
 enum anchor_dialog_state { ANCHOR_EARLY, ANCHOR_CONFIRMED, ANCHOR_OVER };
 struct anchor_dialog {
     struct list node;
@@ -241,6 +254,8 @@ struct anchor_dialog {
                                  repetitions */
     bool wants_rekey[2];      /* towards [0] the caller, [1] the callee */
     bool allows_update[2];    /* their Allow says so */
+    struct anchor_refer refer[4]; /* the latest */
+    unsigned n_refers;
     struct wheel_timer timer; /* own requests that have to wait */
 };
 
@@ -268,11 +283,14 @@ struct anchor {
     struct wheel_timer wrong; /* somebody with another certificate was there: is nobody else? */
     struct wheel_timer lonely; /* one side is silent: is it still, much later? */
     struct wheel_timer consent; /* ... has lost its consent: does it come back? */
+    struct wheel_timer refers; /* it has ended, and is kept for the numbers of what follows from a REFER */
+    bool is_kept;
 };
 struct anchors {
     struct edge_worker *w;
-    struct slots slots; /* of struct anchor: those that have media */
+    struct slots slots; /* of struct anchor: those that have media, or are kept */
     struct list all;
+    unsigned n_kept;
 };
 
 /* Media of the call are over; the record goes when nobody holds it. */

@@ -429,6 +429,12 @@ static enum anchor_verdict later_request(struct proxy *p, const struct branch *b
         (void)no_memory(why);
         return ANCHOR_REFUSED;
     }
+    if (m->method == SIP_REFER)
+        anchor_refer_note(d, p->from_caller, m->cseq, ret->cseq);
+    else if (anchor_refer_map(d, p->from_caller, m, ret) != 0) {
+        (void)no_memory(why);
+        return ANCHOR_REFUSED;
+    }
     if (m->method != SIP_INVITE && m->method != SIP_UPDATE && m->method != SIP_PRACK)
         return ANCHOR_PASS;
     if (anchor_body_find(m, &text, why) != 0)

@@ -289,6 +289,8 @@ int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct for
         return err;
     if (c->rack.n)
         sip_edit_set(e, SIP_H_RACK, c->rack);
+    if (c->event.n)
+        sip_edit_set(e, SIP_H_EVENT, c->event);
     if (c->date.n)
         sip_edit_set(e, SIP_H_DATE, c->date);
     if (c->has_other_keys && !is_transit && sip_msg_has(m, SIP_H_IDENTITY))
