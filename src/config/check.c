@@ -7,6 +7,7 @@
 #include "pki/chain.h"
 #include "pki/signing.h"
 #include "pki/tls.h"
+#include "sip/msg.h"
 #include <confuse.h>
 #include <pwd.h>
 #include <sys/stat.h>
@@ -331,6 +332,41 @@ static void check_rfc4474(struct load *l, const cfg_t *sec, const struct config_
                      "rfc4474-url to an identity section", p->name.p);
 }
 
+/* What a stanza may take off: what no element on the way, and no other option, needs. */
+static bool may_remove(struct str name)
+{
+    static const enum sip_hdr_id free_ones[] = {
+        SIP_H_WARNING, SIP_H_TIMESTAMP, SIP_H_USER_AGENT, SIP_H_SERVER, SIP_H_SUBJECT, SIP_H_PRIORITY, SIP_H_REPLY_TO,
+        SIP_H_REFERRED_BY, SIP_H_REASON, SIP_H_HISTORY_INFO, SIP_H_DIVERSION, SIP_H_CALL_INFO, SIP_H_ALERT_INFO, SIP_H_GEOLOCATION,
+        SIP_H_GEOLOCATION_ROUTING, SIP_H_RESOURCE_PRIORITY, SIP_H_P_ACCESS_NETWORK_INFO, SIP_H_P_ASSOCIATED_URI,
+        SIP_H_P_CHARGING_VECTOR, SIP_H_P_CALLED_PARTY_ID, SIP_H_ERROR_INFO, SIP_H_ORGANIZATION, SIP_H_USER_TO_USER,
+        SIP_H_IN_REPLY_TO, SIP_H_ACCEPT_CONTACT, SIP_H_REJECT_CONTACT, SIP_H_REQUEST_DISPOSITION};
+    enum sip_hdr_id id = sip_hdr_parse(name);
+    size_t i;
+
+    for (i = 0; id != SIP_H_OTHER && i < ARRAY_LEN(free_ones); i++)
+        if (free_ones[i] == id)
+            return true;
+    return id == SIP_H_OTHER && !str_starts_nocase(name, STR("Content-")) && !str_starts_nocase(name, STR("X-Sallyport-"));
+}
+
+static void check_removed(struct load *l, const cfg_t *sec, const char *option, const struct config_strs *names)
+{
+    size_t i, k;
+
+    for (i = 0; i < names->n; i++) {
+        struct str name = names->v[i];
+        bool ok = name.n > 0;
+
+        for (k = 0; k < name.n; k++)
+            ok = ok && name.p[k] > ' ' && name.p[k] < 0x7f && !strchr("\"(),/:;<=>?@[\\]{}", name.p[k]);
+        if (!ok)
+            load_problem(l, load_line(l, sec, option), "%s: \"%s\" is no name of a header", option, name.p);
+        else if (!may_remove(name))
+            load_problem(l, load_line(l, sec, option), "%s: %s is needed, or has an option of its own; leave it out", option, name.p);
+    }
+}
+
 static void check_peer(struct load *l, const cfg_t *sec, const struct config_peer *p)
 {
     unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
@@ -370,6 +406,8 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
                          "next-hop = \"%s\" may be reached in clear; add ;transport=tls or allow-clear = yes", p->next_hop.p);
     }
     check_numbers(l, sec, p);
+    check_removed(l, sec, "remove-headers-from", &p->remove_from);
+    check_removed(l, sec, "remove-headers-to", &p->remove_to);
     check_trunk(l, sec, p);
     check_protection(l, sec, p);
     check_rfc4474(l, sec, p);

@@ -3,6 +3,7 @@
 #include "edge/identity/answer.h"
 #include "edge/admit/asserted.h"
 #include "edge/admit/gateway_mark.h"
+#include "edge/admit/header_policy.h"
 #include "edge/proxy/proxy_priv.h"
 #include "edge/status/name.h"
 #include "edge/status/phone.h"
@@ -82,6 +83,7 @@ static struct buf *response_build(const struct branch *b, const struct sip_msg *
     if (!e)
         return NULL;
     sip_edit_remove_value(e, SIP_H_VIA, 0);
+    header_policy_response(e, m, b->t && b->t->emergency ? NULL : b->peer, b->p->sender_loses);
     status_phone_strip(e, m);
     status_name_response(e, b, m);
     if (b->p->r)

@@ -3,6 +3,7 @@
  * Memory: the arena of the request. Worker thread. */
 #include "edge/admit/asserted.h"
 #include "edge/admit/gateway_mark.h"
+#include "edge/admit/header_policy.h"
 #include "edge/admit/private_network.h"
 #include "edge/proxy/proxy_priv.h"
 #include "edge/request_priv.h"
@@ -332,6 +333,7 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         return err;
     if (m->method == SIP_REGISTER && (err = add_path(e, r)) != 0)
         return err;
+    header_policy_request(e, r, f->t);
     status_phone_strip(e, m); /* only we may say this (TR/100 10: a status from outside is worth nothing) */
     status_name_request(e, r, f->t, f->changes && f->changes->from.n);
     if (f->changes && (err = forward_change(e, m, f->changes, r->who.peer && !r->domain && (f->t->peer || !f->t->to_user))) != 0)

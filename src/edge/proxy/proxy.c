@@ -483,6 +483,7 @@ static struct proxy *proxy_new(struct edge_req *r, size_t n_targets)
     p->stx = r->tx;
     p->method = r->m->method;
     p->tells_sender = r->who.peer && r->who.peer->assert_identity;
+    p->sender_loses = r->who.peer && !r->emergency ? &r->who.peer->remove_to : NULL;
     p->sender_is_phone = r->who.kind == PRINCIPAL_USER && !r->who.peer;
     p->shows_levels = status_name_is_for(r);
     sip_stx_set_upper(r->tx, p);

@@ -72,6 +72,7 @@ struct proxy {
     struct edge_req *r;  /* NULL: a final response was sent, the request is gone */
     enum sip_method method;
     bool tells_sender, sender_is_phone; /* asserted.h */
+    const struct config_strs *sender_loses; /* header_policy.h; NULL: nothing */
     bool shows_levels;                  /* ... one that shows levels before names (status/name.h) */
     bool in_dialog;
     bool final_sent, canceled, running; /* running: inside start_group, do not conclude yet */

@@ -180,6 +180,12 @@ static void says_line_and_cure(void **state)
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription account = \"p@other\" numbers = {\"+49\"} }\n", "3: account = \"p@other\" is no user of a domain of ours");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} private-sign-identity = none }\n", "peer \"p\" has rules for a private network and is of none");
     expect_problem("domain \"example.com\" { certificate = \"c\" key = \"k\" accept-callers = {\"john@x\"} }\nlisten \"tls:127.0.0.1:5061\" { }\n", "1: accept-callers: \"john@x\" is no caller");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} remove-headers-to = {\"Server\", \"m\"} }\n",
+                   "remove-headers-to: m is needed, or has an option of its own");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} remove-headers-from = {\"X-A\", \"identity\"} }\n",
+                   "remove-headers-from: identity is needed, or has an option of its own");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} remove-headers-from = {\"X-A: b\"} }\n",
+                   "remove-headers-from: \"X-A: b\" is no name of a header");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { next-hop = \"sips:p.x\" rewrites-numbers = yes }\n", "peer \"p\" rewrites addresses to a domain that nothing names");
     expect_problem(ACCOUNT " }\n", "3: peer \"p\" has an account without numbers");
     expect_problem(ACCOUNT " numbers = {\"00\"} }\n", "3: numbers: \"00\" of an account needs its country code");
