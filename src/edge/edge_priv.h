@@ -104,8 +104,15 @@ struct dialog_token {
     uint32_t caller_tag;    /* hash of the From tag of the dialog-forming request: tells the direction */
     uint32_t caller_from, callee_from; /* edge_from_hash of its From and To: who each side says it is, unless it says so anew (RFC 4916) */
     bool emergency;         /* nothing stops it */
+    bool is_spaced;         /* the caller's numbers leave with room between them (token_cseq) ... */
+    uint32_t first_cseq;    /* ... from this one on */
     struct token_side caller, callee;
 };
+/* A carrier that challenges a request within a dialog gets it again with the next number (RFC 3261 22.2), and the caller knows nothing of
+ * that one: of a dialog that is not an anchored call each of its numbers leaves as the first of TOKEN_CSEQ_ROOM, which may have gaps
+ * (12.2.2), the same whenever it is asked. ERR_LIMIT: there are no more (8.1.1.5). */
+#define TOKEN_CSEQ_ROOM 8u
+MUST_USE int token_cseq(const struct dialog_token *t, uint32_t in, unsigned n_again, uint32_t *ret);
 /* Of user and host alone, since many write the rest of From in another way each time; 0: it cannot be read. */
 uint32_t edge_from_hash(struct arena *a, struct str uri);
 #define TOKEN_TEXT_MAX 240
@@ -274,7 +281,7 @@ struct edge_req {
     bool to_psap;        /* for the emergency service: routed by configuration */
     bool emergency;      /* ... and stopped by nothing */
     bool for_us;         /* ends at this server: as registrar or UAS */
-    bool is_own;         /* of ours, within a call that passes through us (anchor/dialog.c): nobody has sent it */
+    bool is_own;         /* of ours, within a call that passes through us (anchor/own.c): nobody has sent it */
     struct identity_vouch *vouch; /* what its signatures say (edge/identity/service.h); NULL: there are none, or nobody asked */
     struct identity_verification *verification; /* under way */
     struct smime_vouch *smime; /* what its body says, signed (smime.h); NULL: nothing, or nobody asked */

@@ -225,7 +225,7 @@ int token_dialog_seal(const struct edge_keys *k, const struct dialog_token *t, s
     struct pack p = {.p = bytes, .cap = sizeof bytes};
 
     put8(&p, TOKEN_DIALOG);
-    put8(&p, (t->emergency ? 1u : 0) | (t->anchor_gen ? 2u : 0));
+    put8(&p, (t->emergency ? 1u : 0) | (t->anchor_gen ? 2u : 0) | (t->is_spaced ? 4u : 0));
     put8(&p, t->worker);
     put(&p, &t->call_slot, 4);
     put(&p, &t->call_gen, 4);
@@ -236,6 +236,8 @@ int token_dialog_seal(const struct edge_keys *k, const struct dialog_token *t, s
     put(&p, &t->caller_tag, 4);
     put(&p, &t->caller_from, 4);
     put(&p, &t->callee_from, 4);
+    if (t->is_spaced)
+        put(&p, &t->first_cseq, 4);
     put_side(&p, &t->caller);
     put_side(&p, &t->callee);
     return token_seal(k, &p, call_id, ret);
@@ -263,9 +265,24 @@ int token_dialog_open(const struct edge_keys *k, struct str text, struct str cal
     get(&p, &ret->caller_tag, 4);
     get(&p, &ret->caller_from, 4);
     get(&p, &ret->callee_from, 4);
+    ret->is_spaced = (flags & 4) != 0;
+    if (ret->is_spaced)
+        get(&p, &ret->first_cseq, 4);
     get_side(&p, &ret->caller);
     get_side(&p, &ret->callee);
     return p.bad || p.n != p.cap ? ERR_SYNTAX : 0;
+}
+
+int token_cseq(const struct dialog_token *t, uint32_t in, unsigned n_again, uint32_t *ret)
+{
+    uint64_t out = in;
+
+    if (t->is_spaced && in >= t->first_cseq)
+        out = t->first_cseq + (uint64_t)(in - t->first_cseq) * TOKEN_CSEQ_ROOM + n_again;
+    if (out > INT32_MAX)
+        return ERR_LIMIT;
+    *ret = (uint32_t)out;
+    return 0;
 }
 
 int token_flow_seal(const struct edge_keys *k, const struct token_side *side, char ret[TOKEN_TEXT_MAX])

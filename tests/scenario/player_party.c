@@ -403,7 +403,8 @@ static void learn(struct sim_party *p, const struct sip_msg *m)
     const struct sip_hdr *h = sip_msg_hdr(m, SIP_H_CONTACT, 0);
     unsigned n = 0;
 
-    if (m->is_request || m->status <= 100 || m->status >= 300 || m->cseq_method != SIP_INVITE || !m->to_tag.n)
+    if (m->is_request || m->status <= 100 || m->status >= 300 ||
+        (m->cseq_method != SIP_INVITE && m->cseq_method != SIP_SUBSCRIBE) || !m->to_tag.n)
         return;
     if (h && sip_addr_parse(h->value, &c) == 0)
         snprintf(d->target, sizeof d->target, "%.*s", STR_FMT(c.uri));

@@ -328,7 +328,10 @@ void anchor_settle_on(struct anchor_dialog *d);
 /* Another one has had the offer that `d` has answered: keys in it are known to him (TR/100
  * 8.2.1.3). */
 void anchor_tell_branched(struct anchor_dialog *d);
-/* Requests of our own. BYE, or ACK for a 2xx that we do not pass on; reason: of the Reason header,
+/* What goes to the callee by keys in SDP that others have as well waits for so long; 0: no longer. */
+void anchor_withhold(struct anchor_dialog *d, unsigned ms);
+
+/* anchor/own.c: requests of our own. BYE, or ACK for a 2xx that we do not pass on; reason: of the Reason header,
  * empty: none. */
 void anchor_own_bye(struct anchor_dialog *d, bool to_callee, const struct reason *why);
 void anchor_own_ack(struct anchor_dialog *d, bool to_callee, uint32_t cseq, struct str body);

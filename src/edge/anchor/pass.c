@@ -563,9 +563,16 @@ void anchor_refuse_answer(struct proxy *p, struct branch *b, const struct sip_ms
         (void)hang_up_on(ab, branch_dialog(ab, m->to_tag), m, why);
         return;
     }
-    anchor_own_ack(d, p->from_caller, m->cseq, STR_NULL);
-    if (!p->anchor->is_ended)
+    if (p->method == SIP_INVITE)
+        anchor_own_ack(d, p->from_caller, m->cseq, STR_NULL);
+    if (p->anchor->is_ended)
+        return;
+    if (d->state == ANCHOR_EARLY) { /* UPDATE, PRACK: what it is early for ends with it (RFC 3261 15) */
+        d->state = ANCHOR_OVER;
+        anchor_own_bye(d, true, why);
+    } else {
         anchor_hang_up(p->anchor, why);
+    }
 }
 
 void anchor_branch_over(struct proxy *p, struct branch *b)

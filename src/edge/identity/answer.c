@@ -58,6 +58,12 @@ struct answer_seen *answer_seen_add(struct proxy *p, uint64_t name)
 
 /* ---- whose answers are signed ---- */
 
+/* In answers to all of them there may be a session description (RFC 3261 13, RFC 3311, RFC 3262 5). */
+static bool has_answers(enum sip_method m)
+{
+    return m == SIP_INVITE || m == SIP_UPDATE || m == SIP_PRACK;
+}
+
 static bool is_foreign(const struct config_peer *p)
 {
     return !p || p->kind == CONFIG_PEERING || p->kind == CONFIG_SUBSCRIPTION;
@@ -70,7 +76,7 @@ void answer_context(struct proxy *p)
     bool is_told = !peer || (peer->sign_answers && peer->sign_identity != CONFIG_SIGN_NONE &&
                              peer->sign_identity != CONFIG_SIGN_RFC4474); /* which has none in responses */
 
-    if (p->method != SIP_INVITE || r->emergency)
+    if (!has_answers(p->method) || r->emergency)
         return;
     if (r->who.kind != PRINCIPAL_DOMAIN && (r->who.kind != PRINCIPAL_PEER || !is_foreign(peer)))
         return;
@@ -116,8 +122,8 @@ void answer_branch(struct branch *b)
     struct str who = STR_NULL;
 
     b->peer = t->peer;
-    b->is_judged = p->method == SIP_INVITE && (!t->to_user || t->peer) && !t->emergency && !t->is_flow_side;
-    b->may_sign = p->method == SIP_INVITE && t->to_user && !t->peer && !t->emergency;
+    b->is_judged = has_answers(p->method) && (!t->to_user || t->peer) && !t->emergency && !t->is_flow_side;
+    b->may_sign = has_answers(p->method) && t->to_user && !t->peer && !t->emergency;
     if (p->signs_answers)
         who = answerer_of(p->r, t);
     if (!who.n || b->answerer || !identity_signs_for(p->snap, who))
@@ -266,7 +272,7 @@ static bool is_to_be_signed(const struct branch *b, const struct sip_msg *m)
     if (!b->answerer || m->status <= 100 || m->status >= 300 || !m->to_tag.n)
         return false;
     return !(b->changes && b->changes->identity.n) &&
-           (m->status >= 200 || body_leaving(b, m).n > 0);
+           ((b->p->method == SIP_INVITE && m->status >= 200) || body_leaving(b, m).n > 0);
 }
 
 void answer_recall(const struct branch *b, const struct sip_msg *m, struct forward_changes *ret)

@@ -1,8 +1,8 @@
-/* Proof of who answered: signatures in responses to INVITE (RFC 9970, "rsp"; TR/100 7.5.4,
- * recommendation 6).
+/* Proof of who answered: signatures in responses to INVITE, and to what tells media keys within the
+ * call, UPDATE and PRACK (RFC 9970, "rsp"; RFC 3311, RFC 3262 5; TR/100 7.5.4, recommendation 6).
  *
  * Out. What a user of ours answers to a call from another domain is signed before it leaves: a 2xx,
- * and an 18x with a session description, whose fingerprints are under the signature as the caller
+ * and an 18x with a session description (to UPDATE and PRACK nothing but those with one), whose fingerprints are under the signature as the caller
  * will see them. The keeper signs later, so responses wait in a row and leave in the order they
  * came. A repetition, and a 2xx that repeats the description of its 18x, carries the signature that
  * was made first. What cannot be signed leaves unsigned; that is logged and counted.
@@ -10,7 +10,8 @@
  * In. What a peer answers waits until its signature is judged, which may need a certificate from
  * far away: a fingerprint must not reach the caller, nor keys be taken, before it is known whether
  * it is the signed one. Policy (verify-answers) may then end the call: its callee gets ACK and BYE
- * from us, its caller 502 (481 in a dialog, which ends it: RFC 3261 12.2.1.2). Nothing but an
+ * from us, its caller 502 (481 in a dialog, which ends it: RFC 3261 12.2.1.2). An answer that is not
+ * signed, with other keys than the signed ones, leaves them bound to nobody (facts.h). Nothing but an
  * Identity header, or a policy that requires one, costs anything.
  *
  * One row and one set of verdicts a response context; they outlive the request, for a 2xx may be

@@ -162,7 +162,7 @@ static bool judge_absent(struct branch *b, const struct sip_msg *m, const struct
     static const struct identity_vouch absent = {.result = {.verdict = IDENTITY_ABSENT}};
     struct reason why;
 
-    if ((m->status < 200 && !m->body.n) || !b->peer ||
+    if (((m->status < 200 || b->p->method != SIP_INVITE) && !m->body.n) || !b->peer ||
         b->peer->verify_answers != CONFIG_VERIFY_REQUIRE)
         return false; /* a description counts at once, and what comes later does not undo it */
     edge_count(b->p->w, EC_IDENTITY_ABSENT);

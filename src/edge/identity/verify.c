@@ -375,7 +375,7 @@ int identity_verify_answer(struct edge_worker *w, const struct identity_answer *
         .w = w,
         .m = m,
         .rule = {.mode = mode,
-                 .is_required = mode == CONFIG_VERIFY_REQUIRE && (m->status >= 200 || m->body.n),
+                 .is_required = mode == CONFIG_VERIFY_REQUIRE && ((m->cseq_method == SIP_INVITE && m->status >= 200) || m->body.n),
                  .only_alarms = a->peer && a->peer->status.on_attack == POLICY_ATTACK_ALARM,
                  .who = a->peer ? a->peer->name : STR_NULL},
         .use = {m->call_id, m->to_tag, m->cseq, false}, /* of one fork, and no other */

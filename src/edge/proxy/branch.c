@@ -198,11 +198,13 @@ static void branch_again(struct branch *b)
 
 #define CHALLENGES_MAX 4u /* of one request: nonces that are stale each time go on for ever */
 
+_Static_assert(CHALLENGES_MAX < TOKEN_CSEQ_ROOM, "each try has a number of its own");
+
 /* A request that is sent again has another number (RFC 3261 22.2): an anchored call has numbers of its own, and so can have what stands
- * alone. What forms a dialog that is not ours has to be sent again by its sender; then credentials go with it. */
+ * alone, or forms a dialog (SUBSCRIBE, REFER), whose token keeps them apart from then on. */
 static bool may_count_on(const struct proxy *p)
 {
-    return p->anchor || (!sip_msg_in_dialog(p->r->m) && p->method != SIP_INVITE && p->method != SIP_SUBSCRIBE && p->method != SIP_REFER);
+    return p->anchor || (p->method != SIP_INVITE && (!sip_msg_in_dialog(p->r->m) || spaced_is(p)));
 }
 
 /* A carrier that we have an account with challenges us: the caller, who has none there, hears nothing of it (RFC 3261 22.3). */
@@ -303,7 +305,7 @@ static void branch_response(struct branch *b, const struct sip_msg *m, const str
 
     if (b->p->anchor ? !branch_anchored(b, m, &changes) : branch_challenged(b, m))
         return;
-    if (!b->p->anchor && b->n_challenged) {
+    if (!b->p->anchor && b->has_other_cseq) {
         changes.has_cseq = true;
         changes.cseq = p->cseq;
     }
@@ -439,10 +441,17 @@ static int branch_changes(struct branch *b, const struct path *path, struct forw
     }
     if (anchor_direct_request(p->r, b->t, path, ret, why) != 0)
         return ERR_REFUSED;
-    if (b->n_challenged) {
-        ret->has_cseq = true;
-        ret->cseq = p->cseq + b->n_challenged;
+    if (spaced_is(p) && token_cseq(&p->r->token, p->cseq, b->n_challenged, &ret->cseq) != 0) {
+        reason_set(why, "cseq-exhausted", "RFC 3261 8.1.1.5", 500, NULL);
+        return ERR_REFUSED;
     }
+    if (!spaced_is(p))
+        ret->cseq = p->cseq + b->n_challenged;
+    if (spaced_event(p, ret) != 0) {
+        reason_set(why, "no-memory", NULL, 500, NULL);
+        return ERR_REFUSED;
+    }
+    ret->has_cseq = b->has_other_cseq = ret->cseq != p->cseq;
     return 0;
 }
 

@@ -1,5 +1,5 @@
-/* Hanging up on who has answered and is not to be believed (answer.h): ACK and BYE as the caller
- * would send them, along the hop that the INVITE took (RFC 3261 13.2.2.4, 12.2.1.1, 15.1.1). The
+/* Hanging up on who has answered and is not to be believed (answer.h): ACK, if it was an INVITE, and BYE
+ * as the caller would send them, along the hop that the INVITE took (RFC 3261 13.2.2.4, 12.2.1.1, 15.1.1). The
  * caller never learns of the dialog, so that its numbers are ours to choose: well above what it may
  * have used before the answer (PRACK, UPDATE). Calls whose media pass through us know their dialogs
  * better and do it themselves (anchor.h). Worker thread. */
@@ -157,12 +157,17 @@ void hang_up(struct branch *b, const struct sip_msg *m, bool is_repeated, const 
         anchor_refuse_answer(p, b, m, why);
         return;
     }
-    if (!b->ctx || !h || sip_addr_parse(h->value, &contact) != 0 || contact.star)
+    if (!b->ctx)
+        return;
+    if (h && sip_addr_parse(h->value, &contact) == 0 && !contact.star)
+        x.to_uri = contact.uri;
+    else if (p->method == SIP_PRACK && b->t) /* whose answer needs none (RFC 3262 4) */
+        x.to_uri = b->t->uri;
+    else
         return; /* nobody to be told */
     path = *sip_ctx_path(b->ctx);
-    x.to_uri = contact.uri;
     x.routes = p->r && sip_msg_in_dialog(p->r->m) ? routes_in_dialog(p->r) : routes_of(p, m);
-    if (send_ack(p, m, &path, &x) != 0)
+    if (p->method == SIP_INVITE && send_ack(p, m, &path, &x) != 0)
         LOG(LOG_WARN, "ack-not-sent", LS("call", m->call_id));
     if (is_repeated)
         return;

@@ -116,6 +116,14 @@ static void note_sides(const struct branch *b, const struct sip_msg *m)
     facts_smime_later(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, b->smime, m->arena);
 }
 
+/* PRACK belongs to one early dialog of several: what is known of the callee may be of another one (RFC 3262 4). */
+static bool is_of_noted(const struct branch *b, const struct sip_msg *m)
+{
+    const struct facts_call *f = calls_facts(b->p->w, b->p->call_slot, b->p->call_gen);
+
+    return b->p->method == SIP_PRACK && f && f->answer_tag && f->answer_tag == str_hash(b->p->from_caller ? m->to_tag : m->from_tag);
+}
+
 /* TR/100 7.5.4, 7.2.3: an answer proves nothing of who sent it but by a signature. Of a gateway nobody would expect one (7.7). */
 static void note_unproven(const struct branch *b, struct facts_call *f, const struct sip_msg *m)
 {
@@ -149,7 +157,7 @@ static void note_answer(struct branch *b, const struct sip_msg *m, const struct 
         return;
     }
     if (!proxy_begins_call(p)) {
-        if (m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE))
+        if (m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE || is_of_noted(b, m)))
             note_sides(b, m);
         if (p->method == SIP_INVITE || p->method == SIP_UPDATE || p->method == SIP_PRACK) {
             facts_later(p->w, p->call_slot, p->call_gen, p->r->m, p->from_caller);

@@ -43,6 +43,7 @@ struct branch {
     const struct identity_signed *signed_; /* what it has got by them; NULL: nothing */
     uint64_t signed_as;                /* how it left when it was signed as a whole (RFC 4474); 0: it was not */
     uint8_t n_challenged; /* how often by a carrier, and answered */
+    bool has_other_cseq; /* it left with another number than it came with, and is not of an anchored call */
     bool is_challenged;  /* it is to be sent again with credentials: the next number */
     bool is_emergency;
     bool has_level; /* From, as it left (status/name.h) */
@@ -141,6 +142,11 @@ void best_keep(const struct branch *b, const struct sip_msg *m, uint64_t taken);
 /* Of an anchored call: what is another in the copy that leaves. What was signed of keys that are others now goes with them, unless the
  * message only crosses us (`is_transit`): then whoever gets it is to see that they were changed (RFC 8224 6.1 step 1). */
 MUST_USE int forward_change(struct sip_edit *e, const struct sip_msg *m, const struct forward_changes *c, bool is_transit);
+
+/* spaced.c: the caller's request in a dialog whose numbers leave with room between them (edge_priv.h, token_cseq)? What else names one
+ * of them, in either direction. ERR_NOMEM. */
+bool spaced_is(const struct proxy *p);
+MUST_USE int spaced_event(const struct proxy *p, struct forward_changes *ret);
 
 /* redirect.c: adds the contacts of a 3xx as branches, if it may; the others are kept for the caller. False: none added. */
 bool redirect_follow(const struct branch *b, const struct sip_msg *m);

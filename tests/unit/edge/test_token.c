@@ -18,6 +18,34 @@ static struct dialog_token sample(void)
     return t;
 }
 
+/* RFC 3261 8.1.1.5, 12.2.2: they grow, the same one always comes of the same, and none is of two. */
+static void numbers_have_room(void **state)
+{
+    struct dialog_token t = sample(), u;
+    char text[TOKEN_TEXT_MAX];
+    uint32_t out;
+
+    (void)state;
+    check_err(token_cseq(&t, 70, 3, &out), 0);
+    assert_int_equal(out, 70);
+    t.is_spaced = true;
+    t.first_cseq = 50;
+    check_err(token_dialog_seal(&keys, &t, STR("call@x"), text), 0);
+    check_err(token_dialog_open(&keys, str_z(text), STR("call@x"), &u), 0);
+    assert_true(u.is_spaced);
+    assert_int_equal(u.first_cseq, 50);
+    assert_int_equal(u.callee.who, 12);
+    check_err(token_cseq(&u, 50, 0, &out), 0);
+    assert_int_equal(out, 50);
+    check_err(token_cseq(&u, 50, 4, &out), 0);
+    assert_int_equal(out, 54);
+    check_err(token_cseq(&u, 51, 0, &out), 0);
+    assert_int_equal(out, 58);
+    check_err(token_cseq(&u, 49, 1, &out), 0);
+    assert_int_equal(out, 49);
+    check_err(token_cseq(&u, INT32_MAX, 0, &out), ERR_LIMIT);
+}
+
 static void comes_out_as_it_went_in(void **state)
 {
     struct dialog_token t = sample(), u;
@@ -116,7 +144,7 @@ static void flows_too(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(comes_out_as_it_went_in),
+        cmocka_unit_test(numbers_have_room), cmocka_unit_test(comes_out_as_it_went_in),
         cmocka_unit_test(opens_for_nothing_else),
         cmocka_unit_test(long_call_ids_are_bound_too),
         cmocka_unit_test(flows_too),
