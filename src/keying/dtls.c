@@ -245,7 +245,8 @@ static void where(const struct keying_heard *heard, uint8_t paths, struct addr a
 {
     struct sdp_target target;
 
-    if (sdp_media_target(heard->sdp, heard->section, !(paths & (1u << KEYING_RTCP)), &target) != 0)
+    if (sdp_media_target(heard->sdp, heard->section, !(paths & (1u << KEYING_RTCP)), &target) != 0 ||
+        target.is_null)
         return;
     at[KEYING_RTP] = target.rtp;
     at[KEYING_RTCP] = target.rtcp;
@@ -270,7 +271,6 @@ static int round_begin(struct dtls *d, const struct keying_at *at, const struct 
                        const struct terms *terms, const struct keying_heard *heard, bool is_client,
                        struct dtls_hall *hall, bool may_fork)
 {
-    struct addr named[KEYING_PATHS] = {{.sa.sa_family = AF_UNSPEC}};
     struct dtls_round *r;
     int err = dtls_round_new(&r, wish->policy, identity, &d->facts);
 
@@ -280,16 +280,16 @@ static int round_begin(struct dtls *d, const struct keying_at *at, const struct 
     r->peer_tls_id = terms->tls_id;
     r->peer = terms->peer;
     r->may_fork = may_fork && !is_client;
-    where(heard, paths_wished(wish), named);
+    where(heard, paths_wished(wish), r->named);
     if (r->may_fork)
-        memcpy(r->at, named, sizeof(r->at));
+        memcpy(r->at, r->named, sizeof(r->at));
     err = dtls_round_start(r, at->now_ms, is_client, paths_wished(wish), hall, leg_session(d));
     if (err != 0) {
         dtls_round_free(r);
         return err;
     }
     for (enum keying_path path = 0; path < KEYING_PATHS && r->hall != NULL; path++)
-        dtls_hall_expect(r->hall, path, &named[path]);
+        dtls_hall_expect(r->hall, path, &r->named[path]);
     drop_before(d);
     d->before = d->now;
     d->now = r;
@@ -426,7 +426,7 @@ static void look(struct dtls *d, uint64_t now_ms)
 }
 
 static void dtls_packet(struct keying_medium *m, const struct keying_at *at, enum keying_path path,
-                        const struct addr *from, const uint8_t *p, size_t n)
+                        const struct addr *from, bool is_named, const uint8_t *p, size_t n)
 {
     struct dtls *d = dtls_of(m);
     uint8_t datagram[DATAGRAM_MAX];
@@ -443,9 +443,9 @@ static void dtls_packet(struct keying_medium *m, const struct keying_at *at, enu
      */
     if (d->hall != NULL && n > 0 &&
         (dtls_hello_is(datagram, n) || dtls_hall_knows(d->hall, path, from)))
-        dtls_hall_input(d->hall, at->now_ms, path, from, datagram, n, true);
+        dtls_hall_input(d->hall, at->now_ms, path, from, is_named, datagram, n, true);
     else if (d->now != NULL)
-        dtls_round_input(d->now, at->now_ms, path, from, datagram, n, alert);
+        dtls_round_input(d->now, at->now_ms, path, from, is_named, datagram, n, alert);
     look(d, at->now_ms);
 }
 

@@ -91,11 +91,12 @@ void dtls_hall_expect(struct dtls_hall *hall, enum keying_path path, const struc
 
 /* A cookie shows that somebody gets what is sent to where he comes from, and no more: anybody can
  * have one. */
-static unsigned rank_of(const struct dtls_hall *hall, enum keying_path path, const struct addr *from)
+static unsigned rank_of(const struct dtls_hall *hall, enum keying_path path, const struct addr *from,
+                        bool is_named)
 {
     unsigned rank = DTLS_RANK_STRANGER;
 
-    if (from == NULL || !addr_is_set(from)) /* validated otherwise */
+    if (is_named || from == NULL || !addr_is_set(from)) /* nobody else can come by that way */
         return DTLS_RANK_NAMED;
     for (size_t i = 0; i < DTLS_NAMED_MAX && i < hall->n_named[path]; i++) {
         if (addr_eq(&hall->named[path][i], from))
@@ -104,6 +105,15 @@ static unsigned rank_of(const struct dtls_hall *hall, enum keying_path path, con
             rank = DTLS_RANK_HOST;
     }
     return rank;
+}
+
+/* A description may have come after him. */
+static unsigned guest_rank(const struct dtls_hall *hall, enum keying_path path,
+                           const struct dtls_guest *g)
+{
+    unsigned now = rank_of(hall, path, dtls_assoc_remote(g->assoc), false);
+
+    return now > g->rank ? now : g->rank;
 }
 
 /* Of those who come from less likely places the least likely, who is here for the longest time; who
@@ -116,7 +126,7 @@ static struct dtls_guest *guest_below(struct dtls_hall *hall, enum keying_path p
 
     for (size_t i = 0; i < LIMIT_DTLS_CANDIDATES; i++) {
         struct dtls_guest *g = &hall->guest[path][i];
-        unsigned its = rank_of(hall, path, dtls_assoc_remote(g->assoc));
+        unsigned its = guest_rank(hall, path, g);
         bool is_done = dtls_assoc_state(g->assoc) == DTLS_DONE;
 
         if (its >= rank)
@@ -173,10 +183,10 @@ static void guest_look(struct dtls_hall *hall, struct dtls_guest *g)
 }
 
 static void guest_admit(struct dtls_hall *hall, uint64_t now_ms, enum keying_path path,
-                        const struct addr *from, const struct dtls_hello *hello)
+                        const struct addr *from, bool is_named, const struct dtls_hello *hello)
 {
     struct dtls_guest *g = guest_find(hall, path, from);
-    const unsigned rank = rank_of(hall, path, from);
+    const unsigned rank = rank_of(hall, path, from, is_named);
     struct dtls_assoc_args args = {.ctx = hall->identity->server,
                                    .profiles = hall->profiles,
                                    .path = path,
@@ -198,13 +208,15 @@ static void guest_admit(struct dtls_hall *hall, uint64_t now_ms, enum keying_pat
         return;
     }
     memcpy(g->random, hello->random, sizeof(g->random));
+    g->rank = rank;
     g->until_ms = now_ms + hall->policy->handshake_ms;
     dtls_assoc_hello(g->assoc, hello->bytes, hello->n, hello->has_cookie);
     guest_look(hall, g);
 }
 
 void dtls_hall_input(struct dtls_hall *hall, uint64_t now_ms, enum keying_path path,
-                     const struct addr *from, const uint8_t *p, size_t n, bool is_open)
+                     const struct addr *from, bool is_named, const uint8_t *p, size_t n,
+                     bool is_open)
 {
     static const struct addr unset;
     struct dtls_guest *g;
@@ -224,7 +236,7 @@ void dtls_hall_input(struct dtls_hall *hall, uint64_t now_ms, enum keying_path p
     if (hello.verdict == DTLS_HELLO_VERIFY)
         dtls_queue_put(&hall->queue, path, from != NULL ? from : &unset, hello.bytes, hello.n);
     else if (hello.verdict == DTLS_HELLO_WHOLE)
-        guest_admit(hall, now_ms, path, from, &hello);
+        guest_admit(hall, now_ms, path, from, is_named, &hello);
 }
 
 void dtls_hall_alert(struct dtls_hall *hall, uint64_t now_ms, enum keying_path path,
@@ -309,15 +321,18 @@ struct dtls_assoc *dtls_hall_claim(struct dtls_hall *hall, enum keying_path path
     return found;
 }
 
-unsigned dtls_hall_strangers(struct dtls_hall *hall, bool dismiss)
+unsigned dtls_hall_strangers(struct dtls_hall *hall, bool dismiss, unsigned *ret_rank)
 {
     unsigned n = 0;
 
+    *ret_rank = DTLS_RANK_STRANGER;
     for (enum keying_path path = 0; path < KEYING_PATHS; path++) {
         for (size_t i = 0; i < LIMIT_DTLS_CANDIDATES; i++) {
             struct dtls_guest *g = &hall->guest[path][i];
 
             n += g->is_stranger;
+            if (g->is_stranger && guest_rank(hall, path, g) > *ret_rank)
+                *ret_rank = guest_rank(hall, path, g);
             if (g->is_stranger && dismiss)
                 guest_failed(hall, g, "the certificate is not the one announced");
         }

@@ -68,6 +68,7 @@ struct dtls_hall {
         struct dtls_assoc *assoc; /* NULL: the place is free */
         uint8_t random[32];       /* of its hello */
         uint64_t until_ms;        /* when his time is over */
+        unsigned rank;            /* by where he comes from, when he came */
         bool is_stranger; /* done, and somebody has found that it is not the one he waits for */
     } guest[KEYING_PATHS][LIMIT_DTLS_CANDIDATES];
     struct addr named[KEYING_PATHS][DTLS_NAMED_MAX]; /* where descriptions say that peers are */
@@ -85,9 +86,10 @@ struct dtls_hall *dtls_hall_ref(struct dtls_hall *hall);
 void dtls_hall_unref(struct dtls_hall *hall); /* NULL is fine */
 /* A description names this address: who comes from there has a place, whoever else is here. */
 void dtls_hall_expect(struct dtls_hall *hall, enum keying_path path, const struct addr *at);
-/* A datagram without alerts. is_open: new clients are let in. */
+/* A datagram without alerts. is_named: from where the peer is known to be; is_open: new clients are let
+ * in. */
 void dtls_hall_input(struct dtls_hall *hall, uint64_t now_ms, enum keying_path path,
-                     const struct addr *from, const uint8_t *p, size_t n, bool is_open);
+                     const struct addr *from, bool is_named, const uint8_t *p, size_t n, bool is_open);
 /* An alert in the clear: whoever is shaking hands from there has little time left to show that it
  * was not his. */
 void dtls_hall_alert(struct dtls_hall *hall, uint64_t now_ms, enum keying_path path,
@@ -101,8 +103,9 @@ uint64_t dtls_hall_wait_ms(const struct dtls_hall *hall, uint64_t now_ms);
  * preferred, and with `must` no other is taken (at not set: anywhere). NULL: not there (yet). */
 struct dtls_assoc *dtls_hall_claim(struct dtls_hall *hall, enum keying_path path,
                                    const struct dtls_peer *peer, const struct addr *at, bool must);
-/* How many have shown another certificate; they are sent away if `dismiss`. */
-unsigned dtls_hall_strangers(struct dtls_hall *hall, bool dismiss);
+/* How many have shown another certificate, and how likely (DTLS_RANK_...) the most likely of them is to
+ * be the one who was described; they are sent away if `dismiss`. */
+unsigned dtls_hall_strangers(struct dtls_hall *hall, bool dismiss, unsigned *ret_rank);
 
 #define DTLS_ALERT_MS 1000 /* an alert may be forged: the real handshake still has this long */
 

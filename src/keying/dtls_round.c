@@ -226,10 +226,17 @@ static void count_failures(struct dtls_round *r)
  * be theirs. */
 static void look_for_strangers(struct dtls_round *r)
 {
-    if (r->hall == NULL || r->may_fork || dtls_hall_strangers(r->hall, true) == 0 ||
+    unsigned rank;
+
+    if (r->hall == NULL || r->may_fork || dtls_hall_strangers(r->hall, true, &rank) == 0 ||
         dtls_round_is_complete(r)) /* the peer is here as well: they are counted, and that is all */
         return;
-    r->facts->attacks |= KEYING_ATTACK_FINGERPRINT;
+    /* From elsewhere anybody may come, and nobody is to end a call by it. If the peer does not follow,
+     * it may have been him, from behind a NAT. */
+    if (rank == DTLS_RANK_STRANGER)
+        r->stranger_seen = true;
+    else
+        r->facts->attacks |= KEYING_ATTACK_FINGERPRINT;
     r->error = "the certificate is not the one announced";
     r->facts_changed = true;
 }
@@ -341,13 +348,23 @@ static void note_alert(struct dtls_round *r, uint64_t now_ms, enum keying_path p
     }
 }
 
+/* A server answers from where it was called (RFC 5764 3, RFC 4961), and what a handshake begins with is
+ * signed by nobody. */
+static bool is_servers(const struct dtls_round *r, enum keying_path path, const struct addr *from,
+                       bool is_named)
+{
+    return is_named || from == NULL || !addr_is_set(&r->named[path]) ||
+           addr_eq(from, &r->named[path]);
+}
+
 void dtls_round_input(struct dtls_round *r, uint64_t now_ms, enum keying_path path,
-                      const struct addr *from, const uint8_t *p, size_t n, int alert)
+                      const struct addr *from, bool is_named, const uint8_t *p, size_t n, int alert)
 {
     struct dtls_line *line = &r->line[path];
     bool is_established = (r->established & bit(path)) != 0;
 
-    if (!(r->paths & bit(path)) || r->is_over)
+    if (!(r->paths & bit(path)) || r->is_over ||
+        (r->is_client && !is_servers(r, path, from, is_named)))
         return;
     note_alert(r, now_ms, path, from, alert);
     if (n == 0)
@@ -366,7 +383,7 @@ void dtls_round_input(struct dtls_round *r, uint64_t now_ms, enum keying_path pa
     }
     /* A server that has its peer lets nobody else in, but those who are here may be other
      * branches'. */
-    dtls_hall_input(r->hall, now_ms, path, from, p, n, !is_established);
+    dtls_hall_input(r->hall, now_ms, path, from, is_named, p, n, !is_established);
     server_look(r, now_ms);
 }
 
@@ -401,6 +418,8 @@ void dtls_round_tick(struct dtls_round *r, uint64_t now_ms)
         dtls_hall_tick(r->hall, now_ms);
         server_look(r, now_ms);
     }
+    if (now_ms >= r->deadline_ms && r->stranger_seen && !dtls_round_is_complete(r))
+        r->facts->attacks |= KEYING_ATTACK_FINGERPRINT;
 }
 
 static uint64_t least(uint64_t a, uint64_t b)

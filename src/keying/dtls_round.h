@@ -37,7 +37,9 @@ struct dtls_round {
     uint8_t paths;          /* bits of those that need an association */
     uint8_t established;    /* bits of those that have one */
     bool may_fork;          /* our offer may have other answers yet: strangers may be theirs */
-    struct addr at[KEYING_PATHS]; /* where the answer says that its sender is */
+    struct addr named[KEYING_PATHS]; /* where the description says that its sender is */
+    struct addr at[KEYING_PATHS];    /* may_fork: the same, of the answer */
+    bool stranger_seen;              /* somebody from elsewhere has shown another certificate */
     uint64_t anywhere_ms; /* server, may_fork: until then he must come from there, for another
                              answer may announce the same certificate */
     bool is_over;         /* failed, and said so */
@@ -64,7 +66,8 @@ void dtls_round_free(struct dtls_round *r); /* NULL is fine */
 MUST_USE int dtls_round_start(struct dtls_round *r, uint64_t now_ms, bool is_client, uint8_t paths,
                               struct dtls_hall *hall, SSL_SESSION *session);
 void dtls_round_input(struct dtls_round *r, uint64_t now_ms, enum keying_path path,
-                      const struct addr *from, const uint8_t *p, size_t n, int alert);
+                      const struct addr *from, bool is_named, const uint8_t *p, size_t n,
+                      int alert);
 void dtls_round_tick(struct dtls_round *r, uint64_t now_ms);
 uint64_t dtls_round_wait_ms(const struct dtls_round *r, uint64_t now_ms);
 /* The peer has sent media under the keys: it needs our last flight no more. */

@@ -224,8 +224,10 @@ struct keying_method {
                            struct reason *why);
     void (*rollback)(struct keying_medium *m); /* to before the last offer or answer */
 
+    /* is_named: it comes from where the peer is known to be, by ICE or by media of before; of what the
+     * descriptions name a method knows itself. */
     void (*packet)(struct keying_medium *m, const struct keying_at *at, enum keying_path path,
-                   const struct addr *from, const uint8_t *p, size_t n);
+                   const struct addr *from, bool is_named, const uint8_t *p, size_t n);
     void (*tick)(struct keying_medium *m, const struct keying_at *at);
     uint64_t (*timer)(
         const struct keying_medium *m); /* now_ms of the next tick; UINT64_MAX: none */

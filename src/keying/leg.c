@@ -430,7 +430,8 @@ void keying_leg_close(struct keying_leg *leg, int section)
 /* ---- packets, time, events ---- */
 
 void keying_leg_packet(struct keying_leg *leg, int section, const struct keying_at *at,
-                       enum keying_path path, const struct addr *from, const uint8_t *p, size_t n)
+                       enum keying_path path, const struct addr *from, bool is_named,
+                       const uint8_t *p, size_t n)
 {
     struct section *s = section_find(leg, section);
 
@@ -439,7 +440,7 @@ void keying_leg_packet(struct keying_leg *leg, int section, const struct keying_
 
         if (m != NULL && m->method->first_byte_max != 0 && p[0] >= m->method->first_byte_min &&
             p[0] <= m->method->first_byte_max)
-            m->method->packet(m, at, path, from, p, n);
+            m->method->packet(m, at, path, from, is_named, p, n);
     }
 }
 

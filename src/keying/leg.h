@@ -45,9 +45,11 @@ void keying_leg_rollback(struct keying_leg *leg);
 void keying_leg_close(struct keying_leg *leg,
                       int section); /* rejected, or its port became 0: its keys are over */
 
-/* A packet of some method's protocol, told by its first byte (RFC 7983; 16 to 19 are ZRTP's). */
+/* A packet of some method's protocol, told by its first byte (RFC 7983; 16 to 19 are ZRTP's).
+ * is_named: see struct keying_method. */
 void keying_leg_packet(struct keying_leg *leg, int section, const struct keying_at *at,
-                       enum keying_path path, const struct addr *from, const uint8_t *p, size_t n);
+                       enum keying_path path, const struct addr *from, bool is_named,
+                       const uint8_t *p, size_t n);
 void keying_leg_tick(struct keying_leg *leg, const struct keying_at *at);
 uint64_t
 keying_leg_timer(const struct keying_leg *leg); /* now_ms of the next tick; UINT64_MAX: none */

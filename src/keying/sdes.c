@@ -646,8 +646,9 @@ static bool sdes_next(struct keying_medium *m, struct keying_event *ret)
 }
 
 static void sdes_packet(struct keying_medium *m, const struct keying_at *at, enum keying_path path,
-                        const struct addr *from, const uint8_t *p, size_t n)
+                        const struct addr *from, bool is_named, const uint8_t *p, size_t n)
 {
+    (void)is_named;
     (void)m;
     (void)at;
     (void)path;

@@ -251,7 +251,7 @@ bool media_keys_open(struct media_keys *k, const struct keying_at *at, bool is_r
 void media_keys_packet(struct media_keys *k, const struct keying_at *at, enum keying_path path,
                        const struct addr *from, const uint8_t *p, size_t n)
 {
-    keying_leg_packet(k->leg, SECTION, at, path, from, p, n);
+    keying_leg_packet(k->leg, SECTION, at, path, from, false, p, n);
 }
 
 void media_keys_tick(struct media_keys *k, const struct keying_at *at)

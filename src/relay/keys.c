@@ -248,7 +248,8 @@ static void drain(struct relay_keys *keys)
 static void packet_in(struct relay_keys *keys, const struct keying_at *at,
                       const struct keyring_item *item)
 {
-    keying_leg_packet(keys->leg, item->section, at, item->path, &item->from, item->bytes, item->n);
+    keying_leg_packet(keys->leg, item->section, at, item->path, &item->from, item->is_named,
+                      item->bytes, item->n);
     LIST_EACH(other, &keys->family->members, struct relay_keys, member)
     {
         if (other == keys)
@@ -256,8 +257,8 @@ static void packet_in(struct relay_keys *keys, const struct keying_at *at,
         if (other->end[item->section] != NULL)
             keying_leg_tick(other->leg, at);
         else
-            keying_leg_packet(other->leg, item->section, at, item->path, &item->from, item->bytes,
-                              item->n);
+            keying_leg_packet(other->leg, item->section, at, item->path, &item->from, item->is_named,
+                              item->bytes, item->n);
         drain(other);
     }
 }
@@ -449,6 +450,7 @@ void relay_keys_event(struct relay_keys *keys, int section, const struct relay_e
                                   .from = event->from,
                                   .err = event->err,
                                   .is_send = event->is_send,
+                                  .is_named = event->is_named,
                                   .n = n};
     if (n > 0)
         memcpy(item->bytes, event->bytes, n);

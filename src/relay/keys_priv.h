@@ -45,7 +45,7 @@ struct keyring_item {
     enum keying_path path;
     struct addr from;
     int err; /* REFUSED */
-    bool is_send;
+    bool is_send, is_named;
     size_t n;
     uint8_t bytes[];
 };

@@ -4,6 +4,8 @@
  *
  *   keys are installed: any address, if the packet authenticates and is no replay. It becomes the
  *     address in use if nothing was heard of that one, or nothing for a while (the peer has moved).
+ *     Whoever sees packets can have a copy of the first one arrive before it does; so in the first
+ *     seconds the signalled address has it back at once.
  *   clear, opaque: within a short time after a description, what `latch` allows, once. The
  * signalled address itself ends the search whenever it speaks within that time.
  *
@@ -63,7 +65,8 @@ bool relay_way_accept(struct relay_way *w, const struct addr *from, enum relay_o
 {
     bool moves = origin == RELAY_ORIGIN_LATCH ||
                  (origin == RELAY_ORIGIN_PROVE &&
-                  (!w->is_heard || now_ms >= w->heard_ms + LIMIT_RELAY_MOVE_MS));
+                  (!w->is_heard || now_ms >= w->heard_ms + LIMIT_RELAY_MOVE_MS ||
+                   (now_ms < w->until_ms && addr_eq(from, &w->signalled))));
 
     if (origin == RELAY_ORIGIN_KNOWN || moves) {
         w->is_heard = w->is_decided = true;

@@ -172,7 +172,8 @@ static void deliver(struct world *w, uint8_t bits, uint8_t *p, size_t n)
     if (w->leg[t] == NULL)
         leg_make(w, t);
     at = now(w);
-    keying_leg_packet(w->leg[t], 0, &at, (enum keying_path)(bits & 3), where, p, n);
+    keying_leg_packet(w->leg[t], 0, &at, (enum keying_path)(bits & 3), where,
+                      (bits & 64) != 0, p, n);
     drain(w, t);
     if (keying_leg_timer(w->leg[t]) <= w->now_ms)
         keying_leg_tick(w->leg[t], &at);

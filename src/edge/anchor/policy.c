@@ -47,6 +47,7 @@ static void policy_read(const struct config_media_side *c, struct keying_policy 
     p->rtcp_tag = (enum keying_rtcp_tag)c->srtcp_tag;
     p->roc = (enum keying_roc)c->roc;
     p->sdes_lifetime = c->sdes_lifetime ? 1ull << c->sdes_lifetime : 0;
+    p->dtls_passive = c->nat; /* a hello to an address behind a NAT does not arrive: it has to begin */
     p->sdes_mki_mirror = c->sdes_mki;
     p->sdes_mki_len = (uint8_t)c->sdes_mki_length;
     p->sdes_n_keys = (uint8_t)c->sdes_keys;

@@ -151,7 +151,7 @@ static void receive(struct end *e, unsigned path)
     ssize_t n = recvfrom(e->fd[path], p, sizeof(p), 0, &from.sa, &len);
     struct keying_at at = now(e);
     if (n > 0)
-        keying_leg_packet(e->leg, 0, &at, path ? KEYING_RTCP : KEYING_RTP, &from, p, (size_t)n);
+        keying_leg_packet(e->leg, 0, &at, path ? KEYING_RTCP : KEYING_RTP, &from, true, p, (size_t)n);
 }
 
 static void run(struct end *e, uint64_t ms)

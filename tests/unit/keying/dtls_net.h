@@ -147,8 +147,13 @@ static inline void net_collect(struct net *net, int i)
             e->n_datagrams++;
             e->n_before_keys += e->n_send == 0 || e->n_receive == 0;
             assert_true(ev.n <= 1200);
-            while (copies-- > 0)
-                net_put(net, 1 - i, ev.path, &e->addr, ev.bytes, ev.n);
+            while (copies-- > 0) {
+                struct addr from = e->addr;
+
+                if (ev.path == KEYING_RTCP || ev.path == KEYING_RTCP_BACK)
+                    addr_set_port(&from, (uint16_t)(addr_port(&from) + 1));
+                net_put(net, 1 - i, ev.path, &from, ev.bytes, ev.n);
+            }
             break;
         }
         case KEYING_EVENT_INSTALL:
@@ -178,8 +183,8 @@ static inline void net_deliver(struct net *net, unsigned i)
 
     memmove(&net->queue[i], &net->queue[i + 1], (net->n - i - 1) * sizeof(net->queue[0]));
     net->n--;
-    keying_dtls.packet(e->m, &at, packet->path, net->says_from ? &packet->from : NULL, packet->p,
-                       packet->n);
+    keying_dtls.packet(e->m, &at, packet->path, net->says_from ? &packet->from : NULL, false,
+                       packet->p, packet->n);
     free(packet);
     net_collect(net, 0);
     net_collect(net, 1);

@@ -550,9 +550,9 @@ static void spoil(struct net *net, int to)
     struct keying_at at = end_at(e);
     const struct addr *from = &net->end[1 - to].addr; /* with the peer's address */
 
-    keying_dtls.packet(e->m, &at, KEYING_RTP, from, alert, sizeof(alert));
-    keying_dtls.packet(e->m, &at, KEYING_RTP, from, short_hello, sizeof(short_hello));
-    keying_dtls.packet(e->m, &at, KEYING_RTP, from, (const uint8_t *)"\x17\xfe\xfd", 3);
+    keying_dtls.packet(e->m, &at, KEYING_RTP, from, false, alert, sizeof(alert));
+    keying_dtls.packet(e->m, &at, KEYING_RTP, from, false, short_hello, sizeof(short_hello));
+    keying_dtls.packet(e->m, &at, KEYING_RTP, from, false, (const uint8_t *)"\x17\xfe\xfd", 3);
 }
 
 static void spoil_tap(struct net *net, struct packet *packet)
@@ -572,7 +572,7 @@ static void forge_tap(struct net *net, struct packet *packet)
     if (net->n_sent > 4)
         return;
     for (size_t n = 0; n <= sizeof(forged); n++)
-        keying_dtls.packet(e->m, &at, KEYING_RTP, &net->end[1 - packet->to].addr, forged, n);
+        keying_dtls.packet(e->m, &at, KEYING_RTP, &net->end[1 - packet->to].addr, false, forged, n);
 }
 
 static void test_forged_hello(void **state)
@@ -587,6 +587,82 @@ static void test_forged_hello(void **state)
     check_keys_fit(&net, KEYING_RTP);
     assert_true(keying_dtls.facts(net.end[1].m)->handshake_failures > 0);
     net_done(&net);
+}
+
+/* ... by somebody who is not where the peer is: a server answers from where it was called. */
+static void elsewhere_tap(struct net *net, struct packet *packet)
+{
+    static const uint8_t forged[] = {22, 254, 253, 0, 0, 0, 0, 0, 0, 0, 9, 0, 1, 2};
+    struct end *e = &net->end[1];
+    struct keying_at at = end_at(e);
+    struct addr stranger;
+
+    (void)packet;
+    check_err(addr_parse(&stranger, STR("198.51.100.7"), 5000), 0);
+    for (size_t n = 0; n <= sizeof(forged); n++)
+        keying_dtls.packet(e->m, &at, KEYING_RTP, &stranger, false, forged, n);
+}
+
+static void test_forged_elsewhere(void **state)
+{
+    struct net net;
+
+    (void)state;
+    net_init(&net, alice, bob);
+    for (int i = 0; i < 2; i++) /* nothing is repeated because we are slow */
+        net.end[i].policy.dtls_first_ms = 60000;
+    net.tap = elsewhere_tap;
+    net_signal(&net);
+    assert_true(net_run(&net, 20000));
+    check_plain(&net); /* nothing has failed */
+    net_done(&net);
+}
+
+/* A stranger shakes hands by a certificate of his own before the peer does, who takes its time: the call
+ * is not taken for attacked, unless the peer does not come at all. */
+static void test_stranger_first(void **state)
+{
+    (void)state;
+    for (int comes = 0; comes < 2; comes++) {
+        struct net net, evil;
+        struct said offer, answer, other;
+        struct reason why = {0};
+        struct keying_at at;
+        char first[4096];
+
+        net_init(&net, alice, bob);
+        net_init(&evil, alice, alice);
+        check_err(addr_parse(&evil.end[1].addr, STR("10.0.0.9"), 2000), 0);
+        keying_dtls.free(evil.end[0].m);
+        check_err(net_offer(&net, &offer), 0);
+        check_err(net_answer(&net, said_lines(&offer), &answer, &why), 0);
+        (void)snprintf(first, sizeof(first), "%s", said_lines(&answer));
+        check_err(net_answer(&evil, said_lines(&offer), &other, &why), 0);
+        check_err(net_accept(&net, first, &why), 0);
+        at = end_at(&net.end[0]);
+        keying_dtls.tell(net.end[0].m, &at, &(struct keying_tell){.kind = KEYING_TELL_NO_BRANCHES});
+        evil.end[0].m = net.end[0].m;
+        net_until_keys(&evil); /* he thinks that he has got through */
+        net_spend(&evil, 5);
+        evil.end[0].m = NULL;
+        assert_int_equal(net.end[0].n_send + evil.end[0].n_send, 0);
+        assert_int_equal(keying_dtls.facts(net.end[0].m)->attacks, 0);
+        assert_true(keying_dtls.facts(net.end[0].m)->handshake_failures > 0);
+        if (comes) {
+            assert_true(net_run(&net, 20000));
+            check_keys_fit(&net, KEYING_RTP);
+        } else {
+            at.now_ms += net.end[0].policy.handshake_ms;
+            keying_dtls.tick(net.end[0].m, &at);
+            net_collect(&net, 0);
+            assert_int_equal(net.end[0].n_failed, 1);
+            check_reason(net.end[0].failure, "dtls-fingerprint");
+        }
+        for (unsigned i = 0; i < evil.n; i++)
+            free(evil.queue[i]);
+        keying_dtls.free(evil.end[1].m);
+        net_done(&net);
+    }
 }
 
 static void test_forged_alerts(void **state)
@@ -643,7 +719,7 @@ static void test_spoofed(void **state)
         (void)snprintf(host, sizeof(host), "10.0.%u.%u", i / 250, i % 250);
         check_err(addr_parse(&from, str_z(host), (uint16_t)(1000 + i)), 0);
         hello[30] ^= (uint8_t)i;
-        keying_dtls.packet(net.end[0].m, &at, KEYING_RTP, &from, hello, n);
+        keying_dtls.packet(net.end[0].m, &at, KEYING_RTP, &from, false, hello, n);
         assert_true(keying_dtls.next(net.end[0].m, &ev));
         assert_int_equal(ev.kind, KEYING_EVENT_SEND);
         assert_true(addr_eq(&ev.to, &from));
@@ -685,11 +761,11 @@ static void test_crowd(void **state)
             for (int turn = 0; turn < 2; turn++) { /* a hello, what is asked of it, another hello */
                 while (keying_dtls.next(crowd.end[1].m, &ev)) {
                     if (ev.kind == KEYING_EVENT_SEND)
-                        keying_dtls.packet(port, &at, KEYING_RTP, &crowd.end[1].addr, ev.bytes, ev.n);
+                        keying_dtls.packet(port, &at, KEYING_RTP, &crowd.end[1].addr, false, ev.bytes, ev.n);
                 }
                 while (keying_dtls.next(port, &ev)) {
                     if (ev.kind == KEYING_EVENT_SEND && turn == 0)
-                        keying_dtls.packet(crowd.end[1].m, &at, KEYING_RTP, NULL, ev.bytes, ev.n);
+                        keying_dtls.packet(crowd.end[1].m, &at, KEYING_RTP, NULL, false, ev.bytes, ev.n);
                 }
             }
             net_done(&crowd);
@@ -730,7 +806,7 @@ static void test_last_flight(void **state)
         struct keying_at at = end_at(&net.end[0]);
 
         at.now_ms += 1000;
-        keying_dtls.packet(net.end[0].m, &at, KEYING_RTP, &stranger, forged, sizeof(forged));
+        keying_dtls.packet(net.end[0].m, &at, KEYING_RTP, &stranger, false, forged, sizeof(forged));
         while (keying_dtls.next(net.end[0].m, &ev)) {
             assert_int_equal(ev.kind, KEYING_EVENT_SEND);
             assert_false(addr_eq(&ev.to, &stranger));
@@ -893,6 +969,8 @@ int main(void)
         cmocka_unit_test(test_rollback),
         cmocka_unit_test(test_race),
         cmocka_unit_test(test_forged_hello),
+        cmocka_unit_test(test_forged_elsewhere),
+        cmocka_unit_test(test_stranger_first),
         cmocka_unit_test(test_forged_alerts),
         cmocka_unit_test(test_spoofed),
         cmocka_unit_test(test_crowd),

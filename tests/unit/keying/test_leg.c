@@ -231,7 +231,7 @@ static unsigned pass(struct side *from, struct side *to)
         struct keying_at at = now();
 
         if (ev.kind == KEYING_EVENT_SEND)
-            keying_leg_packet(to->leg, ev.section, &at, ev.path, NULL, ev.bytes, ev.n);
+            keying_leg_packet(to->leg, ev.section, &at, ev.path, NULL, false, ev.bytes, ev.n);
         n += ev.kind == KEYING_EVENT_INSTALL;
     }
     return n;

@@ -324,6 +324,33 @@ static void not_symmetric(void **state)
     where_a_is_sent(&setting.rtp);
 }
 
+/* A copy of the first packet overtakes it: what is for the peer goes to the copyist until the next
+ * packet, and no longer. Later only silence moves anything. */
+static void overtaken(void **state)
+{
+    (void)state;
+    uint8_t p[RTP_BYTES + MEDIA_SRTP_GROWTH], copy[RTP_BYTES + MEDIA_SRTP_GROWTH];
+    protect_a();
+    size_t n = sealed(p, 1, 1);
+    memcpy(copy, p, n);
+    dry_in(&d, d.a, KEYING_RTP, &d.stranger, copy, n);
+    dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, n);
+    assert_int_equal(drops(d.a, RELAY_DROP_REPLAYED), 1);
+    n = sealed(p, 1, 2);
+    dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, n);
+    where_a_is_sent(&d.peer_a);
+    n = sealed(p, 1, 3);
+    dry_in(&d, d.a, KEYING_RTP, &d.stranger, p, n);
+    where_a_is_sent(&d.peer_a);
+    dry_later(&d, LIMIT_RELAY_LATCH_MS);
+    n = sealed(p, 1, 4);
+    dry_in(&d, d.a, KEYING_RTP, &d.stranger, p, n); /* it has moved */
+    where_a_is_sent(&d.stranger);
+    n = sealed(p, 1, 5);
+    dry_in(&d, d.a, KEYING_RTP, &d.peer_a, p, n);
+    where_a_is_sent(&d.stranger);
+}
+
 static void replayed_and_reordered(void **state)
 {
     (void)state;
@@ -598,6 +625,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(unauthenticated, start, stop),
         cmocka_unit_test_setup_teardown(authentic_latch, start, stop),
         cmocka_unit_test_setup_teardown(not_symmetric, start, stop),
+        cmocka_unit_test_setup_teardown(overtaken, start, stop),
         cmocka_unit_test_setup_teardown(replayed_and_reordered, start, stop),
         cmocka_unit_test_setup_teardown(roc_wraps, start, stop),
         cmocka_unit_test_setup_teardown(ssrc_floods, start, stop),
