@@ -541,11 +541,24 @@ static void find_direction(struct edge_req *r)
         r->from_caller = (uint32_t)str_hash(r->m->from_tag) == r->token.caller_tag;
 }
 
+/* Whoever has a dialog through us has our token in its route set (RFC 3261 12.2.1.1). Without one a To tag proves nothing, and would
+ * spare its sender whatever is asked of who begins something: a signature, lists of callers, the least status, max-calls. BYE begins
+ * nothing, and comes so from simple systems that know no route sets. */
+static bool is_of_no_dialog(const struct edge_req *r)
+{
+    return sip_msg_in_dialog(r->m) && r->m->method != SIP_BYE && !r->has_token && !r->emergency && !r->has_flow_path;
+}
+
 static void request_route(struct edge_req *r)
 {
     struct edge_targets *targets = arena_zalloc(r->m->arena, sizeof *targets);
     struct reason why = {0};
 
+    if (is_of_no_dialog(r)) {
+        reason_set(&why, "dialog-unknown", "RFC 3261 12.2.2", 481, "a To tag, and no Route of a dialog of ours");
+        edge_refuse(r, &why);
+        return;
+    }
     if (!targets) {
         edge_reply(r, 500);
         return;
