@@ -59,6 +59,7 @@ static void call_quiet(struct call *c)
     phone_request_forget(c->refer);
     phone_check_free(c->check);
     c->check = NULL;
+    call_judge_stop(c);
     if (c->stx)
         sip_stx_set_upper(c->stx, NULL);
     c->stx = NULL;

@@ -8,12 +8,16 @@
 
 static void reply_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, struct str sdp)
 {
-    struct sip_response r = {.status = 200, .body = sdp};
+    struct sip_response r = {.status = 200, .to_tag = c->dlg.local_tag, .body = sdp};
     if (sdp.n)
         r.content_type = STR("application/sdp");
     phone_add(&r, STR("Contact"), c->p->contact);
     phone_add(&r, STR("Supported"), PHONE_SUPPORTED);
     call_timer_answer(c, m, &r, m->arena);
+    if (sdp.n && c->p->cfg->signer && call_sign_ok(c, m, &r) != 0) {
+        phone_reply(c->p, tx, 500);
+        return;
+    }
     phone_reply_with(c->p, tx, &r);
 }
 
@@ -39,16 +43,21 @@ static void take_from(struct call *c, const struct sip_msg *m)
  * later (14.2, RFC 3311 5.2). */
 static void take_offer(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct rx *rx)
 {
-    bool is_invite = m->method == SIP_INVITE, was_held = c->session.is_held;
-    struct reason why = {0};
-    struct str text, sdp = STR_NULL;
+    bool is_invite = m->method == SIP_INVITE;
     if (c->state != CALL_UP || (is_invite && c->ok.buf) || session_is_offering(&c->session) ||
-        c->change_pending) {
+        c->change_pending || call_is_judging(c)) {
         phone_reply(c->p, tx, 491);
         return;
     }
-    if (call_timer_refuses(c, tx, m))
-        return;
+    if (!call_timer_refuses(c, tx, m) && call_judge_offer(c, tx, m, &rx->path) == 0)
+        call_offer_judged(c, tx, m, &rx->path);
+}
+
+void call_offer_judged(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct path *path)
+{
+    bool is_invite = m->method == SIP_INVITE, was_held = c->session.is_held;
+    struct reason why = {0};
+    struct str text, sdp = STR_NULL;
     int err = session_text(m, &text);
     if (err == ERR_UNSUPPORTED) {
         phone_reply(c->p, tx, 415);
@@ -70,7 +79,7 @@ static void take_offer(struct call *c, struct sip_stx *tx, struct sip_msg *m, co
     take_from(c, m);
     if (is_invite) {
         c->invite_cseq = m->cseq;
-        if (call_ok(c, tx, m, &rx->path, sdp) != 0 && !sip_stx_is_final(tx))
+        if (call_ok(c, tx, m, path, sdp) != 0 && !sip_stx_is_final(tx))
             phone_reply(c->p, tx, 500);
     } else {
         reply_ok(c, tx, m, sdp);
@@ -201,6 +210,7 @@ static void changed(struct call *c, struct request *r, struct sip_msg *m)
     session_settled(&c->session);
     call_held(c, was_held);
     tell(c, m->status);
+    call_judge_answer(c, m);
 }
 
 static void on_change(void *arg, struct request *r, struct sip_msg *m, const struct rx *rx,
@@ -274,7 +284,7 @@ int call_offer(struct call *c, bool hold)
     struct str sdp;
     struct reason why = {0};
     enum sdp_dir before = c->session.want;
-    if (c->change_pending || c->ok.buf)
+    if (c->change_pending || c->ok.buf || call_is_judging(c))
         return ERR_AGAIN;
     c->change_hold = hold;
     c->session.want = hold ? SDP_SENDONLY : SDP_SENDRECV;
@@ -301,7 +311,7 @@ void call_say_who(struct call *c)
     struct reason why = {0};
     struct sip_addr a;
     struct sip_uri u;
-    if (!d->peer_allows_update || c->change_pending || sip_addr_parse(d->local, &a) != 0 ||
+    if (!d->peer_allows_update || c->change_pending || call_is_judging(c) || sip_addr_parse(d->local, &a) != 0 ||
         sip_uri_parse(a.uri, &u) != 0 || sip_uri_aor(d->arena, &u, &known) != 0 ||
         (str_eq(known, c->p->aor) ? !signs : !d->peer_takes_from_change) ||
         (who = arena_fmt(d->arena, "<%.*s>", STR_FMT(c->p->aor))).p == NULL)
@@ -333,7 +343,7 @@ void call_rekey(struct call *c)
 
 void call_refresh(struct call *c)
 {
-    if (c->change_pending)
+    if (c->change_pending || call_is_judging(c))
         return; /* that one refreshes as well */
     if (!c->dlg.peer_allows_update)
         (void)!call_offer(c, c->session.want == SDP_SENDONLY);

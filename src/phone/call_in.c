@@ -171,6 +171,13 @@ bool call_in_cancelled(struct phone *p, struct sip_stx *tx)
         phone_reply(p, tx, 487);
         return true;
     }
+    LIST_EACH(c, &p->calls, struct call, node)
+    {
+        if (c->judged.tx != tx)
+            continue;
+        call_judge_stop(c);
+        return true;
+    }
     return false;
 }
 
@@ -180,6 +187,10 @@ void call_in_gone(struct phone *p, const struct sip_stx *tx)
     {
         if (tx == NULL || j->tx == tx)
             judging_free(j);
+    }
+    LIST_EACH(c, &p->calls, struct call, node)
+    {
+        call_judge_gone(c, tx);
     }
 }
 
@@ -228,7 +239,7 @@ void call_in(struct phone *p, struct sip_stx *tx, struct sip_msg *m, const struc
 }
 
 /* By the user itself, as it leaves (signer.h). */
-static int sign_ok(struct call *c, struct sip_msg *m, struct sip_response *r)
+int call_sign_ok(struct call *c, struct sip_msg *m, struct sip_response *r)
 {
     struct str date = phone_date(c->p, m->arena), value;
     struct buf *draft;
@@ -258,7 +269,7 @@ int call_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct 
     phone_add(&r, STR("Allow"), PHONE_ALLOW);
     phone_add(&r, STR("Supported"), PHONE_SUPPORTED);
     call_timer_answer(c, m, &r, m->arena);
-    int err = p->cfg->signer ? sign_ok(c, m, &r) : 0;
+    int err = p->cfg->signer ? call_sign_ok(c, m, &r) : 0;
     if (!err)
         err = sip_response_build(m, &r, &buf);
     if (err)
@@ -346,6 +357,10 @@ void call_act_ack(struct call *c, struct sip_msg *m)
         }
         session_settled(&c->session);
         call_held(c, was_held);
+        if (c->is_told_up) { /* else it is what begins the call */
+            call_judge_answer(c, m);
+            return;
+        }
     }
     call_up(c);
 }

@@ -311,6 +311,12 @@ struct call {
     struct buf *change_ack; /* ACK of the last re-INVITE */
     uint32_t change_cseq;
     struct wheel_timer retry; /* after 491 */
+    struct { /* call_judge.c: what of theirs is being judged; check NULL: nothing */
+        struct phone_check *check;
+        struct sip_stx *tx; /* of an offer; NULL: it is an answer to ours */
+        struct path path;
+        bool has_others; /* keys that are not the signed ones */
+    } judged;
     struct request *bye, *refer;
     bool refer_wanted; /* NOTIFYs are awaited */
     /* session timer (RFC 4028) */
@@ -371,6 +377,18 @@ MUST_USE int call_ok(struct call *c, struct sip_stx *tx, struct sip_msg *m, cons
 
 /* call_change.c: within a dialog */
 void call_in_dialog(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct rx *rx);
+int call_sign_ok(struct call *c, struct sip_msg *m, struct sip_response *r); /* Date and Identity, if there is anything to be signed */
+void call_offer_judged(struct call *c, struct sip_stx *tx, struct sip_msg *m, const struct path *path);
+
+/* call_judge.c. 0: it may be taken. ERR_AGAIN: call_offer_judged follows, if it may. ERR_REFUSED: it has
+ * been answered. */
+MUST_USE int call_judge_offer(struct call *c, struct sip_stx *tx, const struct sip_msg *m,
+                              const struct path *path);
+/* The answer to an offer of ours, in a response or an ACK, which was taken: the call may end. */
+void call_judge_answer(struct call *c, const struct sip_msg *m);
+bool call_is_judging(const struct call *c);
+void call_judge_stop(struct call *c);
+void call_judge_gone(struct call *c, const struct sip_stx *tx); /* NULL: all are */
 MUST_USE int call_offer(struct call *c, bool hold);
 void call_retry(struct wheel_timer *t);
 void call_say_who(struct call *c); /* RFC 4916: who has answered, if it is another than was called */

@@ -31,6 +31,8 @@ void say_verified(struct phone_out *out, struct str who, const struct identity_r
         PHONE_SAY(out, "verified", f, "signed by %s: %.*s%s",
                   r->by_user ? "the other user" : "its domain", STR_FMT(who),
                   r->keys_bound ? ", with the keys of the sound" : "");
+    else if (r->verdict == IDENTITY_ABSENT)
+        PHONE_SAY(out, "verified", f, "refused, since it is not signed: %s", r->why.detail);
     else
         PHONE_SAY(out, "verified", f, "a signature that is worth nothing (%.*s): %s",
                   STR_FMT(verdict), r->why.detail[0] ? r->why.detail : r->why.code);

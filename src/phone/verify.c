@@ -88,13 +88,21 @@ static void ask(struct phone_check *c, size_t i, struct str url)
         w->cred = NULL; /* not to be had: 436 */
 }
 
-static int show(struct phone_check *c)
+static int show(struct arena *a, const struct sip_msg *m, struct identity_shown *ret)
 {
     struct reason why = {0};
-    return c->m->is_request
-               ? identity_show(c->arena, c->m, c->m->ruri, STR_NULL, STR_NULL, NULL, false,
-                               &c->shown, &why)
-               : identity_show_answer(c->arena, c->m, c->m->to.uri, NULL, &c->shown, &why);
+    return m->is_request
+               ? identity_show(a, m, m->ruri, STR_NULL, STR_NULL, NULL, false, ret, &why)
+               : identity_show_answer(a, m, m->to.uri, NULL, ret, &why);
+}
+
+int phone_check_keys(const struct sip_msg *m, const struct passport_key **ret, size_t *ret_n)
+{
+    struct identity_shown shown = {0};
+    int err = show(m->arena, m, &shown);
+    *ret = shown.m.mky;
+    *ret_n = shown.m.n_mky;
+    return err;
 }
 
 static int start(struct phone_check *c, const struct sip_msg *m, uint64_t now_s)
@@ -107,7 +115,7 @@ static int start(struct phone_check *c, const struct sip_msg *m, uint64_t now_s)
         return ERR_NOMEM;
     int err = sip_msg_parse(c->arena, bytes, &c->m, &why);
     if (!err)
-        err = show(c);
+        err = show(c->arena, c->m, &c->shown);
     if (err)
         return err == ERR_NOMEM ? err : ERR_SYNTAX;
     c->policy = identity_policy_default(now_s);

@@ -37,5 +37,8 @@ const struct identity_result *phone_check_result(const struct phone_check *c);
 /* Who has signed; empty: nobody who could be believed. */
 struct str phone_check_who(const struct phone_check *c);
 void phone_check_free(struct phone_check *c); /* NULL is fine */
+/* The fingerprints in a message, in the form that is signed (RFC 8225 5.2.2), in its arena. ERR_SYNTAX,
+ * ERR_LIMIT, ERR_NOMEM. */
+MUST_USE int phone_check_keys(const struct sip_msg *m, const struct passport_key **ret, size_t *ret_n);
 
 #endif

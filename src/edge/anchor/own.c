@@ -1,14 +1,14 @@
-/* Requests of our own within anchored calls: ACK and BYE for an answer that is not passed on, BYE for
- * a call that is dead, a new offer when keys have to change. RFC 3261 12.2, 13.2.2.4, 14.1, 15; RFC
- * 3311; RFC 3326.
+/* Requests of our own within anchored calls: ACK and BYE for an answer that is not passed on, BYE
+ * for a call that is dead, a new offer when keys have to change. RFC 3261 12.2, 13.2.2.4, 14.1, 15;
+ * RFC 3311; RFC 3326.
  *
  * A request of our own is written as the other side would send it, without the way it would take to
  * us, and goes out as a forwarded one does: route_in_dialog knows where to, hop.c how, it is signed
- * where it leaves for another domain (RFC 8224 6.1, RFC 4916 4.4; TR/100 recommendation 4), for which
- * it waits as long as the keeper may take (LIMIT_KEEPER_MS), and forward_build adds our Via. What a
- * peer answers is judged as an answer that we pass on (RFC 9970; answer.h), before its keys are taken.
- * Owner: the anchor's list `own`; each holds a reference to the call until its transaction ends.
- * Worker thread. */
+ * where it leaves for another domain (RFC 8224 6.1, RFC 4916 4.4; TR/100 recommendation 4), for
+ * which it waits as long as the keeper may take (LIMIT_KEEPER_MS), and forward_build adds our Via.
+ * What a peer answers is judged as an answer that we pass on (RFC 9970; answer.h), before its keys
+ * are taken. Owner: the anchor's list `own`; each holds a reference to the call until its
+ * transaction ends. Worker thread. */
 #include "base/log.h"
 #include "base/mem.h"
 #include "edge/anchor/anchor_priv.h"
@@ -26,8 +26,8 @@ struct anchor_own {
     struct edge_req *r;
     struct edge_targets *targets;
     struct hop *hop;
-    struct path path;                     /* where it goes when it is signed */
-    struct identity_signing *signing;     /* under way */
+    struct path path;                      /* where it goes when it is signed */
+    struct identity_signing *signing;      /* under way */
     const struct identity_signed *signed_; /* NULL: it leaves unsigned */
     struct sip_ctx *ctx;
     const struct sip_msg *answer; /* a 2xx whose signature is being judged; NULL: none */
@@ -72,8 +72,8 @@ static void own_done(struct anchor_own *o, unsigned status, const struct sip_msg
 
 /* ---- what is answered to it ---- */
 
-/* What it says of who has answered, and by which keys (note_sides in proxy_facts.c does so for what is
- * passed on). `v`: what its signature is worth; NULL: it has none. */
+/* What it says of who has answered, and by which keys (note_sides in proxy_facts.c does so for what
+ * is passed on). `v`: what its signature is worth; NULL: it has none. */
 static void own_note(const struct anchor_own *o, const struct sip_msg *m,
                      const struct identity_vouch *v)
 {
@@ -89,8 +89,8 @@ static void own_note(const struct anchor_own *o, const struct sip_msg *m,
 }
 
 /* Its keys are not taken, and the call is over: the two sides do not agree on what they have. */
-static void own_refuse(struct anchor_own *o, const struct sip_msg *m, const struct identity_vouch *v,
-                       const struct reason *why)
+static void own_refuse(struct anchor_own *o, const struct sip_msg *m,
+                       const struct identity_vouch *v, const struct reason *why)
 {
     struct anchor_dialog *d = o->d;
 
@@ -120,8 +120,7 @@ static void own_judged(void *arg, const struct reason *why)
 }
 
 /* A copy, which lives as long as it may have to wait. */
-static void own_judge(struct anchor_own *o, const struct sip_msg *m,
-                      const struct config_peer *peer)
+static void own_judge(struct anchor_own *o, const struct sip_msg *m, const struct config_peer *peer)
 {
     struct identity_answer a = {.cfg = o->r->cfg, .peer = peer};
     struct str bytes = arena_str(o->arena, m->bytes);
@@ -199,7 +198,8 @@ static void own_gone(void *arg, struct sip_ctx *tx)
     own_leave(o);
 }
 
-/* Nobody is asked longer than a branch would be (RFC 3261 16.8): what CANCEL brings, or its silence, is the answer. */
+/* Nobody is asked longer than a branch would be (RFC 3261 16.8): what CANCEL brings, or its
+ * silence, is the answer. */
 static void own_limit(struct wheel_timer *t)
 {
     struct anchor_own *o = CONTAINER_OF(t, struct anchor_own, limit);
@@ -214,14 +214,14 @@ static int own_send(struct anchor_own *o, const struct path *path)
         .on_response = own_response, .on_end = own_end, .on_gone = own_gone};
     struct edge_worker *w = o->r->w;
     struct digest_client_cred creds[DIGEST_CLIENT_CREDS_MAX];
-    struct forward_args f = {
-        .t = o->targets->v[0], .out = path, .creds = creds, .is_own = true};
+    struct forward_args f = {.t = o->targets->v[0], .out = path, .creds = creds, .is_own = true};
     struct sip_ctx_user u = callbacks;
     char branch[40];
     struct buf *msg;
     int err = 0;
 
-    if (!transport_is_secure(path->transport) && o->r->m->body.n && memmem(o->r->m->body.p, o->r->m->body.n, "a=crypto:", 9))
+    if (!transport_is_secure(path->transport) && o->r->m->body.n &&
+        memmem(o->r->m->body.p, o->r->m->body.n, "a=crypto:", 9))
         return ERR_REFUSED; /* its hop was private when it was written (RFC 4568 8) */
     if (o->signed_) {
         f.identity = o->signed_->identity;
@@ -601,10 +601,8 @@ static bool own_again(struct anchor_own *o, unsigned status, const struct sip_ms
 {
     const struct config_peer *p = o->targets->n ? o->targets->v[0]->peer : NULL;
     struct anchor_dialog *d = o->d;
-    struct own_args args = {.method = o->method,
-                            .to_callee = o->to_callee,
-                            .is_again = true,
-                            .body = o->r->m->body};
+    struct own_args args = {
+        .method = o->method, .to_callee = o->to_callee, .is_again = true, .body = o->r->m->body};
     struct reason why = {0};
     struct sip_hdr const *h;
 
@@ -641,7 +639,8 @@ static void own_done(struct anchor_own *o, unsigned status, const struct sip_msg
         anchor_rollback(NULL, o->to_callee ? d->far : d->near);
     if (d->a->is_ended)
         return;
-    if (status == 481 || status == 408) { /* it is not there any more: RFC 3261 12.2.1.2, RFC 5057 5.1 */
+    if (status == 481 ||
+        status == 408) { /* it is not there any more: RFC 3261 12.2.1.2, RFC 5057 5.1 */
         reason_set(&why, "dialog-gone", "RFC 3261 12.2.1.2", status, NULL);
         anchor_hang_up(d->a, &why);
     } else if (status == 491) {

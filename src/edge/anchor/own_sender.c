@@ -1,8 +1,8 @@
 /* For whom a request of our own within an anchored call is: it is written as one side of the dialog
  * would send it, and signed and asserted as if that side had sent it (RFC 8224 6.1, RFC 4916 4.4;
- * TR/100 recommendation 4). Who the side is was settled by the gate when the dialog was made, and is
- * in its sealed token as a hash: whoever From names counts only if it is that one (RFC 8224 12.1.1:
- * of a diverted call it is not). Memory of the request. Worker thread. */
+ * TR/100 recommendation 4). Who the side is was settled by the gate when the dialog was made, and
+ * is in its sealed token as a hash: whoever From names counts only if it is that one (RFC
+ * 8224 12.1.1: of a diverted call it is not). Memory of the request. Worker thread. */
 #include "edge/admit/gate_priv.h"
 #include "edge/anchor/anchor_priv.h"
 #include "edge/peers/subscriber.h"
@@ -10,8 +10,7 @@
 
 static void set_user(struct edge_req *r, const struct token_side *side)
 {
-    struct principal who = {.kind = PRINCIPAL_USER,
-                            .peer = subscriber_of_id(r->cfg, side->who)};
+    struct principal who = {.kind = PRINCIPAL_USER, .peer = subscriber_of_id(r->cfg, side->who)};
     bool is_anonymous;
 
     if (who.peer)

@@ -1,8 +1,8 @@
-/* Dialogs that a SUBSCRIBE or REFER of ours has begun with a carrier that challenges us (RFC 3261 22.2):
- * the caller's numbers leave with room between them (token_cseq), so that what is challenged can be
- * sent again with the next one. What names a REFER by its number is changed as that was (RFC 3515
- * 2.4.6). Anchored calls have tables for this (anchor/dialog.c, anchor/refer.c); here everything is in
- * the dialog's token. Worker thread. */
+/* Dialogs that a SUBSCRIBE or REFER of ours has begun with a carrier that challenges us (RFC
+ * 3261 22.2): the caller's numbers leave with room between them (token_cseq), so that what is
+ * challenged can be sent again with the next one. What names a REFER by its number is changed as
+ * that was (RFC 3515 2.4.6). Anchored calls have tables for this (anchor/dialog.c, anchor/refer.c);
+ * here everything is in the dialog's token. Worker thread. */
 #include "edge/proxy/proxy_priv.h"
 
 static bool is_of_one(const struct proxy *p)
@@ -32,8 +32,8 @@ static int change_id(const struct sip_msg *m, struct str event, struct str id, c
     return ret->p ? 0 : ERR_NOMEM;
 }
 
-/* Of the first REFER, whose number within its room the token does not know, the subscription needs no
- * id: whoever asks for it does so without. */
+/* Of the first REFER, whose number within its room the token does not know, the subscription needs
+ * no id: whoever asks for it does so without. */
 int spaced_event(const struct proxy *p, struct forward_changes *ret)
 {
     const struct sip_msg *m = p->r->m;

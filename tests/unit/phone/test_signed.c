@@ -282,6 +282,8 @@ static void in_left(void **state)
     assert_int_equal(W.waiting, 7);
 }
 
+static struct sip_msg *invite;
+
 static void answer(const char *body, const char *signed_body)
 {
     char text[4096], extra[4096];
@@ -294,7 +296,8 @@ static void answer(const char *body, const char *signed_body)
     bed.has_print = true;
     bed_register();
     assert_int_equal(phone_call(bed.phone, STR("bob"), &id), 0);
-    struct sip_msg *m = bed_take("INVITE");
+    struct sip_msg *m = invite = bed_take("INVITE");
+    bed.call = id;
     sbuf_fmt(&b,
              "SIP/2.0 200 OK\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bKs\r\nFrom: %s\r\n"
              "To: <sip:bob@example.com>;tag=srv\r\nCall-ID: %.*s\r\nCSeq: %u INVITE\r\n"
@@ -325,12 +328,178 @@ static void answer_wrong(void **state)
     bed_told("up;verified contradicted ;");
 }
 
+/* ---- within the call (RFC 8862 4.3, 4.4) ---- */
+
+/* A request of bob's in the call that he has answered; signed_body NULL: not signed. */
+static void later(const char *method, unsigned cseq, const char *body, const char *signed_body)
+{
+    char text[4096], extra[4096] = "", branch[16];
+    struct arena *a = arena_new(4096, 1 << 20);
+    struct reason why = {0};
+    struct str value;
+    struct sbuf b = sbuf_make(text, sizeof(text));
+    if (signed_body) {
+        sbuf_fmt(&b,
+                 "%s sip:alice@192.0.2.50 SIP/2.0\r\nVia: SIP/2.0/TCP 192.0.2.1;branch=z9hG4bKs\r\n"
+                 "Max-Forwards: 70\r\nFrom: <sip:bob@example.com>;tag=srv\r\nTo: %s\r\n"
+                 "Call-ID: x\r\nCSeq: %u %s\r\nContact: <sip:bob@192.0.2.9>\r\n"
+                 "Date: Tue, 14 Nov 2023 22:13:20 GMT\r\nContent-Type: application/sdp\r\n"
+                 "Content-Length: %u\r\n\r\n%s",
+                 method, bed_header(invite, "From"), cseq, method, (unsigned)strlen(signed_body),
+                 signed_body);
+        assert_int_equal(phone_signer_sign(W.bob, a, sbuf_get(&b), NOW, &value, &why), 0);
+        snprintf(extra, sizeof(extra), "Date: Tue, 14 Nov 2023 22:13:20 GMT\nIdentity: %.*s\n",
+                 STR_FMT(value));
+    }
+    arena_free(a);
+    snprintf(branch, sizeof(branch), "later%u", cseq);
+    bed_in_dialog(invite, method, cseq, branch, extra, body);
+}
+
+static void up_and_signed(void)
+{
+    answer(PRINT, PRINT);
+    bed_told("up;verified valid user sip:bob@example.com;");
+}
+
+static void change_unsigned(void **state)
+{
+    (void)state;
+    up_and_signed();
+    unsigned agreed = bed.n_agreed;
+    later("UPDATE", 10, OTHER, NULL);
+    assert_non_null(strstr(bed_header(bed_take("428"), "Warning"), "keys-not-signed"));
+    later("INVITE", 11, OTHER, NULL);
+    (void)bed_take("428");
+    bed_in_dialog(invite, "ACK", 11, "later11", NULL, NULL);
+    later("UPDATE", 12, SDP, NULL); /* none at all are others, too */
+    (void)bed_take("428");
+    bed_told("verified absent ;verified absent ;verified absent ;");
+    assert_int_equal(bed.n_agreed, agreed);
+    later("UPDATE", 13, PRINT, NULL); /* the signed ones */
+    (void)bed_take("200");
+    later("UPDATE", 14, "", NULL); /* only a refresh */
+    (void)bed_take("200");
+    bed_told("");
+    assert_int_equal(bed.n_agreed, agreed + 1);
+}
+
+static void change_signed(void **state)
+{
+    (void)state;
+    bed.cfg.signer = signer(0, "sip:alice@example.com", ALICE_URL, 0);
+    up_and_signed();
+    later("UPDATE", 10, OTHER, OTHER);
+    assert_non_null(strstr(bed_header(bed_take("200"), "Identity"), "ppt=rsp"));
+    bed_told("verified valid user sip:bob@example.com;");
+    later("UPDATE", 11, PRINT, NULL); /* what was signed before is not what is signed now */
+    (void)bed_take("428");
+    bed_told("verified absent ;");
+    later("INVITE", 12, OTHER, NULL);
+    (void)bed_take("200");
+    bed_told("");
+}
+
+static void change_wrong(void **state)
+{
+    (void)state;
+    up_and_signed();
+    later("UPDATE", 10, OTHER, PRINT);
+    assert_non_null(strstr(bed_header(bed_take("438"), "Warning"), "identity-mky-contradicted"));
+    bed_told("verified contradicted ;");
+    W.is_missing = true;
+    later("UPDATE", 11, OTHER, OTHER);
+    (void)bed_take("436");
+    bed_told("verified unverifiable ;");
+}
+
+/* Nobody has signed it in the beginning: then it is our edge that is believed. */
+static void change_of_unsigned(void **state)
+{
+    (void)state;
+    bed.has_print = true;
+    wait_for_calls();
+    phone_call_id id;
+    assert_int_equal(phone_call(bed.phone, STR("bob"), &id), 0);
+    invite = bed_take("INVITE");
+    bed_reply(invite, 200, CONTACT, PRINT);
+    (void)bed_take("ACK");
+    later("UPDATE", 10, OTHER, NULL);
+    (void)bed_take("200");
+    later("UPDATE", 11, PRINT, OTHER);
+    (void)bed_take("438");
+    bed_told("up;verified contradicted ;");
+    later("UPDATE", 12, PRINT, PRINT); /* ... until somebody does (RFC 8862 4.3) */
+    (void)bed_take("200");
+    later("UPDATE", 13, OTHER, NULL);
+    (void)bed_take("428");
+    bed_told("verified valid user sip:bob@example.com;verified absent ;");
+}
+
+static void change_late(void **state)
+{
+    (void)state;
+    up_and_signed();
+    W.is_late = true;
+    later("UPDATE", 10, OTHER, OTHER);
+    bed_nothing();
+    later("UPDATE", 11, PRINT, NULL);
+    (void)bed_take("491");
+    assert_int_equal(phone_hold(bed.phone, bed.call, true), ERR_AGAIN);
+    W.waiting = 0;
+    W.held++;
+    W.fn(W.arg, &W.cred);
+    (void)bed_take("200");
+    bed_told("verified valid user sip:bob@example.com;");
+}
+
+static void change_ended(void **state)
+{
+    (void)state;
+    up_and_signed();
+    W.is_late = true;
+    later("INVITE", 10, OTHER, OTHER);
+    bed_nothing();
+    later("BYE", 11, "", NULL);
+    (void)bed_take("200");
+    (void)bed_take("487");
+    assert_int_equal(W.waiting, 0);
+}
+
+static void change_cancelled(void **state)
+{
+    (void)state;
+    up_and_signed();
+    W.is_late = true;
+    later("INVITE", 10, OTHER, OTHER);
+    bed_in_dialog(invite, "CANCEL", 10, "later10", NULL, NULL);
+    (void)bed_take("200");
+    (void)bed_take("487");
+    assert_int_equal(W.waiting, 0);
+    bed_told("");
+}
+
+/* An answer cannot be refused. */
+static void change_answered(void **state)
+{
+    (void)state;
+    up_and_signed();
+    assert_int_equal(phone_hold(bed.phone, bed.call, true), 0);
+    struct sip_msg *m = bed_take("INVITE");
+    bed_reply(m, 200, CONTACT, OTHER);
+    (void)bed_take("ACK");
+    assert_non_null(strstr(bed_header(bed_take("BYE"), "Reason"), "keys-not-signed"));
+    assert_true(bed_was_told("verified absent ;"));
+}
+
 int main(void)
 {
 #define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
     const struct CMUnitTest tests[] = {
         TEST(own_certificate), TEST(out),          TEST(out_other_keys), TEST(in_valid),
         TEST(in_wrong),        TEST(in_missing),   TEST(in_late),        TEST(in_cancelled),
-        TEST(in_left),         TEST(answer_valid), TEST(answer_wrong)};
+        TEST(in_left),         TEST(answer_valid), TEST(answer_wrong),
+        TEST(change_unsigned), TEST(change_signed), TEST(change_wrong), TEST(change_of_unsigned),
+        TEST(change_late), TEST(change_ended), TEST(change_cancelled), TEST(change_answered)};
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
