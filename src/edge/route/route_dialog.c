@@ -90,20 +90,25 @@ static const struct location_target *moved_to(struct edge_req *r, const struct t
     return found;
 }
 
-/* A phone that was given its GRUU as Contact has it resolved (RFC 5627 6.1), to the binding of this dialog's flow if there is one. */
+/* A phone that was given its GRUU as Contact has it resolved (RFC 5627 6.1), to the binding of this dialog's flow if there is one. It is
+ * the other side's: whoever has a dialog with one of our users has none with the next. */
 static bool resolve_gruu(struct edge_req *r, const struct token_side *side, struct edge_target *t)
 {
     struct location_query q = {.now_s = net_wall_s(r->w->net), .has_gr = true};
     struct location_targets lt = {0};
+    struct principal who = {.kind = PRINCIPAL_USER};
     struct sip_uri u = r->ruri;
     size_t i, use = 0;
 
-    if (!r->domain || !u.has_gr)
+    if (!r->domain || !u.has_gr || side->kind != PRINCIPAL_USER)
         return false;
     u.host = r->domain->name;
     if (sip_uri_aor(r->m->arena, &u, &q.aor) != 0 ||
         (u.gr_value.n && sip_unescape(r->m->arena, u.gr_value, &q.gr) != 0) ||
         location_lookup(r->w->edge->loc, &q, r->m->arena, &lt) != 0)
+        return false;
+    who.name = lt.aor;
+    if (principal_id(&who) != side->who)
         return false;
     for (i = 0; i < lt.n; i++)
         if (side->has_path && lt.v[i].has_path && is_path(&lt.v[i].path, &side->path))
