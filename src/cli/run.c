@@ -91,7 +91,7 @@ static void note_restart(struct daemon *d, const struct config *cfg, struct relo
     }
 }
 
-/* The keeper reads the file itself. Without one there is nothing to be done: a new one will read what is in force then. */
+/* The keeper reads the file itself. One that does not answer has failed; without one there is nothing to be done: a new one will read what is in force then. */
 static bool reload_keeper(struct daemon *d, const struct config *cfg, struct reload *r)
 {
     struct reason why = {0};
@@ -113,7 +113,7 @@ static bool reload_keeper(struct daemon *d, const struct config *cfg, struct rel
     if (err == 0)
         return true;
     log_reason(LOG_ERROR, "keeper-reload", &why, NULL, 0);
-    if (err != ERR_REFUSED)
+    if (err == ERR_CLOSED)
         return true;
     (void)json_array_append_new(r->problems, json_string(why.detail[0] ? why.detail : why.code));
     return false;

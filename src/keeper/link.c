@@ -29,6 +29,8 @@ struct keeper_link {
     int fds[KEEPER_CONNS_MAX];
     keeper_attach_fn *attach;
     void *attach_arg;
+    unsigned n_asked;  /* reloads that it has not answered yet, in their order */
+    bool has_given_up; /* ... and nobody waits for any more */
     bool was_told; /* what it said about its keys, since somebody last waited for that */
     int told;
     struct reason told_why;
@@ -67,6 +69,8 @@ static void forget_keeper(struct keeper_link *l)
 {
     l->is_up = false;
     l->n_in = 0;
+    l->n_asked = 0;
+    l->has_given_up = false;
     close_fd(&l->conn);
     for (unsigned i = 0; i < l->n_workers; i++)
         close_fd(&l->fds[i]);
@@ -160,7 +164,14 @@ static void on_control(struct keeper_link *l)
 
 static void on_state(struct keeper_link *l, const struct keeper_frame *f)
 {
+    bool is_late = l->has_given_up && l->n_asked == 1;
+
     l->was_told = true;
+    l->n_asked -= l->n_asked > 0;
+    if (is_late) {
+        l->has_given_up = false;
+        LOG(LOG_WARN, "keeper-reload-late", LZ("effect", "it has read the configuration after its reload counted as failed: reload again"));
+    }
     l->told = f->status == KEEPER_DONE ? 0 : ERR_REFUSED;
     l->told_why = (struct reason){.code = NULL};
     if (l->told == 0) {
@@ -234,13 +245,13 @@ static int wait_told(struct keeper_link *l, int timeout_ms)
 {
     int64_t end = now_ms() + timeout_ms, left;
 
-    while (!l->was_told && (l->control >= 0 || l->conn >= 0) && (left = end - now_ms()) > 0) {
+    while ((!l->was_told || l->n_asked) && (l->control >= 0 || l->conn >= 0) && (left = end - now_ms()) > 0) {
         struct pollfd p = {.fd = l->epoll, .events = POLLIN};
 
         (void)poll(&p, 1, (int)left);
         keeper_link_dispatch(l);
     }
-    if (l->was_told)
+    if (l->was_told && !l->n_asked)
         return l->told;
     return l->control >= 0 || l->conn >= 0 ? ERR_TIMEOUT : ERR_CLOSED;
 }
@@ -351,8 +362,10 @@ int keeper_link_reload(struct keeper_link *l, struct reason *why)
         reason_set(why, "keeper-down", NULL, 0, "there is no keeper at the moment");
         return ERR_CLOSED;
     }
-    l->was_told = false;
+    l->was_told = l->has_given_up = false;
+    l->n_asked++;
     err = wait_told(l, RELOAD_MS);
+    l->has_given_up = err == ERR_TIMEOUT && l->n_asked > 0;
     if (err == ERR_REFUSED && why)
         *why = l->told_why;
     else if (err != 0)

@@ -29,7 +29,7 @@ typedef void keeper_attach_fn(void *arg, unsigned worker, int fd);
 void keeper_link_attach(struct keeper_link *l, keeper_attach_fn *fn, void *arg);
 /* The keeper reads the configuration anew, all or nothing. Waits five seconds at most. ERR_REFUSED:
  * it goes on with what it had; ERR_CLOSED: there is none now (a new one reads it anyhow);
- * ERR_TIMEOUT. */
+ * ERR_TIMEOUT: nobody knows; if it answers later, the log says so. */
 MUST_USE int keeper_link_reload(struct keeper_link *l, struct reason *why);
 
 struct keeper_link_stats {

@@ -223,8 +223,8 @@ static bool conn_turn(struct keeper *k, size_t i, short events)
         struct reason why = {.code = NULL};
         int err = keys_load(k, &setup, &why);
 
-        k->serving.reload_asked = false;
-        say_state(k, err, &why);
+        for (; k->serving.reload_asked; k->serving.reload_asked--) /* each has its answer */
+            say_state(k, err, &why);
     }
     return conn_write(k, i);
 }

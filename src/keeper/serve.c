@@ -187,7 +187,7 @@ int keeper_serve(struct keeper_serving *s, struct keeper_conn *c)
         else if (f.type == KEEPER_TLS)
             answer_tls(s, c, &f, &out);
         else if (f.type == KEEPER_RELOAD && c->may_reload)
-            s->reload_asked = true;
+            s->reload_asked++;
         else
             return ERR_SYNTAX;
         at += n;

@@ -28,7 +28,7 @@ struct keeper_serving {
     struct arena *arena; /* for one request; reset after each */
     struct keeper_log *log;
     uint64_t now_s, now_ms;
-    bool reload_asked; /* set by a RELOAD */
+    unsigned reload_asked; /* RELOADs since the last one was done */
 };
 
 struct keeper_conn {

@@ -93,6 +93,16 @@ check "what was in force still signs" eval 'sends two && arrived_signed two'
 cp certs/kept.key certs/id.key
 check "the right one is" "$(edge_program)" reload -c edge.conf
 
+REFUSED=$(events reload-refused)
+DONE=$(events reloaded)
+kill -STOP "$KEEPER"
+refuse "a keeper that does not answer has not reloaded" "$(edge_program)" reload -c edge.conf
+check "the reload is refused, and says why" eval 'log_has edge.log "keeper-reload.*did not answer" && more_events reload-refused "$REFUSED"'
+check "the old configuration stays in force" [ "$(events reloaded)" = "$DONE" ]
+kill -CONT "$KEEPER"
+check "when it answers after all, that is told" await 10 more_events keeper-reload-late 0
+check "and the next reload is its own" "$(edge_program)" reload -c edge.conf
+
 READY=$(events keeper-ready)
 kill -KILL "$KEEPER"
 check "the end of a keeper is noticed" await 10 more_events keeper-ended 0

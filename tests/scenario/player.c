@@ -606,6 +606,24 @@ static void on_log(void *arg, enum log_level level, struct str line)
         fprintf(stderr, "    %.*s\n", STR_FMT(line));
 }
 
+/* "repeat N" to "again": these lines N times. */
+static void repeat_lines(void)
+{
+    unsigned from = P.n_lines - 1, n;
+
+    while (from > 0 && strncmp(P.lines[from - 1], "repeat ", 7) != 0)
+        from--;
+    free(P.lines[--P.n_lines]); /* "again" */
+    if (from == 0 || (n = (unsigned)strtoul(P.lines[from - 1] + 7, NULL, 10)) == 0) {
+        fprintf(stderr, "%s: \"again\" without \"repeat\"\n", P.file);
+        exit(2);
+    }
+    P.lines[from - 1][0] = 0;
+    for (unsigned end = P.n_lines; n > 1; n--)
+        for (unsigned i = from; i < end && P.n_lines < LINES_MAX; i++)
+            P.lines[P.n_lines++] = strdup(P.lines[i]);
+}
+
 static void play_from(unsigned at)
 {
     for (P.at = at; P.at < P.n_lines;) {
@@ -729,6 +747,8 @@ int main(int argc, char **argv)
         while (k && (line[k - 1] == '\n' || line[k - 1] == '\r'))
             line[--k] = 0;
         P.lines[P.n_lines++] = strdup(line);
+        if (strcmp(line, "again") == 0)
+            repeat_lines();
     }
     free(line);
     fclose(f);

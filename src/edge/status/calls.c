@@ -25,7 +25,12 @@ struct edge_call {
     uint8_t n_answers;
     struct call_peer *from, *to; /* whose limits it counts against; NULL: nobody's */
     struct list changed;         /* its facts have changed, and nobody was told yet; alone: not */
-    struct call_info info;       /* strings behind the struct */
+    struct call_user {
+        struct list node; /* among the answered calls of a user of ours */
+        unsigned side;
+        uint64_t user, seq;
+    } users[2]; /* by side */
+    struct call_info info; /* strings behind the struct */
     struct facts_call facts;
 };
 
@@ -37,8 +42,12 @@ struct call_peer {
     struct str name; /* behind the struct */
 };
 
+#define CALL_USERS 1024u
+
 struct edge_calls {
     struct edge_worker *w;
+    struct list users[CALL_USERS]; /* of struct call_user, by user; who came later stands behind */
+    uint64_t user_seq;
     struct slots slots; /* of struct edge_call */
     struct list peers;
     struct wheel_timer sweep;
@@ -115,6 +124,8 @@ static void call_free(struct edge_call *call)
     if (call) {
         facts_done(&call->facts);
         list_remove(&call->changed);
+        for (unsigned side = 0; side < ARRAY_LEN(call->users); side++)
+            list_remove(&call->users[side].node);
     }
     mem_free(call);
 }
@@ -185,6 +196,8 @@ int calls_start(struct edge_worker *w)
     slots_init(&c->slots, 256, CALLS_MAX, UINT32_MAX);
     list_init(&c->peers);
     list_init(&c->changed);
+    for (unsigned i = 0; i < CALL_USERS; i++)
+        list_init(&c->users[i]);
     wheel_timer_init(&c->soon, on_changed);
     wheel_timer_init(&c->sweep, on_sweep);
     wheel_start(w->net->wheel, &c->sweep, CALLS_SWEEP_MS);
@@ -243,6 +256,10 @@ static struct edge_call *call_new(const struct edge_req *r)
     call->info.emergency = r->emergency;
     call->info.facts = &call->facts;
     list_init(&call->changed);
+    for (unsigned side = POLICY_CALLER; side <= POLICY_CALLEE; side++) {
+        list_init(&call->users[side].node);
+        call->users[side].side = side;
+    }
     facts_caller(&call->facts, r, call->info.from, call->info.caller);
     call->begun_s = net_wall_s(r->w->net);
     call->deadline_s = call->begun_s + r->cfg->timer_c_s + 60;
@@ -299,10 +316,45 @@ struct facts_call *calls_facts(const struct edge_worker *w, uint32_t slot, uint3
     return call ? &call->facts : NULL;
 }
 
+/* Whose call it is may change until it is answered, and when the other phones of a fork answer. */
+static void call_index(struct edge_calls *c, struct edge_call *call)
+{
+    for (unsigned side = POLICY_CALLER; side <= POLICY_CALLEE && call->state == CALL_ANSWERED; side++) {
+        struct call_user *u = &call->users[side];
+        uint64_t user = call->facts.user[side];
+
+        if (u->user == user)
+            continue;
+        list_remove(&u->node);
+        u->user = user;
+        u->seq = ++c->user_seq;
+        if (user)
+            list_append(&c->users[user % CALL_USERS], &u->node);
+    }
+}
+
+bool calls_of_user(const struct edge_worker *w, uint64_t user, uint64_t *after,
+                   bool (*fn)(void *arg, const struct call_info *info, unsigned side), void *arg)
+{
+    uint64_t now = net_wall_s(w->net);
+
+    LIST_EACH(u, &w->calls->users[user % CALL_USERS], struct call_user, node)
+    {
+        if (u->user != user || u->seq <= *after)
+            continue;
+        if (!fn(arg, call_show(CONTAINER_OF(u - u->side, struct edge_call, users[0]), now), u->side))
+            return false;
+        *after = u->seq;
+    }
+    return true;
+}
+
 void calls_changed(struct edge_worker *w, uint32_t slot, uint32_t gen)
 {
     struct edge_call *call = gen && slot >> 24 == w->id ? call_at(w->calls, slot, gen) : NULL;
 
+    if (call)
+        call_index(w->calls, call);
     if (!call || !list_is_empty(&call->changed) ||
         (!status_events_wanted(w->edge, call->facts.user[POLICY_CALLER]) &&
          !status_events_wanted(w->edge, call->facts.user[POLICY_CALLEE])))
@@ -424,6 +476,7 @@ static void call_apply(struct edge_worker *w, const struct call_event *e)
             call->answered_s = now;
             edge_count(w, EC_CALLS_ANSWERED);
         }
+        call_index(c, call);
         if (e->method == SIP_INVITE)
             add_answer(call, e->dialog);
         call->deadline_s = now + (e->session_s ? e->session_s : w->cfg->call_max_s);

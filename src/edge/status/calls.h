@@ -24,6 +24,11 @@ struct call_info {
 uint32_t calls_count(const struct edge_worker *w);
 void calls_each(const struct edge_worker *w, bool (*fn)(void *arg, const struct call_info *info), void *arg);
 
+/* A user's answered calls (principal_id) behind `*after` (0: from the first), in an order that lasts;
+ * *after becomes what `fn` has last taken. True: these were all. */
+bool calls_of_user(const struct edge_worker *w, uint64_t user, uint64_t *after,
+                   bool (*fn)(void *arg, const struct call_info *info, unsigned side), void *arg);
+
 /* What is known of a call has changed: whoever has subscribed to that is told a moment later
  * (status/events.h). Nothing, where another worker has the call, or nobody asks. */
 void calls_changed(struct edge_worker *w, uint32_t slot, uint32_t gen);

@@ -15,6 +15,8 @@
 #define BUCKETS 1024u
 #define WATCHED 4096u
 #define PENDING_MAX 6144u /* bytes of changes that wait for the NOTIFY before */
+#define PART_MAX 4096u    /* ... of all calls, that one worker tells at a time */
+#define PART_CALLS 16u    /* what is looked at for it */
 #define ENTRY_MAX 2048u   /* one call: its Call-ID has 255 at most, each of them six if it must be \
                            */
 
@@ -33,11 +35,18 @@ struct sub {
     const char *over;         /* reason of the end, to be told; NULL: it lasts */
     size_t n_pending;
     char *pending;
+    /* All calls, told in parts, worker by worker; the next part is asked for when the one before has left. */
+    uint64_t id;         /* of this telling; no other has it */
+    unsigned all_worker; /* whose calls come next; as many as there are workers: all are told */
+    uint64_t all_after;  /* calls_of_user */
+    bool is_asked;
+    bool is_again; /* something was left out: from the beginning once more */
 };
 
 struct status_events {
     struct edge_worker *w;
     size_t n;
+    uint64_t last_id;
     struct list buckets[BUCKETS];
 };
 
@@ -144,8 +153,8 @@ static int notify_build(struct sub *s, struct arena *a, struct str branch, struc
     return q.body.p ? sip_request_build(&q, ret) : ERR_NOMEM;
 }
 
-/* At once, or when the one before is answered. */
-static void notify(struct sub *s)
+/* At once, or when the one before is answered. False: the subscription is gone. */
+static bool notify(struct sub *s)
 {
     const struct sip_ctx_user user = {
         .arg = s, .on_response = on_response, .on_end = on_end, .on_gone = on_gone};
@@ -155,7 +164,7 @@ static void notify(struct sub *s)
     int err;
 
     if (s->ctx || !s->is_due)
-        return;
+        return true;
     a = arena_new(4096, 65536);
     s->ctx = a ? sip_ctx_new(w->txl, SIP_NOTIFY, &user) : NULL;
     err = s->ctx ? notify_build(s, a, sip_ctx_via_branch(s->ctx), &msg) : ERR_NOMEM;
@@ -170,12 +179,15 @@ static void notify(struct sub *s)
     if (err != 0) {
         s->ctx = NULL;
         sub_free(s); /* what could not be said is not known to have been: it begins anew */
-        return;
+        return false;
     }
     s->is_due = false;
     s->version++;
     s->n_pending = 0;
+    return true;
 }
+
+static void ask(struct sub *s);
 
 static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const struct rx *rx)
 {
@@ -191,7 +203,8 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
         sub_free(s);
         return;
     }
-    notify(s);
+    if (notify(s))
+        ask(s);
 }
 
 static void on_end(void *arg, struct sip_ctx *tx, enum sip_tx_end why)
@@ -216,7 +229,13 @@ static void end(struct sub *s, const char *reason)
     s->over = reason;
     s->is_due = true;
     wheel_cancel(s->s->w->net->wheel, &s->timer);
-    notify(s);
+    (void)notify(s);
+}
+
+/* RFC 6665 4.1.3: it may begin anew, and is told all then. */
+static void give_up(struct sub *s)
+{
+    end(s, "giveup;retry-after=30");
 }
 
 static void on_timer(struct wheel_timer *t)
@@ -239,22 +258,39 @@ static struct list *bucket_of(struct status_events *s, uint64_t user)
     return &s->buckets[user % BUCKETS];
 }
 
-static void sub_add(struct sub *s, const char *text, size_t n)
+/* False: there is no room until the next NOTIFY has left. */
+static bool pending_add(struct sub *s, const char *text, size_t n)
 {
-    if (s->over)
-        return;
-    if (!s->pending)
-        s->pending = mem_alloc(PENDING_MAX);
-    if (!s->pending || s->n_pending + n + 1 > PENDING_MAX) {
-        end(s, "giveup"); /* RFC 6665 4.1.3: it may begin anew, and is told all then */
-        return;
-    }
+    if (s->n_pending + n + 1 > PENDING_MAX)
+        return false;
     if (s->n_pending)
         s->pending[s->n_pending++] = ',';
     memcpy(s->pending + s->n_pending, text, n);
     s->n_pending += n;
     s->is_due = true;
-    notify(s);
+    return true;
+}
+
+static bool has_room(struct sub *s)
+{
+    if (!s->pending)
+        s->pending = mem_alloc(PENDING_MAX);
+    return s->pending != NULL;
+}
+
+/* More changes than fit are not told one by one: all calls are, once there is room again. */
+static void sub_add(struct sub *s, const char *text, size_t n)
+{
+    if (s->over)
+        return;
+    if (!has_room(s)) {
+        give_up(s);
+        return;
+    }
+    if (!pending_add(s, text, n))
+        s->is_again = true;
+    if (notify(s))
+        ask(s);
 }
 
 static void take(void *edge_worker, void *arg)
@@ -326,55 +362,115 @@ void status_events_tell(struct edge_worker *w, const struct call_info *c, struct
     }
 }
 
-/* ---- all that there is, for a new one ---- */
+/* ---- all that there is, in parts ---- */
 
-struct question {
-    uint64_t user;
+/* Goes to the worker whose calls they are, and comes back with what it says. */
+struct part {
+    uint64_t user, id;
     unsigned from; /* the worker that has the subscription */
+    uint64_t after;
+    bool is_last; /* ... of this worker */
+    unsigned n_calls;
+    size_t n;
+    char text[PART_MAX];
 };
 struct looking {
     struct edge_worker *w;
-    const struct question *q;
+    struct part *part;
 };
 
-static bool look_at(void *arg, const struct call_info *c)
+static bool look_at(void *arg, const struct call_info *c, unsigned side)
 {
     const struct looking *l = arg;
+    struct part *p = l->part;
     struct arena *a;
+    struct str text, status;
+    bool fits;
 
-    for (unsigned side = POLICY_CALLER; side <= POLICY_CALLEE; side++) {
-        struct str text, status;
-
-        if (c->state != CALL_ANSWERED || c->facts->user[side] != l->q->user ||
-            !(a = arena_new(8192, LIMIT_MSG_ARENA_BYTES)))
-            continue;
-        text = entry_text(l->w, c, side, a, &status);
-        if (text.n)
-            entry_post(l->w, l->q->from, l->q->user, text);
-        arena_free(a);
+    if (p->n_calls == PART_CALLS || !(a = arena_new(8192, LIMIT_MSG_ARENA_BYTES)))
+        return false;
+    text = entry_text(l->w, c, side, a, &status);
+    fits = p->n + text.n + 1 <= sizeof p->text;
+    if (text.n && fits) {
+        if (p->n)
+            p->text[p->n++] = ',';
+        memcpy(p->text + p->n, text.p, text.n);
+        p->n += text.n;
     }
-    return true;
+    p->n_calls += fits;
+    arena_free(a);
+    return fits;
+}
+
+static void take_part(void *edge_worker, void *arg)
+{
+    struct edge_worker *w = edge_worker;
+    struct part *p = arg;
+
+    LIST_EACH(s, bucket_of(w->status_events, p->user), struct sub, node)
+    {
+        if (s->user != p->user || s->id != p->id)
+            continue;
+        s->is_asked = false;
+        if (s->over || (p->n && !has_room(s)) || (!p->n_calls && !p->is_last)) {
+            if (!s->over)
+                give_up(s);
+            break;
+        }
+        if (p->n == 0 || pending_add(s, p->text, p->n)) { /* else it is asked for again */
+            s->all_after = p->is_last ? 0 : p->after;
+            s->all_worker += p->is_last;
+        }
+        if (notify(s))
+            ask(s);
+        break;
+    }
+    mem_free(arg);
 }
 
 static void look(void *edge_worker, void *arg)
 {
-    struct looking l = {.w = edge_worker, .q = arg};
+    struct edge_worker *w = edge_worker;
+    struct looking l = {.w = w, .part = arg};
 
-    calls_each(edge_worker, look_at, &l);
-    mem_free(arg);
+    l.part->is_last = calls_of_user(w, l.part->user, &l.part->after, look_at, &l);
+    if (net_post(w->net, l.part->from, take_part, arg) != 0)
+        mem_free(arg);
 }
 
-static void ask_all(struct edge_worker *w, uint64_t user)
+/* For the next part, if the ones before have left. */
+static void ask(struct sub *s)
 {
-    for (unsigned i = 0; i < w->edge->n_workers; i++) {
-        struct question *q = mem_alloc(sizeof *q);
+    struct edge_worker *w = s->s->w;
+    struct part *p;
 
-        if (!q)
-            return;
-        *q = (struct question){.user = user, .from = w->id};
-        if (net_post(w->net, i, look, q) != 0)
-            mem_free(q);
+    if (s->over || s->is_asked || s->n_pending)
+        return;
+    if (s->all_worker == w->edge->n_workers && s->is_again) {
+        s->is_again = false;
+        s->all_worker = 0;
     }
+    if (s->all_worker == w->edge->n_workers)
+        return;
+    if (!(p = mem_alloc(sizeof *p))) {
+        give_up(s);
+        return;
+    }
+    *p = (struct part){.user = s->user, .id = s->id, .from = w->id, .after = s->all_after};
+    s->is_asked = true;
+    if (net_post(w->net, s->all_worker, look, p) != 0) {
+        mem_free(p);
+        give_up(s);
+    }
+}
+
+static void tell_all(struct sub *s)
+{
+    s->id = ++s->s->last_id;
+    s->all_worker = 0;
+    s->all_after = 0;
+    s->is_asked = s->is_again = false;
+    ask(s);
 }
 
 /* ---- SUBSCRIBE ---- */
@@ -517,7 +613,8 @@ static void subscribed(struct edge_req *r, struct sub *s, uint32_t expires_s)
     s->until_ms = now_ms(s) + (uint64_t)expires_s * 1000;
     wheel_start(r->w->net->wheel, &s->timer, (uint64_t)expires_s * 1000);
     s->is_due = true;
-    notify(s);
+    if (notify(s))
+        tell_all(s); /* for one that is refreshed, too: RFC 6665 4.2.1.2 */
 }
 
 static void refresh(struct edge_req *r, uint32_t expires_s)
@@ -602,8 +699,6 @@ void status_events_subscribe(struct edge_req *r)
         return;
     }
     subscribed(r, s, expires_s);
-    if (expires_s)
-        ask_all(r->w, principal_id(&r->who));
 }
 
 /* ---- life ---- */

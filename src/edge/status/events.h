@@ -12,7 +12,9 @@
  *
  * `status` is the value of X-Sallyport-Status. The first NOTIFY has all answered calls of the user
  * that are known by then, those of other workers follow. At most one NOTIFY is under way; what
- * changes meanwhile goes together. A subscription is bound to the connection, or the datagram
+ * changes meanwhile goes together. Many calls go in parts, each when the one before has been taken, and
+ * what does not fit is made up for by telling all calls once more: what a phone can cause at once
+ * is to look at sixteen calls of its user, found by an index (calls_of_user). A subscription is bound to the connection, or the datagram
  * source, that it came by, and to the worker that read it; other workers post what concerns it. A
  * phone that cannot keep up loses it, and begins anew. Not told here: what a message of the call
  * says itself. Worker thread. */
