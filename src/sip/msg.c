@@ -383,11 +383,13 @@ static int scan_new(struct arena *a, struct str bytes, struct scan *ret, struct 
     }
     struct sip_msg *m = arena_zalloc(a, sizeof(*m));
     struct sip_hdr *hdrs = m ? arena_alloc(a, HDRS_FIRST * sizeof(*hdrs)) : NULL;
-    if (hdrs == NULL) {
+    struct sip_memo *memo = hdrs ? arena_zalloc(a, sizeof(*memo)) : NULL;
+    if (memo == NULL) {
         reason_set(why, "no-memory", NULL, 0, NULL);
         return ERR_NOMEM;
     }
     m->bytes = bytes;
+    m->memo = memo;
     m->hdrs = hdrs;
     m->max_forwards = -1;
     m->arena = a;

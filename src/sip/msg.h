@@ -73,6 +73,15 @@ struct sip_addr { /* From, To, Contact, Route, Refer-To ...: name-addr or addr-s
     bool star;          /* Contact: * */
 };
 
+/* What somebody has found out of a message once and will ask for again, as what is in its body takes long to read; a message itself
+ * does not change. Filled by who finds it. */
+struct sip_memo {
+    bool is_known;
+    int err;
+    struct str description;
+    const struct reason *why; /* of err */
+};
+
 struct sip_msg {
     struct str bytes;    /* the whole message */
     struct str head;     /* start line and headers, up to and including the empty line */
@@ -98,6 +107,7 @@ struct sip_msg {
     /* The first thing wrong with a message that can still be answered: defect.sip_status is the response it deserves
      * (400, 413, 416, 505 ...); 0 when it is well formed. */
     struct reason defect;
+    struct sip_memo *memo;
     struct arena *arena;
 };
 

@@ -138,17 +138,40 @@ static int look_at_body(struct search *s)
     return sip_body_parts(m, parts, &n, s->why) != 0 ? ERR_REFUSED : look_at_all(s, parts, n);
 }
 
-int anchor_body_find(const struct sip_msg *m, struct str *ret, struct reason *why)
+static int find(const struct sip_msg *m, struct reason *why)
 {
     struct search s = {.m = m, .why = why};
-    int err = m->body.n ? look_at_body(&s) : 0;
+    int err = look_at_body(&s);
+    struct reason *kept = NULL;
 
-    *ret = err == 0 ? s.found : STR_NULL;
-    if (err == ERR_NOMEM) {
+    if (err == ERR_NOMEM || (err != 0 && (kept = arena_alloc(m->arena, sizeof(*kept))) == NULL))
+        return ERR_NOMEM;
+    if (kept)
+        *kept = *why;
+    *m->memo = (struct sip_memo){.is_known = true, .err = err, .description = s.found, .why = kept};
+    return 0;
+}
+
+/* Each branch asks for it, and who judges signatures; what takes long to read is read once. */
+int anchor_body_find(const struct sip_msg *m, struct str *ret, struct reason *why)
+{
+    const struct sip_memo *memo = m->memo;
+    struct reason inner = {0};
+
+    *ret = STR_NULL;
+    if (!m->body.n)
+        return 0;
+    if (!memo->is_known && find(m, &inner) != 0) {
         reason_set(why, "no-memory", NULL, 500, NULL);
-        err = ERR_REFUSED;
+        return ERR_REFUSED;
     }
-    return err;
+    if (memo->err != 0) {
+        if (why)
+            *why = *memo->why;
+        return memo->err;
+    }
+    *ret = memo->description;
+    return 0;
 }
 
 /* ---- another description in its place ---- */

@@ -2,6 +2,7 @@
  * parts; RFC 8122 5 for fingerprints. Pure. */
 #include "edge/identity/show.h"
 #include "base/limits.h"
+#include "edge/anchor/anchor_priv.h"
 #include "sdp/sdp.h"
 
 int identity_show_uri(struct arena *a, struct str uri, const struct canon_dial *dial,
@@ -85,15 +86,24 @@ static bool is_sdp(struct str content_type)
     return str_eq_nocase(str_trim(media), STR("application/sdp"));
 }
 
-/* The session description: the body, or the part of it that is one. */
+/* The session description: the body, the part of it that is one, or what stands in a message inside or
+ * under a signature: `mky` is over the fingerprints wherever they are (RFC 8225 5.2.2). What is there
+ * twice, or cannot be read, is looked for in the parts alone. */
 static int find_sdp(const struct sip_msg *m, struct str *ret_type, struct str *ret_body,
                     struct reason *why)
 {
     struct sip_part parts[LIMIT_BODY_PARTS];
     size_t n = ARRAY_LEN(parts);
+    struct reason inner = {0};
     int err;
     if (!m->body.n)
         return ERR_NOTFOUND;
+    if (anchor_body_find(m, ret_body, &inner) == 0) {
+        *ret_type = STR("application/sdp");
+        return ret_body->n ? 0 : ERR_NOTFOUND;
+    }
+    if (strcmp(inner.code, "no-memory") == 0)
+        return ERR_NOMEM;
     if ((err = sip_body_parts(m, parts, &n, why)) != 0)
         return err;
     for (size_t i = 0; i < n; i++)

@@ -9,6 +9,7 @@
 #include "edge/request_priv.h"
 #include "edge/status/phone.h"
 #include "edge/peers/trunk.h"
+#include "sip/smime.h"
 
 /* ---- answers ---- */
 
@@ -325,12 +326,15 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
 {
     struct branch *b = arg;
     struct proxy *p = b->p;
+    bool may_be_judged;
 
     (void)tx;
     proxy_enter(p);
     if (b->may_sign && m->status > 100 && sip_msg_has(m, SIP_H_IDENTITY))
         b->is_judged = true;
-    if (!b->is_judged || !answer_judge(b, m, rx))
+    /* What a user of ours has signed in the body is judged as well; that it has not is no news. */
+    may_be_judged = b->is_judged || (b->may_sign && m->status > 100 && sip_smime_is_possible(m));
+    if (!may_be_judged || !answer_judge(b, m, rx))
         branch_response(b, m, rx);
     b->smime = NULL; /* it lived as long as the response */
     proxy_leave(p);
