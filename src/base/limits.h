@@ -25,6 +25,9 @@
 #define LIMIT_SMIME_SEEN 131072u  /* signed bodies remembered, all workers', while they are fresh */
 #define LIMIT_SMIME_AGE_S 3600u  /* how old, or ahead, a signed body may be (RFC 3893 10, RFC 3261 23.4.2) */
 
+/* Clocks */
+#define LIMIT_CLOCK_STEP_S 5 /* a wall's clock that is set by more than that is told of */
+
 /* Session descriptions */
 #define LIMIT_SDP_BYTES LIMIT_MSG_BYTES
 #define LIMIT_SDP_LINES 2048u

@@ -1,6 +1,7 @@
 /* The life of the edge: keys, store, location service, TLS contexts and workers are made here, swapped by a reload, and taken
  * down in order. Main thread only, except where edge.h says otherwise. */
 #include "edge/edge.h"
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/secret.h"
@@ -295,7 +296,7 @@ int edge_init(struct edge *e, struct config *cfg, struct reason *why)
     int err;
 
     e->cfg = config_ref(cfg);
-    e->started_s = (uint64_t)time(NULL);
+    e->started_s = clock_steady_s();
     e->n_workers = edge_worker_count(cfg);
     if (mkdir(cfg->state_dir.p, 0700) != 0 && errno != EEXIST) {
         reason_set(why, "state-dir", NULL, 0, "%s: %s", cfg->state_dir.p, strerror(errno));

@@ -65,7 +65,9 @@ struct edge {
     struct edge_tap *tap; /* HEP mirror (tap.c); NULL: none */
     struct edge_cert certs[EDGE_LISTENERS_MAX]; /* by listener of cfg */
     struct edge_certs *certificates; /* certs.c; NULL under the scenario player */
-    uint64_t started_s;
+    uint64_t started_s;    /* steady */
+    int64_t clock_ahead_s; /* worker 0: the wall's clock, of the steady one, when it was last looked at */
+    unsigned clock_sets;   /* atomic: how many times the wall's was set */
     bool draining; /* atomic */
     bool is_starting; /* atomic: not all workers and listeners are there, nothing is sent of our own accord */
 };

@@ -8,6 +8,7 @@
 #include "edge/peers/health.h"
 #include "edge/peers/own_request.h"
 #include "edge/status/security.h"
+#include "identity/replay.h"
 #include "edge/status/events.h"
 #include "edge/request_priv.h"
 #include "edge/peers/trunk.h"
@@ -310,11 +311,30 @@ static void txl_stx_failed(void *arg, struct sip_stx *tx, void *upper, enum sip_
 
 #define LOCATION_SWEEP_MS 1000u
 
+/* Somebody has set the wall's clock. What lasts does not notice; what others have signed or dated does, and so do rows of the store. */
+static void clock_look(struct edge_worker *w)
+{
+    struct edge *e = w->edge;
+    int64_t ahead_s = (int64_t)(net_wall_s(w->net) - net_steady_s(w->net)), by_s = ahead_s - e->clock_ahead_s;
+
+    if (by_s <= LIMIT_CLOCK_STEP_S && by_s >= -LIMIT_CLOCK_STEP_S)
+        return;
+    e->clock_ahead_s = ahead_s;
+    LOG(LOG_WARN, "clock-set", LI("seconds", by_s),
+        LZ("detail", "certificates and signatures are judged by the new time; registrations and calls last as long as before"));
+    identity_replay_clock_set(e->identity_seen, by_s);
+    identity_replay_clock_set(e->smime_seen, by_s);
+    if (e->store)
+        store_clock_set(e->store, ahead_s);
+    (void)__atomic_add_fetch(&e->clock_sets, 1, __ATOMIC_RELEASE);
+}
+
 static void on_sweep(struct wheel_timer *t)
 {
     struct edge_worker *w = CONTAINER_OF(t, struct edge_worker, sweep);
 
-    location_sweep(w->edge->loc, net_wall_s(w->net));
+    clock_look(w);
+    location_sweep(w->edge->loc, net_steady_s(w->net));
     wheel_start(w->net->wheel, &w->sweep, LOCATION_SWEEP_MS);
 }
 

@@ -498,7 +498,7 @@ void registrar_handle(struct edge_req *r)
     g->lr.user_agent = ua ? ua->value : STR_NULL;
     g->lr.wants_gruu = sip_msg_has_token(r->m, SIP_H_SUPPORTED, STR("gruu"));
     g->lr.max_contacts = g->d->max_contacts;
-    g->lr.now_s = net_wall_s(r->w->net);
+    g->lr.now_s = net_steady_s(r->w->net);
     g->lr.rand = &r->w->net->rand;
     err = location_register(r->w->edge->loc, &g->lr, r->m->arena, &bs, &why);
     if (err != 0) {

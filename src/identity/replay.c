@@ -34,6 +34,7 @@ struct identity_replay {
     uint32_t free_list; /* given back entries, by next_in_slot */
     uint32_t n_used;
     uint32_t oldest, newest;
+    uint64_t before_s; /* identity_replay_forget */
     bool has_forgotten;
     uint64_t forgotten_s;
 };
@@ -72,10 +73,15 @@ void identity_replay_free(struct identity_replay *r)
 void identity_replay_forget(struct identity_replay *r, uint64_t before_s)
 {
     (void)pthread_mutex_lock(&r->lock);
-    if (before_s > 0 && (!r->has_forgotten || before_s - 1 > r->forgotten_s)) {
-        r->has_forgotten = true;
-        r->forgotten_s = before_s - 1;
-    }
+    if (before_s > r->before_s)
+        r->before_s = before_s;
+    (void)pthread_mutex_unlock(&r->lock);
+}
+
+void identity_replay_clock_set(struct identity_replay *r, int64_t by_s)
+{
+    (void)pthread_mutex_lock(&r->lock);
+    r->before_s = by_s < 0 && (uint64_t)-by_s > r->before_s ? 0 : r->before_s ? r->before_s + (uint64_t)by_s : 0;
     (void)pthread_mutex_unlock(&r->lock);
 }
 
@@ -156,17 +162,21 @@ static void entry_drop(struct identity_replay *r, uint32_t index)
     r->n--;
 }
 
-/* What is stale anyway needs no memory; what is not, and has to go, is remembered as a line. */
-static void make_room(struct identity_replay *r, uint64_t now_s)
+static void forget_oldest(struct identity_replay *r)
 {
-    while (r->oldest != NONE && r->entries[r->oldest].until_s < now_s)
-        entry_drop(r, r->oldest);
-    if (r->n < r->max)
-        return;
     if (!r->has_forgotten || r->entries[r->oldest].issued_s > r->forgotten_s)
         r->forgotten_s = r->entries[r->oldest].issued_s;
     r->has_forgotten = true;
     entry_drop(r, r->oldest);
+}
+
+/* What has to go is remembered as a line; what is stale as well, since a clock that is set back makes it fresh again. */
+static void make_room(struct identity_replay *r, uint64_t now_s)
+{
+    while (r->oldest != NONE && r->entries[r->oldest].until_s < now_s)
+        forget_oldest(r);
+    if (r->n >= r->max)
+        forget_oldest(r);
 }
 
 static struct entry *entry_take(struct identity_replay *r, const struct identity_tag *tag)
@@ -239,7 +249,7 @@ static int replay_check(struct identity_replay *r, const struct identity_tag *ta
         return q ? request_again(q) : request_add(e, use->cseq);
     }
     make_room(r, now_s);
-    if (r->has_forgotten && issued_s <= r->forgotten_s)
+    if (issued_s < r->before_s || (r->has_forgotten && issued_s <= r->forgotten_s))
         return ERR_TIMEOUT;
     e = entry_take(r, tag);
     memcpy(e->dialog, dialog, sizeof(e->dialog));

@@ -20,9 +20,10 @@
  * without media keys, in one second, signs the same thing twice and will be taken for a replay.
  *
  * Asked last, for signatures that hold, so that only those who can sign fill it. Bounded: at the
- * maximum the oldest is forgotten, and what is as old as the forgotten is never taken for new; nor
- * is what was signed before a process of ours that has ended may have seen it. One table serves all
- * workers: inside is a lock, held for one look. */
+ * maximum the oldest is forgotten, as is what has become stale, and what is as old as the forgotten
+ * is never taken for new, however far the clock is set back; nor is what was signed before a process
+ * of ours that has ended may have seen it. One table serves all workers: inside is a lock, held for
+ * one look. */
 #ifndef IDENTITY_REPLAY_H
 #define IDENTITY_REPLAY_H
 
@@ -47,6 +48,8 @@ MUST_USE struct identity_replay *identity_replay_new(size_t max, const uint8_t k
 void identity_replay_free(struct identity_replay *r);
 /* Whatever was signed before this time may have been used: another process had the table then. */
 void identity_replay_forget(struct identity_replay *r, uint64_t before_s);
+/* The clock was set, and so that time, which was taken from it, was another. */
+void identity_replay_clock_set(struct identity_replay *r, int64_t by_s);
 /* `fixed`: the part of the signature that only the signer determines. */
 struct identity_tag identity_replay_tag(const struct identity_replay *r, struct str input,
                                         struct str fixed);

@@ -133,7 +133,7 @@ void keying_dtls_identity_unref(struct keying_dtls_identity *id)
 
 bool keying_dtls_identity_is_due(const struct keying_dtls_identity *id, uint64_t wall_s)
 {
-    return wall_s >= id->due_s;
+    return wall_s >= id->due_s || wall_s + KEYING_DTLS_ROTATE_S < id->due_s; /* the clock was set back: not in force yet */
 }
 
 struct str keying_dtls_identity_fingerprint(const struct keying_dtls_identity *id)

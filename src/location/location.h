@@ -23,7 +23,8 @@
  * if they are of those that can be reached without it, to be used until the phone registers again;
  * bindings made by datagrams can be used at once.
  *
- * Time is given by the caller (net_wall_s), so that the scenario player can move it. */
+ * Time is given by the caller (net_steady_s: the wall's clock may be set), so that the scenario
+ * player can move it. In the store it is the wall's. */
 #ifndef LOCATION_LOCATION_H
 #define LOCATION_LOCATION_H
 
@@ -130,7 +131,7 @@ struct location_binding {
     uint32_t cseq, reg_id;
     unsigned q_milli;
     uint32_t expires_s;    /* from now */
-    uint64_t registered_s; /* when it was made or last refreshed, wall clock */
+    uint64_t registered_s; /* when it was made or last refreshed */
     bool has_path;         /* false: its connection has closed, or did not come back after a restart */
     bool can_dial;         /* its Contact can be connected to */
     bool secure;
@@ -177,7 +178,7 @@ struct location_target {
                             or 430 (RFC 5626 7) */
     uint32_t reg_id;
     struct str user_agent, params;
-    uint64_t registered_s, expires_s; /* wall clock */
+    uint64_t registered_s, expires_s;
 };
 struct location_targets {
     struct location_target *v; /* by q, highest first, then newest first */

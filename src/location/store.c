@@ -4,6 +4,7 @@
  * instance, or an end that is off by more than an eighth of the interval. So a phone that refreshes
  * every second costs a write every few minutes, and after a crash its binding ends a little early.
  */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "location/location_priv.h"
@@ -89,6 +90,7 @@ void loc_store_del(struct location *l, struct loc_stripe *s, const struct loc_bi
 struct restore {
     struct location *l;
     uint64_t n_users, n_bindings, n_dropped;
+    uint64_t now_s;
     int err;
 };
 
@@ -173,8 +175,14 @@ static int restore_binding(void *arg, const struct store_binding *row)
     b->cseq = row->cseq;
     b->q_milli = (uint16_t)(row->q_milli > 1000 ? 1000 : row->q_milli);
     b->reg_id = row->reg_id;
-    b->expires_s = b->stored_expires_s = row->expires_s;
+    b->stored_expires_s = row->expires_s;
+    b->expires_s = row->expires_s;
     b->registered_s = row->registered_s;
+    if (row->registered_s > r->now_s) { /* the clock went back while we were away, or does not go yet: at most its whole time again */
+        b->registered_s = r->now_s;
+        b->expires_s = row->expires_s > row->registered_s ? r->now_s + (row->expires_s - row->registered_s) : r->now_s;
+        b->stored_expires_s = 0;
+    }
     b->gruu_epoch = row->gruu_epoch;
     b->secure = row->secure != 0;
     LIST_EACH(other, &at->bindings, struct loc_binding, link)
@@ -207,7 +215,7 @@ static void on_user_changed(void *arg, const struct store_user *u, bool deleted)
 
 int loc_restore(struct location *l, struct reason *why)
 {
-    struct restore r = {.l = l};
+    struct restore r = {.l = l, .now_s = clock_steady_s()};
     int err;
 
     if ((err = store_each_user(l->store, restore_user, &r)) == 0 &&

@@ -121,6 +121,7 @@ struct net_ops {
                 void *arg);
     uint64_t (*now_us)(struct net *n);
     uint64_t (*wall_s)(struct net *n);
+    uint64_t (*steady_s)(struct net *n);
     /* NULL in the simulation */
     int (*watch)(struct net *n, int fd, void (*fn)(void *arg), void *arg, struct net_watch **ret);
     void (*watch_want_write)(struct net *n, struct net_watch *w, bool want);
@@ -241,10 +242,19 @@ static inline uint64_t net_now_us(struct net *n) /* monotonic, cached once per l
 {
     return n->ops->now_us(n);
 }
-static inline uint64_t
-net_wall_s(struct net *n) /* seconds since 1970, for nonces, expiry in the store, Date */
+/* Seconds since 1970 as the world counts them: for Date, signed times, certificates, dates of the configuration. May jump. */
+static inline uint64_t net_wall_s(struct net *n)
 {
     return n->ops->wall_s(n);
+}
+/* For whatever lasts: base/clock.h. */
+static inline uint64_t net_steady_s(struct net *n)
+{
+    return n->ops->steady_s(n);
+}
+static inline uint64_t net_wall_of(struct net *n, uint64_t steady_s) /* for people */
+{
+    return steady_s + (net_wall_s(n) - net_steady_s(n));
 }
 
 /* A descriptor of somebody else's (a connection to another process of ours) in this worker's loop: fn

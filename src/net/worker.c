@@ -1,6 +1,7 @@
 /* One worker: the turn of its loop, its timers, what other threads send it, and the functions
  * behind net.h. See net_priv.h. Owner and thread: struct worker, its own thread, but for worker_new
  * and worker_free (before and after the thread lives). */
+#include "base/clock.h"
 #include "base/err.h"
 #include "base/log.h"
 #include "base/mem.h"
@@ -366,12 +367,15 @@ static uint64_t op_wall_s(struct net *n)
 {
     struct worker *w = worker_of(n);
     if (!w->is_wall_known) {
-        struct timespec t;
-        clock_gettime(CLOCK_REALTIME, &t);
-        w->wall_s = (uint64_t)t.tv_sec;
+        w->wall_s = clock_wall_s();
         w->is_wall_known = true;
     }
     return w->wall_s;
+}
+
+static uint64_t op_steady_s(struct net *n)
+{
+    return clock_steady_us(worker_of(n)->now_us) / 1000000;
 }
 
 static int op_watch(struct net *n, int fd, void (*fn)(void *arg), void *arg, struct net_watch **ret)
@@ -416,6 +420,7 @@ static const struct net_ops worker_ops = {
     .post = op_post,
     .now_us = op_now_us,
     .wall_s = op_wall_s,
+    .steady_s = op_steady_s,
     .watch = op_watch,
     .watch_want_write = op_watch_want_write,
     .watch_at_end = op_watch_at_end,

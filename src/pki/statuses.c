@@ -340,6 +340,14 @@ void pki_statuses_tick(struct pki_statuses *s, int64_t now)
     } while (due);
 }
 
+void pki_statuses_clock_set(struct pki_statuses *s)
+{
+    pthread_mutex_lock(&s->lock);
+    for (struct list *l = s->all.next; l != &s->all; l = l->next)
+        CONTAINER_OF(l, struct entry, list)->ask_at = 0;
+    pthread_mutex_unlock(&s->lock);
+}
+
 unsigned char *pki_statuses_staple(struct pki_statuses *s, const struct pki_cert_id *id,
                                    int64_t now, size_t *ret_n)
 {

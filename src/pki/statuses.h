@@ -42,6 +42,8 @@ void pki_statuses_own_begin(struct pki_statuses *s);
 MUST_USE int pki_statuses_own(struct pki_statuses *s, struct x509_st *cert, struct x509_st *issuer,
                               struct str file, int64_t now);
 void pki_statuses_own_end(struct pki_statuses *s);
+/* The clock was set: when to ask next was reckoned by the old one. */
+void pki_statuses_clock_set(struct pki_statuses *s);
 /* Asks again about our own where it is time; to be called every few seconds. */
 void pki_statuses_tick(struct pki_statuses *s, int64_t now);
 /* A copy of the answer to be stapled, for OPENSSL_free; NULL if there is none in force. */

@@ -141,11 +141,27 @@ int store_del_binding(struct store *s, struct str aor, struct str key)
     return queue_change(s, &(struct store_binding){.aor = aor, .key = key}, true);
 }
 
+void store_clock_set(struct store *s, int64_t ahead_s)
+{
+    pthread_mutex_lock(&s->queue_lock);
+    s->ahead_s = ahead_s;
+    s->is_clock_due = queue_start_thread(s) == 0;
+    pthread_cond_signal(&s->wake);
+    pthread_mutex_unlock(&s->queue_lock);
+}
+
+/* Is there anything to write? queue_lock is held. */
+static bool has_work(const struct store *s)
+{
+    return !list_is_empty(&s->order) || s->is_clock_due;
+}
+
 /* Takes up to a batch off the queue. */
-static void batch_take(struct store *s, struct list *batch)
+static void batch_take(struct store *s, struct list *batch, int64_t *ret_ahead_s)
 {
     list_init(batch);
     pthread_mutex_lock(&s->queue_lock);
+    *ret_ahead_s = s->ahead_s;
     for (unsigned n = 0; n < STORE_BATCH && !list_is_empty(&s->order); n++) {
         struct store_change *c = LIST_FIRST(&s->order, struct store_change, link);
 
@@ -176,7 +192,7 @@ static void batch_return(struct store *s, struct list *batch)
     pthread_mutex_unlock(&s->queue_lock);
 }
 
-static void batch_done(struct store *s, struct list *batch)
+static void batch_done(struct store *s, struct list *batch, int64_t ahead_s)
 {
     uint64_t n = 0;
 
@@ -190,6 +206,7 @@ static void batch_done(struct store *s, struct list *batch)
     pthread_mutex_lock(&s->queue_lock);
     s->health.written += n;
     s->in_hand = 0;
+    s->is_clock_due = s->is_clock_due && s->ahead_s != ahead_s; /* set again meanwhile */
     pthread_mutex_unlock(&s->queue_lock);
 }
 
@@ -220,7 +237,7 @@ void store_health_get(struct store *s, struct store_health *ret)
 {
     pthread_mutex_lock(&s->queue_lock);
     *ret = s->health;
-    ret->queued += s->in_hand;
+    ret->queued += s->in_hand + s->is_clock_due;
     pthread_mutex_unlock(&s->queue_lock);
 }
 
@@ -231,13 +248,12 @@ static int batch_write(struct store *s)
 {
     struct reason why = {0};
     struct list batch;
+    int64_t ahead_s;
     int err;
 
-    batch_take(s, &batch);
-    if (list_is_empty(&batch))
-        return 0;
+    batch_take(s, &batch, &ahead_s);
     pthread_mutex_lock(&s->db_lock);
-    err = db_write_changes(s, &batch, &why);
+    err = db_write_changes(s, &batch, ahead_s, &why);
     pthread_mutex_unlock(&s->db_lock);
     if (err) {
         batch_return(s, &batch);
@@ -248,7 +264,7 @@ static int batch_write(struct store *s)
         return err;
     }
     queue_health_writable(s, true, NULL); /* first: who sees that all is written sees this, too */
-    batch_done(s, &batch);
+    batch_done(s, &batch, ahead_s);
     return 0;
 }
 
@@ -286,18 +302,18 @@ struct pace {
 /* What is due: true when something is, false to wait on; queue_lock is held. */
 static bool thread_is_due(struct store *s, struct pace *p, uint64_t now, uint64_t *ret_until)
 {
-    bool has_work = !list_is_empty(&s->order);
+    bool is_due = has_work(s);
 
     if (s->is_closing && p->close_by == 0) {
         p->close_by = now + STORE_CLOSE_MS;
         p->write_at = now;
     }
-    if (has_work && p->write_at == 0)
+    if (is_due && p->write_at == 0)
         p->write_at = now + (s->is_closing ? 0 : STORE_GATHER_MS);
-    if (has_work && s->health.queued >= STORE_BATCH && p->retry_ms == 0)
+    if (is_due && s->health.queued >= STORE_BATCH && p->retry_ms == 0)
         p->write_at = now;
     *ret_until = p->poll_at;
-    if (has_work && p->write_at < *ret_until)
+    if (is_due && p->write_at < *ret_until)
         *ret_until = p->write_at;
     return now >= *ret_until || s->is_closing;
 }
@@ -329,7 +345,7 @@ static void *thread_main(void *arg)
         pthread_mutex_lock(&s->queue_lock);
         while (!thread_is_due(s, &p, now_ms(), &until))
             thread_sleep(s, until);
-        is_empty = list_is_empty(&s->order);
+        is_empty = !has_work(s);
         is_closing = s->is_closing;
         now = now_ms();
         if (is_closing && !is_empty && now < p.write_at) /* the last tries come in steps as well */

@@ -70,6 +70,7 @@ static const char *const stmt_sql[STMT_N] = {
                      " u.disabled FROM user_changes c LEFT JOIN users u ON u.aor = c.aor WHERE c.n "
                      "> ?1 ORDER BY c.n",
     [STMT_CLEAR_CHANGES] = "DELETE FROM user_changes WHERE n <= ?1",
+    [STMT_MOVE_TIMES] = "UPDATE bindings SET expires_s = max(0, expires_s + ?1), registered_s = max(0, registered_s + ?1)",
     [STMT_DATA_VERSION] = "PRAGMA data_version",
 };
 
@@ -424,7 +425,13 @@ static void binding_read(sqlite3_stmt *st, struct store_binding *b)
     };
 }
 
-static void binding_bind(sqlite3_stmt *st, const struct store_binding *b)
+/* An end that lies before the year 1970 is one that has passed. */
+static uint64_t wall_of(uint64_t steady_s, int64_t ahead_s)
+{
+    return ahead_s < 0 && (uint64_t)-ahead_s > steady_s ? 0 : steady_s + (uint64_t)ahead_s;
+}
+
+static void binding_bind(sqlite3_stmt *st, const struct store_binding *b, int64_t ahead_s)
 {
     bind_str(st, 1, b->aor);
     bind_str(st, 2, b->key);
@@ -435,8 +442,8 @@ static void binding_bind(sqlite3_stmt *st, const struct store_binding *b)
     bind_u64(st, 7, b->q_milli);
     bind_u64(st, 8, b->reg_id);
     bind_str(st, 9, b->instance);
-    bind_u64(st, 10, b->expires_s);
-    bind_u64(st, 11, b->registered_s);
+    bind_u64(st, 10, wall_of(b->expires_s, ahead_s));
+    bind_u64(st, 11, wall_of(b->registered_s, ahead_s));
     bind_u64(st, 12, b->gruu_epoch);
     bind_str(st, 13, b->source);
     bind_u64(st, 14, b->transport);
@@ -449,10 +456,10 @@ static void binding_bind(sqlite3_stmt *st, const struct store_binding *b)
 
 /* ---- writing ---- */
 
-static int change_write(struct store *s, const struct store_change *c, struct reason *why)
+static int change_write(struct store *s, const struct store_change *c, int64_t ahead_s, struct reason *why)
 {
     if (!c->is_del) {
-        binding_bind(s->stmts[STMT_PUT_BINDING], &c->b);
+        binding_bind(s->stmts[STMT_PUT_BINDING], &c->b, ahead_s);
         return stmt_run(s, STMT_PUT_BINDING, why);
     }
     bind_str(s->stmts[STMT_DEL_BINDING], 1, c->b.aor);
@@ -481,8 +488,9 @@ static int db_writable(struct store *s, struct reason *why)
     return 0;
 }
 
-int db_write_changes(struct store *s, struct list *changes, struct reason *why)
+int db_write_changes(struct store *s, struct list *changes, int64_t ahead_s, struct reason *why)
 {
+    int64_t by_s = ahead_s - s->file_ahead_s;
     int err;
 
     if (s->db && !sqlite3_get_autocommit(s->db)) {
@@ -491,15 +499,21 @@ int db_write_changes(struct store *s, struct list *changes, struct reason *why)
     }
     if ((err = db_writable(s, why)) != 0 || (err = db_exec(s, "BEGIN IMMEDIATE", why)) != 0)
         return err;
+    if (by_s) {
+        (void)sqlite3_bind_int64(s->stmts[STMT_MOVE_TIMES], 1, by_s);
+        err = stmt_run(s, STMT_MOVE_TIMES, why);
+    }
     LIST_EACH(c, changes, struct store_change, link)
     {
-        if ((err = change_write(s, c, why)) != 0)
+        if (err || (err = change_write(s, c, ahead_s, why)) != 0)
             break;
     }
     if (!err)
         err = db_exec(s, "COMMIT", why);
     if (err)
         (void)sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    else
+        s->file_ahead_s = ahead_s;
     return err;
 }
 

@@ -36,7 +36,7 @@ struct store_binding {
     uint32_t q_milli;    /* 0..1000 */
     uint32_t reg_id;     /* 0: none */
     struct str instance; /* +sip.instance, may be empty */
-    uint64_t expires_s;  /* wall clock */
+    uint64_t expires_s;  /* as registered_s: steady (base/clock.h); in the file it is the wall's clock */
     uint64_t registered_s;
     uint64_t gruu_epoch; /* which temporary GRUUs are valid (location/gruu.c); 0: none */
     struct str source;   /* "transport address" for people */
@@ -71,6 +71,10 @@ MUST_USE int store_each_binding(struct store *s,
  * replacing. */
 MUST_USE int store_put_binding(struct store *s, const struct store_binding *b);
 MUST_USE int store_del_binding(struct store *s, struct str aor, struct str key);
+
+/* The wall's clock was set, and is by so much ahead of the steady one now: rows are written so from here on, and what is in the file
+ * already is moved along. Until this is called first, they are the same. Any thread. */
+void store_clock_set(struct store *s, int64_t ahead_s);
 
 /* Watches for users changed by the command line tool (another process) since store_each_user: `fn`
  * runs on the store's thread within about 2 s of the change; `deleted` rows carry the aor only.

@@ -30,6 +30,7 @@ enum store_stmt {
     STMT_DEL_USER,
     STMT_DEL_USER_BINDINGS,
     STMT_GET_USER,
+    STMT_MOVE_TIMES,
     STMT_CHANGES,
     STMT_CLEAR_CHANGES,
     STMT_DATA_VERSION,
@@ -57,6 +58,7 @@ struct store {
     sqlite3_stmt *stmts[STMT_N];
     int64_t seen_change;  /* the last user change that was handed on */
     int64_t seen_version; /* PRAGMA data_version at that time */
+    int64_t file_ahead_s; /* of the steady clock are the times in the file */
 
     pthread_mutex_t queue_lock;
     pthread_cond_t wake; /* the thread: something to do */
@@ -64,6 +66,8 @@ struct store {
     struct list order; /* of waiting, oldest first */
     size_t queue_bytes;
     unsigned in_hand; /* changes taken off the queue that are being written */
+    int64_t ahead_s;  /* what file_ahead_s is to be, and is not yet: */
+    bool is_clock_due;
     bool is_closing, has_thread;
     pthread_t thread;
     struct store_health health; /* under queue_lock */
@@ -78,8 +82,8 @@ struct store {
 MUST_USE int db_open(struct store *s, struct reason *why);
 void db_close(struct store *s);
 MUST_USE int db_exec(struct store *s, const char *sql, struct reason *why);
-/* Writes the changes in one transaction: all or none. */
-MUST_USE int db_write_changes(struct store *s, struct list *changes, struct reason *why);
+/* Writes the changes in one transaction, all or none; `ahead_s` is store_clock_set's. */
+MUST_USE int db_write_changes(struct store *s, struct list *changes, int64_t ahead_s, struct reason *why);
 /* Hands on what changed since the last time. */
 MUST_USE int db_watch(struct store *s, struct reason *why);
 

@@ -138,6 +138,17 @@ uint64_t duration(const char *t)
     fail("a duration is 500ms or 32s, not %s", t);
 }
 
+/* The wall's clock is set: +3h, -90s. */
+static void step_wall(const char *by)
+{
+    char *end;
+    long v = strtol(by, &end, 10);
+
+    if ((*by != '+' && *by != '-') || (strcmp(end, "s") != 0 && strcmp(end, "h") != 0))
+        fail("the wall's clock is set by +3h or -90s, not by %s", by);
+    P.sim.wall_jump_s += *end == 'h' ? v * 3600 : v;
+}
+
 static const char *next_line(void)
 {
     if (P.at >= P.n_lines)
@@ -465,6 +476,11 @@ static void step_counter(char **word, unsigned n)
 
     if (n < 3)
         fail("counter NAME VALUE");
+    if (strcmp(word[1], "clock-sets") == 0) {
+        if (P.edge.clock_sets != strtoul(word[2], NULL, 10))
+            fail("the clock was seen to be set %u times", P.edge.clock_sets);
+        return;
+    }
     for (i = 0; i < ARRAY_LEN(names); i++)
         if (strcmp(names[i].name, word[1]) == 0) {
             if (P.w->counters[names[i].c] != strtoull(word[2], NULL, 10))
@@ -535,6 +551,8 @@ static void step(char *line)
         step_dns(word, n);
     else if (strcmp(word[0], "wait") == 0 && n == 2)
         sim_advance(&P.sim, duration(word[1]));
+    else if (strcmp(word[0], "wall") == 0 && n == 2)
+        step_wall(word[1]);
     else if (strcmp(word[0], "lose") == 0 && n == 3)
         party(word[2])->lose = (unsigned)strtoul(word[1], NULL, 10);
     else if (strcmp(word[0], "close") == 0 && n == 2)

@@ -373,6 +373,11 @@ static uint64_t op_now_us(struct net *n)
 
 static uint64_t op_wall_s(struct net *n)
 {
+    return sim_of(n)->wall0_s + sim_of(n)->now_ms / 1000 + (uint64_t)sim_of(n)->wall_jump_s;
+}
+
+static uint64_t op_steady_s(struct net *n)
+{
     return sim_of(n)->wall0_s + sim_of(n)->now_ms / 1000;
 }
 
@@ -380,7 +385,7 @@ static const struct net_ops ops = {
     .send = op_send, .connect = op_connect, .close = op_close, .facts = op_facts, .flow_path = op_flow_path,
     .set_user = op_set_user, .get_user = op_get_user, .set_idle = op_set_idle, .each_flow = op_each_flow, .find = op_find, .alias = op_alias, .vouched = op_vouched,
     .locate = op_locate, .locate_cancel = op_locate_cancel, .target_failed = op_target_failed,
-    .post = op_post, .now_us = op_now_us, .wall_s = op_wall_s,
+    .post = op_post, .now_us = op_now_us, .wall_s = op_wall_s, .steady_s = op_steady_s,
 };
 
 /* ---- for the player ---- */

@@ -48,6 +48,7 @@ struct sim_dns { /* one scripted result of net_locate */
 struct sim {
     struct net net;
     uint64_t now_ms, wall0_s;
+    int64_t wall_jump_s; /* by how much the wall's clock has been set since */
     struct sim_party party[SIM_PARTIES];
     unsigned n_parties;
     struct sim_dns dns[16];

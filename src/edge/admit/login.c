@@ -63,7 +63,7 @@ static int challenge(struct edge_req *r, const struct config_domain *d, enum ask
 
     if (ask == ASK_AS_FROM)
         warm_account(r);
-    if (digest_nonce_make(&r->w->edge->keys.nonce, net_wall_s(r->w->net), rand_u64(&r->w->net->rand), d->realm,
+    if (digest_nonce_make(&r->w->edge->keys.nonce, net_steady_s(r->w->net), rand_u64(&r->w->net->rand), d->realm,
                           nonce_binding(r, &binding), nonce) != 0)
         return gate_refuse(r, "nonce", NULL, 500, "");
     if (ask == ASK_MD5 || (ask == ASK_AS_FROM && asks_md5(r, d))) {
@@ -165,7 +165,7 @@ static void wrong_password(struct edge_req *r, const struct digest_credentials *
     char addr[ADDR_TEXT_MAX];
 
     edge_count(r->w, EC_AUTH_FAILED);
-    guard_failed(r->w->guard, &r->rx.path.remote, c->username, net_wall_s(r->w->net));
+    guard_failed(r->w->guard, &r->rx.path.remote, c->username, net_steady_s(r->w->net));
     LOG(LOG_NOTICE, "login-failed", LZ("reason", code), LS("user", c->username), LS("realm", c->realm),
         LS("remote", addr_text(&r->rx.path.remote, addr)), LS("method", r->m->method_text));
 }
@@ -186,7 +186,7 @@ static int verify(struct edge_req *r, const struct config_domain *d, const struc
     rspauth[0] = 0;
     *ret_stale = false;
     *ret_issued_s = 0;
-    err = digest_nonce_check(&r->w->edge->keys.nonce, net_wall_s(r->w->net), d->nonce_lifetime_s, d->realm,
+    err = digest_nonce_check(&r->w->edge->keys.nonce, net_steady_s(r->w->net), d->nonce_lifetime_s, d->realm,
                              nonce_binding(r, &binding), c->nonce, &info, &why);
     if (err != 0) {
         *ret_stale = true; /* too old, or made for another flow: the same answer to a new nonce will do */
@@ -252,7 +252,7 @@ static void note_info(struct edge_req *r, const struct config_domain *d, const s
     struct digest_info info = {.qop = c->qop, .cnonce = c->cnonce, .nc_text = c->nc_text, .rspauth = str_z(rspauth)};
     char nonce[DIGEST_NONCE_TEXT_MAX];
     struct binding binding;
-    uint64_t now_s = net_wall_s(r->w->net);
+    uint64_t now_s = net_steady_s(r->w->net);
     size_t cap = info.rspauth.n + sizeof nonce + 2 * c->cnonce.n + 96;
     struct sbuf b;
     char *text;
@@ -288,7 +288,7 @@ int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
     warm_account(r);
     if ((err = check_form(r, &c)) != 0)
         return err;
-    wait = guard_wait_s(r->w->guard, &r->rx.path.remote, c.username, net_wall_s(r->w->net));
+    wait = guard_wait_s(r->w->guard, &r->rx.path.remote, c.username, net_steady_s(r->w->net));
     if (wait) {
         edge_count(r->w, EC_GUESSES_SLOWED);
         r->retry_after_s = wait;
@@ -327,7 +327,7 @@ bool login_ack(struct edge_req *r, const struct config_domain *d, uint64_t who)
     struct account acc = {0};
     struct reason why = {0};
     struct binding binding;
-    uint64_t now_s = net_wall_s(r->w->net);
+    uint64_t now_s = net_steady_s(r->w->net);
     bool is_ok;
 
     if (!find_credentials(r, d->realm, &c) || guard_wait_s(r->w->guard, &r->rx.path.remote, c.username, now_s) ||

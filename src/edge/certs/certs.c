@@ -30,6 +30,7 @@ struct edge_certs {
     struct net_http *http;
     struct edge_end *ends;
     size_t n_ends, cap_ends;
+    unsigned clock_sets; /* as of the last look */
 };
 
 /* ---- asking responders ---- */
@@ -246,10 +247,17 @@ void edge_certificates_warn(struct edge *e)
 void edge_certificates_tick(struct edge *e)
 {
     int64_t now = (int64_t)time(NULL);
+    unsigned clock_sets = __atomic_load_n(&e->clock_sets, __ATOMIC_ACQUIRE);
     size_t i;
 
     if (!e->certificates)
         return;
+    if (clock_sets != e->certificates->clock_sets) {
+        e->certificates->clock_sets = clock_sets;
+        pki_statuses_clock_set(e->certificates->statuses);
+        for (i = 0; i < e->certificates->n_ends; i++)
+            e->certificates->ends[i].is_told = false;
+    }
     pki_statuses_tick(e->certificates->statuses, now);
     for (i = 0; i < e->certificates->n_ends; i++) {
         struct edge_end *end = &e->certificates->ends[i];

@@ -21,7 +21,7 @@ struct peer_state {
     unsigned below;           /* enum peer_below */
     uint64_t below_s;         /* when it was looked at */
     unsigned trunk;           /* enum trunk_state of trunk.h */
-    uint64_t trunk_until_s;   /* of the registration */
+    uint64_t trunk_until_s;   /* of the registration; steady */
     const char *trunk_reason; /* a constant: why it is not registered */
 };
 struct peer_states;

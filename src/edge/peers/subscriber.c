@@ -220,7 +220,7 @@ int subscriber_targets(struct edge_req *r, struct edge_targets *ts, const struct
                        struct str e164, struct reason *why)
 {
     struct location_query q = {.aor = subscriber_aor(r->m->arena, p),
-                               .now_s = net_wall_s(r->w->net)};
+                               .now_s = net_steady_s(r->w->net)};
     struct location_targets lt = {0};
     size_t i;
     int err;

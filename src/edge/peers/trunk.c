@@ -188,7 +188,7 @@ static void registered(struct trunk *t, const struct own_request_result *r, uint
     t->failures = 0;
     t->is_registered = true;
     bind_flow_to(t, r->path.flow, expires_s);
-    if (peer_trunk_set(w->edge, t->peer, TRUNK_REGISTERED, NULL, net_wall_s(w->net) + expires_s))
+    if (peer_trunk_set(w->edge, t->peer, TRUNK_REGISTERED, NULL, net_steady_s(w->net) + expires_s))
         LOG(LOG_NOTICE, "trunk-registered", LS("peer", t->peer->name), LU("expires", expires_s));
     retry_in(t, (uint64_t)expires_s * 750);
 }

@@ -164,7 +164,7 @@ static void await(struct attempt *a)
 {
     struct timespec until;
 
-    (void)clock_gettime(CLOCK_REALTIME, &until);
+    (void)clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += LIMIT_S;
     pthread_mutex_lock(&a->lock);
     while (!a->is_done)
@@ -183,6 +183,7 @@ static int attempt_run(struct attempt *a, const struct config *cfg, struct reaso
                                         .arg = a,
                                         .dns_forward =
                                             cfg->dns_server.n ? cfg->dns_server.p : NULL};
+    pthread_condattr_t attr;
     struct net_group *g;
     int err;
 
@@ -191,7 +192,10 @@ static int attempt_run(struct attempt *a, const struct config *cfg, struct reaso
     a->why = (struct reason){0};
     wheel_timer_init(&a->look, on_look);
     (void)pthread_mutex_init(&a->lock, NULL);
-    (void)pthread_cond_init(&a->changed, NULL);
+    (void)pthread_condattr_init(&attr);
+    (void)pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    (void)pthread_cond_init(&a->changed, &attr);
+    (void)pthread_condattr_destroy(&attr);
     if ((err = net_group_start(&args, &g, why)) == 0) {
         if ((err = net_group_post(g, 0, begin, a)) == 0)
             await(a);

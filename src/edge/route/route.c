@@ -202,7 +202,7 @@ static int route_to_unknown(struct edge_req *r, struct edge_targets *ts, struct 
 
 static int route_to_user(struct edge_req *r, struct edge_targets *ts, struct reason *why)
 {
-    struct location_query q = {.now_s = net_wall_s(r->w->net)};
+    struct location_query q = {.now_s = net_steady_s(r->w->net)};
     struct location_targets lt = {0};
     int err = ERR_NOTFOUND;
 

@@ -23,7 +23,7 @@ const struct config_peer *route_peer_of_side(const struct config *cfg, const str
  * subscriber its account has. */
 static bool find_bindings(struct edge_req *r, const struct token_side *side, const struct config_peer *subscriber, struct location_targets *ret)
 {
-    struct location_query q = {.now_s = net_wall_s(r->w->net)};
+    struct location_query q = {.now_s = net_steady_s(r->w->net)};
     struct principal p = {.kind = PRINCIPAL_USER};
     const struct config_domain *d;
     struct sip_uri u;
@@ -94,7 +94,7 @@ static const struct location_target *moved_to(struct edge_req *r, const struct t
  * the other side's: whoever has a dialog with one of our users has none with the next. */
 static bool resolve_gruu(struct edge_req *r, const struct token_side *side, struct edge_target *t)
 {
-    struct location_query q = {.now_s = net_wall_s(r->w->net), .has_gr = true};
+    struct location_query q = {.now_s = net_steady_s(r->w->net), .has_gr = true};
     struct location_targets lt = {0};
     struct principal who = {.kind = PRINCIPAL_USER};
     struct sip_uri u = r->ruri;

@@ -19,7 +19,7 @@ struct edge_call {
     uint32_t gen;
     uint32_t slot;
     enum call_state state;
-    uint64_t begun_s, answered_s, deadline_s;
+    uint64_t begun_s, answered_s, deadline_s; /* steady */
     bool has_timer; /* the deadline is its session timer's */
     uint32_t answers[CALL_ANSWERS_MAX]; /* dialogs that have been accepted: it ends with the last of them */
     uint8_t n_answers;
@@ -134,14 +134,14 @@ static const struct call_info *call_show(struct edge_call *call, uint64_t now)
 {
     call->info.state = call->state;
     call->info.begun_s = call->begun_s;
-    call->info.answered_s = call->answered_s;
+    call->info.is_answered = call->answered_s != 0;
     call->info.seconds = now - (call->answered_s ? call->answered_s : call->begun_s);
     return &call->info;
 }
 
 static void call_remove(struct edge_calls *c, struct edge_call *call)
 {
-    security_ended(c->w, call_show(call, net_wall_s(c->w->net)));
+    security_ended(c->w, call_show(call, net_steady_s(c->w->net)));
     slots_remove(&c->slots, call->slot);
     if (call->from)
         call->from->n--;
@@ -153,7 +153,7 @@ static void call_remove(struct edge_calls *c, struct edge_call *call)
 static void on_sweep(struct wheel_timer *t)
 {
     struct edge_calls *c = CONTAINER_OF(t, struct edge_calls, sweep);
-    uint64_t now = net_wall_s(c->w->net);
+    uint64_t now = net_steady_s(c->w->net);
     uint32_t i;
 
     for (i = 0; i < c->slots.cap; i++) {
@@ -182,7 +182,7 @@ static void on_changed(struct wheel_timer *t)
         list_remove(&call->changed);
         list_init(&call->changed);
         if (call->state == CALL_ANSWERED)
-            status_events_tell(c->w, call_show(call, net_wall_s(c->w->net)), &call->facts);
+            status_events_tell(c->w, call_show(call, net_steady_s(c->w->net)), &call->facts);
     }
 }
 
@@ -261,7 +261,7 @@ static struct edge_call *call_new(const struct edge_req *r)
         call->users[side].side = side;
     }
     facts_caller(&call->facts, r, call->info.from, call->info.caller);
-    call->begun_s = net_wall_s(r->w->net);
+    call->begun_s = net_steady_s(r->w->net);
     call->deadline_s = call->begun_s + r->cfg->timer_c_s + 60;
     return call;
 }
@@ -306,7 +306,7 @@ const struct call_info *calls_find(const struct edge_worker *w, uint32_t slot, u
 {
     struct edge_call *call = gen && slot >> 24 == w->id ? call_at(w->calls, slot, gen) : NULL;
 
-    return call ? call_show(call, net_wall_s(w->net)) : NULL;
+    return call ? call_show(call, net_steady_s(w->net)) : NULL;
 }
 
 struct facts_call *calls_facts(const struct edge_worker *w, uint32_t slot, uint32_t gen)
@@ -454,7 +454,7 @@ static void call_apply(struct edge_worker *w, const struct call_event *e)
 
     if (!call)
         return;
-    now = net_wall_s(w->net);
+    now = net_steady_s(w->net);
     if (e->method == SIP_BYE) {
         if (e->status >= 200 && e->status != 401 && e->status != 407 && /* the other side may ask who hangs up */
             is_last_bye(call, e->dialog)) {
@@ -522,7 +522,7 @@ uint32_t calls_count(const struct edge_worker *w)
 void calls_each(const struct edge_worker *w, bool (*fn)(void *arg, const struct call_info *info), void *arg)
 {
     const struct edge_calls *c = w->calls;
-    uint64_t now = net_wall_s(w->net);
+    uint64_t now = net_steady_s(w->net);
     uint32_t i;
 
     for (i = 0; i < c->slots.cap; i++) {

@@ -17,7 +17,9 @@ struct call_info {
     enum transport in_transport;
     bool emergency;
     uint32_t anchor_slot, anchor_gen; /* its media pass through us; 0: they do not */
-    uint64_t begun_s, answered_s, seconds;
+    uint64_t begun_s; /* steady: net_wall_of for people */
+    uint64_t seconds; /* since it was answered, or else has begun */
+    bool is_answered;
     const struct facts_call *facts;
 };
 

@@ -1,5 +1,6 @@
 /* The numbers in Prometheus' text format (version 0.0.4): every family with HELP and TYPE, labels from fixed sets only, or from the
  * configuration. Counters are those since the start of the process. Main thread. */
+#include "base/clock.h"
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sbuf.h"
@@ -88,7 +89,7 @@ static void put_process(struct sbuf *b, const struct edge *e, const struct edge_
 
     family(b, GAUGE, "build_info", "The version that runs; always 1.");
     sample(b, "build_info", "version", STR(SALLYPORT_VERSION), 1);
-    one(b, GAUGE, "start_time_seconds", "When the process started, in seconds since 1970.", e->started_s);
+    one(b, GAUGE, "start_time_seconds", "When the process started, in seconds since 1970.", clock_wall_of(e->started_s));
     one(b, GAUGE, "workers", "Signalling threads.", e->n_workers);
     one(b, GAUGE, "workers_silent", "Signalling threads that did not answer within a second.", n->silent);
     one(b, GAUGE, "weakenings", "Options that begin with allow- and are in force.", e->cfg->n_allow);
@@ -117,6 +118,7 @@ static void put_edge(struct sbuf *b, const struct edge_numbers *n)
     one(b, COUNTER, "responses_received_total", "Responses received.", c[EC_RESPONSES]);
     MANY(b, COUNTER, "responses_total", "Responses sent, by class.", "class", {"1xx", r[1]}, {"2xx", r[2]}, {"3xx", r[3]},
          {"4xx", r[4]}, {"5xx", r[5]}, {"6xx", r[6]});
+    one(b, COUNTER, "clock_sets_total", "How many times the wall's clock was set by more than some seconds.", n->clock_sets);
     one(b, COUNTER, "forwarded_total", "Requests sent on.", c[EC_FORWARDED]);
     MANY(b, COUNTER, "dropped_total", "What was received and not acted upon, by reason.", "reason",
          {"not_parsed", c[EC_PARSE_DROPPED]}, {"malformed", c[EC_BAD_REQUESTS]}, {"loop", c[EC_LOOPS]},

@@ -123,6 +123,7 @@ int edge_numbers_get(struct edge *e, struct edge_numbers *ret)
     if ((err = ask_workers(e, &args, &a)) != 0)
         return err;
     ret->silent = ask_silent(a);
+    ret->clock_sets = __atomic_load_n(&e->clock_sets, __ATOMIC_RELAXED);
     for (i = 0; i < e->n_workers; i++) {
         add_worker(e, i, ret);
         if ((n = ask_answer(a, i)) == NULL)

@@ -1,5 +1,6 @@
 /* What `sallyport status peers` shows: each peer of the configuration in force, and what is known
  * of it (edge/peers/peers.h). Main thread. */
+#include "base/clock.h"
 #include "edge/peers/peers.h"
 #include "edge/status/status_priv.h"
 #include "edge/peers/subscriber.h"
@@ -47,7 +48,7 @@ static int add_account(struct edge *e, const struct config_peer *p, json_t *row)
         json_object_set_new(row, "registration", json_string(err != 0 ? "no such user" : lt.n ? "registered" : "not registered"));
         json_object_set_new(row, "contacts", json_integer((json_int_t)lt.n));
         if (lt.n)
-            json_object_set_new(row, "registered_until", json_integer((json_int_t)until_s));
+            json_object_set_new(row, "registered_until", json_integer((json_int_t)clock_wall_of(until_s)));
         err = 0;
     }
     arena_free(a);
@@ -107,7 +108,7 @@ static json_t *peer_json(struct edge *e, const struct config_peer *p, uint64_t n
         json_object_set_new(row, "user", status_json_text(p->trunk_user));
         json_object_set_new(row, "registration", json_string(trunk_state_text(s.trunk)));
         if (s.trunk == TRUNK_REGISTERED)
-            json_object_set_new(row, "registered_until", json_integer((json_int_t)s.trunk_until_s));
+            json_object_set_new(row, "registered_until", json_integer((json_int_t)clock_wall_of(s.trunk_until_s)));
         else if (s.trunk_reason)
             json_object_set_new(row, "registration_reason", json_string(s.trunk_reason));
     }

@@ -117,7 +117,7 @@ static void keep(struct security_told *told, const struct call_info *c,
     }
     memcpy(t->call_id, c->call_id.p, c->call_id.n);
     t->call_id_len = c->call_id.n;
-    t->is_answered = c->answered_s != 0;
+    t->is_answered = c->is_answered;
     told->next = (told->next + 1) % LIMIT_CALLS_TOLD;
 }
 
@@ -140,7 +140,7 @@ static void log_end(const struct call_info *c, const struct policy_facts *f, uns
     LOG(st.level == POLICY_ATTACKED ? LOG_WARN : LOG_INFO, "call-security", LS("call", c->call_id),
         LS("from", c->from), LS("target", c->target), LZ("level", policy_level_code(st.level)),
         LZ("proven", st.is_proven ? "yes" : "no"), LS("reasons", sbuf_get(&b)),
-        LU("seconds", c->answered_s ? c->seconds : 0));
+        LU("seconds", c->is_answered ? c->seconds : 0));
 }
 
 void security_ended(struct edge_worker *w, const struct call_info *c)
@@ -154,7 +154,7 @@ void security_ended(struct edge_worker *w, const struct call_info *c)
         level = security_level(f, &lower);
         if (level == POLICY_ATTACKED)
             edge_count(w, EC_ATTACKS);
-        if (c->answered_s)
+        if (c->is_answered)
             edge_count(w, (enum edge_counter)(EC_LEVEL_ATTACKED + (int)level));
         if (LOG_INFO >= log_threshold || level == POLICY_ATTACKED)
             log_end(c, f, lower);

@@ -3,6 +3,7 @@
  * Main thread; what workers own they put into rows themselves (ask.h). */
 #include "base/log.h"
 #include "base/mem.h"
+#include "base/clock.h"
 #include "edge/ask.h"
 #include "edge/status/calls.h"
 #include "edge/status/security.h"
@@ -179,7 +180,7 @@ static json_t *binding_json(const struct location_binding *b)
                      text(b->uri), "transport", text(b->has_path ? transport_text(p->transport) : STR("")), "remote",
                      b->has_path ? addr_json(&p->remote) : text(STR_NULL), "secure", b->secure, "reachable",
                      b->has_path || b->can_dial || b->route.n > 0, "expires_s", (json_int_t)b->expires_s, "registered",
-                     when((int64_t)b->registered_s), "instance", text(b->instance), "reg_id", (json_int_t)b->reg_id,
+                     when((int64_t)clock_wall_of(b->registered_s)), "instance", text(b->instance), "reg_id", (json_int_t)b->reg_id,
                      "q_milli", (json_int_t)b->q_milli, "path", text(b->route), "user_agent", text(b->user_agent));
 }
 
@@ -201,7 +202,7 @@ static char *registrations(struct edge *e, struct str filter)
     struct rows rows = {0};
     struct view l = {&rows, filter, NULL};
 
-    if (location_each(e->loc, (uint64_t)time(NULL), on_binding, &l) != 0)
+    if (location_each(e->loc, clock_steady_s(), on_binding, &l) != 0)
         rows.failed = true;
     return finish(rows_json(&rows, 0));
 }
@@ -280,7 +281,7 @@ static json_t *call_json(const struct edge_worker *w, const struct call_info *c)
                      (int)w->id, "state", states[c->state], "from", text(c->from), "to", text(c->to), "target",
                      text(c->target), "caller", text(c->caller), "authenticated", edge_how_text(c->how), "transport",
                      text(transport_text(c->in_transport)), "secure", transport_is_secure(c->in_transport), "emergency",
-                     c->emergency, "begun", when((int64_t)c->begun_s), "seconds", (json_int_t)c->seconds);
+                     c->emergency, "begun", when((int64_t)net_wall_of(w->net, c->begun_s)), "seconds", (json_int_t)c->seconds);
 }
 
 static bool on_call(void *arg, const struct call_info *c)
@@ -425,13 +426,13 @@ static uint64_t sum(const uint64_t *v, size_t n)
 static char *summary(struct edge *e)
 {
     struct edge_numbers n;
-    uint64_t now = (uint64_t)time(NULL);
+    uint64_t now = clock_steady_s();
 
     if (edge_numbers_get(e, &n) != 0)
         return NULL;
     return finish(json_pack(
         "{s:s, s:o, s:I, s:o, s:i, s:i, s:b, s:o*, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o, s:o}", "version", SALLYPORT_VERSION,
-        "started", when((int64_t)e->started_s), "uptime_s", (json_int_t)(now - e->started_s), "configuration",
+        "started", when((int64_t)clock_wall_of(e->started_s)), "uptime_s", (json_int_t)(now - e->started_s), "configuration",
         text(e->cfg->file), "workers", (int)e->n_workers, "workers_silent", (int)n.silent, "stopping",
         __atomic_load_n(&e->draining, __ATOMIC_RELAXED), "keeper", keeper_json(e), "domains", domains_json(e->cfg), "listeners", listeners_json(e),
         "weakenings", weakenings_json(e->cfg), "store", store_json(&n.store), "users", number(n.location.users),

@@ -14,6 +14,7 @@ struct edge_numbers {
     unsigned silent; /* workers that did not answer: the following are without them */
     struct sip_txl_stats tx;
     uint64_t calls;
+    unsigned clock_sets;
 };
 MUST_USE int edge_numbers_get(struct edge *e, struct edge_numbers *ret);
 

@@ -103,7 +103,22 @@ static void forgetting(void **state)
     identity_replay_free(r);
 }
 
-/* What is stale leaves room without a trace. */
+/* A clock that is set back makes what was stale fresh again, but not new. */
+static void set_back(void **state)
+{
+    struct identity_replay *r = identity_replay_new(100, key);
+
+    (void)state;
+    check_err(check(r, "old", use_of("c1", "t", 1), 1000), 0);
+    check_err(check(r, "later", use_of("c2", "t", 1), 1200), 0);
+    assert_int_equal(identity_replay_count(r), 1);
+    check_err(check(r, "old", use_of("c3", "t", 1), 1000), ERR_TIMEOUT);
+    check_err(check(r, "new", use_of("c4", "t", 1), 1001), 0);
+    check_err(check(r, "later", use_of("c5", "t", 1), 1200), ERR_CONFLICT);
+    identity_replay_free(r);
+}
+
+/* What is stale leaves room. */
 static void expiry(void **state)
 {
     struct identity_replay *r = identity_replay_new(4, key);
@@ -207,6 +222,13 @@ static void after_another(void **state)
     identity_replay_forget(r, 50); /* what is forgotten stays so */
     check_err(check(r, "C", use, 99), ERR_TIMEOUT);
     check_err(check(r, "B", use, 100), ERR_EXISTS);
+    identity_replay_clock_set(r, -40); /* it was wrong when we began */
+    check_err(check(r, "D", use, 59), ERR_TIMEOUT);
+    check_err(check(r, "E", use, 60), 0);
+    identity_replay_clock_set(r, 1000);
+    check_err(check(r, "F", use, 1059), ERR_TIMEOUT);
+    identity_replay_clock_set(r, -5000);
+    check_err(check(r, "G", use, 1061), 0);
     identity_replay_free(r);
 }
 
@@ -220,7 +242,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(rules),      cmocka_unit_test(one_retry), cmocka_unit_test(counted),
-        cmocka_unit_test(forgetting), cmocka_unit_test(expiry),    cmocka_unit_test(tags),
+        cmocka_unit_test(forgetting), cmocka_unit_test(set_back), cmocka_unit_test(expiry),    cmocka_unit_test(tags),
         cmocka_unit_test(no_memory),  cmocka_unit_test(crowded),
         cmocka_unit_test(of_a_dialog), cmocka_unit_test(after_another),
     };

@@ -1,5 +1,6 @@
 /* The location service and its store: what comes back after a restart, and what is worth writing.
  * `test_edge_location_store bench` measures the service. */
+#include "base/clock.h"
 #include "location_help.h"
 
 /* ---- the store ---- */
@@ -206,6 +207,23 @@ static void test_dial(void **state)
     restart();
     check_err(look("sip:alice@example.com", NOW), 0);
     assert_true(targets.n == 0 && targets.n_lost == 1);
+}
+
+/* A clock that does not go yet, or went back while we were away, keeps nothing for ever. */
+static void test_clock_behind(void **state)
+{
+    uint64_t now = clock_steady_s();
+
+    (void)state;
+    put_user("sip:alice@example.com");
+    start();
+    check_err(REG(.cseq = 1, .path = path_of(TRANSPORT_UDP, 0, 5070), .now = now + 1000000, .c = {C("sip:alice@192.0.2.1", 600)}, .n = 1), 0);
+    restart();
+    now = clock_steady_s();
+    check_err(look("sip:alice@example.com", now), 0);
+    assert_int_equal(targets.n, 1);
+    check_err(look("sip:alice@example.com", now + 601), 0);
+    assert_int_equal(targets.n, 0);
 }
 
 /* What cannot be reached any more makes room. */
@@ -436,6 +454,7 @@ int main(int argc, char **argv)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test_setup_teardown(test_restore, setup_store, teardown_store),
         cmocka_unit_test_setup_teardown(test_dial, setup_store, teardown_store),
+        cmocka_unit_test_setup_teardown(test_clock_behind, setup_store, teardown_store),
         cmocka_unit_test_setup_teardown(test_lost_make_room, setup_store, teardown_store),
         cmocka_unit_test_setup_teardown(test_write_thrift, setup_store, teardown_store),
         cmocka_unit_test_setup_teardown(test_users_change, setup_store, teardown_store),

@@ -124,6 +124,28 @@ static void test_bindings(void **state)
 
 /* Changes of one key replace each other while they wait: one row, the last value, however many
  * there were. */
+/* The wall's clock is set: what is in the file goes along, and so does what waits and what comes. */
+static void test_clock(void **state)
+{
+    struct store *s = open_ok(false);
+    struct store_binding early = binding("sip:a@b", "early"), late = binding("sip:a@b", "late");
+
+    (void)state;
+    check_err(store_put_binding(s, &early), 0);
+    wait_for(health(s).queued == 0);
+    check_err(store_put_binding(s, &late), 0);
+    store_clock_set(s, 7200);
+    wait_for(health(s).queued == 0);
+    assert_int_equal(sql_number("SELECT count(*) FROM bindings WHERE expires_s=2000007200 AND registered_s=2000006200"), 2);
+    store_clock_set(s, -3600); /* nothing else to write */
+    wait_for(health(s).queued == 0);
+    assert_int_equal(sql_number("SELECT count(*) FROM bindings WHERE expires_s=1999996400"), 2);
+    store_clock_set(s, -3000000000);
+    check_err(store_put_binding(s, &late), 0);
+    store_close(s);
+    assert_int_equal(sql_number("SELECT sum(expires_s) + count(*) FROM bindings"), 2);
+}
+
 static void test_coalescing(void **state)
 {
     struct store *s = open_ok(false);
@@ -549,6 +571,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_users, setup, teardown),
         cmocka_unit_test_setup_teardown(test_transaction, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bindings, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_clock, setup, teardown),
         cmocka_unit_test_setup_teardown(test_coalescing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newer_wins, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bounded, setup, teardown),
