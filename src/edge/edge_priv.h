@@ -67,6 +67,7 @@ struct edge {
     struct edge_certs *certificates; /* certs.c; NULL under the scenario player */
     uint64_t started_s;    /* steady */
     int64_t clock_ahead_s; /* worker 0: the wall's clock, of the steady one, when it was last looked at */
+    unsigned users_changed; /* worker 0: account_changes, as of the last look */
     unsigned clock_sets;   /* atomic: how many times the wall's was set */
     bool draining; /* atomic */
     bool is_starting; /* atomic: not all workers and listeners are there, nothing is sent of our own accord */
@@ -337,6 +338,7 @@ struct edge_flow *flow_get(const struct edge_req *r);  /* makes it; NULL: no con
 void flow_bind(struct edge_flow *f, struct str aor, struct str instance); /* the user whose it is; empty: nobody's any more */
 /* A request of a peer was admitted: its connection is known as the peer's, and may be used to reach it (RFC 5923). */
 void flow_note_peer(const struct edge_req *r);
+void flows_of_changed(void *edge_worker, void *arg); /* closes those of users who have another password now, or are no more */
 
 /* registrar.c: REGISTER to one of our domains (RFC 3261 10.3, 5626 6, 5627, 3327, 3608). Answers. */
 void registrar_handle(struct edge_req *r);

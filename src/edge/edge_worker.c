@@ -329,11 +329,25 @@ static void clock_look(struct edge_worker *w)
     (void)__atomic_add_fetch(&e->clock_sets, 1, __ATOMIC_RELEASE);
 }
 
+/* Users of whom the store has said that they are others now, or no more: on whatever worker their flows are. */
+static void users_look(struct edge_worker *w)
+{
+    unsigned n = account_changes(w->edge->loc), i;
+
+    if (n == w->edge->users_changed)
+        return;
+    for (i = 0; i < w->edge->n_workers; i++)
+        if (net_post(w->net, i, flows_of_changed, NULL) != 0)
+            return; /* all again, a second later */
+    w->edge->users_changed = n;
+}
+
 static void on_sweep(struct wheel_timer *t)
 {
     struct edge_worker *w = CONTAINER_OF(t, struct edge_worker, sweep);
 
     clock_look(w);
+    users_look(w);
     location_sweep(w->edge->loc, net_steady_s(w->net));
     wheel_start(w->net->wheel, &w->sweep, LOCATION_SWEEP_MS);
 }

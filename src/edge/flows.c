@@ -59,6 +59,42 @@ static void flow_alias(const struct edge_req *r)
         LOG(LOG_DEBUG, "no-alias", LS("peer", r->who.name)); /* a connection of our own will be made instead */
 }
 
+/* RFC 3261 10.3 knows nothing of it: whoever registered along a flow by a password that is no longer good, or for a user who is no more, has
+ * no claim to it. A phone that knows the new one connects again. */
+struct outdated {
+    struct edge_worker *w;
+    flow_id v[64];
+    size_t n;
+};
+
+static bool flow_look(void *arg, const struct net_flow_info *i)
+{
+    struct outdated *o = arg;
+    struct edge_flow *f = i->user;
+    char text[ADDR_TEXT_MAX];
+
+    if (!f || !f->user.n || !f->version || account_version(o->w->edge->loc, f->user) == f->version)
+        return true;
+    LOG(LOG_NOTICE, "user-flow-closed", LS("user", f->user), LS("remote", addr_text(&i->path.remote, text)));
+    f->version = 0; /* once */
+    o->v[o->n++] = i->path.flow;
+    return o->n < ARRAY_LEN(o->v);
+}
+
+void flows_of_changed(void *edge_worker, void *arg)
+{
+    struct outdated o = {.w = edge_worker};
+    size_t i;
+
+    (void)arg;
+    do {
+        o.n = 0;
+        net_each_flow(o.w->net, flow_look, &o);
+        for (i = 0; i < o.n; i++)
+            net_close(o.w->net, o.v[i], NET_CLOSE_LOCAL);
+    } while (o.n == ARRAY_LEN(o.v));
+}
+
 void flow_note_peer(const struct edge_req *r)
 {
     bool is_accepted_tls = r->rx.path.transport == TRANSPORT_TLS && !r->rx.hop->outgoing;

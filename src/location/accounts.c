@@ -129,7 +129,16 @@ bool account_allows_md5(struct location *l, struct str aor)
     return may;
 }
 
-int account_put(struct location *l, const struct store_user *u)
+/* Another name to log in with, another hash: whoever knew what was good before is another now. */
+static bool is_same_login(const struct loc_user *a, const struct loc_user *b)
+{
+    return a->username_n == b->username_n && a->realm_n == b->realm_n &&
+           memcmp(a->text, b->text, (size_t)a->username_n + a->realm_n) == 0 &&
+           memcmp(a->ha1_len, b->ha1_len, sizeof(a->ha1_len)) == 0 &&
+           secret_bytes_eq(a->ha1, b->ha1, sizeof(a->ha1));
+}
+
+int account_change(struct location *l, const struct store_user *u, size_t *ret_unbound)
 {
     uint64_t hash;
     struct loc_stripe *s = loc_stripe_of(l, u->aor, &hash);
@@ -137,8 +146,9 @@ int account_put(struct location *l, const struct store_user *u)
     struct loc_row *row;
     int err;
 
+    *ret_unbound = 0;
     if (u->disabled) {
-        account_remove(l, u->aor);
+        *ret_unbound = account_remove(l, u->aor);
         return 0;
     }
     if (u->username.n > LOCATION_AOR_MAX || u->realm.n > LOCATION_AOR_MAX)
@@ -151,8 +161,13 @@ int account_put(struct location *l, const struct store_user *u)
     if (err == 0) {
         struct loc_user *old = row->user;
 
-        if (!old)
+        if (!old) {
             s->stats.users++;
+        } else if (!is_same_login(old, user)) {
+            *ret_unbound = row->n_bindings;
+            loc_row_unbind_all(l, s, row);
+            (void)__atomic_add_fetch(&l->n_changed, 1, __ATOMIC_RELEASE);
+        }
         row->user = user;
         row->allows_md5 = user->allow_md5;
         user = old;
@@ -162,9 +177,10 @@ int account_put(struct location *l, const struct store_user *u)
     return err;
 }
 
-void account_remove(struct location *l, struct str aor)
+size_t account_remove(struct location *l, struct str aor)
 {
     uint64_t hash;
+    size_t n = 0;
     struct loc_stripe *s = loc_stripe_of(l, aor, &hash);
     struct loc_user *user = NULL;
     struct loc_row *row;
@@ -177,9 +193,25 @@ void account_remove(struct location *l, struct str aor)
         row->allows_md5 = false;
         if (user)
             s->stats.users--;
+        n = row->n_bindings;
         loc_row_unbind_all(l, s, row);
         loc_row_drop_if_empty(s, row);
     }
     pthread_mutex_unlock(&s->lock);
+    if (user)
+        (void)__atomic_add_fetch(&l->n_changed, 1, __ATOMIC_RELEASE);
     loc_user_free(user);
+    return n;
+}
+
+int account_put(struct location *l, const struct store_user *u)
+{
+    size_t n;
+
+    return account_change(l, u, &n);
+}
+
+unsigned account_changes(struct location *l)
+{
+    return __atomic_load_n(&l->n_changed, __ATOMIC_ACQUIRE);
 }

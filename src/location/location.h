@@ -87,9 +87,13 @@ static inline bool account_exists(struct location *l, struct str aor)
 }
 bool account_allows_md5(struct location *l, struct str aor); /* is there one, and is it to be asked for MD5? */
 /* What the store's watch calls; also for tests and scenarios that have no store. A user that is
- * removed or disabled loses their bindings. */
-MUST_USE int account_put(struct location *l, const struct store_user *u);
-void account_remove(struct location *l, struct str aor);
+ * removed or disabled, or has another password, loses their bindings: who made them need not know
+ * the new one. How many goes to *ret_unbound, or is returned. */
+MUST_USE int account_change(struct location *l, const struct store_user *u, size_t *ret_unbound);
+MUST_USE int account_put(struct location *l, const struct store_user *u); /* the same */
+size_t account_remove(struct location *l, struct str aor);
+/* Goes up when that happens to somebody: their flows are to be closed as well (account_version). */
+unsigned account_changes(struct location *l);
 
 /* ---- registering (any thread; REGISTERs of one flow come from its worker) ---- */
 

@@ -73,6 +73,7 @@ struct location {
     size_t max_bindings;
     size_t n_bindings; /* atomic */
     unsigned sweep_at; /* atomic */
+    unsigned n_changed; /* atomic: account_changes */
     struct loc_flow_stripe flows[LOC_FLOW_STRIPES];
     struct loc_stripe stripes[LOC_STRIPES];
 };

@@ -200,16 +200,18 @@ out:
 static void on_user_changed(void *arg, const struct store_user *u, bool deleted)
 {
     struct location *l = arg;
+    size_t n = 0;
     int err = 0;
 
     if (deleted)
-        account_remove(l, u->aor);
+        n = account_remove(l, u->aor);
     else
-        err = account_put(l, u);
+        err = account_change(l, u, &n);
     LOG(err ? LOG_ERROR : LOG_NOTICE, "user-changed", LS("aor", u->aor),
         LZ("what", deleted       ? "removed"
                    : u->disabled ? "disabled"
                                  : "set"),
+        LU("registrations_removed", n),
         LZ("error", err ? err_text(err) : NULL));
 }
 

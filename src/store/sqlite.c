@@ -19,7 +19,7 @@
 #include <unistd.h>
 
 #define STORE_APPLICATION_ID 0x53505354 /* "SPST" */
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 
 /* Each entry brings a store from the version of its index to the next one. */
 static const char *const migrations[STORE_VERSION] = {
@@ -45,6 +45,10 @@ static const char *const migrations[STORE_VERSION] = {
     " INSERT INTO user_changes(aor) SELECT new.aor WHERE new.aor <> old.aor; END;"
     "CREATE TRIGGER user_removed AFTER DELETE ON users BEGIN"
     " INSERT INTO user_changes(aor) VALUES(old.aor); END;",
+    /* Who registered by the old password is not known any more, also where no daemon runs meanwhile. */
+    "CREATE TRIGGER user_rehashed AFTER UPDATE ON users WHEN old.ha1_md5 IS NOT new.ha1_md5 OR old.ha1_sha256 IS NOT new.ha1_sha256"
+    " OR old.ha1_sha512_256 IS NOT new.ha1_sha512_256 OR old.username IS NOT new.username OR old.realm IS NOT new.realm OR new.disabled"
+    " BEGIN DELETE FROM bindings WHERE aor=old.aor; END;",
 };
 
 static const char *const stmt_sql[STMT_N] = {

@@ -557,7 +557,10 @@ static void step(char *line)
         party(word[2])->lose = (unsigned)strtoul(word[1], NULL, 10);
     else if (strcmp(word[0], "close") == 0 && n == 2)
         sim_close(&P.sim, party(word[1]));
-    else if (strcmp(word[0], "quiet") == 0 && n == 2) {
+    else if (strcmp(word[0], "closed") == 0 && n == 2) {
+        if (party(word[1])->flow)
+            fail("the connection of %s is open", word[1]);
+    } else if (strcmp(word[0], "quiet") == 0 && n == 2) {
         char text[16384];
 
         if (take(party(word[1]), text, sizeof text))

@@ -295,7 +295,7 @@ int login_user(struct edge_req *r, const struct config_domain *d, bool md5)
         return gate_refuse(r, "too-many-guesses", "TR/100 6.2", 503, "too many wrong passwords from this address");
     }
     known = aor_of_username(r, d, c.username, &aor) == 0;
-    if (known && d->allow_flow_auth) /* before it is looked at: a change in between makes it another one's */
+    if (known && (d->allow_flow_auth || (r->rx.path.flow && r->m->method == SIP_REGISTER))) /* before it is looked at: a change in between makes it another one's */
         r->account_version = account_version(r->w->edge->loc, aor);
     known = known && account_find(r->w->edge->loc, aor, &acc) == 0 &&
             str_eq(str_z(acc.username), c.username);

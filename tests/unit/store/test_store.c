@@ -124,6 +124,31 @@ static void test_bindings(void **state)
 
 /* Changes of one key replace each other while they wait: one row, the last value, however many
  * there were. */
+/* Also where no daemon runs: what was registered by a password that is no longer good does not come back. */
+static void test_rehashed(void **state)
+{
+    struct store *s = open_ok(false);
+    struct store_user a = user("sip:a@b"), c = user("sip:c@b");
+    struct store_binding of_a = binding("sip:a@b", "1"), of_c = binding("sip:c@b", "1");
+    struct reason why;
+
+    (void)state;
+    check_err(store_put_user(s, &a, &why), 0);
+    check_err(store_put_user(s, &c, &why), 0);
+    check_err(store_put_binding(s, &of_a), 0);
+    check_err(store_put_binding(s, &of_c), 0);
+    wait_for(health(s).queued == 0);
+    check_err(store_put_user(s, &a, &why), 0); /* as it was */
+    assert_int_equal(count_bindings(s), 2);
+    a.ha1[2][5] ^= 1;
+    check_err(store_put_user(s, &a, &why), 0);
+    assert_int_equal(count_bindings(s), 1);
+    c.disabled = true;
+    check_err(store_put_user(s, &c, &why), 0);
+    assert_int_equal(count_bindings(s), 0);
+    store_close(s);
+}
+
 /* The wall's clock is set: what is in the file goes along, and so does what waits and what comes. */
 static void test_clock(void **state)
 {
@@ -571,6 +596,7 @@ int main(int argc, char **argv)
         cmocka_unit_test_setup_teardown(test_users, setup, teardown),
         cmocka_unit_test_setup_teardown(test_transaction, setup, teardown),
         cmocka_unit_test_setup_teardown(test_bindings, setup, teardown),
+        cmocka_unit_test_setup_teardown(test_rehashed, setup, teardown),
         cmocka_unit_test_setup_teardown(test_clock, setup, teardown),
         cmocka_unit_test_setup_teardown(test_coalescing, setup, teardown),
         cmocka_unit_test_setup_teardown(test_newer_wins, setup, teardown),
