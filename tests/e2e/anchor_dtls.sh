@@ -67,7 +67,7 @@ our_user bob
 need "the edge starts" edge_start
 need "bob waits" our_start bob --answer --play tone:880 --expect-tone 440
 scenario caller caller_parts
-AS=alice sipp_begin caller -sf caller.xml -m 1 -key callee "bob@$DOMAIN"
+AS=alice SIPP_SECONDS=80 RECV_MS=60000 sipp_begin caller -sf caller.xml -m 1 -key callee "bob@$DOMAIN"
 need "he answers" await 10 grep -aq '^a=setup:passive' caller.msg
 OURS=$(answered 'm=audio ' | cut -d' ' -f1)
 
