@@ -5,7 +5,7 @@
 'use strict';
 
 const plan = JSON.parse(decodeURIComponent(location.hash.slice(1)));
-const media = { mediaConstraints: { audio: true, video: true }, pcConfig: { iceServers: [] } };
+const media = { mediaConstraints: { audio: true, video: { width: 160, height: 120, frameRate: 10 } }, pcConfig: { iceServers: [] } };
 const FRAMES = 20;
 const PACKETS = 50;
 
