@@ -164,9 +164,14 @@ static void worker_input(struct edge_worker *w, const struct rx *rx, bool may_ha
     struct arena *a = sip_txl_arena(w->txl);
     struct sip_msg *m;
     struct reason why = {0};
-    int owner;
+    int err, owner;
 
-    if (!a || sip_msg_parse(a, buf_str(rx->buf), &m, &why) != 0) {
+    err = a ? sip_msg_scan(a, buf_str(rx->buf), &m, &why) : ERR_NOMEM;
+    if (err == 0) {
+        sip_txl_warm(w->txl, m);
+        err = sip_msg_fields(m, &why);
+    }
+    if (err != 0) {
         edge_count(w, EC_PARSE_DROPPED);
         LOG(LOG_DEBUG, "message-dropped", LZ("reason", why.code), LZ("detail", why.detail));
         sip_txl_arena_done(w->txl, a);

@@ -94,6 +94,7 @@ int digest_nonce_check(const struct digest_nonce_key *key, uint64_t now_s, uint6
 /* ---- the replay window ---- */
 
 #define WINDOW_BITS 64
+#define SLOTS_PER_NONCE 4 /* a nonce is new as a rule: then most slots are empty, and no entry has to be looked at */
 #define NONE UINT32_MAX
 
 struct entry {
@@ -123,7 +124,7 @@ struct digest_replay *digest_replay_new(size_t max_nonces)
         return NULL;
     r->max = (uint32_t)(max_nonces < 1 ? 1 : max_nonces > 1u << 24 ? 1u << 24 : max_nonces);
     r->n_slots = 1;
-    while (r->n_slots < r->max)
+    while (r->n_slots < r->max * SLOTS_PER_NONCE)
         r->n_slots *= 2;
     r->entries = mem_zalloc_array(r->max, sizeof(*r->entries));
     r->slots = mem_zalloc_array(
@@ -224,10 +225,21 @@ static int entry_count(struct entry *e, uint32_t nc)
     return 0;
 }
 
+/* Its slot, and that of the entry that will have to go for it, which entry_warm has brought near. */
 void digest_replay_warm(const struct digest_replay *r, const struct digest_nonce_info *nonce)
 {
     PREFETCH(&r->slots[nonce->id & (r->n_slots - 1)]);
-    PREFETCH(&r->entries[r->n < r->max ? r->n : r->oldest]);
+    if (r->n == r->max)
+        PREFETCH(&r->slots[r->entries[r->oldest].id & (r->n_slots - 1)]);
+}
+
+/* The entry that the next new nonce takes, and the one after it in age, whose link changes. */
+static void entry_warm(const struct digest_replay *r)
+{
+    const struct entry *e = &r->entries[r->n < r->max ? r->n : r->oldest];
+
+    PREFETCH(e);
+    PREFETCH(e + 1 < r->entries + r->max ? e + 1 : e);
 }
 
 int digest_replay_check(struct digest_replay *r, const struct digest_nonce_info *nonce, uint32_t nc)
@@ -253,5 +265,6 @@ int digest_replay_check(struct digest_replay *r, const struct digest_nonce_info 
                         .next_in_slot = *slot};
     *slot = (uint32_t)(e - r->entries) + 1;
     age_append(r, e);
+    entry_warm(r);
     return 0;
 }

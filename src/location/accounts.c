@@ -79,20 +79,25 @@ int account_find(struct location *l, struct str aor, struct account *ret)
 void account_warm(struct location *l, struct str aor, struct account_warm *at)
 {
     struct loc_stripe *s;
-    struct map_node **slot;
+    struct map_node *node;
+    struct loc_row *row;
 
     if (at->step > 1)
         return;
     at->hash = at->step ? at->hash : str_hash(aor);
     s = loc_stripe_of_hash(l, at->hash);
     pthread_mutex_lock(&s->lock);
-    slot = map_slot(&s->rows, at->hash);
-    if (at->step++ == 0) {
-        PREFETCH(slot);
-    } else if (*slot) {
-        PREFETCH(*slot);
-        PREFETCH((char *)*slot + 64);
+    node = *map_slot(&s->rows, at->hash);
+    if (node && at->step == 0) {
+        PREFETCH(node);
+        PREFETCH((char *)node + 64);
+    } else if (node && node->hash == at->hash) {
+        row = CONTAINER_OF(node, struct loc_row, node);
+        for (size_t i = 0; row->user && i < sizeof(*row->user) + 32; i += 64)
+            PREFETCH((char *)row->user + i);
+        loc_row_warm(row);
     }
+    at->step++;
     pthread_mutex_unlock(&s->lock);
 }
 

@@ -342,11 +342,8 @@ static int take_via(struct sip_msg *m, struct reason *why)
     return 0; /* RFC 4475 3.2.1 for the last */
 }
 
-static int take_fields(struct sip_msg *m, struct reason *why)
+int sip_msg_fields(struct sip_msg *m, struct reason *why)
 {
-    int err = take_via(m, why);
-    if (err)
-        return err;
     take_cseq(m);
     take_addr(m, SIP_H_FROM, &m->from, &m->from_tag);
     take_addr(m, SIP_H_TO, &m->to, &m->to_tag);
@@ -415,7 +412,7 @@ static int scan_rest(struct scan *s, struct reason *why)
     return 0;
 }
 
-int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struct reason *why)
+int sip_msg_scan(struct arena *a, struct str bytes, struct sip_msg **ret, struct reason *why)
 {
     struct scan s;
     *ret = NULL;
@@ -429,11 +426,19 @@ int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struc
     if (err == 0)
         err = scan_rest(&s, why);
     if (err == 0)
-        err = take_fields(s.m, why);
+        err = take_via(s.m, why);
     if (err)
         return err;
     *ret = s.m;
     return 0;
+}
+
+int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struct reason *why)
+{
+    int err = sip_msg_scan(a, bytes, ret, why);
+    if (err == 0 && (err = sip_msg_fields(*ret, why)) != 0)
+        *ret = NULL;
+    return err;
 }
 
 /* Without a body a fragment needs no empty line, and its last line no end (RFC 3420 2): here they

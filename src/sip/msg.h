@@ -109,12 +109,18 @@ struct sip_msg {
     struct reason defect;
     struct sip_memo *memo;
     struct arena *arena;
+    uint64_t key[2]; /* what sip_txl_warm has worked out; has_key: it has */
+    bool has_key;
 };
 
 /* Parses one whole message (the framing is done: for streams `bytes` ends where Content-Length says).
  * 0: *ret is set; the caller still looks at defect.sip_status before acting on it. ERR_SYNTAX: not even answerable (no start
  * line, no Via, a response that is malformed): drop and count, `why` says what. ERR_LIMIT, ERR_NOMEM likewise. */
 MUST_USE int sip_msg_parse(struct arena *a, struct str bytes, struct sip_msg **ret, struct reason *why);
+/* The same in two steps: lines, start line and the top Via, which tell whose message it is; then the other fields. What belongs to it
+ * can be asked of memory in between. */
+MUST_USE int sip_msg_scan(struct arena *a, struct str bytes, struct sip_msg **ret, struct reason *why);
+MUST_USE int sip_msg_fields(struct sip_msg *m, struct reason *why);
 
 /* A fragment of a message (RFC 3420), or a message inside of another one (RFC 3261 23.4): header fields, in front of them a start line
  * or none, behind them a body or none. Nothing must be there; what is there and cannot be read is in `defect`. */

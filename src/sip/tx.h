@@ -69,6 +69,9 @@ void sip_txl_set_timers(struct sip_txl *l, const struct sip_timers *t);
 /* An arena to parse the next message into, from the layer's free list; NULL: no memory. Give back what was not passed on. */
 struct arena *sip_txl_arena(struct sip_txl *l);
 void sip_txl_arena_done(struct sip_txl *l, struct arena *a); /* NULL is fine */
+/* A message of which sip_msg_scan is done will be received: what its transaction is found by is asked of memory ahead. With half a
+ * minute's transactions kept it is in no cache. A hint; harmless if it is not received after all. */
+void sip_txl_warm(struct sip_txl *l, struct sip_msg *m);
 /* Entry for every parsed message. Takes over the arena of `m` and a reference to rx->buf as long as it needs them. A negative
  * result is for requests only: ERR_LIMIT (too many transactions) or ERR_NOMEM; the caller answers 503 statelessly, the arena is
  * then still the caller's. */

@@ -31,7 +31,7 @@ static char *key_put(char *p, struct str s, bool lower)
     return p + s.n;
 }
 
-static bool key_is_old(struct str branch)
+bool tx_key_is_old(struct str branch)
 {
     /* The cookie alone identifies nothing: RFC 4475 3.2.1 (badbranch) lets us fall back. */
     return branch.n <= sizeof(COOKIE) - 1 || !str_starts_nocase(branch, STR(COOKIE));
@@ -44,7 +44,7 @@ uint32_t tx_tag_hash(struct str tag)
 
 int tx_key_make(const struct sip_msg *m, struct tx_key *ret)
 {
-    bool old = key_is_old(m->via.branch);
+    bool old = tx_key_is_old(m->via.branch);
     int t = m->via.transport_id;
     uint16_t port = m->via.port;
     struct str number = {NULL, old ? sizeof m->cseq : sizeof port};
@@ -53,6 +53,13 @@ int tx_key_make(const struct sip_msg *m, struct tx_key *ret)
                           m->call_id, m->from_tag};
     size_t n_parts = old ? ARRAY_LEN(parts) : 3, n = 1, i;
 
+    ret->old = old;
+    ret->to_hash = old ? tx_tag_hash(m->to_tag) : 0;
+    ret->method_hash = m->method == SIP_METHOD_OTHER ? (uint32_t)str_hash(m->method_text) : 0;
+    if (m->has_key) {
+        memcpy(ret->v, m->key, sizeof ret->v);
+        return 0;
+    }
     if (!port)
         port = t >= 0 ? transport_default_port((enum transport)t) : 5060;
     if (old)
@@ -68,9 +75,6 @@ int tx_key_make(const struct sip_msg *m, struct tx_key *ret)
         p = key_put(p, parts[i], !old && i == 1); /* host names know no case (RFC 4343) */
     text[0] = old ? 'o' : 'n';
     str_hash128(str_make(text, n), ret->v);
-    ret->old = old;
-    ret->to_hash = old ? tx_tag_hash(m->to_tag) : 0;
-    ret->method_hash = m->method == SIP_METHOD_OTHER ? (uint32_t)str_hash(m->method_text) : 0;
     return 0;
 }
 

@@ -205,6 +205,7 @@ struct tx_key {
     bool old; /* RFC 2543 */
 };
 MUST_USE int tx_key_make(const struct sip_msg *m, struct tx_key *ret); /* ERR_NOMEM */
+bool tx_key_is_old(struct str branch); /* RFC 2543's rules: other fields than Via count */
 uint32_t tx_tag_hash(struct str tag);
 /* Writes a branch of ours; `n` bytes of it are used. */
 size_t tx_branch_write(char dst[SIP_BRANCH_MAX], unsigned worker, uint32_t slot, uint64_t secret);

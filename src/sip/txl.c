@@ -469,6 +469,26 @@ void sip_txl_path_failed(struct sip_txl *l, const struct path *path)
 
 /* ---- entry ---- */
 
+void sip_txl_warm(struct sip_txl *l, struct sip_msg *m)
+{
+    struct tx_key k;
+    struct sip_ctx *tx;
+    int64_t slot;
+
+    if (!m->is_request) {
+        slot = sip_branch_worker(m->via.branch) == (int)l->worker ? tx_branch_slot(m->via.branch) : -1;
+        tx = slot >= 0 ? txl_ctx_at(l, (uint32_t)slot) : NULL;
+        for (size_t at = 0; tx && at < sizeof *tx; at += 64)
+            PREFETCH((const char *)tx + at);
+        return;
+    }
+    if (tx_key_is_old(m->via.branch) || tx_key_make(m, &k) != 0)
+        return;
+    memcpy(m->key, k.v, sizeof m->key);
+    m->has_key = true;
+    PREFETCH(&l->table[k.v[0] & l->table_mask]);
+}
+
 int sip_txl_receive(struct sip_txl *l, struct sip_msg *m, const struct rx *rx)
 {
     struct arena *a = m->arena;
