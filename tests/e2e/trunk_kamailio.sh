@@ -29,9 +29,13 @@ check "the account is registered" await 10 status_is registered
 check "by its password, SHA-256" await 5 log_has carrier.log 'carrier: registered by trunk'
 
 need "the account's phone waits" our_start trunk --answer --media dtls --play tone:880 --expect-tone 440
+check "alice sends a message to a number: its challenge is answered for her" our_status 0 alice --message hello \
+    --to "sip:+4930123456@$DOMAIN;user=phone"
+check "the carrier knew who sent it" log_has carrier.log 'carrier: MESSAGE to .4930123456 by trunk'
+check "it came back, too" await 5 our_event trunk message hello
 check "alice calls a number through the carrier" our_status 0 alice --call "sip:+4930123456@$DOMAIN;user=phone" --media dtls --play tone:440 \
     --expect-tone 880 --duration 2
-check "the carrier knew who called" log_has carrier.log 'carrier: call to .4930123456 by trunk'
+check "the carrier knew who called" log_has carrier.log 'carrier: INVITE to .4930123456 by trunk'
 check "it came back and was answered" our_end trunk 0
 check "the edge stops in order" edge_stop
 kill "$CARRIER_PID"
