@@ -243,6 +243,8 @@ static void serve_all(struct keeper *k)
             struct keeper_conn *c = k->conns[i];
             short want = c->n_in < sizeof(c->in) ? POLLIN : 0;
 
+            if (c->is_behind && c->n_out == 0 && k->fds[i] >= 0)
+                wait_ms = 0;
             p[i] = (struct pollfd){.fd = k->fds[i],
                                    .events = (short)(want | (c->n_out ? POLLOUT : 0))};
         }
@@ -250,7 +252,9 @@ static void serve_all(struct keeper *k)
             return;
         clock_read(k);
         for (i = 0; i < k->n_conns; i++) {
-            if (p[i].revents == 0 || conn_turn(k, i, p[i].revents))
+            bool is_behind = k->conns[i]->is_behind && k->fds[i] >= 0;
+
+            if ((p[i].revents == 0 && !is_behind) || conn_turn(k, i, p[i].revents))
                 continue;
             if (i == k->n_conns - 1) /* the main thread's: the daemon has ended */
                 return;

@@ -36,11 +36,14 @@ struct keeper_conn {
     bool may_reload; /* the main thread's connection */
     size_t n_in;     /* bytes that wait to be understood */
     size_t n_out, n_written;
+    bool is_behind; /* there are requests that have to wait for the next turn */
     char in[KEEPER_IN_BYTES];
     char out[KEEPER_OUT_BYTES];
 };
 
-/* Answers what is in c->in as far as answers fit into c->out. ERR_SYNTAX, ERR_LIMIT: the other side
+/* Answers what is in c->in as far as answers fit into c->out: what is for identities first, since a
+ * handshake's signature by RSA takes as long as a hundred of theirs; of handshakes then as many as
+ * take no longer than one such signature, the others in the turns that follow (is_behind). ERR_SYNTAX, ERR_LIMIT: the other side
  * does not speak this; the connection is to be closed. */
 MUST_USE int keeper_serve(struct keeper_serving *s, struct keeper_conn *c);
 

@@ -16,6 +16,7 @@ struct waiting {
     /* One of them; both NULL: cancelled, or timed out: its answer is thrown away. */
     struct identity_sign_job *job;
     struct pki_sign_job *tls;
+    bool is_answered;
     uint64_t due_ms;
 };
 
@@ -31,6 +32,7 @@ struct keeper_signer {
     bool wants_write;
     uint64_t first, next; /* ids: first <= id < next wait for answers */
     uint64_t in_time;     /* those before it are too late */
+    uint64_t oldest[2];   /* of identities, of TLS: none before it waits any more */
     size_t max_waiting;
     struct waiting *ring; /* id % max_waiting */
     size_t n_in, n_out, n_written;
@@ -151,7 +153,21 @@ static void flush(struct keeper_signer *s)
     want_write(s, s->n_out > 0 && !s->is_broken);
 }
 
-/* Answers come in the order of the requests; anything else is not our keeper. */
+/* The one that an answer must be for. */
+static uint64_t oldest_of(struct keeper_signer *s, bool is_tls)
+{
+    uint64_t *id = &s->oldest[is_tls];
+
+    if (*id < s->first)
+        *id = s->first;
+    while (*id < s->next &&
+           (at(s, *id)->is_answered || (at(s, *id)->answer == KEEPER_TLS_SIGNED) != is_tls))
+        ++*id;
+    return *id;
+}
+
+/* Answers come in the order of the requests, of those for identities and of those for TLS; anything
+ * else is not our keeper. */
 static bool take_answers(struct keeper_signer *s)
 {
     size_t done = 0, n;
@@ -163,11 +179,13 @@ static bool take_answers(struct keeper_signer *s)
 
         if (err == ERR_AGAIN)
             break;
-        if (err != 0 || s->first == s->next || f.id != s->first ||
+        if (err != 0 || f.id != oldest_of(s, f.type == KEEPER_TLS_SIGNED) || f.id == s->next ||
             f.type != at(s, f.id)->answer)
             return false;
         done += n;
-        s->first++;
+        at(s, f.id)->is_answered = true;
+        while (s->first < s->next && at(s, s->first)->is_answered)
+            s->first++;
         complete(s, f.id, keeper_status_err(f.status), f.body);
         if (s->fd != fd) /* attached to another meanwhile */
             return true;
@@ -239,8 +257,8 @@ static int ask(struct keeper_signer *s, const struct keeper_frame *f, const stru
     s->stats.asked++;
     *at(s, s->next) = *w;
     at(s, s->next)->due_ms = wheel_now_ms(s->wheel) + LIMIT_KEEPER_MS;
-    /* With others under way it goes out when they come back, else at the end of this turn: together with
-     * its like, for to wake the keeper up costs as much as to sign. */
+    /* With others under way it goes out when they come back, else at the end of this turn: together
+     * with its like, for to wake the keeper up costs as much as to sign. */
     if (s->first == s->next++) {
         if (s->watch)
             net_watch_at_end(s->net, s->watch);

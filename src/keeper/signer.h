@@ -1,6 +1,6 @@
 /* The daemon's side of the keeper: an identity_signer (identity/sign.h) and a pki_signer
  * (pki/signing.h, for handshakes) for each worker. Jobs go
- * out in frames on the worker's own connection, many at a time, and come back in order; nobody
+ * out in frames on the worker's own connection, many at a time, and come back in order, handshakes in one of their own; nobody
  * waits.
  *
  * What is asked for while others are under way is gathered and goes with the next write, so that

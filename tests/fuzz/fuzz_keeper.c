@@ -171,7 +171,9 @@ static void serve(struct str in)
         memcpy(c.in + c.n_in, in.p + at, n);
         c.n_in += n;
         at += n;
-        err = keeper_serve(&s, &c);
+        do
+            err = keeper_serve(&s, &c);
+        while (err == 0 && c.is_behind && c.n_out + KEEPER_ANSWER_MAX < sizeof(c.out));
         CHECK(c.n_in <= sizeof(c.in) && c.n_out <= sizeof(c.out));
         while (done < c.n_out) { /* whole answers, each well formed */
             CHECK(keeper_frame_parse(str_make(c.out + done, c.n_out - done), &f, &one) == 0);

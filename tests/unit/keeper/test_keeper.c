@@ -390,6 +390,33 @@ static void served(void **state)
     assert_true(t.serving.reload_asked);
 }
 
+/* What is for identities does not wait for handshakes that were asked for before. */
+static void identities_first(void **state)
+{
+    struct passport p = token("sip:alice@a.example", t.now_s);
+    struct sbuf in = sbuf_make(t.conn->in, sizeof(t.conn->in));
+    struct keeper_frame f = {.type = KEEPER_TLS, .name = STR("a"), .kind = PKI_SIGN_TLS13_SERVER, .scheme = 0x0403, .body = STR("x")};
+    size_t n, at = 0;
+    uint64_t id;
+
+    (void)state;
+    for (f.id = 1; f.id <= 20; f.id++)
+        keeper_frame_build(&in, &f);
+    keeper_frame_build(&in, &(struct keeper_frame){.type = KEEPER_SIGN, .id = 21, .name = STR("a"), .body = p.input});
+    t.conn->n_in = in.n;
+    check_err(keeper_serve(&t.serving, t.conn), 0);
+    check_err(keeper_frame_parse(str_make(t.conn->out, t.conn->n_out), &f, &at), 0);
+    assert_true(f.id == 21 && f.type == KEEPER_SIGNED && f.status == KEEPER_DONE);
+    assert_true(t.conn->is_behind); /* handshakes are not all done in one turn, but all in the end */
+    while (t.conn->is_behind)
+        check_err(keeper_serve(&t.serving, t.conn), 0);
+    for (id = 1; at < t.conn->n_out; at += n, id++) {
+        check_err(keeper_frame_parse(str_make(t.conn->out + at, t.conn->n_out - at), &f, &n), 0);
+        assert_true(f.id == id && f.type == KEEPER_TLS_SIGNED);
+    }
+    assert_true(id == 21 && t.conn->n_in == 0);
+}
+
 static void log_bounded(void **state)
 {
     struct keeper_frame f = {.type = KEEPER_SIGN, .name = STR("b"), .body = STR("x.y")};
@@ -736,7 +763,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         TEST(frames),    TEST(frames_refused), TEST(keys_refused), TEST(judged),
-        TEST(limited),   TEST(served),         TEST(log_bounded),  TEST(signed_far_away),
+        TEST(limited),   TEST(served),         TEST(identities_first), TEST(log_bounded),  TEST(signed_far_away),
         TEST(too_many),  TEST(late),           TEST(gone),         TEST(mad),
         TEST(no_memory), TEST(handshakes),
     };
