@@ -368,7 +368,9 @@ static unsigned max_breadth(const struct sip_msg *m)
     return v;
 }
 
-#define MERGED_LOOK 256u /* contexts, the newest first */
+/* Contexts, the newest first. Others' traffic may push one out of sight, and gains nothing by it: whoever is asked about here has shown
+ * credentials that were used already and is refused in any case. The late fork is challenged then instead of told 482. */
+#define MERGED_LOOK 256u
 
 bool proxy_is_under_way(const struct edge_req *r)
 {

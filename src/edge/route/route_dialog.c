@@ -3,6 +3,8 @@
 #include "edge/request_priv.h"
 #include "edge/route/route_priv.h"
 #include "edge/peers/subscriber.h"
+#include "edge/status/calls.h"
+#include "edge/status/facts.h"
 
 const struct config_peer *route_peer_of_side(const struct config *cfg, const struct token_side *side)
 {
@@ -164,6 +166,17 @@ static int to_other_side(struct edge_req *r, struct edge_targets *ts, struct rea
     return 0;
 }
 
+/* The INVITE went to the service by TLS: so does what follows it, whatever its Contact says of transports (RFC 6881 SP-31), while the
+ * call's record is here to tell. */
+static void keep_secure(const struct edge_req *r, struct edge_target *t)
+{
+    const struct facts_call *f = calls_facts(r->w, r->token.call_slot, r->token.call_gen);
+
+    if (f && r->from_caller && f->party[POLICY_CALLEE].hop.secure && t->peer && !r->next_route.n &&
+        (t->peer->next_hop_secure.n || t->peer->next_hop.n))
+        t->next_hop = t->peer->next_hop_secure.n ? t->peer->next_hop_secure : t->peer->next_hop;
+}
+
 /* Who called for help need not have said who they are: they reach the emergency service and nobody else (TR/100 6.2). */
 static int in_emergency(struct edge_req *r, struct edge_targets *ts, struct reason *why)
 {
@@ -174,8 +187,10 @@ static int in_emergency(struct edge_req *r, struct edge_targets *ts, struct reas
     if (!t || t->has_path)
         return err;
     t->emergency = true;
-    if (r->who.kind != PRINCIPAL_NONE || (t->peer && hop_uri(t->next_hop, &u) == 0 && route_peer_of_contact(r, u.host) == t->peer))
+    if (r->who.kind != PRINCIPAL_NONE || (t->peer && hop_uri(t->next_hop, &u) == 0 && route_peer_of_contact(r, u.host) == t->peer)) {
+        keep_secure(r, t);
         return 0;
+    }
     ts->n = 0;
     return route_emergency(r, ts, why);
 }
