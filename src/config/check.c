@@ -10,7 +10,9 @@
 #include "sip/msg.h"
 #include <confuse.h>
 #include <pwd.h>
+#include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 static bool host_ok(struct str h)
@@ -37,6 +39,100 @@ static bool check_file(struct load *l, const cfg_t *sec, const char *option, str
     load_problem(l, load_line(l, sec, option), "%s: %s: %s; put the file there or correct the name", option, file.p,
                  strerror(errno));
     return false;
+}
+
+/* Anchors are read as the edge will read them. */
+static void check_anchors(struct load *l, const cfg_t *sec, const char *option, struct str file)
+{
+    int64_t not_after;
+    struct reason why = {0};
+
+    if (check_file(l, sec, option, file) && l->files && pki_file_end(file.p, &not_after, &why) != 0)
+        load_problem(l, load_line(l, sec, option), "%s: %s; name a PEM file with the certificates of CAs", option, why.detail);
+}
+
+/* Where we write: a file of ours must not be a folder, the folder must be one, or one that can be made (the last name of state-dir). */
+static void check_ours(struct load *l, cfg_t *root, const char *option, struct str path, bool is_folder)
+{
+    char above[1024];
+    struct stat st;
+    size_t n = path.n;
+
+    if (!l->files || !n || n >= sizeof above)
+        return;
+    if (stat(path.p, &st) == 0) {
+        if (S_ISDIR(st.st_mode) != is_folder)
+            load_problem(l, load_line(l, root, option), "%s: %s is %s; name %s", option, path.p,
+                         is_folder ? "no folder" : S_ISDIR(st.st_mode) ? "a folder" : "no file", is_folder ? "a folder" : "a file in a folder");
+        return;
+    }
+    while (n > 1 && path.p[n - 1] == '/')
+        n--;
+    while (n > 0 && path.p[n - 1] != '/')
+        n--;
+    while (n > 1 && path.p[n - 1] == '/')
+        n--;
+    if (!n) /* beside us */
+        return;
+    memcpy(above, path.p, n);
+    above[n] = 0;
+    if (stat(above, &st) != 0)
+        load_problem(l, load_line(l, root, option), "%s: %s: %s; make that folder, or correct the name", option, above, strerror(errno));
+    else if (!S_ISDIR(st.st_mode))
+        load_problem(l, load_line(l, root, option), "%s: %s is no folder; correct the name", option, above);
+}
+
+static void check_places(struct load *l, cfg_t *root)
+{
+    const struct config *c = l->c;
+
+    check_ours(l, root, "state-dir", c->state_dir, true);
+    if (cfg_size(root, "store"))
+        check_ours(l, root, "store", c->store_file, false);
+    if (c->control_socket.n >= sizeof((struct sockaddr_un *)0)->sun_path)
+        load_problem(l, load_line(l, root, cfg_size(root, "control") ? "control" : "state-dir"),
+                     "control: a socket's name has %zu characters at most; set control to a shorter one", sizeof((struct sockaddr_un *)0)->sun_path - 1);
+    else if (cfg_size(root, "control"))
+        check_ours(l, root, "control", c->control_socket, false);
+}
+
+/* Two that take connections at one address would take them from each other. */
+static bool is_same_place(const struct config_listen *a, const struct config_listen *b)
+{
+    return (a->transport == TRANSPORT_UDP) == (b->transport == TRANSPORT_UDP) && addr_is_set(&a->addr) && addr_is_set(&b->addr) &&
+           addr_eq(&a->addr, &b->addr);
+}
+
+/* What we would send to such a next hop comes back to us. */
+static bool is_ours(const struct config *c, struct str uri)
+{
+    struct sip_uri u;
+    struct addr a;
+    size_t i;
+
+    if (!uri.n || sip_uri_parse(uri, &u) != 0 ||
+        addr_parse(&a, u.host, u.port ? u.port : u.scheme == SIP_SCHEME_SIPS || str_eq_nocase(u.transport, STR("tls")) ? 5061 : 5060) != 0)
+        return false;
+    for (i = 0; i < c->n_listens; i++)
+        if (addr_is_set(&c->listens[i].addr) && addr_eq(&c->listens[i].addr, &a))
+            return true;
+    return false;
+}
+
+static void check_peer_domains(struct load *l, const cfg_t *sec, const struct config_peer *p)
+{
+    size_t i;
+
+    for (i = 0; i < p->domains.n; i++) {
+        const struct config_domain *d = config_domain_find(l->c, p->domains.v[i]);
+
+        if (d)
+            load_problem(l, load_line(l, sec, "domains"), "peer \"%s\": \"%s\" is domain \"%s\" of ours, whose users are here; take it out",
+                         p->name.p, p->domains.v[i].p, d->name.p);
+    }
+    if (is_ours(l->c, p->next_hop))
+        load_problem(l, load_line(l, sec, "next-hop"), "peer \"%s\": next-hop = \"%s\" is a listener of ours; name the peer's address",
+                     p->name.p, p->next_hop.p);
 }
 
 /* Certificate and key are read as the edge will read them, so that what `check` accepts will start. A key that the keeper has is
@@ -135,9 +231,8 @@ static void check_listen(struct load *l, const cfg_t *sec, const struct config_l
         load_problem(l, line, "listen \"%s\" needs a certificate; add certificate and key to a domain", c->title.p);
     if (c->client_crl.n && check_file(l, sec, "client-crl", c->client_crl))
         check_crl(l, sec, "client-crl", c->client_crl);
-    if (c->client_ca.n)
-        (void)check_file(l, sec, "client-ca", c->client_ca);
-    else if (c->client_cert == PKI_CLIENT_CERT_REQUIRE && !(c->transport == TRANSPORT_TLS && any_peer_has_ca(l->c)))
+    check_anchors(l, sec, "client-ca", c->client_ca);
+    if (!c->client_ca.n && c->client_cert == PKI_CLIENT_CERT_REQUIRE && !(c->transport == TRANSPORT_TLS && any_peer_has_ca(l->c)))
         load_problem(l, load_line(l, sec, "client-certificate"),
                      "certificates are required but nothing says whose; add client-ca = \"FILE\", or ca to a peer");
 }
@@ -376,8 +471,10 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
         load_problem(l, line, "peer \"%s\" is never met; add domains, next-hop or certificate-names", p->name.p);
     if ((star || !p->domains.n) && !p->next_hop.n && !p->certificate_names.n && !p->n_sources && !p->account.n)
         load_problem(l, line, "peer \"%s\" takes all domains but has no next-hop; add next-hop = \"sip:...\"", p->name.p);
-    if (p->ca.n)
-        (void)check_file(l, sec, "ca", p->ca);
+    if (!p->name.n)
+        load_problem(l, line, "a peer without a name; give it one, as peer \"partner\" { ... }");
+    check_peer_domains(l, sec, p);
+    check_anchors(l, sec, "ca", p->ca);
     if (p->crl.n && check_file(l, sec, "crl", p->crl))
         check_crl(l, sec, "crl", p->crl);
     check_identity(l, sec, STR_NULL, p->certificate, p->key);
@@ -536,10 +633,12 @@ void check_all(struct load *l, cfg_t *root)
     for (i = 0; i < c->n_listens; i++) {
         check_listen(l, cfg_getnsec(root, "listen", (unsigned)i), &c->listens[i]);
         for (k = 0; k < i; k++)
-            if (c->listens[i].transport == c->listens[k].transport && addr_is_set(&c->listens[i].addr) &&
-                addr_is_set(&c->listens[k].addr) && addr_eq(&c->listens[i].addr, &c->listens[k].addr))
+            if (is_same_place(&c->listens[i], &c->listens[k]))
                 load_problem(l, (unsigned)cfg_getnsec(root, "listen", (unsigned)i)->line,
-                             "listen \"%s\" is there twice; remove one", c->listens[i].title.p);
+                             "listen \"%s\" is where listen \"%s\" is already; give it another port or remove one", c->listens[i].title.p,
+                             c->listens[k].title.p);
+        if (c->has_metrics && c->listens[i].transport != TRANSPORT_UDP && addr_is_set(&c->listens[i].addr) && addr_eq(&c->metrics, &c->listens[i].addr))
+            load_problem(l, load_line(l, root, "metrics"), "metrics is where listen \"%s\" is; give it another port", c->listens[i].title.p);
     }
     if (!c->n_listens)
         load_problem(l, 0, "no listen section; add listen \"tls:ADDRESS:5061\" { }");
@@ -558,10 +657,9 @@ void check_all(struct load *l, cfg_t *root)
     check_user_certificates(l, root, c);
     check_user(l, root, "run-as", c->run_as);
     check_user(l, root, "keeper-run-as", c->keeper_run_as);
-    if (c->fetch_ca.n)
-        (void)check_file(l, root, "fetch-ca", c->fetch_ca);
-    if (c->identity_ca.n)
-        (void)check_file(l, root, "identity-ca", c->identity_ca);
+    check_places(l, root);
+    check_anchors(l, root, "fetch-ca", c->fetch_ca);
+    check_anchors(l, root, "identity-ca", c->identity_ca);
     if (c->identity_crl.n && !c->identity_ca.n)
         load_problem(l, load_line(l, root, "identity-crl"), "identity-crl without identity-ca; add identity-ca = \"FILE\"");
     else if (c->identity_crl.n && c->identity_revocation == PKI_REVOCATION_OFF)

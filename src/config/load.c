@@ -240,6 +240,10 @@ static bool value_ok(struct load *l, unsigned line, const struct row *row, const
     case ROW_PATH:
     case ROW_TEXT:
     case ROW_LIST:
+        if (!*v) {
+            load_problem(l, line, "%s has an empty value; give it one, or leave it out", name);
+            return false;
+        }
         if (strlen(v) > 1024) {
             load_problem(l, line, "%s: longer than 1024 bytes", name);
             return false;

@@ -312,6 +312,57 @@ static void shows_what_is_in_force(void **state)
 }
 
 /* `sallyport status` finds the daemon although the file has been broken since. */
+/* What an administrator writes by mistake, and what would be found out by the first call, or not at all. */
+static void says_plausible_mistakes(void **state)
+{
+#define LISTEN "listen \"tls:127.0.0.1:5061\" { }\n"
+    (void)state;
+    expect_problem("state-dir = \"\"\n" DOMAIN LISTEN, "(text):1: state-dir has an empty value; give it one, or leave it out");
+    expect_problem(DOMAIN LISTEN "peer \"p\" { next-hop = \"sips:p.x\" domains = {\"p.x\", \"\"} }\n", "3: domains has an empty value");
+    expect_problem(DOMAIN LISTEN "peer \"p\" { next-hop = \"sips:p.x\" domains = {\"p.x\", \"EXAMPLE.com\"} }\n",
+                   "3: peer \"p\": \"EXAMPLE.com\" is domain \"example.com\" of ours, whose users are here; take it out");
+    expect_problem(DOMAIN LISTEN "peer \"p\" { next-hop = \"sips:127.0.0.1\" domains = {\"p.x\"} }\n",
+                   "3: peer \"p\": next-hop = \"sips:127.0.0.1\" is a listener of ours");
+    expect_problem(DOMAIN LISTEN "peer \"\" { next-hop = \"sips:p.x\" domains = {\"p.x\"} }\n", "3: a peer without a name");
+    expect_problem(DOMAIN LISTEN "listen \"wss:127.0.0.1:5061\" { }\n", "3: listen \"wss:127.0.0.1:5061\" is where listen \"tls:127.0.0.1:5061\" is already");
+    expect_problem(DOMAIN LISTEN "metrics = \"127.0.0.1:5061\"\n", "3: metrics is where listen \"tls:127.0.0.1:5061\" is");
+    expect_problem("state-dir = \"/12345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890\"\n" DOMAIN LISTEN,
+                   "1: control: a socket's name has 107 characters at most");
+}
+
+static void expect_problem_of_file(const char *file, const char *line, const char *part)
+{
+    struct config *c;
+    FILE *f = fopen(file, "w");
+
+    assert_non_null(f);
+    fprintf(f, "%s\n", line);
+    fclose(f);
+    problems[0] = 0;
+    check_err(config_load(file, on_problem, NULL, &c), ERR_INVALID);
+    if (!strstr(problems, part))
+        fail_msg("expected \"%s\" in: %s", part, problems);
+}
+
+static void says_wrong_places(void **state)
+{
+    char dir[] = "/tmp/sallyport-cfg-XXXXXX", file[64];
+
+    (void)state;
+    assert_non_null(mkdtemp(dir));
+    snprintf(file, sizeof file, "%s/f", dir);
+    expect_problem_of_file(file, "state-dir = \"f\"", ":1: state-dir: ");
+    expect_problem_of_file(file, "state-dir = \"f\"", "is no folder; name a folder");
+    expect_problem_of_file(file, "state-dir = \"no/such\"", "No such file or directory; make that folder, or correct the name");
+    expect_problem_of_file(file, "store = \".\"", "is a folder; name a file in a folder");
+    expect_problem_of_file(file, "store = \"no/store.db\"", ":1: store: ");
+    expect_problem_of_file(file, "control = \"f/control\"", "is no folder; correct the name");
+    expect_problem_of_file(file, "identity-ca = \".\"", ":1: identity-ca: ");
+    expect_problem_of_file(file, "identity-ca = \"f\"", "name a PEM file with the certificates of CAs");
+    unlink(file);
+    rmdir(dir);
+}
+
 static void finds_the_places_in_a_broken_file(void **state)
 {
     char name[] = "/tmp/config.XXXXXX";
@@ -471,6 +522,8 @@ int main(void)
         cmocka_unit_test(reads_what_is_written), cmocka_unit_test(reads_revocation),      cmocka_unit_test(says_line_and_cure),
         cmocka_unit_test(reports_all_problems),       cmocka_unit_test(tells_what_needs_a_restart),
         cmocka_unit_test(documents_every_row),        cmocka_unit_test(shows_what_is_in_force),
+        cmocka_unit_test(says_plausible_mistakes),
+        cmocka_unit_test(says_wrong_places),
         cmocka_unit_test(finds_the_places_in_a_broken_file),
     };
 
