@@ -103,7 +103,7 @@ static const struct row top[] = {
     {ROW_U32, TOP(workers), NULL,
      {"", "workers", "number", "0", NULL, 0, 64, NO, NULL, "Signalling threads; 0 is one a core."}},
     {ROW_U32, TOP(batch_wait_us), NULL,
-     {"", "batch-wait", "number", "1500", "microseconds", 0, 5000, NO, NULL,
+     {"", "batch-wait", "number", "2000", "microseconds", 0, 5000, NO, NULL,
       "How long a busy worker lets messages gather, so that it wakes up once for several; not under light load. Of several "
       "workers each waits as many times as long, at most 4000."}},
     {ROW_ENUM, TOP(log_level), "debug|info|notice|warn|error",
