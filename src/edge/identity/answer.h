@@ -48,11 +48,15 @@ void answer_overtaken(struct proxy *p);
 bool answer_judge(struct branch *b, const struct sip_msg *m, const struct rx *rx);
 /* Nothing more of what waits for this branch is wanted. */
 void answer_forget(struct branch *b);
+/* Is one of this branch being judged? */
+bool answer_waits(const struct branch *b);
 
 /* branch.c: as if it had just come. */
 void branch_judged(struct branch *b, struct sip_msg *m, const struct rx *rx);
 /* Something has come of it that still waits: nobody else is asked instead (RFC 3263 4.3). */
 void branch_heard(struct branch *b);
+/* It could not be judged, for want of memory. */
+void branch_answer_lost(struct branch *b);
 /* The branch has failed: its 18x, or 2xx, is not taken. */
 void branch_answer_refused(struct branch *b, const struct sip_msg *m, const struct reason *why);
 

@@ -37,6 +37,17 @@ void answer_forget(struct branch *b)
         }
 }
 
+bool answer_waits(const struct branch *b)
+{
+    if (b->p->answers)
+        LIST_EACH(in, &b->p->answers->in, struct answer_in, node)
+        {
+            if (in->b == b)
+                return true;
+        }
+    return false;
+}
+
 /* ---- what is one and the same ---- */
 
 /* Whatever of it the verdict rests on: a repetition in which any of it is another is judged again.
@@ -111,12 +122,13 @@ static void on_judged(void *arg, const struct reason *why)
     struct proxy *p = b->p;
 
     proxy_enter(p);
-    if (why && why->code && strcmp(why->code, "no-memory") == 0) { /* its sender says it again */
+    list_remove(&in->node); /* from here on it is nobody's but ours */
+    if (why && why->code && strcmp(why->code, "no-memory") == 0) {
+        branch_answer_lost(b);
         proxy_leave(p);
         in_free(in);
         return;
     }
-    list_remove(&in->node); /* from here on it is nobody's but ours */
     if (!in->rx.hop && in->rx.path.flow)
         in->rx.hop = net_facts(p->w->net, in->rx.path.flow);
     if (why) {

@@ -89,7 +89,7 @@ static struct buf *response_build(const struct branch *b, const struct sip_msg *
     if (b->p->r)
         trunk_edit_response(e, b->p->r);
     answer_strip(b, e, m);
-    asserted_edit_response(e, m, b->p->snap->cfg, b->peer, b->ctx ? &sip_ctx_path(b->ctx)->local : NULL, b->p->tells_sender,
+    asserted_edit_response(e, m, b->p->snap->cfg, b->peer, branch_way(b) ? &branch_way(b)->local : NULL, b->p->tells_sender,
                            b->p->sender_is_phone);
     if (b->t)
         gateway_mark_response(e, m, b->t->peer, b->t->to_user && !b->t->peer);

@@ -342,8 +342,22 @@ static void on_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const 
 
 void branch_judged(struct branch *b, struct sip_msg *m, const struct rx *rx)
 {
-    if (b->ctx) /* else it has ended meanwhile */
+    if (branch_way(b)) /* else it has ended meanwhile */
         branch_response(b, m, rx);
+}
+
+void branch_answer_lost(struct branch *b)
+{
+    if (b->ctx || b->state == BRANCH_DONE)
+        return; /* its sender says it again */
+    branch_fail(b, 500, "no-memory", NULL);
+    if (!b->p->final_sent)
+        proxy_conclude(b->p);
+}
+
+const struct path *branch_way(const struct branch *b)
+{
+    return b->ctx ? sip_ctx_path(b->ctx) : b->way;
 }
 
 void branch_heard(struct branch *b)
@@ -409,19 +423,34 @@ static void on_end(void *arg, struct sip_ctx *tx, enum sip_tx_end why)
     proxy_leave(p);
 }
 
+/* On a stream a transaction other than INVITE's is over with its answer (timer K, RFC 3261 17.1.2.2), and nobody repeats that: what is
+ * being judged then is waited for as long as the request is. */
+static bool keep_waiting(struct branch *b, struct sip_ctx *tx)
+{
+    struct path *way;
+
+    if (b->p->method == SIP_INVITE || b->state == BRANCH_DONE || !b->p->r || !answer_waits(b) ||
+        (way = arena_alloc(b->p->r->m->arena, sizeof *way)) == NULL)
+        return false;
+    *way = *sip_ctx_path(tx);
+    b->way = way;
+    return true;
+}
+
 static void on_gone(void *arg, struct sip_ctx *tx)
 {
     struct branch *b = arg;
     struct proxy *p = b->p;
 
-    (void)tx; /* of those let go nothing is heard */
     proxy_enter(p);
-    if (b->state != BRANCH_DONE) { /* a 2xx that could not be passed on */
-        branch_fail(b, 502, "bad-response", "RFC 3261 16.7");
-        proxy_conclude(p);
+    if (!keep_waiting(b, tx)) { /* of those let go nothing is heard */
+        if (b->state != BRANCH_DONE) { /* a 2xx that could not be passed on */
+            branch_fail(b, 502, "bad-response", "RFC 3261 16.7");
+            proxy_conclude(p);
+        }
+        answer_forget(b);
     }
     b->ctx = NULL;
-    answer_forget(b);
     proxy_leave(p);
 }
 

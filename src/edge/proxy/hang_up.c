@@ -157,7 +157,7 @@ void hang_up(struct branch *b, const struct sip_msg *m, bool is_repeated, const 
         anchor_refuse_answer(p, b, m, why);
         return;
     }
-    if (!b->ctx)
+    if (!branch_way(b))
         return;
     if (h && sip_addr_parse(h->value, &contact) == 0 && !contact.star)
         x.to_uri = contact.uri;
@@ -165,7 +165,7 @@ void hang_up(struct branch *b, const struct sip_msg *m, bool is_repeated, const 
         x.to_uri = b->t->uri;
     else
         return; /* nobody to be told */
-    path = *sip_ctx_path(b->ctx);
+    path = *branch_way(b);
     x.routes = p->r && sip_msg_in_dialog(p->r->m) ? routes_in_dialog(p->r) : routes_of(p, m);
     if (p->method == SIP_INVITE && send_ack(p, m, &path, &x) != 0)
         LOG(LOG_WARN, "ack-not-sent", LS("call", m->call_id));

@@ -99,6 +99,7 @@ static void proxy_forget_request(struct proxy *p)
         identity_signing_cancel(branch_at(p, i)->signing);
         branch_at(p, i)->signing = NULL;
         branch_at(p, i)->hop = NULL;
+        branch_at(p, i)->way = NULL;
         branch_at(p, i)->t = NULL;
         if (branch_at(p, i)->state == BRANCH_LOCATING)
             branch_at(p, i)->state = BRANCH_DONE;

@@ -136,7 +136,7 @@ static void note_unproven(const struct branch *b, struct facts_call *f, const st
 /* Who answers by the word of a peer that is believed (RFC 3325 9.1 has it in responses, too). */
 static void note_asserted(const struct branch *b, struct facts_call *f, const struct sip_msg *m)
 {
-    struct str who = asserted_who_answers(m, b->p->snap->cfg, b->peer, b->ctx ? &sip_ctx_path(b->ctx)->local : NULL);
+    struct str who = asserted_who_answers(m, b->p->snap->cfg, b->peer, branch_way(b) ? &branch_way(b)->local : NULL);
 
     if (who.n && !str_eq(who, f->party[POLICY_CALLEE].identity.asserted))
         facts_asserted(f, POLICY_CALLEE, who);

@@ -32,6 +32,7 @@ struct branch {
     const struct edge_target *t; /* NULL once the request is gone */
     struct hop *hop;
     struct sip_ctx *ctx;
+    const struct path *way;     /* ... it took, where its transaction is over while its answer is being judged; NULL: else */
     struct wheel_timer timer_c; /* 16.6 step 11 */
     uint64_t called_us;         /* when the request went out */
     enum branch_state state;
@@ -121,6 +122,8 @@ void proxy_conclude(struct proxy *p);
 /* branch.c */
 void branch_init(struct branch *b, struct proxy *p, const struct edge_target *t);
 void branch_start(struct branch *b);
+/* Where its request went; NULL: nowhere, or it is over. */
+const struct path *branch_way(const struct branch *b);
 /* All but one that are not done (NULL: all), each with this Reason (empty: none). */
 void branches_cancel(struct proxy *p, const struct branch *except, struct str reason_value);
 
