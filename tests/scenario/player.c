@@ -708,10 +708,23 @@ static bool is_under_way(struct sip_txl_stats *ret)
 static void settle(unsigned n)
 {
     struct sip_txl_stats st;
+    struct relay_stats rs = {0};
 
     settle_for(400000);
     if (is_under_way(&st))
         settle_for(100000);
+    if (P.edge.relay)
+        relay_stats(P.edge.relay, &rs);
+    if (rs.calls) { /* what nobody ends any more ends with its media (TR/100 6.2) */
+        step_media_later("1000s");
+        settle_for(100000);
+        relay_stats(P.edge.relay, &rs);
+    }
+    if (rs.calls || rs.ports_used) {
+        fprintf(stderr, "%s: with allocation %u failing, %llu calls and %llu ports of the media plane are left\n", P.file, n,
+                (unsigned long long)rs.calls, (unsigned long long)rs.ports_used);
+        exit(1);
+    }
     if (is_under_way(&st)) {
         fprintf(stderr, "%s: with allocation %u failing, %llu and %llu transactions%s%s are left\n", P.file, n,
                 (unsigned long long)st.stx_now, (unsigned long long)st.ctx_now,
