@@ -337,6 +337,8 @@ void anchor_own_bye(struct anchor_dialog *d, bool to_callee, const struct reason
 void anchor_own_ack(struct anchor_dialog *d, bool to_callee, uint32_t cseq, struct str body);
 void anchor_rekey_timer(struct wheel_timer *t);
 void anchor_own_rekey(struct anchor_dialog *d, bool to_callee);
+/* How long after 491 it is tried again; is_owner: towards the callee, as the caller would. */
+uint64_t anchor_glare_ms(bool is_owner, uint64_t random);
 void anchor_own_stop(struct anchor *a);
 /* anchor/own_sender.c: for whom it is: r->who as it would be had that side sent it; nobody where From is
  * not the side's own address. */

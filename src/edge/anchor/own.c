@@ -502,12 +502,19 @@ void anchor_hang_up(struct anchor *a, const struct reason *why)
 
 /* ---- a new offer of our own ---- */
 
-#define REKEY_AGAIN_MS 3000u /* RFC 3261 14.1: 2.1 to 4 s */
+#define REKEY_AGAIN_MS 3000u /* for what is under way, or an ACK */
 
-static void rekey_later(struct anchor_dialog *d, bool to_callee)
+static void rekey_later(struct anchor_dialog *d, bool to_callee, uint64_t ms)
 {
     d->wants_rekey[to_callee] = true;
-    wheel_start(d->a->w->net->wheel, &d->timer, REKEY_AGAIN_MS);
+    wheel_start(d->a->w->net->wheel, &d->timer, ms);
+}
+
+/* Both sides have asked at once (RFC 3261 14.1, RFC 3311 5.1): whoever made the Call-ID waits longer, and
+ * neither always as long, or two of us would meet again each time. */
+uint64_t anchor_glare_ms(bool is_owner, uint64_t random)
+{
+    return is_owner ? 2100 + random % 191 * 10 : random % 201 * 10;
 }
 
 void anchor_rekey_timer(struct wheel_timer *t)
@@ -535,7 +542,7 @@ void anchor_own_rekey(struct anchor_dialog *d, bool to_callee)
     if (d->a->is_ended || d->state != ANCHOR_CONFIRMED || !x || !y || !x->in.p)
         return;
     if (d->ex.state == ANCHOR_EX_OFFERED || !d->is_acked) {
-        rekey_later(d, to_callee);
+        rekey_later(d, to_callee, REKEY_AGAIN_MS);
         return;
     }
     a = arena_new(16384, LIMIT_MSG_ARENA_BYTES);
@@ -607,7 +614,8 @@ static bool own_again(struct anchor_own *o, unsigned status, const struct sip_ms
     struct sip_hdr const *h;
 
     if ((status != 401 && status != 407) || !m || o->is_again || !trunk_is(p) ||
-        trunk_challenged(o->r->w, p, m, false, &why) != 0)
+        trunk_challenged(o->r->w, p, m, false, &why) != 0 ||
+        (o->method != SIP_BYE && d->a->is_ended)) /* there is nothing to be asked any more */
         return false;
     if ((h = sip_msg_hdr(o->r->m, SIP_H_REASON, 0)) != NULL)
         args.reason = h->value;
@@ -644,7 +652,7 @@ static void own_done(struct anchor_own *o, unsigned status, const struct sip_msg
         reason_set(&why, "dialog-gone", "RFC 3261 12.2.1.2", status, NULL);
         anchor_hang_up(d->a, &why);
     } else if (status == 491) {
-        rekey_later(d, o->to_callee);
+        rekey_later(d, o->to_callee, anchor_glare_ms(o->to_callee, rand_u64(&d->a->w->net->rand)));
     } else if (o->method == SIP_UPDATE) { /* it does not do what it says */
         d->allows_update[o->to_callee] = false;
         anchor_own_rekey(d, o->to_callee);

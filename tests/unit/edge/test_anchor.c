@@ -181,6 +181,24 @@ static void keys_are_stripped_where_there_is_another_way(void **state)
     arena_free(a);
 }
 
+/* RFC 3261 14.1: the ranges do not meet, in units of 10 ms, and no two of us wait the same each time */
+static void who_made_the_call_id_waits_longer(void **state)
+{
+    uint64_t least[2] = {UINT64_MAX, UINT64_MAX}, most[2] = {0};
+
+    (void)state;
+    for (unsigned owner = 0; owner < 2; owner++)
+        for (uint64_t i = 0; i < 1000; i++) {
+            uint64_t ms = anchor_glare_ms(owner, i * 0x9e3779b97f4a7c15u);
+
+            assert_int_equal(ms % 10, 0);
+            least[owner] = ms < least[owner] ? ms : least[owner];
+            most[owner] = ms > most[owner] ? ms : most[owner];
+        }
+    assert_true(least[0] < 100 && most[0] <= 2000 && most[0] > 1900);
+    assert_true(least[1] >= 2100 && least[1] < 2200 && most[1] <= 4000 && most[1] > 3900);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -189,6 +207,7 @@ int main(void)
         cmocka_unit_test(sections_are_taken_or_not),
         cmocka_unit_test(a_keyed_description_is_ours),
         cmocka_unit_test(an_answer_has_the_mids_of_the_offer),
+        cmocka_unit_test(who_made_the_call_id_waits_longer),
         cmocka_unit_test(keys_are_stripped_where_there_is_another_way),
     };
 
