@@ -54,8 +54,9 @@ static void test_busy(void **state)
     (void)state;
     assert_true(play(&s, 1000, 160, 20, 5, 3000000) > 5.5); /* 6,000 */
     assert_true(play(&s, 1000, 100, 20, 5, 5000000) > 9);   /* 10,000 */
-    assert_true(play(&s, 1000, 25, 20, 5, 7000000) >
-                14); /* 40,000: less than the longest wait will do */
+    assert_true(play(&s, 3000, 80, 20, 5, 7000000) > 30);    /* 12,500: it sleeps most of the time */
+    /* 40,000: less than the longest wait will do, and fewer in a turn */
+    assert_true(play(&s, 3000, 25, 20, 5, 9000000) > 14);
     assert_true(s.waited_us / s.waits < 500);
 }
 
