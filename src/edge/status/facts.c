@@ -651,6 +651,16 @@ static void reached_by_request(struct policy_identity *id, const struct identity
             : IDENTITY_REACHED_UNPROVEN;
 }
 
+/* What the user has signed is no less so because its domain alone signs the same keys, or none, for the
+ * same user: a refresh, an answer (RFC 8862 4.4). `next`: as that signature would have it. */
+static bool is_signed_better(const struct facts_party *was, const struct facts_party *next,
+                             const struct identity_vouch *v, bool has_others)
+{
+    return v->result.verdict == IDENTITY_VALID && !has_others &&
+           was->signed_bound == POLICY_BOUND_USER && next->signed_bound != POLICY_BOUND_USER &&
+           str_eq(was->identity.address, next->identity.address);
+}
+
 void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *m,
                      const struct identity_vouch *v, struct str called)
 {
@@ -661,8 +671,15 @@ void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *
         facts_answered(&next, v, called, m->arena);
         if (m->is_request && side == POLICY_CALLEE && v->result.verdict == IDENTITY_VALID)
             reached_by_request(&next.identity, v, called, m->arena);
-        if (side == POLICY_CALLER)
-            next.identity.called = STR_NULL;
+        if (side == POLICY_CALLER) { /* its requests go to a Contact (RFC 3261 12.2.1.1): whom the call has reached, the INVITE said */
+            next.identity.reached = f->party[side].identity.reached;
+            next.identity.called = f->party[side].identity.called;
+            next.identity.diverted_by = f->party[side].identity.diverted_by;
+        }
+        if (is_signed_better(&f->party[side], &next, v,
+                             m->body.n && (keys != f->party[side].signed_keys ||
+                                           other != f->party[side].signed_other)))
+            return;
         next.signed_keys = keys;
         next.signed_other = other;
         if (!m->body.n && str_eq(next.identity.by, f->party[side].identity.by)) {
