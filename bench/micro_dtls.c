@@ -199,7 +199,8 @@ static void talk(struct side s[2], int from, uint64_t now_ms)
         if (ev.kind == KEYING_EVENT_SEND) {
             struct keying_at at = at_of(&s[1 - from], now_ms);
 
-            keying_dtls.packet(s[1 - from].m, &at, ev.path, &s[from].addr, ev.bytes, ev.n);
+            keying_dtls.packet(s[1 - from].m, &at, ev.path, &s[from].addr, true, ev.bytes,
+                               ev.n);
             s[1 - from].us += cpu_us(CLOCK_THREAD_CPUTIME_ID) - before;
             before = cpu_us(CLOCK_THREAD_CPUTIME_ID);
         }
