@@ -3,10 +3,10 @@
 #include "check.h"
 
 #include "base/limits.h"
+#include "odd_rsa.h"
 #include "oom.h"
 #include "vectors_rfc4474.h"
 #include "world.h"
-#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/rsa.h>
 #include <openssl/x509.h>
@@ -341,33 +341,10 @@ static void whom(void **state)
     }
 }
 
-/* Made of any number, since to find primes for it takes seconds. */
-static EVP_PKEY *odd_key(int n_bits, int e_bits)
-{
-    BIGNUM *n = BN_new(), *e = BN_new();
-    OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    EVP_PKEY *k = NULL;
-    OSSL_PARAM *params;
-
-    assert_true(n && e && b && ctx && BN_set_bit(n, n_bits - 1) && BN_set_bit(n, 0) &&
-                BN_set_bit(e, e_bits - 1) && BN_set_bit(e, 0));
-    assert_true(OSSL_PARAM_BLD_push_BN(b, "n", n) && OSSL_PARAM_BLD_push_BN(b, "e", e));
-    params = OSSL_PARAM_BLD_to_param(b);
-    assert_true(EVP_PKEY_fromdata_init(ctx) == 1 &&
-                EVP_PKEY_fromdata(ctx, &k, EVP_PKEY_PUBLIC_KEY, params) == 1);
-    OSSL_PARAM_free(params);
-    OSSL_PARAM_BLD_free(b);
-    EVP_PKEY_CTX_free(ctx);
-    BN_free(n);
-    BN_free(e);
-    return k;
-}
-
 static void keys(void **state)
 {
-    EVP_PKEY *ec = key_make("P-256"), *huge = odd_key(RFC4474_RSA_BITS_MAX + 1, 17);
-    EVP_PKEY *slow = odd_key(2048, 65), *fair = odd_key(2048, 64);
+    EVP_PKEY *ec = key_make("P-256"), *huge = odd_rsa(RFC4474_RSA_BITS_MAX + 1, 17);
+    EVP_PKEY *slow = odd_rsa(2048, 65), *fair = odd_rsa(2048, 64);
     struct rfc4474_key *k;
     struct reason why;
 

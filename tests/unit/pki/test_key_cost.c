@@ -4,40 +4,16 @@
 
 #include "base/limits.h"
 #include "fixture.h"
+#include "odd_rsa.h"
 #include "pki/chain.h"
 #include "pki/key_cost.h"
-#include <openssl/core_names.h>
 #include <openssl/evp.h>
-#include <openssl/param_build.h>
 #include <openssl/pem.h>
 #include <openssl/x509.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <time.h>
-
-/* RSA of any numbers of these lengths: nobody signs with it. */
-static EVP_PKEY *rsa(int n_bits, int e_bits)
-{
-    BIGNUM *n = BN_new(), *e = BN_new();
-    OSSL_PARAM_BLD *b = OSSL_PARAM_BLD_new();
-    EVP_PKEY_CTX *ctx = EVP_PKEY_CTX_new_from_name(NULL, "RSA", NULL);
-    EVP_PKEY *k = NULL;
-    OSSL_PARAM *params;
-
-    assert_true(n && e && b && ctx && BN_set_bit(n, n_bits - 1) && BN_set_bit(n, 0) &&
-                BN_set_bit(e, e_bits - 1) && BN_set_bit(e, 0));
-    assert_true(OSSL_PARAM_BLD_push_BN(b, "n", n) && OSSL_PARAM_BLD_push_BN(b, "e", e));
-    params = OSSL_PARAM_BLD_to_param(b);
-    assert_true(EVP_PKEY_fromdata_init(ctx) == 1 &&
-                EVP_PKEY_fromdata(ctx, &k, EVP_PKEY_PUBLIC_KEY, params) == 1);
-    OSSL_PARAM_free(params);
-    OSSL_PARAM_BLD_free(b);
-    EVP_PKEY_CTX_free(ctx);
-    BN_free(n);
-    BN_free(e);
-    return k;
-}
 
 static const struct {
     int n_bits, e_bits;
@@ -60,7 +36,7 @@ static const struct {
 
 static EVP_PKEY *key_of(size_t i)
 {
-    EVP_PKEY *k = rows[i].n_bits  ? rsa(rows[i].n_bits, rows[i].e_bits)
+    EVP_PKEY *k = rows[i].n_bits  ? odd_rsa(rows[i].n_bits, rows[i].e_bits)
                   : rows[i].group ? EVP_PKEY_Q_keygen(NULL, NULL, rows[i].kind, rows[i].group)
                                   : EVP_PKEY_Q_keygen(NULL, NULL, rows[i].kind);
 
@@ -79,7 +55,7 @@ static void sizes(void **state)
         EVP_PKEY_free(k);
     }
     {
-        EVP_PKEY *small = rsa(1024, 17);
+        EVP_PKEY *small = odd_rsa(1024, 17);
 
         assert_false(pki_key_is_fair(small, PKI_RSA_BITS_MIN));
         assert_true(pki_key_is_fair(small, 1024)); /* where that is allowed */
