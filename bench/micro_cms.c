@@ -40,7 +40,7 @@ static struct str sign(const struct pki_mint_ca *ca, EVP_PKEY **ret_key)
     BIO *in = BIO_new_mem_buf(TEXT, -1);
     unsigned char *der = NULL;
     struct reason why;
-    FILE *f;
+    FILE *f = NULL;
 
     need(pki_mint_cert(ca, &a, &why) == 0 && (f = fopen(t.key, "r")) != NULL, "no certificate");
     EVP_PKEY *key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
@@ -105,7 +105,7 @@ int main(int argc, char **argv)
 {
     unsigned long n = argc > 1 ? strtoul(argv[1], NULL, 10) : 5000;
     struct pki_mint_ca_args root_args = {.cn = STR("Root"), .days = 2}, middle_args = root_args;
-    struct pki_mint_ca *root, *middle;
+    struct pki_mint_ca *root = NULL, *middle = NULL;
     EVP_PKEY *key, *other;
     struct reason why;
 

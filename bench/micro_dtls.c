@@ -28,7 +28,7 @@
 static char fingerprint[100]; /* the client's */
 static SSL_CTX *client_ctx, *server_ctx;
 
-static void die(const char *what)
+_Noreturn static void die(const char *what)
 {
     (void)fprintf(stderr, "micro_dtls: %s\n", what);
     exit(1);

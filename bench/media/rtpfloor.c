@@ -56,7 +56,7 @@ static uint8_t (*buffer)[ROOM];
 static unsigned n_sends;
 static struct msghdr recv_shape = {.msg_namelen = sizeof(struct sockaddr_in)};
 
-static void die(const char *what)
+_Noreturn static void die(const char *what)
 {
     perror(what);
     exit(1);

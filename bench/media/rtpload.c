@@ -80,7 +80,7 @@ static uint64_t now_ns(clockid_t id)
     return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
-static void die(const char *what)
+_Noreturn static void die(const char *what)
 {
     fprintf(stderr, "rtpload: %s: %s\n", what, strerror(errno));
     exit(1);
