@@ -1,4 +1,5 @@
-/* The clocks of clock.h. All workers have the same steady one: what lies between it and CLOCK_MONOTONIC is settled once. */
+/* The clocks of clock.h. All workers have the same steady one: what lies between it and
+ * CLOCK_MONOTONIC is settled once. */
 #include "base/clock.h"
 #include <pthread.h>
 #include <time.h>

@@ -1,5 +1,5 @@
-/* RSA keys of any numbers of given lengths: nobody signs with them, and to find primes for real ones
- * takes seconds. For tests of what keys of others may cost. */
+/* RSA keys of any numbers of given lengths: nobody signs with them, and to find primes for real
+ * ones takes seconds. For tests of what keys of others may cost. */
 #ifndef TESTS_ODD_RSA_H
 #define TESTS_ODD_RSA_H
 

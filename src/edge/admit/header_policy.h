@@ -1,7 +1,8 @@
-/* Headers that a peer's stanza takes off: of what comes from it before anybody gets that, and of what
- * goes to it (remove-headers-from, remove-headers-to; TR/100 7.6). For what tells too much of the
- * inside, or what phones are not to be told from outside; what SIP, or a policy with a line of its
- * own, needs the configuration does not let be named here. Calls for help keep all. Worker thread. */
+/* Headers that a peer's stanza takes off: of what comes from it before anybody gets that, and of
+ * what goes to it (remove-headers-from, remove-headers-to; TR/100 7.6). For what tells too much of
+ * the inside, or what phones are not to be told from outside; what SIP, or a policy with a line of
+ * its own, needs the configuration does not let be named here. Calls for help keep all. Worker
+ * thread. */
 #ifndef EDGE_ADMIT_HEADER_POLICY_H
 #define EDGE_ADMIT_HEADER_POLICY_H
 

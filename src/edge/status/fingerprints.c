@@ -1,6 +1,6 @@
-/* Names for the keys that a description shows (facts.h): of its fingerprints (RFC 8122 5), and of its
- * other lines about keys (RFC 4568, 4567, 6189). A file of its own, since phones look into bodies as
- * the edge does (edge/anchor/body.c) and have no calls of the edge's. Pure. */
+/* Names for the keys that a description shows (facts.h): of its fingerprints (RFC 8122 5), and of
+ * its other lines about keys (RFC 4568, 4567, 6189). A file of its own, since phones look into
+ * bodies as the edge does (edge/anchor/body.c) and have no calls of the edge's. Pure. */
 #include "edge/status/facts.h"
 
 static uint64_t sum_lines(struct str body, const struct str *names, size_t n,

@@ -319,4 +319,54 @@ static inline void check_keys_fit(const struct net *net, enum keying_path path)
     assert_memory_not_equal(a->send[path].key[0].key, a->receive[path].key[0].key, suite->key_len);
 }
 
+/* ---- the two ---- */
+
+static inline struct rand_source *test_rand(void)
+{
+    static struct rand_source rand;
+
+    if (!rand.fill)
+        rand_system_init(&rand);
+    return &rand;
+}
+
+static struct keying_dtls_identity *alice, *bob;
+
+static inline int setup(void **state)
+{
+    (void)state;
+    return keying_dtls_identity_new(&alice, 1700000000, test_rand()) == 0 &&
+                   keying_dtls_identity_new(&bob, 1700000000, test_rand()) == 0
+               ? 0
+               : -1;
+}
+
+static inline int teardown(void **state)
+{
+    (void)state;
+    keying_dtls_identity_unref(alice);
+    keying_dtls_identity_unref(bob);
+    return 0;
+}
+
+static inline void check_plain(struct net *net)
+{
+    for (int i = 0; i < 2; i++) {
+        const struct keying_facts *f = keying_dtls.facts(net->end[i].m);
+
+        assert_int_equal(net->end[i].n_send, 1);
+        assert_int_equal(net->end[i].n_receive, 1);
+        assert_int_equal(net->end[i].send_paths, 3); /* one association for RTP and RTCP */
+        assert_int_equal(f->method, KEYING_DTLS);
+        assert_int_equal(f->known_to, KEYING_KNOWN_ENDS);
+        assert_int_equal(f->middle, KEYING_MIDDLE_IF_SDP_OK);
+        assert_int_equal(f->proof, KEYING_PROOF_HANDSHAKE);
+        assert_true(f->forward_secret && f->excludes_passive && f->peer_had_certificate);
+        assert_string_equal(f->fingerprint_hash, "sha-256");
+        assert_int_equal(f->attacks, 0);
+        assert_int_equal(f->handshake_failures, 0);
+    }
+    check_keys_fit(net, KEYING_RTP);
+}
+
 #endif

@@ -4,15 +4,6 @@
 #include "dtls_net.h"
 #include "keying/dtls_hello.h"
 
-static struct rand_source *test_rand(void)
-{
-    static struct rand_source rand;
-
-    if (!rand.fill)
-        rand_system_init(&rand);
-    return &rand;
-}
-
 static const uint8_t key[16] = {7, 7, 7};
 
 static void put16(uint8_t *p, size_t v)
@@ -343,7 +334,6 @@ static void cut_tap(struct net *net, struct packet *packet)
 
 static void test_cut_handshake(void **state)
 {
-    struct keying_dtls_identity *alice, *bob;
 
     (void)state;
     check_err(keying_dtls_identity_new(&alice, 1700000000, test_rand()), 0);
