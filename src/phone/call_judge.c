@@ -11,16 +11,16 @@
 #include "phone/phone_priv.h"
 #include "phone/verify.h"
 
+static bool is_signed_by_user(const struct identity_result *r)
+{
+    return r && r->verdict == IDENTITY_VALID && r->by_user && r->keys_bound;
+}
+
 /* The check whose keys count. */
 static const struct identity_result *signed_keys(const struct call *c)
 {
     const struct identity_result *r = c->check ? phone_check_result(c->check) : NULL;
-    return r && r->verdict == IDENTITY_VALID && r->by_user && r->keys_bound ? r : NULL;
-}
-
-static bool is_signed_by_user(const struct identity_result *r)
-{
-    return r && r->verdict == IDENTITY_VALID && r->by_user && r->keys_bound;
+    return is_signed_by_user(r) ? r : NULL;
 }
 
 /* Does it tell no keys, or those that were signed? What cannot be read has others. */

@@ -3,6 +3,7 @@
  * was; and the subscription that a REFER begins may outlive the call (RFC 5057 4), with the numbers
  * of its dialog. Owner: the dialog. Worker thread. */
 #include "edge/anchor/anchor_priv.h"
+#include "edge/proxy/refer_id.h"
 
 void anchor_refer_note(struct anchor_dialog *d, bool by_caller, uint32_t in, uint32_t out)
 {
@@ -34,22 +35,13 @@ static bool find(const struct anchor_dialog *d, bool from_caller, bool is_notify
 int anchor_refer_map(const struct anchor_dialog *d, bool from_caller, const struct sip_msg *m,
                      struct forward_changes *ret)
 {
-    const struct sip_hdr *h = sip_msg_hdr(m, SIP_H_EVENT, 0);
-    struct str name = STR_NULL, params = h ? str_cut(h->value, ';', &name) : STR_NULL, id;
-    uint32_t was, is;
-    const char *at;
+    struct refer_id was;
+    uint32_t is;
 
-    if (params.p) /* with the semicolon */
-        params = str_make(params.p - 1, params.n + 1);
-    if ((m->method != SIP_NOTIFY && m->method != SIP_SUBSCRIBE) || !d->n_refers ||
-        !str_eq_nocase(str_trim(name), STR("refer")) || !sip_param_find(params, STR("id"), &id) ||
-        str_to_u32(id, UINT32_MAX, &was) != 0 ||
-        !find(d, from_caller, m->method == SIP_NOTIFY, was, &is))
+    if (!d->n_refers || !refer_id_find(m, &was) ||
+        !find(d, from_caller, m->method == SIP_NOTIFY, was.n, &is))
         return 0;
-    at = id.p + id.n; /* what stands around it stays */
-    ret->event = arena_fmt(m->arena, "%.*s%u%.*s", (int)(id.p - h->value.p), h->value.p, is,
-                           (int)(h->value.p + h->value.n - at), at);
-    return ret->event.p ? 0 : ERR_NOMEM;
+    return refer_id_change(m, &was, &is, &ret->event);
 }
 
 static bool is_shifted(const struct anchor_count *c)
