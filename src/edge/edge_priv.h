@@ -221,6 +221,7 @@ struct edge_worker {
     struct edge_trunks *trunks;   /* trunk.c */
     struct list trunks_left;      /* ... taken out by a reload, and not gone yet */
     struct edge_health *health;   /* worker 0: checks of peers (health.h) */
+    struct list hang_ups;         /* hang_up.c: BYEs of ours that are being signed */
     struct list acks;             /* ack.c: those whose next hop is being looked up */
     struct wheel_timer sweep;     /* worker 0: registrations that expired */
     bool listeners_are_first; /* since the start: every number of one that was kept is right */

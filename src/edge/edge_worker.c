@@ -5,6 +5,7 @@
 #include "base/mem.h"
 #include "edge/anchor/anchor.h"
 #include "edge/edge_worker.h"
+#include "edge/identity/answer.h"
 #include "edge/peers/health.h"
 #include "edge/peers/own_request.h"
 #include "edge/status/security.h"
@@ -383,6 +384,7 @@ int edge_worker_start(struct edge *e, struct net *net, struct net_user *ret_user
         return ERR_NOMEM;
     list_init(&w->proxies);
     list_init(&w->acks);
+    list_init(&w->hang_ups);
     list_init(&w->own_requests);
     list_init(&w->trunks_left);
     wheel_timer_init(&w->sweep, on_sweep);
@@ -439,6 +441,7 @@ void edge_worker_stop(struct edge_worker *w)
     status_events_stop(w);
     proxy_worker_stop(w);
     ack_worker_stop(w);
+    hang_ups_stop(w);
     keeper_worker_stop(w);
     anchors_stop(w);
     sip_txl_free(w->txl);

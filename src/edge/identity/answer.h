@@ -63,6 +63,7 @@ void branch_answer_refused(struct branch *b, const struct sip_msg *m, const stru
 /* hang_up.c: the 2xx that came by this branch of a call that is not anchored is acknowledged, and,
  * unless it is a repetition, BYE follows: its caller will not hear of it (RFC 3261 13.2.2.4). */
 void hang_up(struct branch *b, const struct sip_msg *m, bool is_repeated, const struct reason *why);
+void hang_ups_stop(struct edge_worker *w); /* before whoever signs goes */
 
 /* What one context keeps. */
 struct answer_seen {

@@ -1,22 +1,40 @@
-/* Hanging up on who has answered and is not to be believed (answer.h): ACK, if it was an INVITE, and BYE
- * as the caller would send them, along the hop that the INVITE took (RFC 3261 13.2.2.4, 12.2.1.1, 15.1.1). The
- * caller never learns of the dialog, so that its numbers are ours to choose: well above what it may
- * have used before the answer (PRACK, UPDATE). Calls whose media pass through us know their dialogs
- * better and do it themselves (anchor.h). Worker thread. */
+/* Hanging up on who has answered and is not to be believed (answer.h): ACK, if it was an INVITE,
+ * and BYE as the caller would send them, along the hop that the INVITE took (RFC
+ * 3261 13.2.2.4, 12.2.1.1, 15.1.1). The caller never learns of the dialog, so that its numbers are
+ * ours to choose: well above what it may have used before the answer (PRACK, UPDATE). Calls whose
+ * media pass through us know their dialogs better and do it themselves (anchor.h).
+ *
+ * The BYE is signed as if its caller had sent it (RFC 8224 6.1; TR/100 recommendation 4), and waits
+ * for whoever has the key as long as he may take (LIMIT_KEEPER_MS). Who the caller is says the
+ * sealed token in the answer's Record-Route, since the request may be gone. Owner: the worker, in
+ * its list `hang_ups` while it waits; then its transaction. Worker thread. */
 #include "base/log.h"
 #include "base/mem.h"
+#include "edge/anchor/anchor_priv.h"
 #include "edge/identity/answer.h"
+#include "edge/peers/trunk.h"
+#include "edge/request_priv.h"
 
 #define CSEQ_AHEAD 64u
+
+/* A BYE of ours that is being signed. */
+struct hang_up {
+    struct list node;
+    struct arena *arena; /* everything, this too */
+    struct edge_req r;   /* as the caller would have sent it */
+    struct edge_target t;
+    struct path path;
+    struct identity_signing *signing; /* under way */
+};
 
 /* Values of Record-Route in front of ours are those behind us, in the callee's order: the way there
  * is the other way round (RFC 3261 12.1.2). Ours is known by its token; without it nobody is behind
  * us who wants to stay. */
-static struct str routes_of(const struct proxy *p, const struct sip_msg *m)
+static struct str routes_of(const struct proxy *p, const struct sip_msg *m,
+                            struct dialog_token *ret, bool *ret_has_token)
 {
     struct sip_values it = sip_values_start(m, SIP_H_RECORD_ROUTE);
     struct str v[LIMIT_MSG_VALUES];
-    struct dialog_token token;
     struct sip_addr addr;
     struct sip_uri u;
     struct sbuf b;
@@ -26,7 +44,9 @@ static struct str routes_of(const struct proxy *p, const struct sip_msg *m)
     while (n < ARRAY_LEN(v) && sip_values_next(&it)) {
         if (sip_addr_parse(it.value, &addr) != 0 || sip_uri_parse(addr.uri, &u) != 0)
             return STR_NULL;
-        if (u.user.n && token_dialog_open(&p->w->edge->keys, u.user, m->call_id, &token) == 0)
+        *ret_has_token =
+            u.user.n && token_dialog_open(&p->w->edge->keys, u.user, m->call_id, ret) == 0;
+        if (*ret_has_token)
             break;
         cap += it.value.n + 2;
         v[n++] = it.value;
@@ -69,6 +89,9 @@ static struct str routes_in_dialog(const struct edge_req *r)
 struct parts {
     struct str to_uri, routes, via, reason;
     uint32_t cseq;
+    struct dialog_token token; /* says who its sides are ... */
+    bool has_token;
+    bool from_caller; /* ... and which of them would send this */
 };
 
 static int build(const struct sip_msg *m, enum sip_method method, const struct parts *x,
@@ -83,7 +106,8 @@ static int build(const struct sip_msg *m, enum sip_method method, const struct p
         return ERR_NOMEM;
 #define ADD(n, v) (q.hdr[q.n_hdr].name = (n), q.hdr[q.n_hdr++].value = (v))
     ADD(STR("Via"), x->via);
-    ADD(STR("Max-Forwards"), STR("70"));
+    ADD(STR("Max-Forwards"),
+        method == SIP_ACK ? STR("70") : STR("71")); /* BYE goes the way of what is forwarded */
     if (x->routes.n)
         ADD(STR("Route"), x->routes);
     ADD(STR("From"), from->value);
@@ -124,24 +148,158 @@ static int send_ack(struct proxy *p, const struct sip_msg *m, const struct path 
     return err;
 }
 
-static int send_bye(struct proxy *p, const struct sip_msg *m, const struct path *path,
+/* ---- BYE ---- */
+
+static void hang_up_free(struct hang_up *h)
+{
+    identity_signing_cancel(h->signing);
+    list_remove(&h->node);
+    snapshot_unref(h->r.snap);
+    arena_free(h->arena);
+}
+
+void hang_ups_stop(struct edge_worker *w)
+{
+    LIST_EACH(h, &w->hang_ups, struct hang_up, node)
+    {
+        hang_up_free(h);
+    }
+}
+
+static int bye_build(struct hang_up *h, struct str branch, const struct identity_signed *s,
+                     struct buf **ret)
+{
+    struct digest_client_cred creds[DIGEST_CLIENT_CREDS_MAX];
+    struct forward_args f = {
+        .t = &h->t, .out = &h->path, .branch = branch, .creds = creds, .is_own = true};
+    int err = 0;
+
+    if (s) {
+        f.identity = s->identity;
+        f.identity_info = s->info;
+        f.date = s->date;
+    }
+    if (trunk_is(h->t.peer))
+        err = trunk_answer(h->r.w, h->t.peer, h->arena, SIP_BYE, h->t.uri, STR_NULL, creds,
+                           &f.n_creds);
+    if (err == 0)
+        err = forward_build(&h->r, &f, ret);
+    secret_wipe(creds, sizeof creds);
+    return err;
+}
+
+/* Repeated until it is answered; nobody asks what came of it. */
+static void bye_leave(struct hang_up *h, const struct identity_signed *s)
+{
+    struct sip_ctx *tx;
+    struct buf *msg;
+    int err = ERR_LIMIT;
+
+    sip_txl_use_reserve(h->r.w->txl, true);
+    tx = sip_ctx_new(h->r.w->txl, SIP_BYE, NULL);
+    sip_txl_use_reserve(h->r.w->txl, false);
+    if (tx && (err = bye_build(h, sip_ctx_via_branch(tx), s, &msg)) == 0) {
+        err = sip_ctx_start(tx, msg, &h->path);
+        buf_unref(msg);
+    } else if (tx) {
+        sip_ctx_detach(tx);
+    }
+    if (err != 0)
+        LOG(LOG_WARN, "bye-not-sent", LS("call", h->r.m->call_id), LZ("error", err_text(err)));
+    hang_up_free(h);
+}
+
+/* Signed or not, as a forwarded request leaves that could not be. */
+static void bye_signed(void *arg, const struct identity_signed *s)
+{
+    struct hang_up *h = arg;
+
+    h->signing = NULL;
+    bye_leave(h, s);
+}
+
+/* A peer that has lost our Record-Route has not said who the caller is; the request may still do.
+ */
+static int bye_sender(struct hang_up *h, const struct proxy *p, const struct parts *x)
+{
+    struct edge_req *r = &h->r;
+
+    r->token = x->token; /* From is what has left, which is not to be changed again (trunk_names.c):
+                            so much for the token */
+    r->from_caller = x->from_caller;
+    if (x->has_token) {
+        anchor_own_sender(r);
+    } else if (p->r) {
+        r->who = p->r->who;
+        r->is_screened = p->r->is_screened;
+        r->who.name = arena_str(h->arena, p->r->who.name);
+        if (p->r->who.name.n && !r->who.name.p)
+            return ERR_NOMEM;
+    }
+    return 0;
+}
+
+/* The request as it would have come from the caller. */
+static int bye_read(struct hang_up *h, const struct branch *b, const struct sip_msg *m,
+                    const struct parts *x)
+{
+    struct edge_req *r = &h->r;
+    struct sip_values it;
+    struct reason why = {0};
+    struct str text;
+    struct buf *buf;
+    int err = build(m, SIP_BYE, x, &buf);
+
+    if (err != 0)
+        return err;
+    text = arena_str(h->arena, buf_str(buf));
+    buf_unref(buf);
+    if (!text.p)
+        return ERR_NOMEM;
+    if ((err = sip_msg_parse(h->arena, text, &r->m, &why)) != 0)
+        return err;
+    if (r->m->defect.sip_status)
+        return ERR_SYNTAX;
+    r->w = b->p->w;
+    r->cfg = b->p->snap->cfg;
+    r->ruri = r->m->uri;
+    r->uri = r->m->ruri;
+    r->domain = request_domain(r->cfg, &r->ruri, NULL);
+    r->hop_secure = r->is_own = true;
+    it = sip_values_start(r->m, SIP_H_ROUTE);
+    if (sip_values_next(&it))
+        r->next_route = it.value;
+    h->t = (struct edge_target){
+        .uri = r->uri, .next_hop = r->uri, .peer = b->peer, .to_user = b->may_sign};
+    return bye_sender(h, b->p, x);
+}
+
+static int send_bye(struct branch *b, const struct sip_msg *m, const struct path *path,
                     struct parts *x)
 {
-    struct sip_ctx *tx = sip_ctx_new(p->w->txl, SIP_BYE, NULL);
-    struct buf *msg;
-    int err;
+    static const struct forward_changes as_it_is;
+    struct edge_worker *w = b->p->w;
+    struct arena *arena = arena_new(4096, LIMIT_MSG_ARENA_BYTES);
+    struct hang_up *h = arena ? arena_zalloc(arena, sizeof *h) : NULL;
+    int err = ERR_NOMEM;
 
-    if (!tx)
-        return ERR_LIMIT;
-    x->via = via_of(p, m, path, sip_ctx_via_branch(tx));
+    if (!h)
+        goto fail;
+    h->arena = arena;
+    h->path = *path;
+    h->r.snap = b->p->snap;
+    x->via = STR(
+        "SIP/2.0/TCP own.invalid;branch=z9hG4bK-own"); /* a message needs one; it does not leave */
     x->cseq = m->cseq + CSEQ_AHEAD;
-    if ((err = build(m, SIP_BYE, x, &msg)) != 0) {
-        sip_ctx_detach(tx);
-        return err;
-    }
-    err = sip_ctx_start(tx, msg,
-                        path); /* repeated until it is answered; nobody asks what came of it */
-    buf_unref(msg);
+    if ((err = bye_read(h, b, m, x)) != 0)
+        goto fail;
+    snapshot_ref(h->r.snap);
+    list_append(&w->hang_ups, &h->node);
+    if (!identity_sign(&h->r, &h->t, &as_it_is, bye_signed, h, &h->signing))
+        bye_leave(h, NULL);
+    return 0;
+fail:
+    arena_free(arena);
     return err;
 }
 
@@ -166,13 +324,20 @@ void hang_up(struct branch *b, const struct sip_msg *m, bool is_repeated, const 
     else
         return; /* nobody to be told */
     path = *branch_way(b);
-    x.routes = p->r && sip_msg_in_dialog(p->r->m) ? routes_in_dialog(p->r) : routes_of(p, m);
+    x.from_caller = !p->in_dialog || p->from_caller;
+    if (p->r && sip_msg_in_dialog(p->r->m)) {
+        x.routes = routes_in_dialog(p->r);
+        x.has_token = p->r->has_token;
+        x.token = p->r->token;
+    } else {
+        x.routes = routes_of(p, m, &x.token, &x.has_token);
+    }
     if (p->method == SIP_INVITE && send_ack(p, m, &path, &x) != 0)
         LOG(LOG_WARN, "ack-not-sent", LS("call", m->call_id));
     if (is_repeated)
         return;
     if (why->code)
         x.reason = arena_fmt(m->arena, "SIP;cause=502;text=\"%s\"", why->code);
-    if (send_bye(p, m, &path, &x) != 0)
+    if (send_bye(b, m, &path, &x) != 0)
         LOG(LOG_WARN, "bye-not-sent", LS("call", m->call_id));
 }
