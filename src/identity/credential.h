@@ -22,7 +22,7 @@ struct identity_credential {
     struct jws_key *key;
     struct rfc4474_key *rsa;            /* for RFC 4474 instead; may be NULL */
     uint64_t not_before_s, not_after_s; /* of the whole chain */
-    const struct str *domains;          /* SIP domains it names (RFC 5922 7.1; pki_cert_names) */
+    const struct str *domains;          /* SIP domains it names (RFC 5922 7.1; pki/chain.h) */
     size_t n_domains;
     const struct str
         *uris; /* single users it names, canonical ("sip:alice@example.com"; 8862 4.1) */

@@ -233,13 +233,21 @@ static int find_users(struct pki_chain *c, X509 *leaf, bool is_email, const stru
     return 0;
 }
 
-/* A CN stands for a domain in old certificates of TLS servers (RFC 5922 7.1 step 2); with S/MIME it
- * is anybody's name (RFC 8550 3: names are in the subjectAltName). */
+/* A CN stands for a domain in old certificates of TLS servers, where one may take it so (RFC 5922 7.1
+ * step 2), and in those that RFC 4474 signs with, whose keys are RSA (13.4 has the rules of RFC 2818
+ * 3.1). Whoever signs PASSporTs says who it is in the subjectAltName (RFC 8226 4) or by its list of
+ * numbers, beside which a CN is a name for people ("SHAKEN 1234"); with S/MIME it is anybody's
+ * name (RFC 8550 3). */
+static bool is_named_by_cn(const struct pki_chain *c)
+{
+    return !c->is_smime && !c->facts.tn[0] && EVP_PKEY_is_a(c->facts.key, "RSA");
+}
+
 static int find_domains(struct pki_chain *c, X509 *leaf)
 {
     struct str names[PKI_NAMES_MAX], *v;
-    int n = c->is_smime ? pki_cert_alt_names(leaf, c->arena, names)
-                        : pki_cert_names(leaf, c->arena, names);
+    int n = is_named_by_cn(c) ? pki_cert_names(leaf, c->arena, names)
+                              : pki_cert_alt_names(leaf, c->arena, names);
 
     v = n >= 0 ? arena_alloc(c->arena, (size_t)n * sizeof(*v) + 1) : NULL;
     if (!v)
@@ -296,11 +304,12 @@ static int find_facts(struct pki_chain *c, struct reason *why)
                       "a key of a kind that we have not got");
     if ((err = find_validity(c, why)) != 0)
         return err;
-    if (find_domains(c, leaf) != 0 ||
-        find_users(c, leaf, false, &c->facts.uris, &c->facts.n_uris) != 0 ||
-        (c->is_smime && find_users(c, leaf, true, &c->facts.emails, &c->facts.n_emails) != 0))
-        return no_memory(why);
     err = find_numbers(c, why);
+    if (err == 0 &&
+        (find_domains(c, leaf) != 0 ||
+         find_users(c, leaf, false, &c->facts.uris, &c->facts.n_uris) != 0 ||
+         (c->is_smime && find_users(c, leaf, true, &c->facts.emails, &c->facts.n_emails) != 0)))
+        return no_memory(why);
     if (err == 0)
         err = find_rules(c, leaf, why);
     if (err != 0 && why && why->sip_status == 0)

@@ -58,7 +58,7 @@ void pki_chain_unref(struct pki_chain *c); /* NULL is fine */
 struct pki_chain_facts {
     struct evp_pkey_st *key;            /* the leaf's, public */
     uint64_t not_before_s, not_after_s; /* when all of its certificates are in force */
-    const struct str *domains;          /* pki_cert_names */
+    const struct str *domains; /* pki_cert_alt_names; of RSA without numbers pki_cert_names */
     size_t n_domains;
     const struct str *uris; /* "sip:user@host" and sips: of the subjectAltName, as written */
     size_t n_uris;

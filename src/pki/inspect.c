@@ -24,7 +24,7 @@ struct telling {
     void *arg;
     struct arena *arena;
     unsigned n_problems;
-    bool is_server, is_client, is_stir, is_ca;
+    bool is_server, is_client, is_stir, is_ca, has_alt_names;
 };
 
 static void say(struct telling *t, const char *label, const char *fmt, ...) PRINTF_LIKE(3, 4);
@@ -116,14 +116,15 @@ static void tell_names(struct telling *t)
     int status, i, n = pki_cert_names(t->cert, t->arena, names);
     GENERAL_NAMES *sans = X509_get_ext_d2i(t->cert, NID_subject_alt_name, &status, NULL);
 
+    t->has_alt_names = sans != NULL;
     pki_cert_describe(t->cert, &b);
     say(t, "claims", "%.*s", STR_FMT(sbuf_get(&b)));
     b = sbuf_make(text, sizeof text);
     for (i = 0; i < n; i++)
         sbuf_fmt(&b, "%s%.*s", i ? ", " : "", STR_FMT(names[i]));
-    if (n > 0)
+    if (n > 0 && (sans || !t->is_stir))
         say(t, "speaks for", "%.*s%s", STR_FMT(sbuf_get(&b)),
-            sans ? "" : " (by its common name: it has no subjectAltName)");
+            sans ? "" : " (by its common name, in TLS and RFC 4474 alone: it has no subjectAltName)");
     else if (!t->is_ca && !t->is_stir)
         say(t, "problem", "it names no SIP domain (RFC 5922 7.1)");
     if (status == -2 || (!sans && status >= 0))
@@ -340,6 +341,15 @@ static void tell_revocation(struct telling *t)
 
 /* --- all --- */
 
+/* A common name is enough for RFC 4474 alone (pki/chain.c). */
+static bool may_sign(const struct telling *t)
+{
+    const EVP_PKEY *key = X509_get0_pubkey(t->cert);
+
+    return !t->is_ca && cert_can_sign(t->cert) &&
+           (t->is_stir || t->has_alt_names || (key && EVP_PKEY_is_a(key, "RSA")));
+}
+
 static void tell_conclusion(struct telling *t)
 {
     char text[TEXT_MAX];
@@ -351,7 +361,7 @@ static void tell_conclusion(struct telling *t)
         sbuf_fmt(&b, "%sTLS towards those who connect to us", b.n ? ", " : "");
     if (t->is_client)
         sbuf_fmt(&b, "%sTLS where we connect", b.n ? ", " : "");
-    if (!t->is_ca && cert_can_sign(t->cert))
+    if (may_sign(t))
         sbuf_fmt(&b, "%ssigning SIP identities%s", b.n ? ", " : "",
                  t->is_stir ? " of its numbers" : " of its domains");
     say(t, "good for", "%.*s", STR_FMT(b.n ? sbuf_get(&b) : STR("nothing here")));
