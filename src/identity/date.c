@@ -6,6 +6,8 @@ static const char days[7][4] = {"Mon", "Tue", "Wed", "Thu", "Fri", "Sat", "Sun"}
 static const char months[12][4] = {"Jan", "Feb", "Mar", "Apr", "May", "Jun",
                                    "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
 
+#define LAST_SECOND UINT64_C(253402300799) /* of the year 9999 */
+
 struct date {
     unsigned wday, day, month, hour, minute, second; /* wday from Monday, month from 0 */
     uint32_t year;
@@ -52,6 +54,21 @@ static unsigned month_days(uint32_t year, unsigned month)
     return n[month] + (month == 1 && leap);
 }
 
+/* Days since 1 March of year 0, in which leap days come last. */
+static uint64_t days_of(uint32_t year, unsigned month, unsigned day)
+{
+    uint64_t y = month < 2 ? year - 1 : year;
+    unsigned m = (month + 10) % 12; /* from March */
+
+    return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
+}
+
+static uint64_t seconds_of(const struct date *d)
+{
+    return (days_of(d->year, d->month, d->day) - days_of(1970, 0, 1)) * 86400 + d->hour * 3600 +
+           d->minute * 60 + d->second;
+}
+
 static int date_read(struct str text, struct date *d)
 {
     struct str rest = text, wday = word(&rest), day = word(&rest), month = word(&rest),
@@ -72,16 +89,9 @@ static int date_read(struct str text, struct date *d)
         return ERR_SYNTAX;
     if (!str_eq_nocase(zone, STR("GMT")) || str_trim(rest).n)
         return ERR_SYNTAX;
+    if (seconds_of(d) > LAST_SECOND) /* a leap second there would be in a year of five digits */
+        return ERR_SYNTAX;
     return 0;
-}
-
-/* Days since 1 March of year 0, in which leap days come last. */
-static uint64_t days_of(uint32_t year, unsigned month, unsigned day)
-{
-    uint64_t y = month < 2 ? year - 1 : year;
-    unsigned m = (month + 10) % 12; /* from March */
-
-    return 365 * y + y / 4 - y / 100 + y / 400 + (153 * m + 2) / 5 + day - 1;
 }
 
 int canon_date_parse(struct str text, uint64_t *ret_s)
@@ -90,8 +100,7 @@ int canon_date_parse(struct str text, uint64_t *ret_s)
 
     if (date_read(text, &d) != 0)
         return ERR_SYNTAX;
-    *ret_s = (days_of(d.year, d.month, d.day) - days_of(1970, 0, 1)) * 86400 + d.hour * 3600 +
-             d.minute * 60 + d.second;
+    *ret_s = seconds_of(&d);
     return 0;
 }
 
@@ -116,11 +125,10 @@ int canon_date_normalise(struct str text, char ret[CANON_DATE_MAX])
 
 void canon_date_build(uint64_t s, char ret[CANON_DATE_MAX])
 {
-    static const uint64_t max = UINT64_C(253402300799); /* the last second of 9999 */
     struct date d = {.wday = 0};
     uint64_t left;
 
-    s = s > max ? max : s;
+    s = s > LAST_SECOND ? LAST_SECOND : s;
     left = s / 86400;
     d.wday = (unsigned)((left + 3) % 7); /* 1 January 1970 was a Thursday */
     d.year = 1970 + (uint32_t)(left / 366);

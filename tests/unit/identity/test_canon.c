@@ -290,7 +290,8 @@ static void dates(void **state)
                                       "Fri, 25 Sep 2015 19:60:25 GMT",
                                       "Fri, 25 Sep 2015 19:12:61 GMT",
                                       "Fri, 25 Sep 2015 1912:25  GMT",
-                                      "Fri, 25 Sep 2015 19-12-25 GMT"};
+                                      "Fri, 25 Sep 2015 19-12-25 GMT",
+                                      "Fri, 31 Dec 9999 23:59:60 GMT"};
     char text[CANON_DATE_MAX];
     uint64_t s;
 
