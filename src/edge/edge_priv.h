@@ -107,6 +107,7 @@ struct dialog_token {
     uint32_t caller_tag;    /* hash of the From tag of the dialog-forming request: tells the direction */
     uint32_t caller_from, callee_from; /* edge_from_hash of its From and To: who each side says it is, unless it says so anew (RFC 4916) */
     bool emergency;         /* nothing stops it */
+    bool is_no_call;        /* SUBSCRIBE or REFER has made it */
     bool is_spaced;         /* the caller's numbers leave with room between them (token_cseq) ... */
     uint32_t first_cseq;    /* ... from this one on */
     struct token_side caller, callee;

@@ -546,7 +546,15 @@ static void find_direction(struct edge_req *r)
  * nothing, and comes so from simple systems that know no route sets. */
 static bool is_of_no_dialog(const struct edge_req *r)
 {
-    return sip_msg_in_dialog(r->m) && r->m->method != SIP_BYE && !r->has_token && !r->emergency && !r->has_flow_path;
+    return sip_msg_in_dialog(r->m) && r->m->method != SIP_BYE && !r->has_token && !r->emergency;
+}
+
+/* It begins a call where there is none, in a dialog that has begun as something else: nothing would be asked of it as above, and what
+ * follows could not be told to be a call's, since the route set with our token stays as it is (RFC 3261 12.2). 603 is what leaves the
+ * dialog alone (RFC 5057 5.6). */
+static bool is_call_in_other_dialog(const struct edge_req *r)
+{
+    return r->m->method == SIP_INVITE && sip_msg_in_dialog(r->m) && r->has_token && r->token.is_no_call;
 }
 
 static void request_route(struct edge_req *r)
@@ -556,6 +564,11 @@ static void request_route(struct edge_req *r)
 
     if (is_of_no_dialog(r)) {
         reason_set(&why, "dialog-unknown", "RFC 3261 12.2.2", 481, "a To tag, and no Route of a dialog of ours");
+        edge_refuse(r, &why);
+        return;
+    }
+    if (is_call_in_other_dialog(r)) {
+        reason_set(&why, "call-in-other-dialog", "RFC 5057 5.6", 603, "a call begins with an INVITE outside of any dialog");
         edge_refuse(r, &why);
         return;
     }

@@ -225,7 +225,7 @@ int token_dialog_seal(const struct edge_keys *k, const struct dialog_token *t, s
     struct pack p = {.p = bytes, .cap = sizeof bytes};
 
     put8(&p, TOKEN_DIALOG);
-    put8(&p, (t->emergency ? 1u : 0) | (t->anchor_gen ? 2u : 0) | (t->is_spaced ? 4u : 0));
+    put8(&p, (t->emergency ? 1u : 0) | (t->anchor_gen ? 2u : 0) | (t->is_spaced ? 4u : 0) | (t->is_no_call ? 8u : 0));
     put8(&p, t->worker);
     put(&p, &t->call_slot, 4);
     put(&p, &t->call_gen, 4);
@@ -266,6 +266,7 @@ int token_dialog_open(const struct edge_keys *k, struct str text, struct str cal
     get(&p, &ret->caller_from, 4);
     get(&p, &ret->callee_from, 4);
     ret->is_spaced = (flags & 4) != 0;
+    ret->is_no_call = (flags & 8) != 0;
     if (ret->is_spaced)
         get(&p, &ret->first_cseq, 4);
     get_side(&p, &ret->caller);

@@ -129,6 +129,7 @@ static int add_record_route(struct sip_edit *e, struct edge_req *r, const struct
         return ERR_NOMEM;
     side_of_sender(r, &t.caller);
     side_of_target(r, f->t, f->out, &t.callee);
+    t.is_no_call = r->m->method != SIP_INVITE;
     t.is_spaced = trunk_is(f->t->peer) && !f->anchor_gen && r->m->method != SIP_INVITE;
     t.first_cseq = r->m->cseq;
     if ((err = token_dialog_seal(&r->w->edge->keys, &t, r->m->call_id, token)) != 0)

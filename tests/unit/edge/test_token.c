@@ -30,9 +30,10 @@ static void numbers_have_room(void **state)
     assert_int_equal(out, 70);
     t.is_spaced = true;
     t.first_cseq = 50;
+    t.is_no_call = true;
     check_err(token_dialog_seal(&keys, &t, STR("call@x"), text), 0);
     check_err(token_dialog_open(&keys, str_z(text), STR("call@x"), &u), 0);
-    assert_true(u.is_spaced);
+    assert_true(u.is_spaced && u.is_no_call);
     assert_int_equal(u.first_cseq, 50);
     assert_int_equal(u.callee.who, 12);
     check_err(token_cseq(&u, 50, 0, &out), 0);
