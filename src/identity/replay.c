@@ -8,12 +8,12 @@
 
 #define NONE UINT32_MAX
 
-enum request_state { OPEN, ANSWERED, REPAIRABLE };
+enum request_state { OPEN, ANSWERED, MENDABLE, REPAIRABLE };
 
 struct request {
     uint32_t cseq;
     uint8_t state, seen;
-    bool retried;
+    bool retried, is_in_dialog;
 };
 
 struct entry {
@@ -81,7 +81,9 @@ void identity_replay_forget(struct identity_replay *r, uint64_t before_s)
 void identity_replay_clock_set(struct identity_replay *r, int64_t by_s)
 {
     (void)pthread_mutex_lock(&r->lock);
-    r->before_s = by_s < 0 && (uint64_t)-by_s > r->before_s ? 0 : r->before_s ? r->before_s + (uint64_t)by_s : 0;
+    r->before_s = by_s < 0 && (uint64_t)-by_s > r->before_s ? 0
+                  : r->before_s                             ? r->before_s + (uint64_t)by_s
+                                                            : 0;
     (void)pthread_mutex_unlock(&r->lock);
 }
 
@@ -170,7 +172,8 @@ static void forget_oldest(struct identity_replay *r)
     entry_drop(r, r->oldest);
 }
 
-/* What has to go is remembered as a line; what is stale as well, since a clock that is set back makes it fresh again. */
+/* What has to go is remembered as a line; what is stale as well, since a clock that is set back
+ * makes it fresh again. */
 static void make_room(struct identity_replay *r, uint64_t now_s)
 {
     while (r->oldest != NONE && r->entries[r->oldest].until_s < now_s)
@@ -225,17 +228,61 @@ static int request_again(struct request *q)
     return ERR_EXISTS;
 }
 
-static int request_add(struct entry *e, uint32_t cseq)
+/* Outside of a dialog nothing but our answer tells the next try of a call from somebody else's
+ * copy. */
+static bool may_follow(const struct entry *e)
 {
-    if (e->n_requests >= LIMIT_IDENTITY_USES)
+    for (uint32_t i = 0; i < e->n_requests; i++) {
+        const struct request *q = &e->requests[i];
+
+        if (q->is_in_dialog || (q->state != MENDABLE && q->state != REPAIRABLE))
+            return false;
+    }
+    return true;
+}
+
+static int request_add(struct entry *e, const struct identity_use *use)
+{
+    if (e->n_requests >= LIMIT_IDENTITY_USES || (!use->is_in_dialog && !may_follow(e)))
         return ERR_CONFLICT;
-    e->requests[e->n_requests++] = (struct request){.cseq = cseq, .state = OPEN, .seen = 1};
+    e->requests[e->n_requests++] = (struct request){
+        .cseq = use->cseq, .state = OPEN, .seen = 1, .is_in_dialog = use->is_in_dialog};
     return 0;
 }
 
+/* What a client does not leave at: RFC 3261 8.1.3.4, 8.1.3.5, 21.4.26 (another
+ * description), 21.5.4, RFC 4028 6, RFC 3329 2.3.1. Not what a person, or a phone that rang, has
+ * answered. */
+static enum request_state state_after(unsigned status)
+{
+    switch (status) {
+    case 403:
+    case 428:
+    case 436:
+    case 437:
+    case 438:
+        return REPAIRABLE;
+    case 401:
+    case 407:
+    case 413:
+    case 415:
+    case 416:
+    case 420:
+    case 421:
+    case 422:
+    case 488:
+    case 494:
+    case 500:
+    case 503:
+        return MENDABLE;
+    default:
+        return status >= 300 && status < 400 ? MENDABLE : ANSWERED;
+    }
+}
+
 static int replay_check(struct identity_replay *r, const struct identity_tag *tag,
-                        const uint8_t dialog[16], const struct identity_use *use,
-                        uint64_t issued_s, uint64_t until_s, uint64_t now_s)
+                        const uint8_t dialog[16], const struct identity_use *use, uint64_t issued_s,
+                        uint64_t until_s, uint64_t now_s)
 {
     struct entry *e = entry_find(r, tag);
     struct request *q;
@@ -246,7 +293,7 @@ static int replay_check(struct identity_replay *r, const struct identity_tag *ta
         if (use->is_for_dialog)
             return ERR_EXISTS;
         q = request_find(e, use->cseq);
-        return q ? request_again(q) : request_add(e, use->cseq);
+        return q ? request_again(q) : request_add(e, use);
     }
     make_room(r, now_s);
     if (issued_s < r->before_s || (r->has_forgotten && issued_s <= r->forgotten_s))
@@ -255,7 +302,7 @@ static int replay_check(struct identity_replay *r, const struct identity_tag *ta
     memcpy(e->dialog, dialog, sizeof(e->dialog));
     e->issued_s = issued_s;
     e->until_s = until_s;
-    return request_add(e, use->cseq);
+    return request_add(e, use);
 }
 
 int identity_replay_check(struct identity_replay *r, const struct identity_tag *tag,
@@ -273,7 +320,7 @@ int identity_replay_check(struct identity_replay *r, const struct identity_tag *
 }
 
 void identity_replay_answered(struct identity_replay *r, const struct identity_tag *tag,
-                              const struct identity_use *use, bool repairable)
+                              const struct identity_use *use, unsigned status)
 {
     struct entry *e;
     struct request *q;
@@ -284,6 +331,6 @@ void identity_replay_answered(struct identity_replay *r, const struct identity_t
     e = entry_find(r, tag);
     q = e ? request_find(e, use->cseq) : NULL;
     if (q && memcmp(dialog, e->dialog, sizeof(dialog)) == 0)
-        q->state = repairable ? REPAIRABLE : ANSWERED;
+        q->state = (uint8_t)state_after(status);
     (void)pthread_mutex_unlock(&r->lock);
 }

@@ -13,7 +13,11 @@
  *   the same, answered with an error that 8224 6.1.1  the one retry
  *   lets the signer repair
  *   the same, answered otherwise                      replay
- *   same Call-ID and From tag, another CSeq           a later request of the dialog; counted
+ *   same Call-ID and From tag, another CSeq:
+ *     within a dialog, whose sides others know        a later request of it; counted
+ *     outside, all before outside as well, and        the client's next try (RFC 3261 8.1.3.5, 22.2,
+ *     answered with what it may mend                  21.4.26; 8.1.3.4 for redirections); counted
+ *     outside, in any other case                      replay: who calls once does not call twice
  *   another Call-ID or From tag                       replay: cut and pasted
  *
  * A signer with deterministic signatures (RFC 6979) who signs two calls between the same two,
@@ -41,6 +45,7 @@ struct identity_use {
     struct str call_id, from_tag;
     uint32_t cseq;
     bool is_for_dialog; /* one may serve for all of the dialog (RFC 3893 10): not counted */
+    bool is_in_dialog;  /* it has a To tag; responses have */
 };
 
 /* `key`: random; tags and tables cannot be aimed at without it. */
@@ -60,10 +65,10 @@ struct identity_tag identity_replay_tag(const struct identity_replay *r, struct 
 MUST_USE int identity_replay_check(struct identity_replay *r, const struct identity_tag *tag,
                                    const struct identity_use *use, uint64_t issued_s,
                                    uint64_t until_s, uint64_t now_s);
-/* The final answer to the request was sent. `repairable`: one after which the signer may try once
- * more (428, 436, 437, 438, and 403 for a stale date). */
+/* The final answer to the request was sent. After 428, 436, 437, 438, and 403 for a stale date, the
+ * signer may try the same request once more; after these and some others its client the next one. */
 void identity_replay_answered(struct identity_replay *r, const struct identity_tag *tag,
-                              const struct identity_use *use, bool repairable);
+                              const struct identity_use *use, unsigned status);
 size_t identity_replay_count(struct identity_replay *r);
 
 #endif

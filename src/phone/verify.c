@@ -50,7 +50,8 @@ static void put_all(struct phone_check *c)
 static void finish(struct phone_check *c)
 {
     const struct identity_use use = {c->m->call_id,
-                                     c->m->is_request ? c->m->from_tag : c->m->to_tag, c->m->cseq, false};
+                                     c->m->is_request ? c->m->from_tag : c->m->to_tag, c->m->cseq,
+                                     .is_in_dialog = sip_msg_in_dialog(c->m)};
     if (identity_check_finish(c->check, c->v->seen, &use, &c->result) != 0) {
         c->result = (struct identity_result){.verdict = IDENTITY_UNVERIFIABLE,
                                              .worst = IDENTITY_UNVERIFIABLE};

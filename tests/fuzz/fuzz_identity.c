@@ -70,7 +70,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
                                  .mky = mky,
                                  .n_mky = n % 3 == 0};
     struct identity_policy policy = identity_policy_default(1443208350);
-    struct identity_use use = {{"call", 4}, {"tag", 3}, 1, false};
+    struct identity_use use = {{"call", 4}, {"tag", 3}, 1, false, false};
     struct identity_replay *replay = identity_replay_new(4, replay_key);
     struct arena *a = arena_new(16384, 1 << 20);
     struct str lines[40] = {{NULL, 0}}, rest = str_make((const char *)data, n);

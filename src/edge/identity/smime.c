@@ -334,7 +334,8 @@ static void judge_replay(const struct judge *j, struct layer *l, uint64_t s)
     const struct identity_use use = {.call_id = j->m->call_id,
                                      .from_tag = j->r ? j->m->from_tag : j->m->to_tag,
                                      .cseq = j->m->cseq,
-                                     .is_for_dialog = is_for_dialog(j, l)};
+                                     .is_for_dialog = is_for_dialog(j, l),
+                                     .is_in_dialog = sip_msg_in_dialog(j->m)};
     int err;
 
     if (!seen)
@@ -632,8 +633,9 @@ int smime_judge_answer(struct edge_worker *w, const struct identity_answer *a,
 
 void smime_answered(const struct edge_req *r, unsigned status)
 {
-    const struct identity_use use = {r->m->call_id, r->m->from_tag, r->m->cseq, false};
+    const struct identity_use use = {
+        r->m->call_id, r->m->from_tag, r->m->cseq, .is_in_dialog = sip_msg_in_dialog(r->m)};
 
     if (r->smime && r->smime->has_tag)
-        identity_replay_answered(r->w->edge->smime_seen, &r->smime->tag, &use, status == 403);
+        identity_replay_answered(r->w->edge->smime_seen, &r->smime->tag, &use, status);
 }

@@ -321,6 +321,14 @@ static int judge(struct identity_verification *v, int err, const struct str *val
     return conclude(v, IDENTITY_BROKEN, what, why);
 }
 
+static struct identity_use use_of(const struct edge_req *r)
+{
+    return (struct identity_use){.call_id = r->m->call_id,
+                                 .from_tag = r->m->from_tag,
+                                 .cseq = r->m->cseq,
+                                 .is_in_dialog = sip_msg_in_dialog(r->m)};
+}
+
 int identity_verify(struct edge_req *r, identity_verified_fn *fn, void *arg, struct reason *why)
 {
     const struct sip_msg *m = r->m;
@@ -341,7 +349,7 @@ int identity_verify(struct edge_req *r, identity_verified_fn *fn, void *arg, str
     *v = (struct identity_verification){.w = r->w,
                                         .m = m,
                                         .rule = rule_of(r),
-                                        .use = {m->call_id, m->from_tag, m->cseq, false},
+                                        .use = use_of(r),
                                         .vouch = r->vouch,
                                         .policy = policy_of(r->w, r->cfg, r->who.peer),
                                         .fn = fn,
@@ -378,7 +386,7 @@ int identity_verify_answer(struct edge_worker *w, const struct identity_answer *
                  .is_required = mode == CONFIG_VERIFY_REQUIRE && ((m->cseq_method == SIP_INVITE && m->status >= 200) || m->body.n),
                  .only_alarms = a->peer && a->peer->status.on_attack == POLICY_ATTACK_ALARM,
                  .who = a->peer ? a->peer->name : STR_NULL},
-        .use = {m->call_id, m->to_tag, m->cseq, false}, /* of one fork, and no other */
+        .use = {m->call_id, m->to_tag, m->cseq, .is_in_dialog = true}, /* of one fork, and no other */
         .vouch = vouch,
         .policy = policy_of(w, a->cfg, a->peer),
         .fn = fn,
@@ -408,14 +416,13 @@ void identity_verify_cancel(struct edge_req *r)
 void identity_verify_answered(const struct edge_req *r, unsigned status)
 {
     static const struct identity_tag none;
-    const struct identity_use use = {r->m->call_id, r->m->from_tag, r->m->cseq, false};
-    bool repairable = status == 403 || status == 428 || (status >= 436 && status <= 438);
+    const struct identity_use use = use_of(r);
     if (!r->vouch || !r->w->edge->identity_seen)
         return;
     for (size_t i = 0; i < r->vouch->result.n_tokens; i++) {
         const struct identity_token *t = &r->vouch->result.tokens[i];
         if (memcmp(&t->tag, &none, sizeof(none)) != 0)
-            identity_replay_answered(r->w->edge->identity_seen, &t->tag, &use, repairable);
+            identity_replay_answered(r->w->edge->identity_seen, &t->tag, &use, status);
     }
 }
 

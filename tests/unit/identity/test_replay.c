@@ -3,15 +3,23 @@
 
 #include "base/limits.h"
 #include "identity/replay.h"
-#include <pthread.h>
 #include "oom.h"
+#include <pthread.h>
 #include <stdio.h>
 
 static const uint8_t key[16] = {1, 2, 3};
 
 static struct identity_use use_of(const char *call_id, const char *tag, uint32_t cseq)
 {
-    return (struct identity_use){str_z(call_id), str_z(tag), cseq, false};
+    return (struct identity_use){str_z(call_id), str_z(tag), cseq, false, false};
+}
+
+static struct identity_use within(const char *call_id, const char *tag, uint32_t cseq)
+{
+    struct identity_use use = use_of(call_id, tag, cseq);
+
+    use.is_in_dialog = true;
+    return use;
 }
 
 static int check(struct identity_replay *r, const char *token, struct identity_use use,
@@ -23,17 +31,17 @@ static int check(struct identity_replay *r, const char *token, struct identity_u
 }
 
 static void answered(struct identity_replay *r, const char *token, struct identity_use use,
-                     bool repairable)
+                     unsigned status)
 {
     struct identity_tag tag = identity_replay_tag(r, str_z(token), STR("r"));
 
-    identity_replay_answered(r, &tag, &use, repairable);
+    identity_replay_answered(r, &tag, &use, status);
 }
 
 static void rules(void **state)
 {
     struct identity_replay *r = identity_replay_new(100, key);
-    struct identity_use invite = use_of("call", "tag", 1), bye = use_of("call", "tag", 2);
+    struct identity_use invite = use_of("call", "tag", 1), bye = within("call", "tag", 2);
 
     (void)state;
     assert_non_null(r);
@@ -44,7 +52,7 @@ static void rules(void **state)
     check_err(check(r, "A", use_of("call", "other", 1), 100), ERR_CONFLICT);
     check_err(check(r, "A", use_of("cal", "ltag", 1), 100), ERR_CONFLICT);
     check_err(check(r, "B", use_of("other", "tag", 1), 100), 0);
-    answered(r, "A", invite, false);
+    answered(r, "A", invite, 200);
     check_err(check(r, "A", invite, 100), ERR_CONFLICT);
     check_err(check(r, "A", bye, 100), ERR_EXISTS);
     assert_int_equal(identity_replay_count(r), 2);
@@ -59,13 +67,54 @@ static void one_retry(void **state)
 
     (void)state;
     check_err(check(r, "A", invite, 100), 0);
-    answered(r, "A", use_of("x", "tag", 1), false); /* somebody else's answer */
-    answered(r, "A", use_of("call", "tag", 9), false);
-    answered(r, "Z", invite, false);
-    answered(r, "A", invite, true); /* 438 */
+    answered(r, "A", use_of("x", "tag", 1), 200); /* somebody else's answer */
+    answered(r, "A", use_of("call", "tag", 9), 200);
+    answered(r, "Z", invite, 200);
+    answered(r, "A", invite, 438);
     check_err(check(r, "A", invite, 100), ERR_EXISTS);
-    answered(r, "A", invite, true);
+    answered(r, "A", invite, 438);
     check_err(check(r, "A", invite, 100), ERR_CONFLICT); /* once only */
+    identity_replay_free(r);
+}
+
+/* Another number outside of a dialog: the client's next try after what it may mend, else a copy. */
+static void next_try(void **state)
+{
+    static const unsigned mendable[] = {302, 401, 403, 407, 413, 415, 416, 420, 421,
+                                        422, 428, 436, 437, 438, 488, 494, 500, 503},
+                          final[] = {200, 202, 404, 408, 480, 481, 486, 487, 504, 600, 603};
+    struct identity_replay *r = identity_replay_new(100, key);
+    char name[16];
+
+    (void)state;
+    for (size_t i = 0; i < ARRAY_LEN(mendable) + ARRAY_LEN(final); i++) {
+        bool may = i < ARRAY_LEN(mendable);
+        unsigned status = may ? mendable[i] : final[i - ARRAY_LEN(mendable)];
+
+        snprintf(name, sizeof name, "A%u", status);
+        check_err(check(r, name, use_of("c", "t", 1), 100), 0);
+        check_err(check(r, name, use_of("c", "t", 2), 100), ERR_CONFLICT); /* not answered yet */
+        answered(r, name, use_of("c", "t", 1), status);
+        check_err(check(r, name, use_of("c", "t", 2), 100), may ? 0 : ERR_CONFLICT);
+        check_err(check(r, name, use_of("c", "t", 3), 100),
+                  ERR_CONFLICT); /* the second is under way */
+        check_err(check(r, name, within("c", "t", 4), 100), 0);
+        answered(r, name, use_of("c", "t", 2), status);
+        check_err(check(r, name, use_of("c", "t", 5), 100), ERR_CONFLICT); /* there is a dialog */
+    }
+    identity_replay_free(r);
+}
+
+/* A request of a dialog, cut out and pasted into a new call that looks like it. */
+static void out_of_dialog(void **state)
+{
+    struct identity_replay *r = identity_replay_new(100, key);
+
+    (void)state;
+    check_err(check(r, "A", within("c", "t", 7), 100), 0);
+    answered(r, "A", within("c", "t", 7), 503);
+    check_err(check(r, "A", use_of("c", "t", 8), 100), ERR_CONFLICT);
+    check_err(check(r, "A", within("c", "t", 8), 100), 0);
     identity_replay_free(r);
 }
 
@@ -79,8 +128,8 @@ static void counted(void **state)
         check_err(check(r, "A", use_of("c", "t", 1), 100), ERR_EXISTS);
     check_err(check(r, "A", use_of("c", "t", 1), 100), ERR_CONFLICT);
     for (unsigned i = 1; i < LIMIT_IDENTITY_USES; i++)
-        check_err(check(r, "A", use_of("c", "t", 1 + i), 100), 0);
-    check_err(check(r, "A", use_of("c", "t", 99), 100), ERR_CONFLICT);
+        check_err(check(r, "A", within("c", "t", 1 + i), 100), 0);
+    check_err(check(r, "A", within("c", "t", 99), 100), ERR_CONFLICT);
     identity_replay_free(r);
 }
 
@@ -161,7 +210,7 @@ static void *come(void *arg)
         char text[16];
         snprintf(text, sizeof(text), "%u", i);
         struct identity_tag tag = identity_replay_tag(c->r, str_z(text), STR("s"));
-        const struct identity_use use = {STR("call"), STR("tag"), 1, false};
+        const struct identity_use use = {STR("call"), STR("tag"), 1, false, false};
         int err = identity_replay_check(c->r, &tag, &use, 100, 200, 100);
         if (err == 0)
             __atomic_add_fetch(&c->first, 1, __ATOMIC_RELAXED);
@@ -241,10 +290,11 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(rules),      cmocka_unit_test(one_retry), cmocka_unit_test(counted),
-        cmocka_unit_test(forgetting), cmocka_unit_test(set_back), cmocka_unit_test(expiry),    cmocka_unit_test(tags),
-        cmocka_unit_test(no_memory),  cmocka_unit_test(crowded),
-        cmocka_unit_test(of_a_dialog), cmocka_unit_test(after_another),
+        cmocka_unit_test(rules),         cmocka_unit_test(one_retry), cmocka_unit_test(next_try),
+        cmocka_unit_test(out_of_dialog), cmocka_unit_test(counted),   cmocka_unit_test(forgetting),
+        cmocka_unit_test(set_back),      cmocka_unit_test(expiry),    cmocka_unit_test(tags),
+        cmocka_unit_test(no_memory),     cmocka_unit_test(crowded),   cmocka_unit_test(of_a_dialog),
+        cmocka_unit_test(after_another),
     };
 
     return cmocka_run_group_tests(tests, NULL, NULL);

@@ -577,7 +577,7 @@ static void replay(void **state)
 {
     const uint8_t key[16] = {1};
     struct identity_replay *seen = identity_replay_new(16, key);
-    struct identity_use use = {STR("call-1"), STR("tag-1"), 1, false};
+    struct identity_use use = {STR("call-1"), STR("tag-1"), 1, false, false};
     struct str value = sign_parts(&shown.parts);
     struct identity_result r;
 
@@ -591,7 +591,7 @@ static void replay(void **state)
     r = world_verify_use(w, &value, 1, seen, &use);
     world_expect(&r, IDENTITY_CONTRADICTED, "identity-replay");
     use.from_tag = STR("tag-1");
-    identity_replay_answered(seen, &r.token->tag, &use, false);
+    identity_replay_answered(seen, &r.token->tag, &use, 200);
     r = world_verify_use(w, &value, 1, seen, &use);
     world_expect(&r, IDENTITY_CONTRADICTED, "identity-replay");
     identity_replay_free(seen);

@@ -501,8 +501,8 @@ static void replayed(void **state)
 {
     static const uint8_t key[16] = {7};
     struct identity_replay *replay = identity_replay_new(100, key);
-    struct identity_use invite = {STR("call-1"), STR("tag-1"), 1, false},
-                        other = {STR("call-2"), STR("tag-1"), 1, false};
+    struct identity_use invite = {STR("call-1"), STR("tag-1"), 1, false, false},
+                        other = {STR("call-2"), STR("tag-1"), 1, false, false};
     struct str value = world_sign(w, A, BASE, NULL), again;
     struct identity_result r = world_verify_use(w, &value, 1, replay, &invite);
 
@@ -518,10 +518,10 @@ static void replayed(void **state)
     r = world_verify_use(w, &again, 1, replay, &other);
     world_expect(&r, IDENTITY_VALID, NULL);
     /* After the answer the very same request is a replay; after a 438 once more is not. */
-    identity_replay_answered(replay, &r.token->tag, &other, true);
+    identity_replay_answered(replay, &r.token->tag, &other, 438);
     r = world_verify_use(w, &again, 1, replay, &other);
     world_expect(&r, IDENTITY_VALID, NULL);
-    identity_replay_answered(replay, &r.token->tag, &other, false);
+    identity_replay_answered(replay, &r.token->tag, &other, 200);
     r = world_verify_use(w, &again, 1, replay, &other);
     world_expect(&r, IDENTITY_CONTRADICTED, "identity-replay");
     /* What does not hold is not remembered. */
@@ -545,8 +545,8 @@ static void replayed_malleated(void **state)
                                       0xf3, 0xb9, 0xca, 0xc2, 0xfc, 0x63, 0x25, 0x51},
                          key[16] = {7};
     struct identity_replay *replay = identity_replay_new(100, key);
-    struct identity_use invite = {STR("call-1"), STR("tag-1"), 1, false},
-                        other = {STR("call-2"), STR("tag-1"), 1, false};
+    struct identity_use invite = {STR("call-1"), STR("tag-1"), 1, false, false},
+                        other = {STR("call-2"), STR("tag-1"), 1, false, false};
     struct passport p;
     struct str value = world_forge(w, A, claims(), &p);
     uint8_t raw[64];
