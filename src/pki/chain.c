@@ -206,6 +206,18 @@ static bool is_user_name(const GENERAL_NAME *g, bool is_email, struct str *ret)
            str_find_char(*ret, '@') < ret->n && str_find_char(*ret, '\0') == ret->n;
 }
 
+/* The host that identity/cred_chain.c reads in such a name: whatever is written behind it, and a root's dot, is not part of it. */
+static struct str host_of_user(struct str user)
+{
+    size_t at = str_find_char(user, '@') + 1, n = 0;
+
+    while (at + n < user.n && !strchr(":;?", user.p[at + n]))
+        n++;
+    if (n > 1 && user.p[at + n - 1] == '.')
+        n--;
+    return str_make(user.p + at, n);
+}
+
 /* The users' names; the hosts of theirs are names, too, that an issuer's constraints bind. */
 static int find_users(struct pki_chain *c, X509 *leaf, bool is_email, const struct str **ret,
                       size_t *ret_n)
@@ -344,15 +356,9 @@ static int check_issuers(struct pki_chain *c, struct reason *why)
     size_t n = c->facts.n_domains;
 
     memcpy(names, c->facts.domains, n * sizeof(names[0]));
-    for (size_t i = 0; i < c->facts.n_uris + c->facts.n_emails; i++) {
-        struct str user = i < c->facts.n_uris ? c->facts.uris[i]
-                                              : c->facts.emails[i - c->facts.n_uris],
-                   host;
-        size_t at = str_find_char(user, '@');
-
-        (void)str_cut(str_make(user.p + at + 1, user.n - at - 1), ';', &host);
-        (void)str_cut(host, ':', &names[n++]);
-    }
+    for (size_t i = 0; i < c->facts.n_uris + c->facts.n_emails; i++)
+        names[n++] = host_of_user(i < c->facts.n_uris ? c->facts.uris[i]
+                                                      : c->facts.emails[i - c->facts.n_uris]);
     for (int i = 1; i < sk_X509_num(c->certs); i++)
         if (!cert_names_are_within(sk_X509_value(c->certs, i), names, n))
             return refuse(why, ERR_REFUSED, "identity-cert-constraints", "RFC 5280 4.2.1.10", i + 1,

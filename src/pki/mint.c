@@ -288,13 +288,18 @@ static bool set_above(struct pki_mint_ca *ca, const struct pki_mint_ca *parent)
     return true;
 }
 
-static bool add_constraint(X509 *c, struct str permitted_dns)
+static bool add_constraint(X509 *c, struct str permitted_dns, struct str excluded_dns)
 {
-    char nc[300];
+    char nc[600];
     struct sbuf b = sbuf_make(nc, sizeof(nc));
-    sbuf_fmt(&b, "critical,permitted;DNS:%.*s", STR_FMT(permitted_dns));
+    sbuf_lit(&b, "critical");
+    if (permitted_dns.n)
+        sbuf_fmt(&b, ",permitted;DNS:%.*s", STR_FMT(permitted_dns));
+    if (excluded_dns.n)
+        sbuf_fmt(&b, ",excluded;DNS:%.*s", STR_FMT(excluded_dns));
     sbuf_char(&b, '\0');
-    return permitted_dns.n == 0 || (!b.overflow && add_ext(c, c, NID_name_constraints, nc));
+    return (permitted_dns.n == 0 && excluded_dns.n == 0) ||
+           (!b.overflow && add_ext(c, c, NID_name_constraints, nc));
 }
 
 int pki_mint_ca_new(const struct pki_mint_ca_args *args, struct pki_mint_ca **ret,
@@ -309,7 +314,7 @@ int pki_mint_ca_new(const struct pki_mint_ca_args *args, struct pki_mint_ca **re
     X509 *c = ca->cert;
     if (!c || !add_ext(c, c, NID_basic_constraints, "critical,CA:TRUE") ||
         !add_ext(c, c, NID_key_usage, "critical,keyCertSign,cRLSign") || !add_uses(c, args->uses) ||
-        !add_constraint(c, args->permitted_dns) ||
+        !add_constraint(c, args->permitted_dns, args->excluded_dns) ||
         X509_sign(c, args->parent ? args->parent->key : ca->key, EVP_sha256()) == 0 ||
         !set_above(ca, args->parent))
         goto failed;
@@ -328,7 +333,7 @@ int pki_mint_cross(const struct pki_mint_ca *by, const struct pki_mint_ca *of, s
     if (!c || X509_set_subject_name(c, X509_get_subject_name(of->cert)) != 1 ||
         !add_ext(c, c, NID_basic_constraints, "critical,CA:TRUE") ||
         !add_ext(c, c, NID_key_usage, "critical,keyCertSign,cRLSign") || !add_uses(c, uses) ||
-        !add_constraint(c, permitted_dns) || X509_sign(c, by->key, EVP_sha256()) == 0)
+        !add_constraint(c, permitted_dns, STR_NULL) || X509_sign(c, by->key, EVP_sha256()) == 0)
         err = fail(reason, "making a cross-certificate");
     if (!err)
         err = write_certs(cert_file, c, NULL, reason);

@@ -49,7 +49,7 @@ struct pki_mint_ca_args {
     int64_t not_before; /* 0: an hour ago */
     unsigned days;
     const struct pki_mint_ca *parent; /* who signs it; NULL: itself */
-    struct str permitted_dns;         /* name constraint (RFC 5280 4.2.1.10); empty: none */
+    struct str permitted_dns, excluded_dns; /* name constraints (RFC 5280 4.2.1.10); empty: none */
     unsigned uses;                    /* PKI_MINT_...: what it may issue for; 0: anything */
 };
 

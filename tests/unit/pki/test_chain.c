@@ -203,6 +203,36 @@ static void constraints(void **state)
     (void)expect(mint(t.narrow, m), t.anchors, ERR_REFUSED, "identity-cert-constraints");
 }
 
+/* The same of an issuer that may issue for all but some: nothing that is written behind the host
+ * makes another one of it (identity/cred_chain.c reads it without). */
+static void exclusions(void **state)
+{
+    static const struct {
+        struct pki_mint_san san;
+        int err;
+    } rows[] = {
+        {{PKI_MINT_URI, {"sip:alice@a.example", 19}}, 0},
+        {{PKI_MINT_URI, {"sip:alice@b.example", 19}}, ERR_REFUSED},
+        {{PKI_MINT_URI, {"sip:alice@B.example?Subject=x", 29}}, ERR_REFUSED},
+        {{PKI_MINT_URI, {"sip:alice@b.example.", 20}}, ERR_REFUSED},
+        {{PKI_MINT_URI, {"sip:alice@b.example.;x=@a.example", 33}}, ERR_REFUSED},
+        {{PKI_MINT_URI, {"sips:alice@sub.b.example:5061", 29}}, ERR_REFUSED},
+        {{PKI_MINT_URI, {"sip:b.example.", 14}}, ERR_REFUSED},
+    };
+    struct pki_mint_ca_args a = {
+        .cn = STR("Not B"), .days = 100, .parent = t.root, .excluded_dns = STR("b.example")};
+    struct reason why = {.code = NULL};
+    struct pki_mint_ca *ca;
+
+    (void)state;
+    check_err(pki_mint_ca_new(&a, &ca, &why), 0);
+    for (size_t i = 0; i < ARRAY_LEN(rows); i++)
+        pki_chain_unref(expect(mint(ca, (struct pki_mint_args){.sans = &rows[i].san, .n_sans = 1}),
+                               t.anchors, rows[i].err,
+                               rows[i].err ? "identity-cert-constraints" : NULL));
+    pki_mint_ca_free(ca);
+}
+
 static void revoked(void **state)
 {
     struct pki_anchors *with;
@@ -346,9 +376,10 @@ static void no_memory(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(good),  cmocka_unit_test(users),       cmocka_unit_test(not_believed),
-        cmocka_unit_test(forms), cmocka_unit_test(constraints), cmocka_unit_test(revoked),
-        cmocka_unit_test(files), cmocka_unit_test(given_away),  cmocka_unit_test(no_memory),
+        cmocka_unit_test(good),      cmocka_unit_test(users),       cmocka_unit_test(not_believed),
+        cmocka_unit_test(forms),     cmocka_unit_test(constraints), cmocka_unit_test(exclusions),
+        cmocka_unit_test(revoked),   cmocka_unit_test(files),       cmocka_unit_test(given_away),
+        cmocka_unit_test(no_memory),
     };
 
     return cmocka_run_group_tests(tests, setup, teardown);
