@@ -17,11 +17,12 @@ static enum policy_relay relay_of(const struct anchor_leg *leg, const struct key
     return f->method == KEYING_CLEAR ? POLICY_RELAY_CLEAR : POLICY_RELAY_REENCRYPTED;
 }
 
-/* Where packets only pass, the description is all that there is to be known. */
-static struct keying_facts keys_of(const struct anchor_leg *leg, const struct sdp *s, unsigned i,
-                                   bool is_agreed)
+/* Where packets only pass, the descriptions are all that there is to be known; `other`: the other side's,
+ * NULL while nothing is agreed. */
+static struct keying_facts keys_of(const struct anchor_leg *leg, const struct sdp *s,
+                                   const struct sdp *other, unsigned i, bool is_agreed)
 {
-    struct facts_medium shown;
+    struct facts_medium shown, too;
     struct keying_facts keys = keying_facts_clear();
 
     if (leg->keys)
@@ -29,20 +30,27 @@ static struct keying_facts keys_of(const struct anchor_leg *leg, const struct sd
     if (leg->keys && (is_agreed || keys.method != KEYING_CLEAR || leg->sec[i].is_settled))
         return keys;
     facts_read(s, (int)i, &shown); /* of what is only offered as well */
+    if (other && i < other->n_media) {
+        facts_read(other, (int)i, &too);
+        facts_both(&shown, &too);
+    }
     shown.is_agreed = is_agreed;
     return facts_keys(&shown);
 }
 
-/* `text`: the description that the leg's media are in. Returns how many there are. */
-static uint8_t leg_media(const struct anchor_leg *leg, struct str text, bool is_agreed,
-                         struct arena *a, struct policy_medium *ret)
+/* `text`: the description that the leg's media are in; `other`: the other leg's, once they are agreed.
+ * Returns how many there are. */
+static uint8_t leg_media(const struct anchor_leg *leg, struct str text, struct str other_text,
+                         bool is_agreed, struct arena *a, struct policy_medium *ret)
 {
     struct reason why = {0};
-    struct sdp *s = NULL;
+    struct sdp *s = NULL, *other = NULL;
     uint8_t n = 0;
 
     if (!leg || !text.n || sdp_parse(a, text, &s, &why) != 0)
         return 0;
+    if (!leg->keys && other_text.n && sdp_parse(a, other_text, &other, &why) != 0)
+        other = NULL;
     for (unsigned i = 0; i < s->n_media && n < LIMIT_POLICY_MEDIA; i++) {
         struct policy_medium *m = &ret[n];
         struct facts_medium shown;
@@ -52,7 +60,7 @@ static uint8_t leg_media(const struct anchor_leg *leg, struct str text, bool is_
         facts_read(s, (int)i, &shown);
         *m = (struct policy_medium){.kind = (enum policy_media_kind)shown.kind,
                                     .section = (uint8_t)i};
-        m->keys = keys_of(leg, s, i, is_agreed);
+        m->keys = keys_of(leg, s, other, i, is_agreed);
         m->relay = relay_of(leg, &m->keys);
         n++;
     }
@@ -78,19 +86,22 @@ uint8_t anchor_facts_media(const struct edge_worker *w, uint32_t slot, uint32_t 
 {
     const struct anchor *a = anchor_find(w, slot, gen);
     const struct anchor_dialog *d = a ? a->answered : NULL;
-    const struct anchor_leg *leg;
+    const struct anchor_leg *leg, *other;
 
     if (!a)
         return 0;
     if (!b && d) {
         leg = side == POLICY_CALLER ? d->near : d->far;
-        return leg ? leg_media(leg, anchor_text_get(&leg->in), true, arena, ret) : 0;
+        other = side == POLICY_CALLER ? d->far : d->near;
+        return leg ? leg_media(leg, anchor_text_get(&leg->in),
+                               other ? anchor_text_get(&other->in) : STR_NULL, true, arena, ret)
+                   : 0;
     }
     if (!b && (b = only_branch(a)) == NULL)
         return 0;
     if (side == POLICY_CALLER)
-        return leg_media(b->near, anchor_text_get(&a->offer), false, arena, ret);
-    return leg_media(b->far, anchor_text_get(&b->offer_out), false, arena, ret);
+        return leg_media(b->near, anchor_text_get(&a->offer), STR_NULL, false, arena, ret);
+    return leg_media(b->far, anchor_text_get(&b->offer_out), STR_NULL, false, arena, ret);
 }
 
 /* ---- JSON ---- */

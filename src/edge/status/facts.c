@@ -36,19 +36,47 @@ static enum policy_media_kind media_kind(enum sdp_kind k)
     return POLICY_MEDIA_OTHER;
 }
 
+/* Of a profile that is not known here: is it one over TLS or DTLS ("TCP/TLS/MSRP", "UDP/DTLS/SCTP")? */
+static bool is_over_tls(struct str proto)
+{
+    struct str part;
+
+    while (proto.n) {
+        proto = str_cut(proto, '/', &part);
+        if (str_eq_nocase(part, STR("TLS")) || str_eq_nocase(part, STR("DTLS")))
+            return true;
+    }
+    return false;
+}
+
+/* A fingerprint of the whole description is of those sections whose profile uses it: where the profile has
+ * no keys, only the section's own lines tell (RFC 8643 3.1), and what is no RTP then has none at all. */
 static uint8_t methods_of(const struct sdp *s, int i)
 {
+    const struct sdp_media *sm = &s->media[i];
+    bool is_secure = sdp_proto_is_secure(sm->proto) ||
+                     (sm->proto == SDP_PROTO_OTHER && is_over_tls(sm->proto_text));
     uint8_t m = 0;
 
-    if (sdp_attr_inherited(s, i, SDP_A_FINGERPRINT, 0))
+    if (!is_secure && !sdp_proto_is_rtp(sm->proto))
+        return 0;
+    if (sdp_has(s, i, SDP_A_FINGERPRINT) || (is_secure && sdp_has(s, SDP_SESSION, SDP_A_FINGERPRINT)))
         m |= BIT(KEYING_DTLS);
     if (sdp_has(s, i, SDP_A_CRYPTO))
         m |= BIT(KEYING_SDES);
-    if (sdp_attr_inherited(s, i, SDP_A_KEY_MGMT, 0))
+    if (sdp_has(s, i, SDP_A_KEY_MGMT) || (is_secure && sdp_has(s, SDP_SESSION, SDP_A_KEY_MGMT)))
         m |= BIT(KEYING_MIKEY);
     if (sdp_has(s, i, SDP_A_ZRTP_HASH))
         m |= BIT(KEYING_ZRTP);
     return m;
+}
+
+static enum keying_method_id first_of(const enum keying_method_id *order, uint8_t methods)
+{
+    for (size_t i = 0; i < 4; i++)
+        if (methods & BIT(order[i]))
+            return order[i];
+    return KEYING_CLEAR;
 }
 
 /* The best of several; a profile of DTLS takes nothing else (RFC 5764 8). */
@@ -57,10 +85,22 @@ static enum keying_method_id best_of(uint8_t methods)
     static const enum keying_method_id order[] = {KEYING_DTLS, KEYING_MIKEY, KEYING_SDES,
                                                   KEYING_ZRTP};
 
-    for (size_t i = 0; i < ARRAY_LEN(order); i++)
-        if (methods & BIT(order[i]))
-            return order[i];
-    return KEYING_CLEAR;
+    return first_of(order, methods);
+}
+
+/* Of several that an answer leaves open the one that proves least: which of them is used nobody sees here. */
+static enum keying_method_id least_of(uint8_t methods)
+{
+    static const enum keying_method_id order[] = {KEYING_SDES, KEYING_MIKEY, KEYING_ZRTP,
+                                                  KEYING_DTLS};
+
+    return first_of(order, methods);
+}
+
+void facts_both(struct facts_medium *m, const struct facts_medium *other)
+{
+    m->methods &= other->methods;
+    m->method = (uint8_t)least_of(m->methods);
 }
 
 /* An answer has one line; of an offer the first one is what is preferred. */
@@ -198,7 +238,7 @@ static void agree_one(const struct facts_medium *o, const struct facts_medium *a
 
     *ret = *a;
     ret->is_agreed = true;
-    ret->method = (uint8_t)best_of(both);
+    facts_both(ret, o);
     if (a->is_off)
         return;
     if (!both && a->methods)

@@ -32,6 +32,8 @@ struct facts_media {
 struct sdp;
 void facts_read(const struct sdp *s, int section, struct facts_medium *ret);
 struct keying_facts facts_keys(const struct facts_medium *m);
+/* What is left of its methods where the other side has only these. */
+void facts_both(struct facts_medium *m, const struct facts_medium *other);
 /* The description in a message's body. False: there is none. */
 bool facts_describe(const struct sip_msg *m, struct facts_media *ret);
 /* What an answer makes of an offer (RFC 3264 6). */

@@ -147,13 +147,77 @@ static void test_bound(void **state)
     assert_int_equal(facts_bound(p, &dtls), POLICY_BOUND_NONE);
 }
 
+/* The keys of the only section that both descriptions agree on. */
+static struct facts_medium agreed(const char *offer, const char *answer, unsigned section)
+{
+    struct arena *a = arena_new(8192, LIMIT_MSG_ARENA_BYTES);
+    struct facts_media o, got, both;
+
+    assert_true(facts_describe(message(a, offer), &o));
+    assert_true(facts_describe(message(a, answer), &got));
+    facts_agree(&o, &got, &both);
+    assert_true(section < both.n);
+    arena_free(a);
+    return both.v[section];
+}
+
+/* A status must not be better than what the ends do: where an answer leaves it open which keys they
+ * use, the least counts; a fingerprint of the whole description makes no section secret whose
+ * profile has no keys, and no fax that is not over DTLS. RFC 3264 6, RFC 5763 5, RFC 7345 3, RFC
+ * 8643 3.1. */
+static void test_least(void **state)
+{
+#define SAVP "m=audio 4000 RTP/SAVP 0\r\n"
+#define DTLS "m=audio 4000 UDP/TLS/RTP/SAVP 0\r\n"
+    (void)state;
+    assert_int_equal(agreed(HEAD SAVP CRYPTO FINGERPRINT, HEAD SAVP FINGERPRINT, 0).method,
+                     KEYING_DTLS);
+    assert_int_equal(agreed(HEAD SAVP CRYPTO FINGERPRINT, HEAD SAVP CRYPTO, 0).method, KEYING_SDES);
+    assert_int_equal(agreed(HEAD SAVP CRYPTO FINGERPRINT, HEAD SAVP CRYPTO FINGERPRINT, 0).method,
+                     KEYING_SDES);
+    assert_int_equal(agreed(HEAD FINGERPRINT SAVP CRYPTO, HEAD FINGERPRINT SAVP CRYPTO, 0).method,
+                     KEYING_SDES);
+    assert_int_equal(agreed(HEAD AUDIO FINGERPRINT ZRTP, HEAD AUDIO FINGERPRINT ZRTP, 0).method,
+                     KEYING_ZRTP);
+    assert_int_equal(agreed(HEAD DTLS CRYPTO FINGERPRINT, HEAD DTLS CRYPTO FINGERPRINT, 0).method,
+                     KEYING_DTLS);
+    assert_int_equal(agreed(HEAD FINGERPRINT DTLS, HEAD FINGERPRINT DTLS, 0).method, KEYING_DTLS);
+    assert_int_equal(agreed(HEAD AUDIO FINGERPRINT, HEAD AUDIO FINGERPRINT, 0).method, KEYING_DTLS);
+    assert_int_equal(agreed(HEAD FINGERPRINT DTLS AUDIO,
+                            HEAD FINGERPRINT "m=audio 0 UDP/TLS/RTP/SAVP 0\r\n" AUDIO, 1)
+                         .method,
+                     KEYING_CLEAR);
+    assert_int_equal(agreed(HEAD FINGERPRINT DTLS "m=image 4002 udptl t38\r\n",
+                            HEAD FINGERPRINT DTLS "m=image 4002 udptl t38\r\n", 1)
+                         .method,
+                     KEYING_CLEAR);
+    assert_int_equal(agreed(HEAD "m=image 4002 udptl t38\r\n" FINGERPRINT,
+                            HEAD "m=image 4002 udptl t38\r\n" FINGERPRINT, 0)
+                         .method,
+                     KEYING_CLEAR);
+    assert_int_equal(agreed(HEAD FINGERPRINT "m=image 4002 UDP/TLS/UDPTL t38\r\n",
+                            HEAD FINGERPRINT "m=image 4002 UDP/TLS/UDPTL t38\r\n", 0)
+                         .method,
+                     KEYING_DTLS);
+    assert_int_equal(agreed(HEAD FINGERPRINT "m=message 4002 TCP/TLS/MSRP *\r\n",
+                            HEAD FINGERPRINT "m=message 4002 TCP/TLS/MSRP *\r\n", 0)
+                         .method,
+                     KEYING_DTLS);
+    assert_int_equal(agreed(HEAD FINGERPRINT "m=message 4002 TCP/MSRP *\r\n",
+                            HEAD FINGERPRINT "m=message 4002 TCP/MSRP *\r\n", 0)
+                         .method,
+                     KEYING_CLEAR);
+    assert_int_equal(agreed(HEAD "a=key-mgmt:mikey AQAFgM0XflABAAAAAAAAAAAAAAsAyO\r\n" AUDIO,
+                            HEAD "a=key-mgmt:mikey AQAFgM0XflABAAAAAAAAAAAAAAsAyO\r\n" AUDIO, 0)
+                         .method,
+                     KEYING_CLEAR);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_glance),
-        cmocka_unit_test(test_keys),
-        cmocka_unit_test(test_none),
-        cmocka_unit_test(test_bound),
+        cmocka_unit_test(test_glance), cmocka_unit_test(test_keys),  cmocka_unit_test(test_none),
+        cmocka_unit_test(test_bound),  cmocka_unit_test(test_least),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
