@@ -406,6 +406,55 @@ static void judge_medium(struct judge *j, const struct policy_party *p, unsigned
         judge_keys(j, p, party, medium);
 }
 
+/* --- What anybody on the network could have changed --- */
+
+static bool is_leg_open(const struct policy_party *p)
+{
+    for (unsigned i = 0; i < p->n_hops; i++)
+        if (!is_good_tls(&p->hops[i]) && !is_below(&p->hops[i].below))
+            return true;
+    return p->n_hops == 0 || p->beyond == POLICY_BEYOND_CLEAR;
+}
+
+/* Do its keys rest on the hops that they came along, since nothing like `needed` vouches for them? */
+static bool rests_on_hops(const struct policy_medium *m, enum policy_bound needed)
+{
+    const struct keying_facts k =
+        m->keys.proof == KEYING_PROOF_NONE ? as_offered(&m->keys) : m->keys;
+
+    return k.method != KEYING_CLEAR && !k.sas_compared &&
+           (k.known_to < KEYING_KNOWN_SHARED || !can_be_bound(&k) || m->bound < needed);
+}
+
+static void judge_open_media(struct judge *j, const struct policy_party *p, enum policy_bound needed,
+                             unsigned where)
+{
+    for (unsigned i = 0; i < p->n_media; i++)
+        if (rests_on_hops(&p->media[i], needed)) {
+            note_party(j, POLICY_MEDIA_OPEN_HOP, where);
+            return;
+        }
+}
+
+/* What rests on hops is worth nothing where one of them is open. A signature that we have verified
+ * holds whatever the way to us; behind us its user's own alone, which the other phone can verify. */
+static void judge_open_leg(struct judge *j, unsigned open)
+{
+    bool is_own = open == j->towards;
+
+    for (unsigned i = 0; i < j->f->n_parties; i++) {
+        const struct policy_party *p = &j->f->parties[i];
+
+        if (i == j->towards || (!is_own && i != open))
+            continue;
+        if (!is_verified(&p->identity) || (is_own && !p->identity.by_user))
+            note_party(j, POLICY_IDENTITY_OPEN_HOP, open);
+        judge_open_media(j, p, is_own ? POLICY_BOUND_USER : POLICY_BOUND_DOMAIN, open);
+    }
+    if (is_own && j->f->parties[open].n_media && j->f->parties[open].media[0].relay != POLICY_RELAY_PASSED)
+        judge_open_media(j, &j->f->parties[open], POLICY_BOUND_USER, open);
+}
+
 /* What is said in a message is in its body: TR/100 7.4. */
 static void judge_message(struct judge *j, const struct policy_party *p, unsigned party)
 {
@@ -498,6 +547,9 @@ static void judge_call(struct judge *j, const struct policy_facts *f, unsigned t
     j->noted = (struct noted){0};
     for (unsigned i = 0; i < f->n_parties; i++)
         judge_party(j, i);
+    for (unsigned i = 0; i < f->n_parties; i++)
+        if (is_leg_open(&f->parties[i]))
+            judge_open_leg(j, i);
     if (f->n_parties < 2) { /* half a call: nothing is known of the rest */
         note_party(j, POLICY_HOP_UNSEEN, f->n_parties);
         if (towards != f->n_parties)

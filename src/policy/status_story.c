@@ -59,6 +59,8 @@ static void add_known(struct sbuf *b, const struct policy_identity *id)
         break;
     case POLICY_ID_NONE:
         sbuf_lit(b, "Nobody says who that is");
+        if (id->how != POLICY_BY_NOTHING) /* it hides; who let it in has looked */
+            sbuf_fmt(b, "; that it may call is known to us by %s", policy_how_text(id->how));
         break;
     }
     if (id->attest != 0)

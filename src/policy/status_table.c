@@ -113,6 +113,10 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
     ROW(POLICY_IDENTITY_REWRITTEN, "identity-rewritten", POLICY_SECURE, "TR/100 7.5.3", HO, HO, US,
         US, US, "A domain on the way has put its own name into the other party's address.",
         "Ask that domain to leave addresses as they are."),
+    ROW(POLICY_IDENTITY_OPEN_HOP, "identity-over-open-hop", POLICY_SECURE, "TR/100 7.3", UN, UN, US,
+        US, US,
+        "Who the other party is was said along a hop on which anybody could have changed it.",
+        "Use TLS on that hop."),
     ROW(POLICY_REACHED_CONTRADICTORY, "reached-contradictory", POLICY_SECURE, "RFC 8946 4.2", UN,
         UN, US, US, US,
         "The call was diverted, and what is signed of the diversions does not lead to who was "
@@ -163,6 +167,9 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
         "Hops of the signalling alone vouch for the media keys, and not all of them were seen and "
         "checked.",
         "Use TLS on that hop, or sign what goes along it (RFC 8224)."),
+    ROW(POLICY_MEDIA_OPEN_HOP, "media-over-open-hop", POLICY_SECURE, "TR/100 7.3", US, UN, UN, UN, US,
+        "What the media keys rest on crossed a hop on which anybody could have read or changed it.",
+        "Use TLS on that hop."),
     ROW(POLICY_MEDIA_CLEAR_BELOW, "media-clear-below", POLICY_SECURE, "TR/100 8", US, HO, HO, HO,
         US, "Media is not encrypted itself; its path is protected by other means.",
         "Use SRTP there as well."),

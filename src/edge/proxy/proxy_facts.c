@@ -110,6 +110,8 @@ static void note_sides(const struct branch *b, const struct sip_msg *m)
 
     if (!c || !f || !f->has_callee || !p->r->has_token)
         return;
+    facts_focus(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->m);
+    facts_focus(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, m);
     facts_in_dialog(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->m, p->r->vouch, c->to);
     facts_smime_later(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->smime, m->arena);
     facts_in_dialog(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, m, b->vouch, c->to);
@@ -173,6 +175,7 @@ static void note_answer(struct branch *b, const struct sip_msg *m, const struct 
     note_unsigned(b, f, m);
     if (f->callee_of != b || b->vouch || b->smime || is_of_another(f, m) || gateway_is_marked(m))
         note_callee(b, f, sip_ctx_path(b->ctx), rx->hop, m);
+    facts_focus(f, POLICY_CALLEE, m);
     note_asserted(b, f, m);
     note_unproven(b, f, m);
     if (!p->anchor && facts_describe(m, &media))

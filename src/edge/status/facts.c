@@ -350,6 +350,54 @@ static void party_of_kind(struct facts_party *p, enum principal_kind kind,
     p->ends_at = peer && peer->kind == CONFIG_GATEWAY ? POLICY_ENDS_GATEWAY : POLICY_ENDS_UNKNOWN;
 }
 
+/* "TLS", "WSS", "TLS-SCTP": whatever is over TLS says so in its name (RFC 3261 20.42, RFC 4168 5, RFC 7118 5.2). */
+static bool is_secure_via(const struct sip_via *v)
+{
+    struct str rest = v->transport, part;
+
+    while (rest.n) {
+        rest = str_cut(rest, '-', &part);
+        if (str_eq_nocase(part, STR("TLS")) || str_eq_nocase(part, STR("DTLS")) || str_eq_nocase(part, STR("WSS")))
+            return true;
+    }
+    return false;
+}
+
+/* TR/100 7.3: of hops behind our own a request shows what each one wrote of itself. That one was in the clear
+ * nobody would pretend; that all were secured is no more than said. A user of ours is at the end of our hop if
+ * there was no other. */
+static enum policy_beyond beyond_of(const struct edge_req *r, bool is_user)
+{
+    struct sip_values it = sip_values_start(r->m, SIP_H_VIA);
+    struct sip_via via;
+    unsigned n = 0;
+
+    while (sip_values_next(&it))
+        if (n++ > 0 && (sip_via_parse(it.value, &via) != 0 || !is_secure_via(&via)))
+            return POLICY_BEYOND_CLEAR;
+    if (n > 1)
+        return POLICY_BEYOND_CLAIMED;
+    if (is_user)
+        return POLICY_BEYOND_NONE;
+    return r->ruri.scheme == SIP_SCHEME_SIPS ? POLICY_BEYOND_CLAIMED : POLICY_BEYOND_UNKNOWN;
+}
+
+/* Says the sender that it is the focus of a conference (RFC 4579 5.1)? Others are there than can be seen. */
+static bool is_focus(const struct sip_msg *m, bool was)
+{
+    const struct sip_hdr *h = sip_msg_hdr(m, SIP_H_CONTACT, 0);
+    struct sip_addr a;
+
+    if (!h)
+        return was;
+    return sip_addr_parse(h->value, &a) == 0 && !a.star && sip_param_find(a.params, STR("isfocus"), NULL);
+}
+
+void facts_focus(struct facts_call *f, unsigned side, const struct sip_msg *m)
+{
+    f->party[side].is_focus = is_focus(m, f->party[side].is_focus);
+}
+
 /* "tel:...", "sip:+4930...@host", "...;user=phone". */
 static bool is_number(struct str uri)
 {
@@ -372,6 +420,11 @@ static struct str host_of(struct str uri)
     struct sip_uri u;
 
     return sip_uri_parse(uri, &u) == 0 ? u.host : STR_NULL;
+}
+
+static bool is_anonymous(struct str uri)
+{
+    return str_eq_nocase(host_of(uri), STR("anonymous.invalid"));
 }
 
 /* TR/100 7.2.2: what is declared of the peer's hop. Who says so is not kept here, since its text goes
@@ -442,9 +495,13 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     f->user[POLICY_CALLER] = is_user ? principal_id(&r->who) : 0;
     party_of_kind(p, r->who.kind == PRINCIPAL_USER && peer ? PRINCIPAL_PEER : r->who.kind, peer,
                   how_of(r->who.how));
+    p->beyond = beyond_of(r, r->who.kind == PRINCIPAL_USER && !peer);
+    p->is_focus = is_focus(r->m, false);
     p->identity.asserted = asserted_who(r);
     if (p->identity.asserted.n)
         p->identity.known = POLICY_ID_ASSERTED;
+    else if (is_anonymous(from)) /* whoever we know it is: nobody is shown (RFC 3323 4.1.1.3) */
+        p->identity.known = POLICY_ID_NONE;
     if (!is_user && gateway_is_marked(r->m))
         p->ends_at = POLICY_ENDS_GATEWAY;
     hint_of_carrier(p, peer, from);
@@ -583,9 +640,8 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
         hop = net_facts(w->net, out->flow);
     /* A user of ours is known by the connection that it registered on; by an address alone else. */
     party_of_kind(p, kind, t->peer,
-                  kind != PRINCIPAL_USER && !t->aor.n                 ? POLICY_BY_CERTIFICATE
-                  : is_flow && transport_is_secure(t->path.transport) ? POLICY_BY_FLOW
-                                                                      : POLICY_BY_SOURCE);
+                  is_flow && transport_is_secure(t->path.transport) ? POLICY_BY_FLOW
+                                                                    : POLICY_BY_SOURCE);
     if (kind == PRINCIPAL_USER && t->route.n)
         p->beyond = POLICY_BEYOND_UNKNOWN; /* a proxy is between us (RFC 3327) */
     if (is_redirected)
@@ -597,6 +653,8 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
     p->identity.by = t->peer ? t->peer->name : STR_NULL;
     p->hop =
         policy_hop_from(hop && hop->tls_version ? hop : &least, out->transport, p->identity.by);
+    if (kind != PRINCIPAL_USER && !t->aor.n && p->hop.secure && p->hop.authenticated)
+        p->identity.how = POLICY_BY_CERTIFICATE;
     p->hop.authenticated |= t->aor.n && transport_is_secure(out->transport);
     below_of(w, p, t->peer);
 }
@@ -813,7 +871,10 @@ static int put_party(const struct edge_worker *w, const struct facts_call *f,
     *hop = p->hop;
     if (hop->below.until_s && net_wall_s(w->net) >= hop->below.until_s)
         hop->below.check = POLICY_BELOW_GONE; /* since the call began */
-    *ret = (struct policy_party){.ends_at = p->ends_at,
+    *ret = (struct policy_party){.ends_at = p->is_focus && (p->ends_at == POLICY_ENDS_USER ||
+                                                            p->ends_at == POLICY_ENDS_UNKNOWN)
+                                                ? POLICY_ENDS_CONFERENCE
+                                                : p->ends_at,
                                  .hints = p->hints,
                                  .identity = p->identity,
                                  .beyond = p->beyond,

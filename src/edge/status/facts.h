@@ -52,6 +52,7 @@ struct facts_party {
     enum policy_bound body_bound;   /* ... and for keys of other kinds, since the whole body is signed */
     uint64_t signed_other;          /* (facts_other_keys) */
     unsigned hints;
+    bool is_focus; /* it has said last that it is a conference (RFC 4579) */
     char *text; /* what is not the record's */
 };
 struct facts_call {
@@ -98,6 +99,8 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
                   const struct path *out, const struct hop_facts *hop, bool is_redirected);
 /* The same for good: its texts are copied. A callee without a name, for want of memory, is still
  * one. */
+/* What a message of this side says of itself besides: that it is a conference, or none any more. */
+void facts_focus(struct facts_call *f, unsigned side, const struct sip_msg *m);
 void facts_set_callee(struct facts_call *f, const struct facts_party *p);
 /* Within the call one side has said something that was accepted, signed (`v`) or not: who it is now
  * (RFC 4916), and whether its keys are still signed ones. `called`: whom the call was to. */

@@ -203,6 +203,37 @@ static bool answers_are_sound(const struct policy_status *s)
     return true;
 }
 
+/* "By hops" is no answer where anybody on the network could have changed what came along one: nor
+ * is "by domains" for who it is, unless that was signed. */
+static bool answers_fit_hops(const struct policy_facts *f, const struct policy_status *s)
+{
+    for (unsigned i = 0; i < f->n_parties; i++) {
+        const struct policy_party *p = &f->parties[i], *other = &f->parties[s->towards == 0];
+        bool is_open = p->n_hops == 0 || p->beyond == POLICY_BEYOND_CLEAR;
+
+        for (unsigned k = 0; k < p->n_hops; k++)
+            is_open |= !is_good_hop(&p->hops[k], true);
+        if (!is_open || f->n_parties != 2)
+            continue;
+        if (s->answers[POLICY_Q_WHO] >= POLICY_BY_DOMAINS &&
+            (other->identity.known != POLICY_ID_VERIFIED ||
+             (i == s->towards && !other->identity.by_user)))
+            return false;
+        for (unsigned k = 0; k < other->n_media; k++) {
+            const struct policy_medium *m = &other->media[k];
+            bool is_signed =
+                m->keys.sas_compared ||
+                (m->keys.known_to >= KEYING_KNOWN_SHARED &&
+                 m->bound >= (i == s->towards ? POLICY_BOUND_USER : POLICY_BOUND_DOMAIN));
+
+            for (unsigned q = POLICY_Q_DEVICE; q <= POLICY_Q_HEARD; q++)
+                if (s->answers[q] > POLICY_NOT_KNOWN && !is_signed)
+                    return false;
+        }
+    }
+    return true;
+}
+
 static void check_one(const struct policy_facts *f, unsigned towards, const char *what,
                       uint64_t number)
 {
@@ -214,7 +245,7 @@ static void check_one(const struct policy_facts *f, unsigned towards, const char
     if (s.level != want)
         fail_msg("%s %llu: %s, and it should be %s", what, (unsigned long long)number,
                  policy_level_code(s.level), policy_level_code(want));
-    if (!reasons_are_sound(&s) || !answers_are_sound(&s))
+    if (!reasons_are_sound(&s) || !answers_are_sound(&s) || !answers_fit_hops(f, &s))
         fail_msg("%s %llu: %s with unsound reasons or answers", what, (unsigned long long)number,
                  policy_level_code(s.level));
     seen_level[s.level]++;
@@ -272,7 +303,8 @@ static void who_and_where(void **state)
             check_one(&c.f, POLICY_CALLER, "who and where, with a signed body", i);
             p->identity.smime = POLICY_SMIME_NONE;
             p->identity.is_unsigned_answer = true;
-            check_one(&c.f, POLICY_CALLER, "who and where, with an answer that nobody has signed", i);
+            check_one(&c.f, POLICY_CALLER, "who and where, with an answer that nobody has signed",
+                      i);
             p->identity.is_unsigned_answer = false;
         }
         if (p->identity.known != POLICY_ID_VERIFIED)
