@@ -417,10 +417,19 @@ static void cell_protection(const json_t *row, char dst[CELL_MAX])
                  text_of(row, "protected_says"), text_of(row, "protection"));
 }
 
+static void cell_calls(const json_t *row, char dst[CELL_MAX])
+{
+    const json_t *max = json_object_get(row, "max_calls");
+
+    snprintf(dst, CELL_MAX, "%lld", (long long)json_integer_value(json_object_get(row, "calls")));
+    if (max)
+        snprintf(dst + strlen(dst), CELL_MAX - strlen(dst), " of %lld", (long long)json_integer_value(max));
+}
+
 static void show_peers(const json_t *answer)
 {
     static const struct column columns[] = {{"PEER", "peer", NULL}, {"KIND", "kind", NULL}, {"HEALTH", NULL, cell_health},
-                                            {"REGISTRATION", NULL, cell_registration},
+                                            {"REGISTRATION", NULL, cell_registration}, {"CALLS", NULL, cell_calls},
                                             {"CHECKS", "checks", NULL}, {"FAILED", "checks_failed", NULL}, {"WHERE", "next_hop", NULL}, {"PROTECTED BY", NULL, cell_protection}};
 
     print_rows(answer, columns, ARRAY_LEN(columns), "there is no peer");

@@ -374,7 +374,7 @@ static const struct row peer_rows[] = {
      {"peer", "remove-headers-to", "list", "", NULL, 0, 0, YES, "TR/100 7.6",
       "The same of what goes to it, as \"User-Agent\"."}},
     {ROW_U32, PEER(max_calls), NULL,
-     {"peer", "max-calls", "number", "0", NULL, 0, 1000000, YES, "TR/100 6.2", "Calls under way with it at once, per worker; 0: no limit."}},
+     {"peer", "max-calls", "number", "0", NULL, 0, 1000000, YES, "TR/100 6.2", "Calls under way with it at once, from and to it together; 0: no limit."}},
     {ROW_ENUM, PEER(protected_by), "no|ipsec|vpn|lock|802.1x",
      {"peer", "protected-by", "one of no|ipsec|vpn|lock|802.1x", "no", NULL, 0, 0, YES, "TR/100 7.2.2",
       "What protects the hop to it below SIP, as somebody says: signalling with it may then go in clear until the date."}},

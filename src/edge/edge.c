@@ -450,6 +450,7 @@ void edge_reload_commit(struct edge_change *ch)
     memset(ch->snapshots, 0, sizeof ch->snapshots);
     config_unref(e->cfg);
     e->cfg = config_ref(ch->cfg);
+    peer_states_sweep(e->peers, e->cfg);
     log_threshold = e->cfg->log_level;
     listeners_log(e, e->cfg, ch->listeners, ch->trial);
     allow_log(e->cfg);

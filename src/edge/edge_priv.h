@@ -423,14 +423,20 @@ MUST_USE int hop_stream_instead(struct hop *h, const struct path *udp, struct pa
 #define EDGE_UDP_MAX 1300u /* RFC 3261 18.1.1, path MTU not known */
 
 /* calls.c: the calls of this worker, from INVITE to BYE. Facts only; nothing depends on it to route. */
-struct edge_call;
 MUST_USE int calls_start(struct edge_worker *w);
 void calls_stop(struct edge_worker *w);
 /* May this call begin (max-calls, of all and of peers)? Targets that are full are taken out. Emergency calls always may. ERR_LIMIT: `why`
  * says what to answer. */
 MUST_USE int calls_admit(const struct edge_req *r, struct edge_targets *ts, struct reason *why);
-/* `to`: the peer that it goes to, NULL: none. NULL: table full; goes on without. */
-struct edge_call *calls_begin(struct edge_req *r, const struct config_peer *to, uint32_t *ret_slot, uint32_t *ret_gen);
+/* It begins, and counts at the peer that calls. ERR_LIMIT, ERR_NOMEM: it must not, `why`. Where the table is full, and nothing has to
+ * be counted, it goes on without a record: *ret_gen stays 0. */
+MUST_USE int calls_begin(struct edge_req *r, uint32_t *ret_slot, uint32_t *ret_gen, struct reason *why);
+/* A branch of it is about to go to this peer (NULL: to none), where the call counts once, until its branches are over there without an
+ * answer, or it ends itself. *ret: for calls_peer_over, NULL: nothing is counted. ERR_LIMIT: the peer is full. ERR_NOMEM. */
+struct peer_state;
+MUST_USE int calls_peer_begin(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct config_peer *peer, bool emergency,
+                              struct peer_state **ret);
+void calls_peer_over(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct peer_state *at, bool has_answered);
 /* Media of the call pass through us. On its own worker. */
 void calls_anchor(struct edge_worker *w, uint32_t slot, uint32_t gen, uint32_t anchor_slot, uint32_t anchor_gen);
 /* Its record, and the facts in it (facts.h); NULL: gone, or another worker's. */

@@ -1,6 +1,7 @@
 /* What the process knows of its peers beyond the configuration: whether each answers, since when,
- * and why not. One small table for all workers: whoever finds something out writes a word of it,
- * everybody reads. A peer is found by its name, so that a reload keeps what is known. */
+ * and why not, and how much of its limits is used (limits.h). One small table for all workers:
+ * whoever finds something out writes a word of it, everybody reads. A peer is found by its name, so
+ * that a reload keeps what is known. */
 #ifndef EDGE_PEERS_PEERS_H
 #define EDGE_PEERS_PEERS_H
 
@@ -23,13 +24,19 @@ struct peer_state {
     unsigned trunk;           /* enum trunk_state of trunk.h */
     uint64_t trunk_until_s;   /* of the registration; steady */
     const char *trunk_reason; /* a constant: why it is not registered */
+    uint64_t calls;           /* limits.h: under way, all workers' */
 };
+#define PEER_NAME_NONE 2u       /* a place that was somebody's and is free again; names are odd */
+#define PEER_CALLS_GONE (~0ull) /* `calls` of such a place: nothing is counted there */
 struct peer_states;
 
 MUST_USE struct peer_states *peer_states_new(void); /* NULL: no memory */
 void peer_states_free(struct peer_states *s);       /* NULL is fine */
 /* The peer's place, made if there is none; NULL: no more room, nothing is known of it. */
 struct peer_state *peer_state_get(struct edge *e, const struct config_peer *p);
+/* After a reload: places of peers that are in no configuration and have no calls become free. */
+void peer_states_sweep(struct peer_states *s, const struct config *cfg);
+uint64_t peer_state_name(const struct config_peer *p); /* what a place of it has as `name` */
 void peer_state_read(const struct peer_state *s, struct peer_state *ret);
 /* What a check has found. True: that is news, and has been logged. */
 bool peer_state_set(struct edge *e, const struct config_peer *p, bool is_up, const char *reason,

@@ -13,10 +13,20 @@
 
 /* ---- answers ---- */
 
+void branch_uncount(struct branch *b, bool has_answered)
+{
+    struct proxy *p = b->p;
+
+    if (b->counted)
+        calls_peer_over(p->w, p->call_slot, p->call_gen, b->counted, has_answered);
+    b->counted = NULL;
+}
+
 static void branch_done(struct branch *b, unsigned status)
 {
     b->state = BRANCH_DONE;
     b->status = status;
+    branch_uncount(b, status < 300);
     wheel_cancel(b->p->w->net->wheel, &b->timer_c);
     if (b->anchored && status >= 300)
         anchor_branch_over(b->p, b);
@@ -253,8 +263,10 @@ static bool branch_anchored(struct branch *b, const struct sip_msg *m, struct fo
         branch_again(b);
         break;
     case ANCHOR_DROP:
-        if (m->status >= 200)
+        if (m->status >= 200) {
+            branch_uncount(b, false); /* hung up on */
             branch_done(b, m->status);
+        }
         break;
     }
     return false;
@@ -700,6 +712,22 @@ static void on_path(void *arg, const struct path *path, const struct reason *why
     proxy_leave(p);
 }
 
+/* Limits of the peer that it leads to, whatever has led there: the first way, a redirection, or that others have failed. */
+static bool branch_count(struct branch *b)
+{
+    struct proxy *p = b->p;
+    int err;
+
+    if (!proxy_begins_call(p))
+        return true;
+    err = calls_peer_begin(p->w, p->call_slot, p->call_gen, b->t->peer, p->r->emergency || b->t->emergency, &b->counted);
+    if (err == ERR_LIMIT) /* as a flow that does not lead there any more: others may, and the caller hears 480 */
+        branch_fail(b, 430, "peer-too-many-calls", "TR/100 6.2");
+    else if (err != 0)
+        branch_fail(b, 500, "no-memory", NULL);
+    return err == 0;
+}
+
 void branch_start(struct branch *b)
 {
     struct proxy *p = b->p;
@@ -709,6 +737,10 @@ void branch_start(struct branch *b)
     b->started = true;
     b->state = BRANCH_LOCATING;
     answer_branch(b);
+    if (!branch_count(b)) {
+        proxy_conclude(p);
+        return;
+    }
     err = hop_start(p->r, p->r->m->arena, b->t, sips, on_path, b, &b->hop);
     if (err != 0) {
         branch_fail(b, 500, "no-memory", NULL);

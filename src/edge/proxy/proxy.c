@@ -23,6 +23,7 @@ static void proxy_free(struct proxy *p)
 
     for (i = 0; i < p->n; i++) {
         wheel_cancel(p->w->net->wheel, &branch_at(p, i)->timer_c);
+        branch_uncount(branch_at(p, i), false);
         if (p->r) {
             hop_cancel(branch_at(p, i)->hop);
             identity_signing_cancel(branch_at(p, i)->signing);
@@ -139,10 +140,24 @@ void proxy_stx_gone(void *upper)
     proxy_leave(p);
 }
 
+/* RFC 3261 15.1.1: who sends BYE is done with the call, if there is no answer, or 481, as well; who gets it is not where it refuses
+ * the request for what is wrong with it: it would be a way to be counted no more (max-calls). What passes through us ends with us. */
+static bool bye_ends(struct proxy *p, unsigned status)
+{
+    unsigned i;
+
+    if (p->anchor || status < 300 || status == 481)
+        return true;
+    for (i = 0; i < p->n; i++)
+        if (branch_at(p, i)->started && branch_at(p, i)->code) /* nobody was reached */
+            return true;
+    return status == 404 || status == 408 || status == 410 || status == 480 || p->best_status == 503;
+}
+
 /* The request has its final answer, or gets none. */
 static void proxy_over(struct proxy *p, unsigned status, uint32_t session_s)
 {
-    if (p->method != SIP_BYE || anchor_is_call(p))
+    if (p->method != SIP_BYE || (anchor_is_call(p) && bye_ends(p, status)))
         calls_event(p->w, p->call_slot, p->call_gen, status, p->method, p->callee_tag, session_s);
     anchor_request_over(p, status);
 }
@@ -493,6 +508,16 @@ static struct proxy *proxy_new(struct edge_req *r, size_t n_targets)
     return p;
 }
 
+static const struct reason *cannot_keep(const struct edge_req *r, const struct reason *why)
+{
+    static const struct reason none = {.code = "no-memory", .sip_status = 500};
+    struct reason *copy = arena_alloc(r->m->arena, sizeof *copy);
+
+    if (copy)
+        *copy = *why;
+    return copy ? copy : &none;
+}
+
 void proxy_cannot(struct edge_req *r, const struct reason *why)
 {
     struct reason *copy = identity_is_judged_first(r) ? arena_alloc(r->m->arena, sizeof *copy) : NULL;
@@ -540,7 +565,8 @@ void proxy_forward(struct edge_req *r, const struct edge_targets *targets)
         branch_init(&p->first[p->n], p, targets->v[p->n]);
     p->n_first = p->n;
     if (p->method == SIP_INVITE && !sip_msg_in_dialog(r->m)) {
-        (void)calls_begin(r, targets->v[0]->peer, &p->call_slot, &p->call_gen); /* 100 comes from the transaction after 200 ms (17.2.1) */
+        if (calls_begin(r, &p->call_slot, &p->call_gen, &why) != 0)
+            p->cannot = cannot_keep(r, &why);
         if (anchor)
             anchor_set_call(anchor, p->call_slot, p->call_gen);
     } else if (r->has_token) {

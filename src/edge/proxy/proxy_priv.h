@@ -61,6 +61,7 @@ struct branch {
     unsigned status;             /* final, when DONE */
     const char *code, *clause;   /* why, where it is our own finding */
     void (*no_more)(struct branch *b); /* how it ends if there is no server after the one that failed last; NULL: as the search says */
+    struct peer_state *counted;            /* the call counts there for it (calls_peer_begin); NULL: nowhere */
     struct anchor_branch *anchored;        /* of an anchored call; NULL: not, or not yet */
     const struct forward_changes *changes; /* ... to the response that is just passed; NULL: none */
 };
@@ -122,6 +123,8 @@ void proxy_conclude(struct proxy *p);
 /* branch.c */
 void branch_init(struct branch *b, struct proxy *p, const struct edge_target *t);
 void branch_start(struct branch *b);
+/* It is over: its peer is not called by it any more, or has answered. */
+void branch_uncount(struct branch *b, bool has_answered);
 /* Where its request went; NULL: nowhere, or it is over. */
 const struct path *branch_way(const struct branch *b);
 /* All but one that are not done (NULL: all), each with this Reason (empty: none). */

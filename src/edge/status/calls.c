@@ -10,6 +10,8 @@
 #include "edge/status/security.h"
 #include "edge/slots.h"
 #include "edge/status/events.h"
+#include "edge/peers/limits.h"
+#include "edge/peers/peers.h"
 
 #define CALLS_MAX 0x00ffffffu
 #define CALLS_SWEEP_MS 10000u
@@ -23,7 +25,8 @@ struct edge_call {
     bool has_timer; /* the deadline is its session timer's */
     uint32_t answers[CALL_ANSWERS_MAX]; /* dialogs that have been accepted: it ends with the last of them */
     uint8_t n_answers;
-    struct call_peer *from, *to; /* whose limits it counts against; NULL: nobody's */
+    struct peer_state *from;     /* whose limit it counts against as the caller; NULL: nobody's */
+    struct list to;              /* ... and of peers that are called, and of those that have answered: struct call_peer */
     struct list changed;         /* its facts have changed, and nobody was told yet; alone: not */
     struct call_user {
         struct list node; /* among the answered calls of a user of ours */
@@ -34,12 +37,12 @@ struct edge_call {
     struct facts_call facts;
 };
 
-/* Calls under way with a peer, by its name, so that they are still counted after a reload. There are as many as the configurations
- * had peers with calls; they go with the worker. */
+/* One peer that a call is counted at (edge/peers/limits.h): once, however many of its branches lead there. */
 struct call_peer {
     struct list node;
-    uint32_t n;
-    struct str name; /* behind the struct */
+    struct peer_state *at;
+    unsigned branches; /* under way */
+    bool has_answered; /* it counts until the call ends */
 };
 
 #define CALL_USERS 1024u
@@ -49,7 +52,6 @@ struct edge_calls {
     struct list users[CALL_USERS]; /* of struct call_user, by user; who came later stands behind */
     uint64_t user_seq;
     struct slots slots; /* of struct edge_call */
-    struct list peers;
     struct wheel_timer sweep;
     struct list changed;
     struct wheel_timer soon; /* what belongs to one exchange is told together */
@@ -59,37 +61,25 @@ struct edge_calls {
 
 /* ---- limits ---- */
 
-static struct call_peer *peer_find(const struct edge_calls *c, struct str name)
+/* A call that nobody could count would not end at any limit. */
+static int no_record(struct reason *why)
 {
-    LIST_EACH(p, &c->peers, struct call_peer, node)
-    {
-        if (str_eq(p->name, name))
-            return p;
-    }
-    return NULL;
+    reason_set(why, "no-memory", NULL, 500, NULL);
+    return ERR_NOMEM;
 }
 
-static struct call_peer *peer_count(struct edge_calls *c, const struct config_peer *peer)
+static bool peer_is_full(struct edge *e, const struct config_peer *p)
 {
-    struct call_peer *p = peer ? peer_find(c, peer->name) : NULL;
-
-    if (peer && !p && (p = mem_zalloc(sizeof *p + peer->name.n)) != NULL) {
-        memcpy(p + 1, peer->name.p, peer->name.n);
-        p->name = str_make((const char *)(p + 1), peer->name.n);
-        list_append(&c->peers, &p->node);
-    }
-    if (p)
-        p->n++;
-    return p;
+    return p && p->max_calls && peer_calls(e, p) >= p->max_calls;
 }
 
-static bool peer_is_full(const struct edge_calls *c, const struct config_peer *peer)
+static int caller_is_full(const struct edge_req *r, struct reason *why)
 {
-    const struct call_peer *p = peer && peer->max_calls ? peer_find(c, peer->name) : NULL;
-
-    return p && p->n >= peer->max_calls;
+    reason_set(why, "peer-too-many-calls", "TR/100 6.2", 503, "max-calls of this peer is %u", r->who.peer->max_calls);
+    return ERR_LIMIT;
 }
 
+/* A look ahead, so that who cannot be called is not tried; what counts is calls_begin and calls_peer_begin. */
 int calls_admit(const struct edge_req *r, struct edge_targets *ts, struct reason *why)
 {
     const struct edge_calls *c = r->w->calls;
@@ -101,12 +91,10 @@ int calls_admit(const struct edge_req *r, struct edge_targets *ts, struct reason
         reason_set(why, "too-many-calls", "RFC 3261 21.5.4", 503, "max-calls is %u", r->cfg->max_calls);
         return ERR_LIMIT;
     }
-    if (peer_is_full(c, r->who.peer)) {
-        reason_set(why, "peer-too-many-calls", "TR/100 6.2", 503, "max-calls of this peer is %u", r->who.peer->max_calls);
-        return ERR_LIMIT;
-    }
+    if (peer_is_full(r->w->edge, r->who.peer))
+        return caller_is_full(r, why);
     for (i = 0; i < ts->n; i++)
-        if (!peer_is_full(c, ts->v[i]->peer))
+        if (!peer_is_full(r->w->edge, ts->v[i]->peer))
             ts->v[n++] = ts->v[i];
     if (!n) {
         reason_set(why, "peer-too-many-calls", "TR/100 6.2", 480, "max-calls of %.*s is %u", STR_FMT(ts->v[0]->peer->name),
@@ -119,9 +107,21 @@ int calls_admit(const struct edge_req *r, struct edge_targets *ts, struct reason
 
 /* ---- records ---- */
 
+static void call_peer_free(struct call_peer *p)
+{
+    peer_calls_give(p->at);
+    list_remove(&p->node);
+    mem_free(p);
+}
+
 static void call_free(struct edge_call *call)
 {
     if (call) {
+        peer_calls_give(call->from);
+        LIST_EACH(p, &call->to, struct call_peer, node)
+        {
+            call_peer_free(p);
+        }
         facts_done(&call->facts);
         list_remove(&call->changed);
         for (unsigned side = 0; side < ARRAY_LEN(call->users); side++)
@@ -143,10 +143,6 @@ static void call_remove(struct edge_calls *c, struct edge_call *call)
 {
     security_ended(c->w, call_show(call, net_steady_s(c->w->net)));
     slots_remove(&c->slots, call->slot);
-    if (call->from)
-        call->from->n--;
-    if (call->to)
-        call->to->n--;
     call_free(call);
 }
 
@@ -194,7 +190,6 @@ int calls_start(struct edge_worker *w)
         return ERR_NOMEM;
     c->w = w;
     slots_init(&c->slots, 256, CALLS_MAX, UINT32_MAX);
-    list_init(&c->peers);
     list_init(&c->changed);
     for (unsigned i = 0; i < CALL_USERS; i++)
         list_init(&c->users[i]);
@@ -216,11 +211,6 @@ void calls_stop(struct edge_worker *w)
     wheel_cancel(w->net->wheel, &c->soon);
     for (i = 0; i < c->slots.cap; i++)
         call_free(slots_get(&c->slots, i));
-    LIST_EACH(p, &c->peers, struct call_peer, node)
-    {
-        list_remove(&p->node);
-        mem_free(p);
-    }
     slots_done(&c->slots);
     mem_free(c);
     w->calls = NULL;
@@ -234,6 +224,13 @@ static struct str keep(char **at, struct str s)
         memcpy(*at, s.p, r.n);
     *at += r.n;
     return r;
+}
+
+/* Until somebody has answered it lasts as long as a branch of it may (timer C, RFC 3261 16.6 step 11), from the last one that
+ * began, or rang (16.7 step 2). */
+static void ring_on(struct edge_call *call, struct net *net, const struct config *cfg)
+{
+    call->deadline_s = net_steady_s(net) + cfg->timer_c_s + 60;
 }
 
 static struct edge_call *call_new(const struct edge_req *r)
@@ -256,33 +253,37 @@ static struct edge_call *call_new(const struct edge_req *r)
     call->info.emergency = r->emergency;
     call->info.facts = &call->facts;
     list_init(&call->changed);
+    list_init(&call->to);
     for (unsigned side = POLICY_CALLER; side <= POLICY_CALLEE; side++) {
         list_init(&call->users[side].node);
         call->users[side].side = side;
     }
     facts_caller(&call->facts, r, call->info.from, call->info.caller);
     call->begun_s = net_steady_s(r->w->net);
-    call->deadline_s = call->begun_s + r->cfg->timer_c_s + 60;
+    ring_on(call, r->w->net, r->cfg);
     return call;
 }
 
-struct edge_call *calls_begin(struct edge_req *r, const struct config_peer *to, uint32_t *ret_slot, uint32_t *ret_gen)
+int calls_begin(struct edge_req *r, uint32_t *ret_slot, uint32_t *ret_gen, struct reason *why)
 {
     struct edge_calls *c = r->w->calls;
+    const struct config_peer *from = r->who.peer;
+    struct peer_state *at = NULL;
     struct edge_call *call;
 
+    if (from && !peer_calls_take(r->w->edge, from, r->emergency, &at))
+        return caller_is_full(r, why);
     edge_count(r->w, EC_CALLS_STARTED);
-    if (slots_room(&c->slots, &r->w->net->rand) != 0)
-        return NULL;
-    call = call_new(r);
-    if (!call)
-        return NULL;
+    call = slots_room(&c->slots, &r->w->net->rand) == 0 ? call_new(r) : NULL;
+    if (!call) {
+        peer_calls_give(at);
+        return from && from->max_calls && !r->emergency ? no_record(why) : 0;
+    }
     slots_put(&c->slots, call, &call->slot, &call->gen);
-    call->from = peer_count(c, r->who.peer);
-    call->to = peer_count(c, to);
+    call->from = at;
     *ret_slot = (r->w->id << 24) | call->slot;
     *ret_gen = call->gen;
-    return call;
+    return 0;
 }
 
 static struct edge_call *call_at(const struct edge_calls *c, uint32_t slot, uint32_t gen)
@@ -290,6 +291,62 @@ static struct edge_call *call_at(const struct edge_calls *c, uint32_t slot, uint
     struct edge_call *call = slots_get(&c->slots, slot & CALLS_MAX);
 
     return call && call->gen == gen ? call : NULL;
+}
+
+int calls_peer_begin(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct config_peer *peer, bool emergency,
+                     struct peer_state **ret)
+{
+    struct edge_call *call = gen && slot >> 24 == w->id ? call_at(w->calls, slot, gen) : NULL;
+    struct call_peer *mine;
+    struct peer_state *at;
+
+    *ret = NULL;
+    if (call && call->state != CALL_ANSWERED)
+        ring_on(call, w->net, w->cfg);
+    if (!peer)
+        return 0;
+    if (!call)
+        return peer->max_calls && !emergency ? ERR_NOMEM : 0;
+    at = peer_state_get(w->edge, peer);
+    LIST_EACH(p, &call->to, struct call_peer, node)
+    {
+        if (p->at != at)
+            continue;
+        p->branches++;
+        *ret = at;
+        return 0;
+    }
+    if (!peer_calls_take(w->edge, peer, emergency, &at))
+        return ERR_LIMIT;
+    if (!at)
+        return 0;
+    if ((mine = mem_alloc(sizeof *mine)) == NULL) {
+        peer_calls_give(at);
+        return peer->max_calls && !emergency ? ERR_NOMEM : 0;
+    }
+    *mine = (struct call_peer){.at = at, .branches = 1};
+    list_append(&call->to, &mine->node);
+    *ret = at;
+    return 0;
+}
+
+void calls_peer_over(struct edge_worker *w, uint32_t slot, uint32_t gen, const struct peer_state *at, bool has_answered)
+{
+    struct edge_call *call = w->calls && gen && slot >> 24 == w->id ? call_at(w->calls, slot, gen) : NULL;
+
+    if (!call)
+        return; /* it has ended, and counts no more */
+    LIST_EACH(p, &call->to, struct call_peer, node)
+    {
+        if (p->at != at)
+            continue;
+        p->has_answered |= has_answered;
+        if (p->branches > 0)
+            p->branches--;
+        if (!p->branches && !p->has_answered)
+            call_peer_free(p);
+        return;
+    }
 }
 
 void calls_anchor(struct edge_worker *w, uint32_t slot, uint32_t gen, uint32_t anchor_slot, uint32_t anchor_gen)
@@ -468,6 +525,8 @@ static void call_apply(struct edge_worker *w, const struct call_event *e)
     if (e->status < 200) {
         if (call->state == CALL_TRYING)
             call->state = CALL_RINGING;
+        if (call->state != CALL_ANSWERED)
+            ring_on(call, w->net, w->cfg);
         return;
     }
     if (e->status < 300) {

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "base/mem.h"
 #include "base/sbuf.h"
+#include "edge/peers/limits.h"
 #include "edge/peers/peers.h"
 #include "edge/status/status_priv.h"
 #include "fetch/fetch.h"
@@ -224,6 +225,11 @@ static void put_peers(struct sbuf *b, struct edge *e)
         any = true;
         sample(b, "peer_up", "peer", e->cfg->peers[i].name, !peer_is_down(e, &e->cfg->peers[i]));
     }
+    if (!e->cfg->n_peers)
+        return;
+    family(b, GAUGE, "peer_calls", "Calls under way with a peer.");
+    for (i = 0; i < e->cfg->n_peers; i++)
+        sample(b, "peer_calls", "peer", e->cfg->peers[i].name, peer_calls(e, &e->cfg->peers[i]));
 }
 
 static void put_keys(struct sbuf *b, const struct edge *e)

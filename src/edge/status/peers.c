@@ -1,6 +1,7 @@
 /* What `sallyport status peers` shows: each peer of the configuration in force, and what is known
  * of it (edge/peers/peers.h). Main thread. */
 #include "base/clock.h"
+#include "edge/peers/limits.h"
 #include "edge/peers/peers.h"
 #include "edge/status/status_priv.h"
 #include "edge/peers/subscriber.h"
@@ -78,10 +79,12 @@ static json_t *peer_json(struct edge *e, const struct config_peer *p, uint64_t n
         peer_state_read(at, &s);
     if (!p->check_interval_s)
         s.health = PEER_UNKNOWN; /* it was asked by an earlier configuration */
-    row = json_pack("{s:o, s:s, s:o, s:s, s:I, s:I}", "peer", status_json_text(p->name), "kind",
+    row = json_pack("{s:o, s:s, s:o, s:s, s:I, s:I, s:I}", "peer", status_json_text(p->name), "kind",
                     kind_text(p->kind), "next_hop", status_json_text(p->next_hop), "health",
                     peer_health_text(s.health), "checks", (json_int_t)s.checks, "checks_failed",
-                    (json_int_t)s.failures);
+                    (json_int_t)s.failures, "calls", (json_int_t)peer_calls(e, p));
+    if (row && p->max_calls)
+        json_object_set_new(row, "max_calls", json_integer(p->max_calls));
     if (row && s.health != PEER_UNKNOWN)
         json_object_set_new(row, "since", json_integer((json_int_t)s.since_s));
     if (row && s.health == PEER_DOWN && s.reason)
