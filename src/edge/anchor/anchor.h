@@ -38,6 +38,12 @@ struct forward_changes {
     struct str status, call_info; /* what a phone of ours is told of the call (status/phone.h); empty: nothing */
 };
 
+/* What a request is to leave with, once its way is found and it is signed. */
+struct anchor_number {
+    uint32_t out;   /* 0: none yet */
+    uint32_t after; /* the highest that had left when it was given */
+};
+
 enum anchor_verdict {
     ANCHOR_PASS,    /* with the changes */
     ANCHOR_REFUSED, /* `why`: an answer to the request says so; a response fails its branch */
@@ -66,6 +72,8 @@ void anchor_set_call(struct anchor *a, uint32_t slot, uint32_t gen);
 /* A request that leaves along `out`. */
 enum anchor_verdict anchor_request(struct proxy *p, struct branch *b, const struct path *out,
                                    struct forward_changes *ret, struct reason *why);
+/* ... and has left with this number. */
+void anchor_request_left(struct proxy *p, const struct branch *b, uint32_t cseq);
 enum anchor_verdict anchor_response(struct proxy *p, struct branch *b, const struct sip_msg *m,
                                     struct forward_changes *ret, struct reason *why);
 /* A 2xx that is not to be believed (answer.h): its callee gets ACK and BYE; of a call that was answered

@@ -202,9 +202,14 @@ struct anchor_count {
     uint32_t last_in, last_out;
     int64_t offset;
     uint32_t invite_in, invite_out; /* of the last INVITE, for ACK and RAck */
+    uint32_t left; /* the highest that has left: others may still wait for their signature */
 };
 uint32_t anchor_count_map(struct anchor_count *c, uint32_t in, enum sip_method method);
 uint32_t anchor_count_own(struct anchor_count *c);
+/* Another has left since that number was given, with a higher one: it takes the next (RFC 3261 12.2.2). What
+ * came late itself keeps its place, and is not overtaken. */
+bool anchor_count_is_overtaken(const struct anchor_count *c, const struct anchor_number *n);
+void anchor_count_left(struct anchor_count *c, uint32_t out);
 /* The same request once more, which takes another number (RFC 3261 22.2). */
 uint32_t anchor_count_again(struct anchor_count *c, uint32_t in, enum sip_method method);
 

@@ -43,6 +43,17 @@ uint32_t anchor_count_again(struct anchor_count *c, uint32_t in, enum sip_method
     return out;
 }
 
+bool anchor_count_is_overtaken(const struct anchor_count *c, const struct anchor_number *n)
+{
+    return n->out > n->after && n->out < c->left;
+}
+
+void anchor_count_left(struct anchor_count *c, uint32_t out)
+{
+    if (out > c->left)
+        c->left = out;
+}
+
 /* ---- what messages show ---- */
 
 void anchor_learn_target(struct anchor_dialog *d, bool is_callee, const struct sip_msg *m)

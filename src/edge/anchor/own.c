@@ -5,7 +5,8 @@
  * A request of our own is written as the other side would send it, without the way it would take to
  * us, and goes out as a forwarded one does: route_in_dialog knows where to, hop.c how, it is signed
  * where it leaves for another domain (RFC 8224 6.1, RFC 4916 4.4; TR/100 recommendation 4), for
- * which it waits as long as the keeper may take (LIMIT_KEEPER_MS), and forward_build adds our Via.
+ * which it waits as long as the keeper may take (LIMIT_KEEPER_MS), and forward_build adds our Via. What
+ * another request of its direction has overtaken meanwhile takes the next number (12.2.1.1).
  * What a peer answers is judged as an answer that we pass on (RFC 9970; answer.h), before its keys
  * are taken. Owner: the anchor's list `own`; each holds a reference to the call until its
  * transaction ends. Worker thread. */
@@ -38,6 +39,9 @@ struct anchor_own {
     bool is_gone; /* nothing more is to come of it */
     unsigned depth;
     uint32_t cseq;
+    struct anchor_number number; /* the same, of all but ACK */
+    struct forward_changes changes; /* it has another one by now */
+    bool is_signed_again;           /* for that: a whole request was signed (RFC 4474) */
     struct wheel_timer limit; /* of an INVITE that is being worked on */
 };
 
@@ -55,6 +59,11 @@ static void own_free(struct anchor_own *o)
     snapshot_unref(o->r->snap);
     arena_free(o->arena);
     anchor_unref(a);
+}
+
+static struct anchor_count *own_count(const struct anchor_own *o)
+{
+    return o->to_callee ? &o->d->to_callee : &o->d->to_caller;
 }
 
 static void own_enter(struct anchor_own *o)
@@ -208,13 +217,35 @@ static void own_limit(struct wheel_timer *t)
         sip_ctx_cancel(o->ctx, STR_NULL);
 }
 
+/* True: another request of this direction has left meanwhile, and it has the next number now. */
+static bool own_renumber(struct anchor_own *o)
+{
+    struct anchor_count *c = own_count(o);
+    bool is_offer;
+
+    if (o->method == SIP_ACK || !anchor_count_is_overtaken(c, &o->number))
+        return false;
+    is_offer = o->d->ex.is_own && o->d->ex.cseq == o->cseq && o->d->ex.method == o->method;
+    o->cseq = anchor_count_own(c);
+    if (is_offer)
+        o->d->ex.cseq = o->cseq;
+    o->number = (struct anchor_number){o->cseq, c->left};
+    o->changes.has_cseq = true;
+    o->changes.cseq = o->cseq;
+    return true;
+}
+
 static int own_send(struct anchor_own *o, const struct path *path)
 {
     static const struct sip_ctx_user callbacks = {
         .on_response = own_response, .on_end = own_end, .on_gone = own_gone};
     struct edge_worker *w = o->r->w;
     struct digest_client_cred creds[DIGEST_CLIENT_CREDS_MAX];
-    struct forward_args f = {.t = o->targets->v[0], .out = path, .creds = creds, .is_own = true};
+    struct forward_args f = {.t = o->targets->v[0],
+                             .out = path,
+                             .creds = creds,
+                             .changes = &o->changes,
+                             .is_own = true};
     struct sip_ctx_user u = callbacks;
     char branch[40];
     struct buf *msg;
@@ -258,7 +289,9 @@ static int own_send(struct anchor_own *o, const struct path *path)
         err = sip_ctx_start(o->ctx, msg, path);
         if (err != 0)
             o->ctx = NULL;
-        else if (o->method == SIP_INVITE)
+        else
+            anchor_count_left(own_count(o), o->cseq);
+        if (err == 0 && o->method == SIP_INVITE)
             wheel_start(w->net->wheel, &o->limit, (uint64_t)w->cfg->timer_c_s * 1000);
     }
     buf_unref(msg);
@@ -273,15 +306,31 @@ static void own_fail(struct anchor_own *o, const char *code)
     o->is_gone = true;
 }
 
+static void own_signed(void *arg, const struct identity_signed *s);
+
+static bool own_sign(struct anchor_own *o)
+{
+    return identity_sign(o->r, o->targets->v[0], &o->changes, own_signed, o, &o->signing);
+}
+
 /* Signed or not, as a forwarded request leaves that could not be: a call is worth more than its
  * signature. What has been overtaken by the end of the call does not leave at all. */
 static void own_signed(void *arg, const struct identity_signed *s)
 {
     struct anchor_own *o = arg;
+    bool is_outdated;
 
     own_enter(o);
     o->signing = NULL;
-    o->signed_ = s;
+    is_outdated = own_renumber(o) && s->info.n; /* which names the number; once more, not for ever */
+    o->signed_ = is_outdated ? NULL : s;
+    if (is_outdated && !o->is_signed_again) {
+        o->is_signed_again = true;
+        if (own_sign(o)) {
+            own_leave(o);
+            return;
+        }
+    }
     if (o->method != SIP_BYE && o->d->a->is_ended)
         o->is_gone = true;
     else if (own_send(o, &o->path) != 0)
@@ -292,7 +341,6 @@ static void own_signed(void *arg, const struct identity_signed *s)
 static void own_path(void *arg, const struct path *path, const struct reason *why)
 {
     struct anchor_own *o = arg;
-    struct forward_changes as_it_is = {0};
 
     own_enter(o);
     if (!path) {
@@ -302,8 +350,8 @@ static void own_path(void *arg, const struct path *path, const struct reason *wh
             own_fail(o, "transport-error");
     } else {
         o->path = *path;
-        if (!identity_sign(o->r, o->targets->v[0], &as_it_is, own_signed, o, &o->signing) &&
-            own_send(o, path) != 0)
+        (void)own_renumber(o); /* its way may have been looked for */
+        if (!own_sign(o) && own_send(o, path) != 0)
             own_fail(o, "transport-error");
     }
     own_leave(o);
@@ -413,6 +461,7 @@ static int own_start(struct anchor_dialog *d, const struct own_args *args)
     o->to_callee = args->to_callee;
     o->is_again = args->is_again;
     o->cseq = args->cseq;
+    o->number = (struct anchor_number){args->cseq, own_count(o)->left};
     wheel_timer_init(&o->limit, own_limit);
     if (!d->has_token) {
         err = ERR_NOTFOUND;

@@ -414,7 +414,19 @@ static int request_body(struct proxy *p, struct anchor_dialog *d, const struct s
     return anchor_ex_offer(d, from_caller, m, text, false, ret, why);
 }
 
-static enum anchor_verdict later_request(struct proxy *p, const struct branch *b, const struct path *hop,
+/* The same whenever it is asked, if no other has left meanwhile. */
+static uint32_t number_of(struct branch *b, struct anchor_count *c, const struct sip_msg *m)
+{
+    struct anchor_number *n = &b->number;
+
+    if (b->is_challenged || (n->out && anchor_count_is_overtaken(c, n)))
+        *n = (struct anchor_number){anchor_count_again(c, m->cseq, m->method), c->left};
+    else if (!n->out)
+        *n = (struct anchor_number){anchor_count_map(c, m->cseq, m->method), c->left};
+    return n->out;
+}
+
+static enum anchor_verdict later_request(struct proxy *p, struct branch *b, const struct path *hop,
                                          struct forward_changes *ret, struct reason *why)
 {
     struct anchor_dialog *d = p->dialog;
@@ -422,8 +434,7 @@ static enum anchor_verdict later_request(struct proxy *p, const struct branch *b
     struct anchor_count *c = p->from_caller ? &d->to_callee : &d->to_caller;
     struct str text, out;
 
-    ret->cseq = b->is_challenged ? anchor_count_again(c, m->cseq, m->method)
-                                 : anchor_count_map(c, m->cseq, m->method);
+    ret->cseq = number_of(b, c, m);
     ret->has_cseq = ret->cseq != m->cseq;
     if (m->method == SIP_PRACK && map_rack(c, m, ret) != 0) {
         (void)no_memory(why);
@@ -540,6 +551,14 @@ enum anchor_verdict anchor_request(struct proxy *p, struct branch *b, const stru
         return ANCHOR_REFUSED;
     }
     return first_request(p, b, out, ret, why);
+}
+
+void anchor_request_left(struct proxy *p, const struct branch *b, uint32_t cseq)
+{
+    if (p->dialog)
+        anchor_count_left(p->from_caller ? &p->dialog->to_callee : &p->dialog->to_caller, cseq);
+    else if (b->anchored)
+        anchor_count_left(&b->anchored->count, cseq);
 }
 
 enum anchor_verdict anchor_response(struct proxy *p, struct branch *b, const struct sip_msg *m,

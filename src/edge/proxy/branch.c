@@ -596,6 +596,8 @@ static int branch_send(struct branch *b, const struct path *path)
         b->ctx = NULL;
         return err;
     }
+    if (p->anchor)
+        anchor_request_left(p, b, changes.cseq);
     proxy_note_called(b, path);
     edge_count(p->w, EC_FORWARDED);
     start_timer_c(b);

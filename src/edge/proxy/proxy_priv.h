@@ -62,6 +62,7 @@ struct branch {
     const char *code, *clause;   /* why, where it is our own finding */
     void (*no_more)(struct branch *b); /* how it ends if there is no server after the one that failed last; NULL: as the search says */
     struct peer_state *counted;            /* the call counts there for it (calls_peer_begin); NULL: nowhere */
+    struct anchor_number number;           /* of an anchored call, within its dialog */
     struct anchor_branch *anchored;        /* of an anchored call; NULL: not, or not yet */
     const struct forward_changes *changes; /* ... to the response that is just passed; NULL: none */
 };
