@@ -156,6 +156,7 @@ struct config_peer { /* peer "carrier" { ... } */
     int foreign_callers;         /* enum config_foreign */
     struct str main_number;      /* "+49301230" */
     unsigned max_calls;          /* 0: no limit */
+    unsigned max_requests;       /* new ones a second; 0: no limit */
     struct config_strs numbers;  /* beginnings of numbers that go to it: "+4930" of E.164, "00" as dialled */
     unsigned priority, weight;   /* among several for one destination (RFC 2782) */
     unsigned check_interval_s;   /* 0: it is not asked whether it is there */

@@ -4,6 +4,7 @@
 #include "base/log.h"
 #include "edge/admit/asserted.h"
 #include "edge/edge_priv.h"
+#include "edge/peers/limits.h"
 #include "edge/request_priv.h"
 
 /* ---- answers ---- */
@@ -51,18 +52,14 @@ unsigned edge_retry_after(const struct edge_req *r)
     return r->retry_after_s ? r->retry_after_s : r->w->cfg->overload_retry_s ? r->w->cfg->overload_retry_s : 5;
 }
 
-void edge_refuse(struct edge_req *r, const struct reason *why)
+static void answer_refused(struct edge_req *r, const struct reason *why)
 {
     struct edge_worker *w = r->w;
     char warning[REASON_DETAIL_MAX + 96], retry[16];
     struct sbuf b = sbuf_make(warning, sizeof warning), rb = sbuf_make(retry, sizeof retry);
     unsigned status = why->sip_status ? why->sip_status : 500;
     struct sip_response resp = {.status = status};
-    char addr[ADDR_TEXT_MAX];
 
-    LOG(status == 403 || status == 400 ? LOG_NOTICE : LOG_INFO, "refused", LU("status", status),
-        LZ("reason", why->code), LZ("clause", why->clause), LZ("detail", why->detail), LS("method", r->m->method_text),
-        LS("remote", addr_text(&r->rx.path.remote, addr)), LS("call", r->m->call_id));
     if (!r->tx)
         return;
     /* Warning 399 carries the reason to whoever reads the trace (RFC 3261 20.43); 380 and 381 are RFC 5630's own. */
@@ -81,6 +78,17 @@ void edge_refuse(struct edge_req *r, const struct reason *why)
     edge_count(w, EC_BAD_REQUESTS);
     if (sip_stx_reply(r->tx, &resp) != 0 && !sip_stx_is_final(r->tx))
         sip_stx_drop(r->tx);
+}
+
+void edge_refuse(struct edge_req *r, const struct reason *why)
+{
+    unsigned status = why->sip_status ? why->sip_status : 500;
+    char addr[ADDR_TEXT_MAX];
+
+    LOG(status == 403 || status == 400 ? LOG_NOTICE : LOG_INFO, "refused", LU("status", status),
+        LZ("reason", why->code), LZ("clause", why->clause), LZ("detail", why->detail), LS("method", r->m->method_text),
+        LS("remote", addr_text(&r->rx.path.remote, addr)), LS("call", r->m->call_id));
+    answer_refused(r, why);
 }
 
 /* ---- what names us ---- */
@@ -583,6 +591,22 @@ static void request_route(struct edge_req *r)
     proxy_forward(r, targets);
 }
 
+/* More than a peer's max-requests are refused before anything else is done for them, and without a line each. What belongs to a dialog of
+ * ours, ends a call, or asks for help passes and counts for nothing; ACK and CANCEL do not come this way. */
+static bool is_too_many(struct edge_req *r)
+{
+    const struct config_peer *p = r->who.peer;
+    struct reason why = {0};
+
+    if (!p || !p->max_requests || r->emergency || r->m->method == SIP_BYE || (r->has_token && sip_msg_in_dialog(r->m)) ||
+        peer_requests_take(r->w->edge, p, net_now_us(r->w->net)))
+        return false;
+    reason_set(&why, "peer-too-many-requests", "TR/100 6.2", 503, "max-requests of this peer is %u a second", p->max_requests);
+    r->retry_after_s = 1; /* by then there is room again */
+    answer_refused(r, &why);
+    return true;
+}
+
 /* Nothing stopped it, so it must be seen afterwards who sent it and how (RFC 6881 SP-31). */
 static void log_emergency(const struct edge_req *r)
 {
@@ -626,6 +650,8 @@ void request_receive(struct edge_worker *w, struct sip_stx *tx, struct sip_stx *
         log_emergency(r);
     if (r->who.kind == PRINCIPAL_PEER && r->rx.path.flow)
         flow_note_peer(r);
+    if (is_too_many(r))
+        return;
     if (r->for_us) {
         if (m->method == SIP_REGISTER)
             registrar_handle(r);

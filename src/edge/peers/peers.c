@@ -96,6 +96,10 @@ static void place_free(struct peer_state *s)
     __atomic_store_n(&s->trunk, TRUNK_NONE, __ATOMIC_RELAXED);
     __atomic_store_n(&s->trunk_until_s, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&s->trunk_reason, NULL, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->due_ns, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->is_over, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->refused, 0, __ATOMIC_RELAXED);
+    __atomic_store_n(&s->bursts, 0, __ATOMIC_RELAXED);
 }
 
 void peer_states_sweep(struct peer_states *t, const struct config *cfg)
@@ -125,6 +129,8 @@ void peer_state_read(const struct peer_state *s, struct peer_state *ret)
         .trunk_until_s = __atomic_load_n(&s->trunk_until_s, __ATOMIC_RELAXED),
         .trunk_reason = __atomic_load_n(&s->trunk_reason, __ATOMIC_RELAXED),
         .calls = __atomic_load_n(&s->calls, __ATOMIC_RELAXED),
+        .refused = __atomic_load_n(&s->refused, __ATOMIC_RELAXED),
+        .bursts = __atomic_load_n(&s->bursts, __ATOMIC_RELAXED),
     };
 }
 

@@ -24,7 +24,11 @@ struct peer_state {
     unsigned trunk;           /* enum trunk_state of trunk.h */
     uint64_t trunk_until_s;   /* of the registration; steady */
     const char *trunk_reason; /* a constant: why it is not registered */
-    uint64_t calls;           /* limits.h: under way, all workers' */
+    /* limits.h, all workers' */
+    uint64_t calls;           /* under way */
+    uint64_t due_ns;          /* the time at which what was taken of max-requests is used up */
+    uint64_t is_over;         /* more has come, and was told of; until nothing is used */
+    uint64_t refused, bursts; /* requests; and how often that began */
 };
 #define PEER_NAME_NONE 2u       /* a place that was somebody's and is free again; names are odd */
 #define PEER_CALLS_GONE (~0ull) /* `calls` of such a place: nothing is counted there */

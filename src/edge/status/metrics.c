@@ -212,6 +212,26 @@ static void put_location(struct sbuf *b, const struct edge_numbers *n)
          {"failed", n->store.failed}, {"dropped", n->store.dropped}, {"refused", l->store_refused});
 }
 
+static void put_refused(struct sbuf *b, struct edge *e)
+{
+    bool any = false;
+    size_t i;
+
+    for (i = 0; i < e->cfg->n_peers; i++) {
+        const struct config_peer *p = &e->cfg->peers[i];
+        const struct peer_state *at = p->max_requests ? peer_state_get(e, p) : NULL;
+        struct peer_state s;
+
+        if (!at)
+            continue;
+        peer_state_read(at, &s);
+        if (!any)
+            family(b, COUNTER, "peer_requests_refused_total", "Requests of a peer that were more than its max-requests.");
+        any = true;
+        sample(b, "peer_requests_refused_total", "peer", p->name, s.refused);
+    }
+}
+
 static void put_peers(struct sbuf *b, struct edge *e)
 {
     bool any = false;
@@ -230,6 +250,7 @@ static void put_peers(struct sbuf *b, struct edge *e)
     family(b, GAUGE, "peer_calls", "Calls under way with a peer.");
     for (i = 0; i < e->cfg->n_peers; i++)
         sample(b, "peer_calls", "peer", e->cfg->peers[i].name, peer_calls(e, &e->cfg->peers[i]));
+    put_refused(b, e);
 }
 
 static void put_keys(struct sbuf *b, const struct edge *e)

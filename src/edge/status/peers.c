@@ -85,6 +85,11 @@ static json_t *peer_json(struct edge *e, const struct config_peer *p, uint64_t n
                     (json_int_t)s.failures, "calls", (json_int_t)peer_calls(e, p));
     if (row && p->max_calls)
         json_object_set_new(row, "max_calls", json_integer(p->max_calls));
+    if (row && p->max_requests) {
+        json_object_set_new(row, "max_requests", json_integer(p->max_requests));
+        json_object_set_new(row, "requests_refused", json_integer((json_int_t)s.refused));
+        json_object_set_new(row, "bursts", json_integer((json_int_t)s.bursts));
+    }
     if (row && s.health != PEER_UNKNOWN)
         json_object_set_new(row, "since", json_integer((json_int_t)s.since_s));
     if (row && s.health == PEER_DOWN && s.reason)

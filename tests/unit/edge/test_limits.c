@@ -1,7 +1,7 @@
 /* Limits of peers hold for all workers together: threads that take and give at once never have more
- * than max-calls, and none is left over; a reload frees the places of peers that are no more, and
- * of nobody who has calls; real workers that read one peer's INVITEs from many addresses let as
- * many pass as one would. TR/100 6.2. */
+ * than max-calls, and none is left over; of requests they have a second's worth together; a reload
+ * frees the places of peers that are no more, and of nobody who has calls; real workers that read
+ * one peer's INVITEs from many addresses let as many pass as one would. TR/100 6.2. */
 #include "check.h"
 #include "edge/edge.h"
 #include "edge/edge_worker.h"
@@ -105,6 +105,74 @@ static void test_threads(void **state)
         assert_int_equal(pthread_join(t[i], NULL), 0);
     assert_true(most_taken > 0 && most_taken <= MAX_CALLS);
     assert_int_equal(peer_calls(&shared, &p), 0);
+    peer_states_free(shared.peers);
+}
+
+/* ---- requests ---- */
+
+static void test_requests(void **state)
+{
+    struct config_peer p = peer_named("p", 0), none = peer_named("none", 0);
+    struct peer_state s;
+    uint64_t now = 5000000;
+    struct edge e;
+
+    (void)state;
+    log_threshold = LOG_ERROR;
+    table_new(&e);
+    p.max_requests = 10;
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(peer_requests_take(&e, &p, now)); /* a second's worth at once */
+    assert_false(peer_requests_take(&e, &p, now));
+    assert_false(peer_requests_take(&e, &p, now + 99999));
+    assert_true(peer_requests_take(&e, &p, now + 100000)); /* and one each tenth of a second */
+    assert_false(peer_requests_take(&e, &p, now + 100000));
+    assert_false(peer_requests_take(&e, &p, now)); /* a worker whose clock is a moment behind */
+    peer_state_read(peer_state_get(&e, &p), &s);
+    assert_int_equal(s.refused, 4);
+    assert_int_equal(s.bursts, 1); /* that many lines in the log */
+    now += 3000000;
+    for (unsigned i = 0; i < 10; i++)
+        assert_true(peer_requests_take(&e, &p, now));
+    assert_false(peer_requests_take(&e, &p, now));
+    assert_false(peer_requests_take(&e, &p, now));
+    peer_state_read(peer_state_get(&e, &p), &s);
+    assert_int_equal(s.bursts, 2);
+    p.max_requests = 1; /* a reload: what was taken counts */
+    assert_false(peer_requests_take(&e, &p, now + 500000));
+    assert_true(peer_requests_take(&e, &p, now + 1000000));
+    assert_false(peer_requests_take(&e, &p, now + 1999999));
+    for (unsigned i = 0; i < 1000; i++)
+        assert_true(peer_requests_take(&e, &none, now));
+    peer_states_free(e.peers);
+}
+
+static unsigned n_passed;
+
+static void *flood(void *arg)
+{
+    struct config_peer p = peer_named("flood", 0);
+
+    (void)arg;
+    p.max_requests = 1000;
+    for (unsigned i = 0; i < ROUNDS; i++)
+        if (peer_requests_take(&shared, &p, 7000000 + i)) /* 20 ms, as each worker has them */
+            (void)__atomic_fetch_add(&n_passed, 1, __ATOMIC_RELAXED);
+    return NULL;
+}
+
+static void test_flood(void **state)
+{
+    pthread_t t[THREADS];
+
+    (void)state;
+    table_new(&shared);
+    for (unsigned i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_create(&t[i], NULL, flood, NULL), 0);
+    for (unsigned i = 0; i < THREADS; i++)
+        assert_int_equal(pthread_join(t[i], NULL), 0);
+    assert_in_range(n_passed, 1000,
+                    1000 + ROUNDS / 1000); /* a second's worth, and 1 a millisecond */
     peer_states_free(shared.peers);
 }
 
@@ -324,6 +392,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_take_and_give),
         cmocka_unit_test(test_threads),
+        cmocka_unit_test(test_requests),
+        cmocka_unit_test(test_flood),
         cmocka_unit_test(test_places),
         cmocka_unit_test_setup_teardown(test_workers, set_up, tear_down),
     };
