@@ -36,7 +36,9 @@ uint64_t watch_files(const struct config *cfg)
         h = file(file(h, cfg->listens[i].client_ca), cfg->listens[i].client_crl);
     for (i = 0; i < cfg->n_identities; i++)
         h = file(file(h, cfg->identities[i].certificate), cfg->identities[i].rfc4474_certificate);
-    h = file(file(h, cfg->identity_ca), cfg->identity_crl);
+    h = file(file(file(h, cfg->identity_ca), cfg->identity_crl), cfg->fetch_ca);
+    for (i = 0; i < cfg->user_certificates.n; i++)
+        h = file(h, cfg->user_certificates.v[i]);
     for (i = 0; i < cfg->n_peers; i++)
         h = file(file(file(file(h, cfg->peers[i].ca), cfg->peers[i].crl), cfg->peers[i].certificate), cfg->peers[i].key);
     return h;

@@ -99,6 +99,8 @@ void pki_tls_client_ends(const struct pki_tls_client *c, pki_end_fn *fn, void *a
 /* The same for the certificates in any PEM file: the soonest end among those in force (a file of nothing
  * but ended ones: the last). What reading it fails with. */
 MUST_USE int pki_file_end(const char *file, int64_t *ret_not_after, struct reason *why);
+/* Of a file of CRLs: the soonest nextUpdate. */
+MUST_USE int pki_crl_file_end(const char *file, int64_t *ret_next_update, struct reason *why);
 /* Names the certificates of the context that can be stapled (statuses.h, between begin and end). */
 void pki_tls_server_staples(const struct pki_tls_server *s, int64_t now);
 /* The soonest end of validity among the own certificates (seconds since 1970) and the file it is

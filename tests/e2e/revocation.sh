@@ -52,7 +52,7 @@ openssl ocsp -index index.txt -port $RESPONDER -rsigner certs/ca.crt -rkey certs
 RESPONDER_PID=$!
 need "a responder" await 5 answers
 peer() { echo "peer \"$1\" { domains = { \"$1.test\" }  certificate-names = { \"$1.test\" }  ca = \"$WORK/certs/ca.crt\"  ${2:-} }"; }
-edge_conf 'allow-fetch-from = { "10.77.0.0/24" }' "$(peer soft)" "$(peer hard 'revocation = hard')" "$(peer bad)" "$(peer late 'revocation = hard')" \
+edge_conf 'allow-fetch-from = { "10.77.0.0/24" }' "identity-ca = \"$WORK/certs/ca.crt\"" "identity-crl = \"$WORK/crl.pem\"" "$(peer soft)" "$(peer hard 'revocation = hard')" "$(peer bad)" "$(peer late 'revocation = hard')" \
     "$(peer listed "revocation = hard  crl = \"$WORK/crl.pem\"")"
 need "the edge starts" edge_start
 
@@ -100,6 +100,7 @@ options_request TLS >&9
 check "and what is open goes on" await 5 held_answers 3
 exec 9>&-
 check "and said to be one" await 3 log_has edge.log 'warn crl-expired peer=listed file=[^ ]*/crl\.pem'
+check "that of identities, which rest on it as well" await 3 log_has edge.log 'warn crl-expired top=identity-crl file=[^ ]*/crl\.pem'
 check "in the status as well" json certificates '[.rows[] | select(.kind == "crl" and .state == "expired" and .name == "listed")] | length == 1'
 refuse "what it lists is still revoked" ask listed.test
 

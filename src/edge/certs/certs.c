@@ -172,7 +172,8 @@ static void add_file(struct gather *g, const char *whose, struct str name, const
     g->whose = whose;
     g->name = name;
     g->is_own_told = false;
-    if (file.n && pki_file_end(file.p, &not_after, &why) == 0)
+    if (file.n && (strcmp(kind, "crl") == 0 ? pki_crl_file_end(file.p, &not_after, &why)
+                                            : pki_file_end(file.p, &not_after, &why)) == 0)
         on_end(g, kind, file, not_after);
 }
 
@@ -206,7 +207,10 @@ void edge_certs_loaded(struct edge_certs *c, const struct config *cfg,
         add_file(&g, "identity", cfg->identities[i].name, "rfc4474-certificate", cfg->identities[i].rfc4474_certificate);
     }
     add_file(&g, "top", STR("identity-ca"), "anchors", cfg->identity_ca);
+    add_file(&g, "top", STR("identity-crl"), "crl", cfg->identity_crl);
     add_file(&g, "top", STR("fetch-ca"), "anchors", cfg->fetch_ca);
+    for (i = 0; i < cfg->user_certificates.n; i++)
+        add_file(&g, "top", STR("user-certificates"), "certificate", cfg->user_certificates.v[i]);
     if (g.failed)
         LOG(LOG_ERROR, "certificates", LZ("cause", "out of memory: not all of them are watched"));
 }

@@ -535,6 +535,12 @@ static void test_ends(void **state)
     assert_int_equal(e.n_crl, 2);
     pki_tls_server_unref(s);
     pki_tls_client_unref(c);
+    struct reason why;
+    int64_t until = 0;
+    check_err(pki_crl_file_end(root_crl, &until, &why), 0);
+    assert_in_range(until, (int64_t)time(NULL) + 6 * 86400, (int64_t)time(NULL) + 8 * 86400);
+    assert_int_not_equal(pki_crl_file_end(fix.root_pem, &until, &why), 0);
+    assert_string_equal(why.code, "crl-syntax");
 }
 
 /* --- usages --- */
