@@ -557,7 +557,7 @@ static int branch_send(struct branch *b, const struct path *path)
         branch_fail(b, why.sip_status, why.code, why.clause);
         return ERR_REFUSED;
     }
-    b->has_level = changes.from.n > 0;
+    b->has_level = changes.from.n > 0 || status_phone_changes_from(p->r, b->t);
     branch_signatures(b, &changes, &f);
     f.changes = &changes;
     u.arg = b;

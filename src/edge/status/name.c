@@ -1,5 +1,6 @@
 /* Levels before names: see status/name.h. RFC 3261 20.10, 25.1; RFC 3325 9.1. Worker thread. */
 #include "edge/status/name.h"
+#include "edge/status/phone.h"
 #include "policy/status_text.h"
 
 #define NAME_MAX_TEXT (2 * POLICY_PERSON_MAX + 32) /* each character may be escaped */
@@ -24,8 +25,9 @@ static struct str with_name(struct arena *a, struct str value, const struct sip_
         const char *end = addr->uri.p + addr->uri.n + 1; /* behind the ">" */
         rest = str_make(end, (size_t)(value.p + value.n - end));
     }
-    return arena_fmt(a, "%.*s%s<%.*s>%.*s", STR_FMT(name), name.n ? " " : "", STR_FMT(addr->uri),
-                     STR_FMT(rest));
+    value = arena_fmt(a, "%.*s%s<%.*s>%.*s", STR_FMT(name), name.n ? " " : "", STR_FMT(addr->uri),
+                      STR_FMT(rest));
+    return value.p ? status_without_verstat(a, value) : STR_NULL;
 }
 
 /* The value with a name that has nothing of ours. Empty: it has none, or only a level would be
@@ -64,10 +66,7 @@ static void clean_others(struct sip_edit *e, const struct sip_msg *m)
         v = cleaned(m->arena, it.value, false);
         if (!v.p)
             continue;
-        if (find_nocase(v, STR("verstat=")) == v.n)
-            sip_edit_replace_value(e, SIP_H_P_ASSERTED_IDENTITY, i, v);
-        else /* that goes as well (status/phone.c) */
-            sip_edit_remove_value(e, SIP_H_P_ASSERTED_IDENTITY, i);
+        sip_edit_replace_value(e, SIP_H_P_ASSERTED_IDENTITY, i, v);
     }
     sip_edit_remove_named(e, STR("Remote-Party-ID"));
 }

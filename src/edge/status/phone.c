@@ -21,25 +21,71 @@ static size_t find_nocase(struct str s, struct str part)
     return s.n;
 }
 
-/* TS 24.229 7.2A.20: how a network has verified the number. */
+/* TS 24.229 7.2A.20: how a network has verified the number, as a parameter of the address; in a name it is text. */
+static struct str address_of(struct str value)
+{
+    struct sip_addr a;
+
+    return sip_addr_parse(value, &a) == 0 && !a.star ? str_make(a.uri.p, (size_t)(value.p + value.n - a.uri.p)) : value;
+}
+
+static bool has_verstat(struct str value)
+{
+    struct str v = address_of(value);
+
+    return find_nocase(v, STR(";verstat=")) < v.n;
+}
+
+struct str status_without_verstat(struct arena *a, struct str value)
+{
+    struct str rest = address_of(value);
+    char *p = arena_alloc(a, value.n + 1);
+    size_t n = (size_t)(rest.p - value.p), at;
+
+    if (!p)
+        return STR_NULL;
+    memcpy(p, value.p, n);
+    while ((at = find_nocase(rest, STR(";verstat="))) < rest.n) {
+        memcpy(p + n, rest.p, at);
+        n += at++;
+        while (at < rest.n && !strchr(";>@?, \t", rest.p[at]))
+            at++;
+        rest = str_make(rest.p + at, rest.n - at);
+    }
+    memcpy(p + n, rest.p, rest.n);
+    return str_make(p, n + rest.n);
+}
+
 static void strip_verstat(struct sip_edit *e, const struct sip_msg *m)
 {
     struct sip_values it = sip_values_start(m, SIP_H_P_ASSERTED_IDENTITY);
 
     for (unsigned i = 0; sip_values_next(&it); i++) {
-        struct str v = it.value;
-        size_t at = find_nocase(v, STR(";verstat=")), end = at + 1;
+        struct str v = has_verstat(it.value) ? status_without_verstat(m->arena, it.value) : STR_NULL;
 
-        if (at == v.n)
-            continue;
-        while (end < v.n && !strchr(";>@?, \t", v.p[end]))
-            end++;
-        v = arena_fmt(m->arena, "%.*s%.*s", (int)at, v.p, (int)(v.n - end), v.p + end);
-        if (v.p && find_nocase(v, STR("verstat=")) == v.n)
+        if (v.p)
             sip_edit_replace_value(e, SIP_H_P_ASSERTED_IDENTITY, i, v);
-        else
+        else if (has_verstat(it.value))
             sip_edit_remove_value(e, SIP_H_P_ASSERTED_IDENTITY, i);
     }
+}
+
+bool status_phone_changes_from(const struct edge_req *r, const struct edge_target *t)
+{
+    const struct sip_hdr *h = sip_msg_hdr(r->m, SIP_H_FROM, 0);
+
+    return t->to_user && !t->peer && h && has_verstat(h->value);
+}
+
+void status_phone_from(struct sip_edit *e, const struct edge_req *r, const struct edge_target *t)
+{
+    struct str v;
+
+    if (!status_phone_changes_from(r, t))
+        return;
+    v = status_without_verstat(r->m->arena, sip_msg_hdr(r->m, SIP_H_FROM, 0)->value);
+    if (v.p)
+        sip_edit_set(e, SIP_H_FROM, v);
 }
 
 void status_phone_strip(struct sip_edit *e, const struct sip_msg *m)
