@@ -77,6 +77,7 @@ struct policy_identity {
     struct str called; /* who was called, where it is known to be another; empty: the same */
     struct str via; /* domain that rewrote the address (TR/100 7.5.3); empty: nobody */
     struct str asserted; /* who it is by the word of a peer that is believed (RFC 3325); empty: no such word */
+    bool is_asserted_other; /* ... which phones are shown, and which is not who is verified */
 };
 
 /* --- Signalling --- */

@@ -109,6 +109,8 @@ static void judge_known(struct judge *j, const struct policy_identity *id, unsig
             note_party(j, POLICY_IDENTITY_BY_DOMAIN, party);
         if (is_verified(id) && id->by_sha1)
             note_party(j, POLICY_IDENTITY_WEAK_HASH, party);
+        if (is_verified(id) && id->is_asserted_other)
+            note_party(j, POLICY_IDENTITY_ASSERTED_OTHER, party);
         break;
     case POLICY_ID_AUTHENTICATED:
         note_party(j, POLICY_IDENTITY_BY_US, party);

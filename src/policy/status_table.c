@@ -117,6 +117,11 @@ static const struct policy_why_info whys[POLICY_WHYS] = {
         US, US,
         "Who the other party is was said along a hop on which anybody could have changed it.",
         "Use TLS on that hop."),
+    ROW(POLICY_IDENTITY_ASSERTED_OTHER, "identity-asserted-other", POLICY_SECURE, "TR/100 7.5.1", HO,
+        HO, US, US, US,
+        "A system that we trust asserts another address than the one that is signed, and phones may "
+        "show that one.",
+        "Take away allow-asserted-identity of that system, or let what it asserts be signed."),
     ROW(POLICY_REACHED_CONTRADICTORY, "reached-contradictory", POLICY_SECURE, "RFC 8946 4.2", UN,
         UN, US, US, US,
         "The call was diverted, and what is signed of the diversions does not lead to who was "

@@ -49,6 +49,23 @@ static bool may_pass(const struct sip_msg *m, bool told, bool is_phone)
     return is_phone || asks_privacy(m, STR("none")); /* RFC 3325 7: that one forbids to remove it */
 }
 
+bool asserted_is_shown(const struct sip_msg *m)
+{
+    return may_pass(m, false, true);
+}
+
+bool asserted_is_of_peer(const struct config_peer *from, struct str who)
+{
+    struct sip_uri u;
+    size_t i = 0;
+
+    if (!from || sip_uri_parse(who, &u) != 0)
+        return false;
+    while (i < from->domains.n && !str_eq_nocase(from->domains.v[i], u.host))
+        i++;
+    return u.host.n && i < from->domains.n;
+}
+
 /* What assertions were before RFC 3325, and phones show before From: nobody can say of it whom it may
  * be of. It comes from within the enterprise or not at all. */
 static void edit_remote_party(struct sip_edit *e, const struct sip_msg *m,

@@ -11,6 +11,9 @@ bool asserted_is_believed(const struct edge_req *r);
 struct str asserted_who(const struct edge_req *r);
 struct str asserted_who_answers(const struct sip_msg *m, const struct config *cfg,
                                 const struct config_peer *from, const struct addr *local);
+/* May a phone be shown what `from` asserts here? And is that domain's name one of its own? */
+bool asserted_is_shown(const struct sip_msg *m);
+bool asserted_is_of_peer(const struct config_peer *from, struct str who);
 /* Of a request that leaves for `t`: what others asserted stays or goes, what we assert is added
  * (RFC 3325 5, 6). Sticky on the edit. */
 void asserted_edit_request(struct sip_edit *e, const struct edge_req *r,

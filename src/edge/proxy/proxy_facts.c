@@ -141,7 +141,7 @@ static void note_asserted(const struct branch *b, struct facts_call *f, const st
     struct str who = asserted_who_answers(m, b->p->snap->cfg, b->peer, branch_way(b) ? &branch_way(b)->local : NULL);
 
     if (who.n && !str_eq(who, f->party[POLICY_CALLEE].identity.asserted))
-        facts_asserted(f, POLICY_CALLEE, who);
+        facts_asserted(f, POLICY_CALLEE, who, asserted_is_shown(m), asserted_is_of_peer(b->peer, who));
 }
 
 static void note_answer(struct branch *b, const struct sip_msg *m, const struct rx *rx)

@@ -224,6 +224,8 @@ void facts_caller(struct facts_call *f, const struct edge_req *r, struct str fro
     p->beyond = beyond_of(r, r->who.kind == PRINCIPAL_USER && !peer);
     p->is_focus = is_focus(r->m, false);
     p->identity.asserted = asserted_who(r);
+    p->is_shown = asserted_is_shown(r->m);
+    p->is_of_peer = asserted_is_of_peer(peer, p->identity.asserted);
     if (p->identity.asserted.n)
         p->identity.known = POLICY_ID_ASSERTED;
     else if (is_anonymous(from)) /* whoever we know it is: nobody is shown (RFC 3323 4.1.1.3) */
@@ -409,11 +411,13 @@ void facts_set_callee(struct facts_call *f, const struct facts_party *p)
     set_party(f, POLICY_CALLEE, p);
 }
 
-void facts_asserted(struct facts_call *f, unsigned side, struct str who)
+void facts_asserted(struct facts_call *f, unsigned side, struct str who, bool is_shown, bool is_of_peer)
 {
     struct facts_party next = f->party[side];
 
     next.identity.asserted = who;
+    next.is_shown = is_shown;
+    next.is_of_peer = is_of_peer;
     if (next.identity.known == POLICY_ID_SITE)
         next.identity.known = POLICY_ID_ASSERTED;
     set_party(f, side, &next);
@@ -572,6 +576,24 @@ static uint8_t put_media(const struct facts_media *from, bool is_weakest, struct
     return n;
 }
 
+/* What a phone shows of an assertion is as good as the assertion, whoever has signed From: unless both name the same, or the same
+ * domain, which then says both. */
+static bool is_asserted_other(const struct facts_party *p, struct arena *a)
+{
+    const struct policy_identity *id = &p->identity;
+    struct str who = id->address;
+    struct passport_id proven, shown;
+
+    if (id->known != POLICY_ID_VERIFIED || !id->asserted.n || !p->is_shown)
+        return false;
+    if (who.n && who.p[0] == '+')
+        who = arena_fmt(a, "tel:%.*s", STR_FMT(who));
+    if (identity_show_uri(a, who, NULL, true, &proven) == 0 && identity_show_uri(a, id->asserted, NULL, true, &shown) == 0 &&
+        passport_id_eq(proven, shown))
+        return false;
+    return !(p->is_of_peer && str_eq_nocase(host_of(who), host_of(id->asserted)));
+}
+
 static int put_party(const struct edge_worker *w, const struct facts_call *f,
                      const struct facts_ask *ask, const struct facts_party *p, unsigned side,
                      struct arena *a, struct policy_party *ret)
@@ -608,6 +630,7 @@ static int put_party(const struct edge_worker *w, const struct facts_call *f,
                                  .n_media = n,
                                  .hops = hop,
                                  .media = media};
+    ret->identity.is_asserted_other = is_asserted_other(p, a);
     return 0;
 }
 

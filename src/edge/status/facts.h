@@ -52,6 +52,8 @@ struct facts_party {
     enum policy_bound body_bound;   /* ... and for keys of other kinds, since the whole body is signed */
     uint64_t signed_other;          /* (facts_other_keys) */
     unsigned hints;
+    bool is_shown; /* what is asserted of it, to the other side's phone */
+    bool is_of_peer; /* ... by the domain that it names */
     bool is_focus; /* it has said last that it is a conference (RFC 4579) */
     char *text; /* what is not the record's */
 };
@@ -76,7 +78,7 @@ void calls_said(struct edge_worker *w, uint32_t slot, uint32_t gen, enum facts_s
  * of the principal). */
 void facts_caller(struct facts_call *f, const struct edge_req *r, struct str from, struct str by);
 /* Who is on that side by the word of a peer that is believed. */
-void facts_asserted(struct facts_call *f, unsigned side, struct str who);
+void facts_asserted(struct facts_call *f, unsigned side, struct str who, bool is_shown, bool is_of_peer);
 /* The caller once its signatures have been judged: r->vouch. */
 void facts_vouched(struct facts_call *f, const struct edge_req *r, struct str from);
 /* Who has signed for this URI, in words or as its host. */

@@ -81,7 +81,7 @@ static bool is_someone(const struct policy_identity *id)
                    !id->is_unsigned_answer &&
                    (id->verdict == IDENTITY_VALID || id->verdict == IDENTITY_ABSENT);
 
-    return (is_signed || is_ours) && id->via.n == 0 && (id->attest == 0 || id->attest == 'A') &&
+    return ((is_signed && !id->is_asserted_other) || is_ours) && id->via.n == 0 && (id->attest == 0 || id->attest == 'A') &&
            (id->reached == IDENTITY_REACHED_SAME || id->reached == IDENTITY_REACHED_PROVEN);
 }
 
@@ -455,6 +455,7 @@ static void nothing_is_out_of_reach(void **state)
     assert_true(reasons_are_sound(&s));
     call_init(&c);
     c.party[POLICY_CALLEE].identity.worst = IDENTITY_BROKEN;
+    c.party[POLICY_CALLEE].identity.is_asserted_other = true;
     c.medium[0][0].keys = call_sdes();
     c.medium[0][0].keys.suite = keying_suite_get(KEYING_AES_128_CM_32);
     c.medium[0][0].keys.auth_failures = 1;
@@ -559,6 +560,9 @@ static void worse_identity(struct policy_identity *id, unsigned which)
         break;
     case 9:
         id->is_unsigned_answer = true;
+        break;
+    case 10:
+        id->is_asserted_other = true;
         break;
     case 8:
         if (id->smime > POLICY_SMIME_CONTRADICTED)
@@ -679,7 +683,7 @@ static void worse_call(struct call *c)
     struct policy_party *p = &c->party[i];
 
     if (which < 8) {
-        worse_identity(&p->identity, which == 7 ? 7 + any(4) : which);
+        worse_identity(&p->identity, which == 7 ? 7 + any(5) : which);
     } else if (which < 13) {
         worse_hop(&c->hop[i][any(p->n_hops)], which - 8);
     } else if (which < 32) {
