@@ -68,6 +68,8 @@ void config_write_sample(void (*line)(void *arg, struct str line), void *arg)
 
 static void man_text(struct sbuf *b, const char *t)
 {
+    if (*t == '.' || *t == '\'') /* no request, though it may begin a line */
+        sbuf_lit(b, "\\&");
     for (; *t; t++) {
         if (*t == '\\' || *t == '-')
             sbuf_char(b, '\\');
