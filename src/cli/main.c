@@ -15,12 +15,12 @@ static const struct cli_command commands[] = {
      "Reads a configuration as the daemon would and says what is wrong with it.",
      "Each problem is one line with file, line, and what would be right. Certificates and keys are read too.\n"
      "--sample writes a configuration with every option and its default, --man the manual page of the format."},
-    {"status", cli_status, "[registrations|flows|calls|call ID|certificates|counters|config] [TEXT] [--json] [-c FILE]",
+    {"status", cli_status, "[registrations|flows|calls|call ID|peers|certificates|counters|config] [TEXT] [--json] [-c FILE]",
      "Shows what a running edge does; only rows that have TEXT, if it is given.",
      "Without a view: listeners and how long their certificates last, weakenings in force, numbers of users, connections, calls.\n"
      "registrations: who is registered, from where, how. flows: open connections, whose they are, TLS version and suite.\n"
      "calls: calls under way, how the caller was authenticated, and the security status (the lower of both sides'). call ID: one, with what\n"
-     "is known of its media and why its status is no better, for each side. certificates: every file that TLS rests on, until when, and what OCSP responders said. counters: everything that is counted. config: every option in force.\n"
+     "is known of its media and why its status is no better, for each side. peers: which answer their checks, and which not. certificates: every file that TLS rests on, until when, and what OCSP responders said. counters: everything that is counted. config: every option in force.\n"
      "--json prints what the daemon says, one line, for scripts. Lists end at 10,000 rows and say how many there are."},
     {"explain", cli_explain, "CALL-ID [--json] [-c FILE]",
      "Tells in plain words how secure a call is, for caller and callee, and what would make it better.",
@@ -139,7 +139,7 @@ int cli_options(int argc, char **argv, const char *const *flags, struct cli_opti
     return CLI_OK;
 }
 
-static void on_problem(void *arg, struct str line)
+void cli_config_problem(void *arg, struct str line)
 {
     (void)arg;
     fprintf(stderr, "%.*s\n", STR_FMT(line));
@@ -147,7 +147,7 @@ static void on_problem(void *arg, struct str line)
 
 int cli_config_load(const char *file, struct config **ret)
 {
-    return config_load(file, on_problem, NULL, ret) == 0 ? CLI_OK : CLI_FAILED;
+    return config_load(file, cli_config_problem, NULL, ret) == 0 ? CLI_OK : CLI_FAILED;
 }
 
 int main(int argc, char **argv)
@@ -167,6 +167,11 @@ int main(int argc, char **argv)
     if (!c) {
         cli_error("there is no command '%s'; `sallyport help` lists them", name);
         return CLI_USAGE;
+    }
+    if (argc == 3 && c->run != cli_phone && (strcmp(argv[2], "--help") == 0 || strcmp(argv[2], "-h") == 0)) {
+        char *help[] = {argv[2], argv[1], NULL};
+
+        return cli_help(2, help);
     }
     return c->run(argc - 1, argv + 1);
 }
