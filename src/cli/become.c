@@ -1,6 +1,7 @@
 /* Leaving root behind (TR/100 6.2). Between the two steps the main thread has the user's rights to files (setfsuid(2)) and root's to
  * bind addresses; threads made meanwhile inherit both. The second step takes everything from all threads: setresuid(2) by glibc. */
 #include "base/err.h"
+#include "cli/cli.h"
 #include "cli/run_priv.h"
 #include <errno.h>
 #include <fcntl.h>
@@ -104,4 +105,25 @@ int become_finish(const struct config *cfg, struct reason *why)
         return ERR_IO;
     }
     return 0;
+}
+
+void become_to_check(const struct config *cfg)
+{
+    const struct passwd *pw = NULL;
+    struct stat st;
+
+    if (geteuid() != 0)
+        return;
+    if (cfg->run_as.n)
+        pw = getpwnam(cfg->run_as.p);
+    else if (stat(cfg->state_dir.p, &st) == 0 && st.st_uid != 0)
+        pw = getpwuid(st.st_uid);
+    if (!pw || pw->pw_uid == 0)
+        return;
+    if (initgroups(pw->pw_name, pw->pw_gid) != 0 || setresgid(pw->pw_gid, pw->pw_gid, pw->pw_gid) != 0 ||
+        setresuid(pw->pw_uid, pw->pw_uid, pw->pw_uid) != 0) {
+        cli_error("check: cannot become user %s, as whom the daemon runs: %s", pw->pw_name, strerror(errno));
+    } else {
+        printf("%s: files are looked at as user %s\n", cfg->file.p, pw->pw_name);
+    }
 }

@@ -1,10 +1,11 @@
 /* sallyport check: the configuration read as the daemon would read it; also the sample and the manual page of the format, which
  * come from the option rows. */
 #include "cli/cli.h"
-#include "config/config.h"
+#include "cli/run_priv.h"
 #include <inttypes.h>
 #include <stdio.h>
 #include <sys/resource.h>
+#include <unistd.h>
 
 static void on_line(void *arg, struct str line)
 {
@@ -67,6 +68,13 @@ static void diversions(const struct config *c)
             diversion_lost(c, "peer", c->peers[i].name);
 }
 
+/* Reloads are done as that user. */
+static void readable(const struct config *c)
+{
+    if (access(c->file.p, R_OK) != 0)
+        printf("%s: warning: the daemon's user cannot read this file: it starts, and cannot reload\n", c->file.p);
+}
+
 int cli_check(int argc, char **argv)
 {
     static const char *const flags[] = {"sample", "man", NULL};
@@ -85,8 +93,9 @@ int cli_check(int argc, char **argv)
             config_write_man(on_line, NULL);
         return cli_flush();
     }
-    if (cli_config_load(o.config, &c) != CLI_OK)
+    if (config_check(o.config, become_to_check, cli_config_problem, NULL, &c) != 0)
         return CLI_FAILED;
+    readable(c);
     weakenings(c);
     diversions(c);
     if (cli_descriptors_short(c, text))

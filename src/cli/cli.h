@@ -50,6 +50,7 @@ MUST_USE int cli_options(int argc, char **argv, const char *const *flags, struct
 
 /* Reads the configuration; problems go to standard error, a line each. CLI_OK or CLI_FAILED. */
 MUST_USE int cli_config_load(const char *file, struct config **ret);
+void cli_config_problem(void *unused, struct str line); /* to standard error */
 
 /* What to say where the ports for media are more than the descriptors that this process may have (a
  * quarter of which is kept for signalling); false: they are not. */

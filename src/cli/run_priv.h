@@ -13,6 +13,10 @@ MUST_USE int become_begin(const struct config *cfg, struct reason *why);
 /* After all addresses are bound: for good, for all threads. */
 MUST_USE int become_finish(const struct config *cfg, struct reason *why);
 
+/* For `sallyport check` by root: becomes, for good, the user of run-as, or else the one whose state-dir is (a systemd unit names its user
+ * itself). Says so; stays who it is if there is no such user, which is a problem of the configuration. */
+void become_to_check(const struct config *cfg);
+
 /* --- watch.c: have certificate files changed? --- */
 
 /* A number that differs when any file that the configuration names for TLS has been replaced or written. */

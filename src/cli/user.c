@@ -440,12 +440,15 @@ static int user_import(struct job *j, const char *file)
 
 /* ---- the command ---- */
 
-/* Run by root for a daemon that is not: what is made here must be the daemon's. */
+/* Run by root for a daemon that is not: what is made here must be the daemon's, who is named by run-as, or has the folder. */
 static void give_to_daemon(const struct config *cfg, const char *path)
 {
     const struct passwd *pw = cfg->run_as.n && geteuid() == 0 ? getpwnam(cfg->run_as.p) : NULL;
+    struct stat st;
 
-    if (pw && chown(path, pw->pw_uid, pw->pw_gid) != 0)
+    if (geteuid() != 0 || (!pw && stat(cfg->state_dir.p, &st) != 0))
+        return;
+    if (chown(path, pw ? pw->pw_uid : st.st_uid, pw ? pw->pw_gid : st.st_gid) != 0)
         cli_error("%s: %s", path, strerror(errno));
 }
 

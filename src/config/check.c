@@ -9,11 +9,6 @@
 #include "pki/tls.h"
 #include "sip/msg.h"
 #include <confuse.h>
-#include <pwd.h>
-#include <sys/socket.h>
-#include <sys/stat.h>
-#include <sys/un.h>
-#include <unistd.h>
 
 static bool host_ok(struct str h)
 {
@@ -30,17 +25,6 @@ static bool host_ok(struct str h)
     return true;
 }
 
-static bool check_file(struct load *l, const cfg_t *sec, const char *option, struct str file)
-{
-    if (!file.n || !l->files)
-        return file.n != 0;
-    if (access(file.p, R_OK) == 0)
-        return true;
-    load_problem(l, load_line(l, sec, option), "%s: %s: %s; put the file there or correct the name", option, file.p,
-                 strerror(errno));
-    return false;
-}
-
 /* Anchors are read as the edge will read them. */
 static void check_anchors(struct load *l, const cfg_t *sec, const char *option, struct str file)
 {
@@ -51,56 +35,11 @@ static void check_anchors(struct load *l, const cfg_t *sec, const char *option, 
         load_problem(l, load_line(l, sec, option), "%s: %s; name a PEM file with the certificates of CAs", option, why.detail);
 }
 
-/* Where we write: a file of ours must not be a folder, the folder must be one, or one that can be made (the last name of state-dir). */
-static void check_ours(struct load *l, cfg_t *root, const char *option, struct str path, bool is_folder)
+/* One of them, or the system, would take what is for the other: the same address, or one of all addresses of its family. */
+static bool is_same_place(const struct addr *a, const struct addr *b)
 {
-    char above[1024];
-    struct stat st;
-    size_t n = path.n;
-
-    if (!l->files || !n || n >= sizeof above)
-        return;
-    if (stat(path.p, &st) == 0) {
-        if (S_ISDIR(st.st_mode) != is_folder)
-            load_problem(l, load_line(l, root, option), "%s: %s is %s; name %s", option, path.p,
-                         is_folder ? "no folder" : S_ISDIR(st.st_mode) ? "a folder" : "no file", is_folder ? "a folder" : "a file in a folder");
-        return;
-    }
-    while (n > 1 && path.p[n - 1] == '/')
-        n--;
-    while (n > 0 && path.p[n - 1] != '/')
-        n--;
-    while (n > 1 && path.p[n - 1] == '/')
-        n--;
-    if (!n) /* beside us */
-        return;
-    memcpy(above, path.p, n);
-    above[n] = 0;
-    if (stat(above, &st) != 0)
-        load_problem(l, load_line(l, root, option), "%s: %s: %s; make that folder, or correct the name", option, above, strerror(errno));
-    else if (!S_ISDIR(st.st_mode))
-        load_problem(l, load_line(l, root, option), "%s: %s is no folder; correct the name", option, above);
-}
-
-static void check_places(struct load *l, cfg_t *root)
-{
-    const struct config *c = l->c;
-
-    check_ours(l, root, "state-dir", c->state_dir, true);
-    if (cfg_size(root, "store"))
-        check_ours(l, root, "store", c->store_file, false);
-    if (c->control_socket.n >= sizeof((struct sockaddr_un *)0)->sun_path)
-        load_problem(l, load_line(l, root, cfg_size(root, "control") ? "control" : "state-dir"),
-                     "control: a socket's name has %zu characters at most; set control to a shorter one", sizeof((struct sockaddr_un *)0)->sun_path - 1);
-    else if (cfg_size(root, "control"))
-        check_ours(l, root, "control", c->control_socket, false);
-}
-
-/* Two that take connections at one address would take them from each other. */
-static bool is_same_place(const struct config_listen *a, const struct config_listen *b)
-{
-    return (a->transport == TRANSPORT_UDP) == (b->transport == TRANSPORT_UDP) && addr_is_set(&a->addr) && addr_is_set(&b->addr) &&
-           addr_eq(&a->addr, &b->addr);
+    return addr_is_set(a) && addr_is_set(b) && addr_is_v6(a) == addr_is_v6(b) && addr_port(a) == addr_port(b) &&
+           (addr_eq(a, b) || addr_is_any(a) || addr_is_any(b));
 }
 
 /* What we would send to such a next hop comes back to us. */
@@ -619,31 +558,41 @@ static void check_signing(struct load *l, const cfg_t *sec, const struct config_
         load_problem(l, load_line(l, sec, "certificate"), "%s; use leaf and issuers, PEM", why.detail[0] ? why.detail : why.code);
 }
 
-static void check_user(struct load *l, cfg_t *root, const char *option, struct str name)
+static void check_listeners(struct load *l, cfg_t *root)
 {
-    if (l->files && name.n && getpwnam(name.p) == NULL)
-        load_problem(l, load_line(l, root, option), "%s: no user %s on this machine; make it, as share/sallyport.sysusers does", option, name.p);
-}
-
-void check_all(struct load *l, cfg_t *root)
-{
-    struct config *c = l->c;
+    const struct config *c = l->c;
     size_t i, k;
 
     for (i = 0; i < c->n_listens; i++) {
-        check_listen(l, cfg_getnsec(root, "listen", (unsigned)i), &c->listens[i]);
-        for (k = 0; k < i; k++)
-            if (is_same_place(&c->listens[i], &c->listens[k]))
+        const struct config_listen *a = &c->listens[i];
+
+        check_listen(l, cfg_getnsec(root, "listen", (unsigned)i), a);
+        for (k = 0; k < i; k++) {
+            const struct config_listen *b = &c->listens[k];
+
+            if ((a->transport == TRANSPORT_UDP) == (b->transport == TRANSPORT_UDP) && is_same_place(&a->addr, &b->addr))
                 load_problem(l, (unsigned)cfg_getnsec(root, "listen", (unsigned)i)->line,
-                             "listen \"%s\" is where listen \"%s\" is already; give it another port or remove one", c->listens[i].title.p,
-                             c->listens[k].title.p);
-        if (c->has_metrics && c->listens[i].transport != TRANSPORT_UDP && addr_is_set(&c->listens[i].addr) && addr_eq(&c->metrics, &c->listens[i].addr))
-            load_problem(l, load_line(l, root, "metrics"), "metrics is where listen \"%s\" is; give it another port", c->listens[i].title.p);
+                             addr_eq(&a->addr, &b->addr) ? "listen \"%s\" is where listen \"%s\" is already; give it another port or remove one"
+                                                         : "listen \"%s\" and listen \"%s\" have the same port, and one of them all addresses; give one another port, "
+                                                           "or list each address",
+                             a->title.p, b->title.p);
+        }
+        if (c->has_metrics && a->transport != TRANSPORT_UDP && is_same_place(&c->metrics, &a->addr))
+            load_problem(l, load_line(l, root, "metrics"), "metrics is where listen \"%s\" is; give it another port", a->title.p);
     }
     if (!c->n_listens)
         load_problem(l, 0, "no listen section; add listen \"tls:ADDRESS:5061\" { }");
     if (c->n_listens > 32)
         load_problem(l, 0, "more than 32 listen sections");
+}
+
+void check_all(struct load *l, cfg_t *root)
+{
+    struct config *c = l->c;
+    size_t i;
+
+    check_places(l, root);
+    check_listeners(l, root);
     if (!c->n_domains)
         load_problem(l, 0, "no domain section; add domain \"example.com\" { certificate = ... key = ... }");
     for (i = 0; i < c->n_domains; i++)
@@ -655,9 +604,6 @@ void check_all(struct load *l, cfg_t *root)
     for (i = 0; i < c->n_identities; i++)
         check_signing(l, cfg_getnsec(root, "identity", (unsigned)i), &c->identities[i]);
     check_user_certificates(l, root, c);
-    check_user(l, root, "run-as", c->run_as);
-    check_user(l, root, "keeper-run-as", c->keeper_run_as);
-    check_places(l, root);
     check_anchors(l, root, "fetch-ca", c->fetch_ca);
     check_anchors(l, root, "identity-ca", c->identity_ca);
     if (c->identity_crl.n && !c->identity_ca.n)

@@ -280,6 +280,10 @@ struct config {
 /* Reads and checks the file. On failure *ret is NULL and each problem has been given to `problem` as one line
  * "file:line: what is wrong; what would be right". Certificate and key files are checked to be readable, fitting and in force. */
 MUST_USE int config_load(const char *file, void (*problem)(void *arg, struct str line), void *arg, struct config **ret);
+/* As config_load, and everything else that can be known before a start. `become` is called once the file has been read: it makes the
+ * process the user that the daemon will be, as whom all files but those of the keeper are looked at. */
+MUST_USE int config_check(const char *file, void (*become)(const struct config *c), void (*problem)(void *arg, struct str line), void *arg,
+                          struct config **ret);
 /* For commands that look for a running daemon (control_socket, state_dir): what can be understood of the file, with nothing checked
  * and no other file opened, since the daemon may run by an earlier, better state of it. ERR_IO: it cannot be read. */
 MUST_USE int config_load_places(const char *file, struct config **ret);

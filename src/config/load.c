@@ -676,8 +676,8 @@ static char *read_file(struct load *l, const char *file)
     return text;
 }
 
-static int load_any(const char *file, const char *text, bool anyhow, void (*problem)(void *, struct str), void *arg,
-                    struct config **ret)
+static int load_any(const char *file, const char *text, bool anyhow, void (*become)(const struct config *), void (*problem)(void *, struct str),
+                    void *arg, struct config **ret)
 {
     struct load *l = mem_zalloc(sizeof *l);
     char full[PATH_MAX];
@@ -690,6 +690,7 @@ static int load_any(const char *file, const char *text, bool anyhow, void (*prob
         return ERR_NOMEM;
     l->problem = problem;
     l->problem_arg = arg;
+    l->become = become;
     l->file = file ? file : "(text)";
     l->files = !text && !anyhow;
     if (!file || !realpath(file, full))
@@ -729,7 +730,13 @@ out:
 
 int config_load(const char *file, void (*problem)(void *arg, struct str line), void *arg, struct config **ret)
 {
-    return load_any(file, NULL, false, problem, arg, ret);
+    return load_any(file, NULL, false, NULL, problem, arg, ret);
+}
+
+int config_check(const char *file, void (*become)(const struct config *c), void (*problem)(void *arg, struct str line), void *arg,
+                 struct config **ret)
+{
+    return load_any(file, NULL, false, become, problem, arg, ret);
 }
 
 static void nobody_listens(void *arg, struct str line)
@@ -740,7 +747,7 @@ static void nobody_listens(void *arg, struct str line)
 
 int config_load_places(const char *file, struct config **ret)
 {
-    return load_any(file, NULL, true, nobody_listens, NULL, ret);
+    return load_any(file, NULL, true, NULL, nobody_listens, NULL, ret);
 }
 
 int config_parse(struct str text, void (*problem)(void *arg, struct str line), void *arg, struct config **ret)
@@ -755,7 +762,7 @@ int config_parse(struct str text, void (*problem)(void *arg, struct str line), v
         return ERR_NOMEM;
     memcpy(z, text.p, text.n);
     z[text.n] = 0;
-    err = load_any(NULL, z, false, problem, arg, ret);
+    err = load_any(NULL, z, false, NULL, problem, arg, ret);
     mem_free(z);
     return err;
 }

@@ -316,6 +316,8 @@ static void shows_what_is_in_force(void **state)
 static void says_plausible_mistakes(void **state)
 {
 #define LISTEN "listen \"tls:127.0.0.1:5061\" { }\n"
+    struct config *c;
+
     (void)state;
     expect_problem("state-dir = \"\"\n" DOMAIN LISTEN, "(text):1: state-dir has an empty value; give it one, or leave it out");
     expect_problem(DOMAIN LISTEN "peer \"p\" { next-hop = \"sips:p.x\" domains = {\"p.x\", \"\"} }\n", "3: domains has an empty value");
@@ -325,6 +327,14 @@ static void says_plausible_mistakes(void **state)
                    "3: peer \"p\": next-hop = \"sips:127.0.0.1\" is a listener of ours");
     expect_problem(DOMAIN LISTEN "peer \"\" { next-hop = \"sips:p.x\" domains = {\"p.x\"} }\n", "3: a peer without a name");
     expect_problem(DOMAIN LISTEN "listen \"wss:127.0.0.1:5061\" { }\n", "3: listen \"wss:127.0.0.1:5061\" is where listen \"tls:127.0.0.1:5061\" is already");
+    expect_problem(DOMAIN LISTEN "listen \"wss:0.0.0.0:5061\" { advertise = \"e.x\" }\n",
+                   "3: listen \"wss:0.0.0.0:5061\" and listen \"tls:127.0.0.1:5061\" have the same port, and one of them all addresses");
+    expect_problem(DOMAIN "listen \"tls:[::]:5061\" { advertise = \"e.x\" }\nlisten \"tls:[::1]:5061\" { }\n",
+                   "3: listen \"tls:[::1]:5061\" and listen \"tls:[::]:5061\" have the same port");
+    check_err(parse(DOMAIN LISTEN "listen \"udp:0.0.0.0:5061\" { advertise = \"e.x\" allow-clear = yes }\n" /* another protocol, another family */
+                    "listen \"tls:[::]:5061\" { advertise = \"e.x\" }\n", &c), 0);
+    config_unref(c);
+    expect_problem(DOMAIN LISTEN "metrics = \"0.0.0.0:5061\"\n", "3: metrics is where listen \"tls:127.0.0.1:5061\" is");
     expect_problem(DOMAIN LISTEN "metrics = \"127.0.0.1:5061\"\n", "3: metrics is where listen \"tls:127.0.0.1:5061\" is");
     expect_problem("state-dir = \"/12345678901234567890123456789012345678901234567890123456789012345678901234567890123456789012345678901234567890\"\n" DOMAIN LISTEN,
                    "1: control: a socket's name has 107 characters at most");
