@@ -14,6 +14,7 @@
 #include "base/mem.h"
 #include "edge/anchor/anchor_priv.h"
 #include "edge/identity/service.h"
+#include "edge/identity/smime.h"
 #include "edge/peers/trunk.h"
 #include "edge/request_priv.h"
 #include "edge/route/route_priv.h"
@@ -33,6 +34,8 @@ struct anchor_own {
     struct sip_ctx *ctx;
     const struct sip_msg *answer; /* a 2xx whose signature is being judged; NULL: none */
     struct identity_vouch vouch;
+    const struct smime_vouch *smime; /* what its body says, signed; NULL: nothing */
+    bool is_answered;                /* a 2xx was judged, and whatever follows repeats it */
     struct identity_verification *verification;
     enum sip_method method;
     bool to_callee, is_again;
@@ -93,6 +96,7 @@ static void own_note(const struct anchor_own *o, const struct sip_msg *m,
     if (!c || !f || !f->has_callee)
         return;
     facts_in_dialog(f, o->to_callee ? POLICY_CALLEE : POLICY_CALLER, m, v, c->to);
+    facts_smime_later(f, o->to_callee ? POLICY_CALLEE : POLICY_CALLER, o->smime, m->arena);
     facts_later(a->w, a->call_slot, a->call_gen, m, !o->to_callee);
     calls_changed(a->w, a->call_slot, a->call_gen);
 }
@@ -142,32 +146,49 @@ static void own_judge(struct anchor_own *o, const struct sip_msg *m, const struc
         return;
     }
     o->answer = a.m = copy;
+    if (smime_judge_answer(o->r->w, &a, &o->smime, &why) != 0) {
+        own_judged(o, &why);
+        return;
+    }
     err = identity_verify_answer(o->r->w, &a, own_judged, o, &o->vouch, &o->verification, &why);
     if (err != ERR_AGAIN)
         own_judged(o, err == 0 ? NULL : &why);
 }
 
-/* Somebody else's answer that counts: its description tells keys (RFC 9970; TR/100 7.5.4). */
+/* An answer that counts: its description tells keys. Somebody else's is judged, and what a user of ours
+ * has signed, in the answer or its body (RFC 9970, RFC 3893 6; TR/100 7.5.4). */
 static void own_answered(struct anchor_own *o, const struct sip_msg *m)
 {
     static const struct identity_vouch absent = {.result = {.verdict = IDENTITY_ABSENT}};
     const struct edge_target *t = o->targets->v[0];
-    bool is_foreign = (!t->to_user || t->peer) && !t->emergency && !t->is_flow_side;
+    const struct identity_answer a = {.m = m, .cfg = o->r->cfg, .peer = t->peer};
+    bool is_foreign = (!t->to_user || t->peer) && !t->is_flow_side;
+    bool may_be_judged = !t->emergency && !t->is_flow_side && !o->r->emergency;
     enum config_verify mode = t->peer ? t->peer->verify_answers : CONFIG_VERIFY_PREFER;
     struct reason why = {0};
 
     if (o->answer || (o->method != SIP_INVITE && o->method != SIP_UPDATE))
         return; /* a repetition of what waits; BYE, whatever they say */
-    if (is_foreign && mode != CONFIG_VERIFY_STRIP && sip_msg_has(m, SIP_H_IDENTITY)) {
+    if (o->is_answered) {
+        own_done(o, m->status, m);
+        return;
+    }
+    o->is_answered = true;
+    if (may_be_judged && mode != CONFIG_VERIFY_STRIP && sip_msg_has(m, SIP_H_IDENTITY)) {
         own_judge(o, m, t->peer);
-    } else if (is_foreign && mode == CONFIG_VERIFY_REQUIRE && m->body.n) {
+        return;
+    }
+    if (may_be_judged && is_foreign && mode == CONFIG_VERIFY_REQUIRE && m->body.n) {
         edge_count(o->r->w, EC_IDENTITY_ABSENT);
         reason_set(&why, "answer-not-signed", "RFC 9970", 502, "no Identity header in the answer");
         own_refuse(o, m, &absent, &why);
+    } else if (may_be_judged && smime_judge_answer(o->r->w, &a, &o->smime, &why) != 0) {
+        own_refuse(o, m, NULL, &why);
     } else {
         own_note(o, m, NULL);
         own_done(o, m->status, m);
     }
+    o->smime = NULL; /* it lived as long as the response */
 }
 
 static void own_response(void *arg, struct sip_ctx *tx, struct sip_msg *m, const struct rx *rx)
