@@ -302,7 +302,7 @@ static const struct row peer_rows[] = {
      {"peer", "certificate-names", "list", "its domains", NULL, 0, 0, YES, "RFC 5922 7.4", "One of these must be in its certificate."}},
     {ROW_LIST, PEER(identities), NULL,
      {"peer", "identities", "list", "", NULL, 0, 0, YES, "TR/100 7.5.3",
-      "Domains it may speak for in From; empty: any but ours (sites, gateways and servers: any)."}},
+      "Domains it may speak for in From, and no tel: numbers then; empty: any but ours (sites, gateways and servers: any)."}},
     {ROW_FILE, PEER(ca), NULL,
      {"peer", "ca", "file", "", NULL, 0, 0, YES, "TR/100 9", "Anchors for its certificate (PEM), whoever connects: no other CA vouches for its names. Empty: client-ca where it connects to us, the system's where we do."}},
     {ROW_FILE, PEER(certificate), NULL,

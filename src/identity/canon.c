@@ -52,11 +52,9 @@ static int number_read(struct str text, struct number *ret)
     size_t at = 0;
 
     *ret = (struct number){.n = 0};
-    while (at < text.n) {
+    while (at < text.n && text.p[at] != ';') {
         int c = next_char(text, &at);
 
-        if (c == ';')
-            break;
         if (c == '+' && ret->n == 0 && !ret->plus) {
             ret->plus = true;
             continue;
@@ -270,11 +268,30 @@ static bool may_be_number(const struct canon_uri *u, const struct canon_dial *di
     return true;
 }
 
+/* RFC 3966 5.1.5: digits of a domain's own plan, which are no number of E.164 even where they look
+ * like one. */
+static bool is_of_private_plan(struct str user)
+{
+    struct str rest, name, value;
+    size_t at = 0;
+
+    if (next_char(user, &at) == '+')
+        return false;
+    rest = str_cut(user, ';', &name);
+    while (rest.n) {
+        rest = str_cut(rest, ';', &value);
+        value = str_cut(value, '=', &name);
+        if (str_eq_nocase(name, STR("phone-context")))
+            return value.n > 0 && value.p[0] != '+';
+    }
+    return false;
+}
+
 int canon_identity(struct arena *a, const struct canon_uri *u, const struct canon_dial *dial,
                    bool is_origin, struct passport_id *ret)
 {
     *ret = (struct passport_id){false, STR_NULL};
-    if (may_be_number(u, dial)) {
+    if (may_be_number(u, dial) && !(is_origin && is_of_private_plan(u->user))) {
         bool e164, is_tel = str_eq_nocase(u->scheme, STR("tel"));
         int err = canon_number(a, u->user, dial, &ret->text, &e164);
 

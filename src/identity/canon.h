@@ -34,7 +34,8 @@ struct canon_dial {
 
 /* The identity of a URI. A telephone number where it is marked as one (tel, user=phone), or begins
  * with "+", or by dial->bare_digits; else the URI. As originator (`is_origin`) what does not come
- * out as a number of E.164 counts as a URI (8.1); as destination it may also be a service number.
+ * out as a number of E.164 counts as a URI (8.1), as does a number of a domain's own plan (RFC 3966
+ * 5.1.5); as destination it may also be a service number.
  * `dial` may be NULL: then digits are taken as they stand. ERR_SYNTAX, ERR_UNSUPPORTED (no scheme),
  * ERR_LIMIT, ERR_NOMEM. */
 MUST_USE int canon_identity(struct arena *a, const struct canon_uri *u,

@@ -242,7 +242,8 @@ static bool is_believed(const struct config *cfg, const struct config_peer *p,
     for (; counted_next(&c, &a, &u); has_one = true)
         if (u.scheme != SIP_SCHEME_TEL && !gate_peer_speaks_for(cfg, p, &u, local))
             return false;
-    return has_one;
+    /* Whoever may speak for some domains alone says a number of one of its users, or of nobody's, as in From (9.1). */
+    return c.has_sip || (has_one && !p->identities.n);
 }
 
 bool asserted_is_believed(const struct edge_req *r)

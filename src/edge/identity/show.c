@@ -14,7 +14,7 @@ int identity_show_uri(struct arena *a, struct str uri, const struct canon_dial *
         return err;
     struct canon_uri c = {
         .scheme = u.scheme_text,
-        .user = u.user,
+        .user = u.scheme == SIP_SCHEME_TEL ? str_make(u.user.p, u.user.n + u.params.n) : u.user,
         .host = u.host,
         .host_is_v6 = u.host_is_v6,
         .user_is_phone = u.user_is_phone,

@@ -78,10 +78,15 @@ static bool is_from_sender(struct edge_req *r)
            str_eq(claimed, r->who.name);
 }
 
+/* A number alone is the first domain's, as it is elsewhere (request_domain): its certificate has it, or not. */
 static const struct config_domain *from_domain(const struct edge_req *r)
 {
     struct sip_uri from;
-    return sip_uri_parse(r->m->from.uri, &from) == 0 ? config_domain_find(r->cfg, from.host) : NULL;
+
+    if (sip_uri_parse(r->m->from.uri, &from) != 0)
+        return NULL;
+    return from.scheme == SIP_SCHEME_TEL && r->cfg->n_domains ? &r->cfg->domains[0]
+                                                              : config_domain_find(r->cfg, from.host);
 }
 
 static bool is_from_gateway(const struct edge_req *r)
