@@ -45,11 +45,24 @@ static bool is_token_char(char c) /* RFC 3261 25.1 token */
 }
 
 /* base64, base64url and the dots between: RFC 8224's base64-char misses "-" and "_", which every
- * PASSporT has. */
+ * PASSporT has. A table, since each has hundreds of them. */
+#define P true
+static const bool passport_chars[256] = {
+    ['0'] = P, ['1'] = P, ['2'] = P, ['3'] = P, ['4'] = P, ['5'] = P, ['6'] = P, ['7'] = P,
+    ['8'] = P, ['9'] = P, ['A'] = P, ['B'] = P, ['C'] = P, ['D'] = P, ['E'] = P, ['F'] = P,
+    ['G'] = P, ['H'] = P, ['I'] = P, ['J'] = P, ['K'] = P, ['L'] = P, ['M'] = P, ['N'] = P,
+    ['O'] = P, ['P'] = P, ['Q'] = P, ['R'] = P, ['S'] = P, ['T'] = P, ['U'] = P, ['V'] = P,
+    ['W'] = P, ['X'] = P, ['Y'] = P, ['Z'] = P, ['a'] = P, ['b'] = P, ['c'] = P, ['d'] = P,
+    ['e'] = P, ['f'] = P, ['g'] = P, ['h'] = P, ['i'] = P, ['j'] = P, ['k'] = P, ['l'] = P,
+    ['m'] = P, ['n'] = P, ['o'] = P, ['p'] = P, ['q'] = P, ['r'] = P, ['s'] = P, ['t'] = P,
+    ['u'] = P, ['v'] = P, ['w'] = P, ['x'] = P, ['y'] = P, ['z'] = P, ['-'] = P, ['_'] = P,
+    ['.'] = P,
+};
+#undef P
+
 static bool is_passport_char(char c)
 {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' ||
-           c == '_' || c == '.';
+    return passport_chars[(unsigned char)c];
 }
 
 static bool is_base64_char(char c)
@@ -63,7 +76,7 @@ static bool is_uri_char(char c)
     return c > ' ' && c < 0x7f && c != '"' && c != '<' && c != '>' && c != '\\';
 }
 
-static struct str span(struct reader *r, bool (*is)(char))
+static inline struct str span(struct reader *r, bool (*is)(char))
 {
     size_t start = r->at;
 

@@ -9,8 +9,8 @@ struct identity_check {
     struct arena *arena;
     const struct identity_message *m;
     const struct identity_policy *policy;
-    struct identity_token tokens[LIMIT_IDENTITY_TOKENS]; /* n_tokens of them are set */
-    size_t n_tokens;
+    struct identity_token *tokens; /* move where more are added */
+    size_t n_tokens, max_tokens;
     bool has_too_many;
     struct str urls[LIMIT_IDENTITY_TOKENS];
     const struct identity_credential *creds[LIMIT_IDENTITY_TOKENS];

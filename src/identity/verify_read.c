@@ -283,17 +283,37 @@ static int rebuild(struct identity_check *c, struct identity_token *t, const str
 
 /* --- one value --- */
 
-static struct identity_token *token_add(struct identity_check *c, size_t header)
+/* Room for `max` tokens, or as many as may be. These would take more memory than all else of a
+ * request, and one is usual. */
+static int tokens_grow(struct identity_check *c, size_t max)
 {
-    struct identity_token *t;
+    struct identity_token *v;
+
+    if (max > LIMIT_IDENTITY_TOKENS)
+        max = LIMIT_IDENTITY_TOKENS;
+    if (!(v = arena_alloc(c->arena, max * sizeof(*v))))
+        return ERR_NOMEM;
+    if (c->n_tokens)
+        memcpy(v, c->tokens, c->n_tokens * sizeof(*v));
+    c->tokens = v;
+    c->max_tokens = max;
+    return 0;
+}
+
+/* May move the others. ERR_LIMIT: there are as many as may be. */
+static int token_add(struct identity_check *c, size_t header)
+{
+    int err;
 
     if (c->n_tokens == LIMIT_IDENTITY_TOKENS) {
         c->has_too_many = true;
-        return NULL;
+        return ERR_LIMIT;
     }
-    t = &c->tokens[c->n_tokens++];
-    *t = (struct identity_token){.inner = -1, .outer = -1, .header = (int)header, .url = -1};
-    return t;
+    if (c->n_tokens == c->max_tokens && (err = tokens_grow(c, c->max_tokens * 2)) != 0)
+        return err;
+    c->tokens[c->n_tokens++] =
+        (struct identity_token){.inner = -1, .outer = -1, .header = (int)header, .url = -1};
+    return 0;
 }
 
 static int read_full(struct identity_check *c, struct identity_token *t, struct str token)
@@ -314,21 +334,21 @@ static int read_nested(struct identity_check *c, size_t index)
 {
     for (unsigned depth = 0;
          c->tokens[index].p.type == PASSPORT_DIV_O && !c->tokens[index].is_decided; depth++) {
-        struct identity_token *outer = &c->tokens[index], *t;
+        size_t inner = c->n_tokens;
         int err;
 
         if (depth == LIMIT_IDENTITY_NESTING) {
-            (void)broken(outer, "identity-nesting", "RFC 8946 6", "too many tokens in each other");
+            (void)broken(&c->tokens[index], "identity-nesting", "RFC 8946 6",
+                         "too many tokens in each other");
             return 0;
         }
-        t = token_add(c, (size_t)outer->header);
-        if (!t)
-            return 0;
-        t->outer = (int)index;
-        outer->inner = (int)(t - c->tokens);
-        if ((err = read_full(c, t, outer->p.opt)) != 0)
+        if ((err = token_add(c, (size_t)c->tokens[index].header)) != 0)
+            return err == ERR_LIMIT ? 0 : err;
+        c->tokens[inner].outer = (int)index;
+        c->tokens[index].inner = (int)inner;
+        if ((err = read_full(c, &c->tokens[inner], c->tokens[index].p.opt)) != 0)
             return err;
-        index = (size_t)outer->inner;
+        index = inner;
     }
     return 0;
 }
@@ -419,14 +439,15 @@ static void settle_rfc4474(struct identity_check *c)
 
 static int read_value(struct identity_check *c, struct str value, size_t header)
 {
-    struct identity_token *t = token_add(c, header);
+    struct identity_token *t;
     struct identity_hdr h;
     struct reason why = {.code = NULL};
-    size_t index = c->n_tokens - 1;
-    int err;
+    size_t index = c->n_tokens;
+    int err = token_add(c, header);
 
-    if (!t)
-        return 0;
+    if (err != 0)
+        return err == ERR_LIMIT ? 0 : err;
+    t = &c->tokens[index];
     if ((err = identity_hdr_parse(c->arena, value, &h, &why)) != 0)
         return count_unreadable(t, err, &why);
     if (h.is_rfc4474)
@@ -446,7 +467,7 @@ int identity_check_new(struct arena *a, const struct str *values, size_t n,
                        const struct identity_message *m, const struct identity_policy *policy,
                        struct identity_check **ret)
 {
-    struct identity_check *c = arena_alloc(a, sizeof(*c)); /* 8 KiB, of which one token is usual */
+    struct identity_check *c = arena_alloc(a, sizeof(*c));
     int err;
 
     *ret = NULL;
@@ -457,6 +478,8 @@ int identity_check_new(struct arena *a, const struct str *values, size_t n,
     c->policy = policy;
     c->n_tokens = c->n_urls = 0;
     c->has_too_many = n > LIMIT_IDENTITY_HEADERS;
+    if ((err = tokens_grow(c, n ? n : 1)) != 0)
+        return err;
     for (size_t i = 0; i < n && i < LIMIT_IDENTITY_HEADERS; i++) {
         if ((err = read_value(c, values[i], i)) != 0)
             return err;

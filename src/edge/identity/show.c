@@ -126,16 +126,20 @@ static int fingerprints_of(const struct sdp *s, int section, struct str *v, size
     return 0;
 }
 
-/* RFC 8225 5.2.2: all of them, session and media level alike. */
+/* RFC 8225 5.2.2: all of them, session and media level alike. Where the name is nowhere there are
+ * none, whatever else it is. */
 static int show_keys(struct arena *a, struct str body, struct identity_shown *ret,
                      struct reason *why)
 {
-    struct str *v = arena_alloc(a, LIMIT_IDENTITY_KEYS * sizeof(*v));
+    const struct str name = sdp_attr_text(SDP_A_FINGERPRINT);
     struct passport_key *keys;
+    struct str *v;
     struct sdp *s;
     size_t n = 0;
     int err;
-    if (!v)
+    if (!memmem(body.p, body.n, name.p, name.n))
+        return 0;
+    if (!(v = arena_alloc(a, LIMIT_IDENTITY_KEYS * sizeof(*v))))
         return ERR_NOMEM;
     if ((err = sdp_parse(a, body, &s, why)) != 0)
         return err;

@@ -44,7 +44,7 @@ struct identity_verification {
     void *arg;
     bool is_starting;
     size_t n, n_waiting;
-    struct wait waits[LIMIT_IDENTITY_TOKENS];
+    struct wait *waits; /* n */
 };
 
 static enum config_verify mode_of(const struct edge_req *r)
@@ -254,8 +254,10 @@ static int start(struct identity_verification *v, const struct str *values, size
     if (identity_check_new(v->m->arena, values, n, &v->vouch->shown.m, &v->policy, &v->check) != 0)
         return no_memory(why);
     size_t n_urls = identity_check_urls(v->check, &urls);
+    if (n_urls && !(v->waits = arena_alloc(v->m->arena, n_urls * sizeof(*v->waits))))
+        return no_memory(why);
     v->is_starting = true;
-    for (size_t i = 0; i < n_urls && i < LIMIT_IDENTITY_TOKENS; i++) {
+    for (size_t i = 0; i < n_urls; i++) {
         v->n = i + 1;
         ask(v, i, urls[i]);
     }
@@ -339,18 +341,19 @@ int identity_verify(struct edge_req *r, identity_verified_fn *fn, void *arg, str
         return 0;
     if (!sip_msg_has(m, SIP_H_IDENTITY) && !must_be_signed(r))
         return 0; /* the common case costs nothing: absent, as it may be */
-    struct identity_verification *v = arena_zalloc(m->arena, sizeof(*v));
-    r->vouch = arena_zalloc(m->arena, sizeof(*r->vouch));
+    struct identity_verification *v = arena_alloc(m->arena, sizeof(*v));
+    struct identity_vouch *vouch = arena_alloc(m->arena, sizeof(*vouch));
     values = arena_alloc(m->arena, LIMIT_IDENTITY_HEADERS * sizeof(*values));
-    if (!v || !r->vouch || !values)
+    if (!v || !vouch || !values)
         return no_memory(why);
-    *r->vouch = (struct identity_vouch){.result = undecided, .is_looked_at = true};
+    r->vouch = vouch;
+    *vouch = (struct identity_vouch){.result = undecided, .is_looked_at = true};
     size_t n = values_of(m, values);
     *v = (struct identity_verification){.w = r->w,
                                         .m = m,
                                         .rule = rule_of(r),
                                         .use = use_of(r),
-                                        .vouch = r->vouch,
+                                        .vouch = vouch,
                                         .policy = policy_of(r->w, r->cfg, r->who.peer),
                                         .fn = fn,
                                         .arg = arg};
@@ -370,7 +373,7 @@ int identity_verify_answer(struct edge_worker *w, const struct identity_answer *
 {
     const struct sip_msg *m = a->m;
     enum config_verify mode = a->peer ? a->peer->verify_answers : CONFIG_VERIFY_PREFER;
-    struct identity_verification *v = arena_zalloc(m->arena, sizeof(*v));
+    struct identity_verification *v = arena_alloc(m->arena, sizeof(*v));
     struct str *values = arena_alloc(m->arena, LIMIT_IDENTITY_HEADERS * sizeof(*values));
     const struct config_domain *d = NULL;
     struct reason what = {0};
