@@ -1,15 +1,11 @@
 /* sallyport phone: the options of our own phone (src/phone), one row each. */
 #include "base/err.h"
 #include "base/mem.h"
-#include "cli/cli.h"
-#include "phone/run.h"
-#include <errno.h>
+#include "cli/phone_priv.h"
 #include <getopt.h>
 #include <stdio.h>
 #include <stdlib.h>
 
-#define WAV_BYTES_MAX (64u << 20)
-#define SECONDS_MAX 86400u
 #define HANDSHAKE_MS 10000u /* people hang up after less */
 
 enum option_id {
@@ -170,23 +166,6 @@ static const struct row {
     {"help", NULL, O_HELP, "show this"},
 };
 
-struct input {
-    struct phone_run run;
-    char *wav; /* bytes that slices point into */
-    const char *auth_user, *realm;
-    struct secret password;
-    bool has_password, has_answer, allows_clear;
-    unsigned calls;
-    char login_text[PHONE_LOGINS_MAX][512];
-    struct addr_net nets[8];
-};
-
-static int wrong(const char *name, const char *value, const char *what)
-{
-    cli_error("phone: --%s %s: %s", name, value ? value : "", what);
-    return CLI_USAGE;
-}
-
 static int usage(void)
 {
     printf("usage: sallyport phone --user USER@DOMAIN [OPTION...]\n\n");
@@ -199,253 +178,9 @@ static int usage(void)
     return cli_flush();
 }
 
-/* ---- values ---- */
-
-/* "2", "0.5": milliseconds. */
-static int seconds(const char *text, uint64_t *ret_ms)
-{
-    struct str whole, part = str_cut(str_z(text), '.', &whole);
-    uint32_t s = 0, f = 0;
-
-    if (str_to_u32(whole, SECONDS_MAX, &s) != 0 ||
-        (part.p && (part.n > 3 || str_to_u32(part, 999, &f) != 0)))
-        return ERR_SYNTAX;
-    for (size_t n = part.n; part.p && n < 3; n++)
-        f *= 10;
-    *ret_ms = (uint64_t)s * 1000 + f;
-    return 0;
-}
-
-static int number(const char *text, uint32_t least, uint32_t most, uint32_t *ret)
-{
-    return str_to_u32(str_z(text), most, ret) == 0 && *ret >= least ? 0 : ERR_SYNTAX;
-}
-
-static int read_password(const char *file, struct secret *ret)
-{
-    char line[SECRET_MAX + 2];
-    FILE *f = fopen(file, "re");
-    size_t n;
-
-    if (!f) {
-        cli_error("phone: %s: %s", file, strerror(errno));
-        return CLI_USAGE;
-    }
-    setvbuf(f, NULL, _IONBF, 0); /* no copy in a buffer that nobody wipes */
-    bool ok = fgets(line, sizeof line, f) != NULL;
-    fclose(f);
-    n = ok ? strcspn(line, "\r\n") : 0;
-    ok = ok && n > 0 && secret_set(ret, line, n) == 0;
-    secret_wipe(line, sizeof line);
-    if (!ok)
-        cli_error("phone: %s: there is no password of 1 to %u bytes in its first line", file,
-                  SECRET_MAX);
-    return ok ? CLI_OK : CLI_USAGE;
-}
-
-static int read_env(const char *name, struct secret *ret)
-{
-    const char *v = getenv(name);
-
-    if (v && *v && secret_set(ret, v, strlen(v)) == 0)
-        return CLI_OK;
-    cli_error("phone: there is no password of 1 to %u bytes in $%s", SECRET_MAX, name);
-    return CLI_USAGE;
-}
-
-/* REALM:USER:FILE; realms may have colons, the other two may not. */
-static int add_login(struct input *in, const char *value)
-{
-    struct phone_config *cfg = &in->run.phone;
-    char *text, *user, *file;
-
-    if (cfg->n_logins + 1 >= PHONE_LOGINS_MAX) /* one is the user's own */
-        return wrong("login", value, "too many");
-    text = in->login_text[cfg->n_logins];
-    if (str_copy_z(text, sizeof in->login_text[0], str_z(value)) != 0 ||
-        !(file = strrchr(text, ':')))
-        return wrong("login", value, "not REALM:USER:FILE");
-    *file++ = '\0';
-    if (!(user = strrchr(text, ':')))
-        return wrong("login", value, "not REALM:USER:FILE");
-    *user++ = '\0';
-    cfg->logins[cfg->n_logins] = (struct digest_login){.realm = str_z(text), .user = str_z(user)};
-    if (read_password(file, &cfg->logins[cfg->n_logins].password) != CLI_OK)
-        return CLI_USAGE;
-    cfg->n_logins++;
-    return CLI_OK;
-}
-
-static int set_user(struct input *in, const char *value)
-{
-    struct phone_config *cfg = &in->run.phone;
-    struct str s = str_z(value);
-
-    if (str_starts_nocase(s, STR("sip:")))
-        s = str_make(s.p + 4, s.n - 4);
-    cfg->domain = str_cut(s, '@', &cfg->user);
-    if (cfg->user.n == 0 || cfg->domain.n == 0 || str_find_char(cfg->domain, '@') < cfg->domain.n)
-        return wrong("user", value, "not USER@DOMAIN");
-    return CLI_OK;
-}
-
-/* [transport:]host[:port]; IPv6 in brackets, so that its colons are none. */
-static int set_server(struct input *in, const char *value)
-{
-    struct phone_config *cfg = &in->run.phone;
-    struct str s = str_z(value), head, tail;
-    uint32_t port;
-
-    tail = str_cut(s, ':', &head);
-    if (tail.p && transport_parse(&cfg->transport, head) == 0) {
-        if (cfg->transport > TRANSPORT_TLS)
-            return wrong("server", value, "this phone speaks tls, tcp and udp");
-        cfg->has_transport = true;
-        s = tail;
-    }
-    if (s.n && s.p[0] == '[') {
-        tail = str_cut(str_make(s.p + 1, s.n - 1), ']', &cfg->server);
-        if (!tail.p || (tail.n && tail.p[0] != ':'))
-            return wrong("server", value, "not [transport:]host[:port]");
-        tail = tail.n ? str_make(tail.p + 1, tail.n - 1) : STR_NULL;
-    } else {
-        tail = str_cut(s, ':', &cfg->server);
-    }
-    if (cfg->server.n == 0 || (tail.p && (str_to_u32(tail, 65535, &port) != 0 || port == 0)))
-        return wrong("server", value, "not [transport:]host[:port]");
-    cfg->port = tail.p ? (uint16_t)port : 0;
-    return CLI_OK;
-}
-
-static int set_bind(struct input *in, const char *value)
-{
-    if (addr_parse_hostport(&in->run.bind, str_z(value)) == 0 ||
-        addr_parse(&in->run.bind, str_z(value), 0) == 0)
-        return CLI_OK;
-    return wrong("bind", value, "not an address");
-}
-
-static int load_wav(struct input *in, const char *file)
-{
-    FILE *f = fopen(file, "rbe");
-    long n;
-
-    if (!f || fseek(f, 0, SEEK_END) != 0 || (n = ftell(f)) < 0 ||
-        (unsigned long)n > WAV_BYTES_MAX) {
-        cli_error("phone: %s: %s", file, f ? "too large" : strerror(errno));
-        if (f)
-            fclose(f);
-        return CLI_USAGE;
-    }
-    rewind(f);
-    mem_free(in->wav);
-    in->wav = mem_alloc((size_t)n);
-    bool ok = in->wav && fread(in->wav, 1, (size_t)n, f) == (size_t)n;
-    fclose(f);
-    if (!ok) {
-        cli_error("phone: %s: cannot be read", file);
-        return CLI_USAGE;
-    }
-    in->run.sound.wav = str_make(in->wav, (size_t)n);
-    return CLI_OK;
-}
-
-static int set_play(struct input *in, const char *value)
-{
-    if (strncmp(value, "tone:", 5) != 0)
-        return load_wav(in, value);
-    if (number(value + 5, 50, 3800, &in->run.sound.tone_hz) != 0)
-        return wrong("play", value, "a tone has 50 to 3800 Hz");
-    return CLI_OK;
-}
-
-/* A list of methods, or none. Clear ones need --allow-clear-media: complete() looks. */
-static int set_media(struct input *in, const char *value)
-{
-    static const struct {
-        const char *name;
-        enum keying_method_id id;
-    } methods[] = {{"dtls", KEYING_DTLS}, {"sdes", KEYING_SDES}, {"clear", KEYING_CLEAR}};
-    struct keying_policy *policy = &in->run.keying;
-    struct str rest = str_z(value), name;
-
-    if (strcmp(value, "none") == 0) {
-        in->run.phone.no_media = true;
-        return CLI_OK;
-    }
-    policy->n_methods = 0;
-    while (rest.n) {
-        size_t before = policy->n_methods;
-
-        rest = str_cut(rest, ',', &name);
-        for (size_t i = 0; i < ARRAY_LEN(methods) && before < ARRAY_LEN(methods); i++) {
-            if (str_eq(name, str_z(methods[i].name)))
-                policy->methods[policy->n_methods++] = (uint8_t)methods[i].id;
-        }
-        if (policy->n_methods == before)
-            return wrong("media", value, "not a list of dtls, sdes and clear, and not none");
-    }
-    return policy->n_methods ? CLI_OK : wrong("media", value, "an empty list");
-}
-
-static int set_suites(struct input *in, const char *value)
-{
-    struct keying_policy *policy = &in->run.keying;
-    struct str rest = str_z(value), name;
-
-    policy->n_suites = 0;
-    while (rest.n) {
-        const struct keying_suite *suite;
-
-        rest = str_cut(rest, ',', &name);
-        suite = keying_suite_find(name);
-        if (suite == NULL || suite->cipher == KEYING_NULL || policy->n_suites == KEYING_SUITES)
-            return wrong("suites", value, "not a list of SRTP suites that encrypt");
-        policy->suites[policy->n_suites++] = (uint8_t)suite->id;
-    }
-    return policy->n_suites ? CLI_OK : wrong("suites", value, "an empty list");
-}
-
-static int set_tls_min(struct input *in, const char *value)
-{
-    if (strcmp(value, "1.2") == 0)
-        in->run.tls_min = 12;
-    else if (strcmp(value, "1.3") == 0)
-        in->run.tls_min = 13;
-    else
-        return wrong("tls-min", value, "1.2 or 1.3");
-    return CLI_OK;
-}
-
-static int set_user_url(struct input *in, const char *value)
-{
-    struct str url = str_z(value);
-
-    if (!str_starts_nocase(url, STR("https://")) || url.n > LIMIT_IDENTITY_URL_BYTES ||
-        strpbrk(value, " <>\"") != NULL)
-        return wrong("user-cert-url", value, "not an https URL");
-    in->run.signer.url = url;
-    return CLI_OK;
-}
-
-static int set_fetch_from(struct input *in, const char *value)
-{
-    struct str rest = str_z(value), one;
-
-    while (rest.n) {
-        rest = str_cut(rest, ',', &one);
-        if (in->run.anchors.n_allowed == ARRAY_LEN(in->nets) ||
-            addr_net_parse(&in->nets[in->run.anchors.n_allowed], one) != 0)
-            return wrong("allow-fetch-from", value, "not a list of addresses or networks");
-        in->run.anchors.n_allowed++;
-    }
-    in->run.anchors.allowed = in->nets;
-    return CLI_OK;
-}
-
 /* ---- options by kind ---- */
 
-static int set_time(struct input *in, const struct row *r, const char *v)
+static int set_time(struct phone_input *in, const struct row *r, const char *v)
 {
     struct phone_script *sc = &in->run.script;
     static const struct {
@@ -468,15 +203,15 @@ static int set_time(struct input *in, const struct row *r, const char *v)
 
         if (times[i].id != r->id)
             continue;
-        if (seconds(v, &ms) != 0)
-            return wrong(r->name, v, "not a number of seconds");
+        if (phone_arg_seconds(v, &ms) != 0)
+            return phone_arg_wrong(r->name, v, "not a number of seconds");
         memcpy((char *)sc + times[i].at, &ms, sizeof ms);
         return CLI_OK;
     }
     return -1;
 }
 
-static int set_number(struct input *in, const struct row *r, const char *v)
+static int set_number(struct phone_input *in, const struct row *r, const char *v)
 {
     struct phone_config *cfg = &in->run.phone;
     struct phone_script *sc = &in->run.script;
@@ -517,10 +252,11 @@ static int set_number(struct input *in, const struct row *r, const char *v)
     default:
         return -1;
     }
-    return number(v, least, most, to) == 0 ? CLI_OK : wrong(r->name, v, "out of range");
+    return phone_arg_number(v, least, most, to) == 0 ? CLI_OK
+                                                     : phone_arg_wrong(r->name, v, "out of range");
 }
 
-static int set_text(struct input *in, const struct row *r, const char *v)
+static int set_text(struct phone_input *in, const struct row *r, const char *v)
 {
     struct phone_config *cfg = &in->run.phone;
     struct phone_script *sc = &in->run.script;
@@ -601,7 +337,7 @@ static int set_text(struct input *in, const struct row *r, const char *v)
     }
 }
 
-static int set_flag(struct input *in, const struct row *r)
+static int set_flag(struct phone_input *in, const struct row *r)
 {
     struct phone_config *cfg = &in->run.phone;
     bool *to;
@@ -653,41 +389,41 @@ static int set_flag(struct input *in, const struct row *r)
     return CLI_OK;
 }
 
-static int set_other(struct input *in, const struct row *r, const char *v)
+static int set_other(struct phone_input *in, const struct row *r, const char *v)
 {
     switch (r->id) {
     case O_USER:
-        return set_user(in, v);
+        return phone_arg_user(in, v);
     case O_PASSWORD_FILE:
         in->has_password = true;
-        return read_password(v, &in->password);
+        return phone_arg_password(v, &in->password);
     case O_PASSWORD_ENV:
         in->has_password = true;
-        return read_env(v, &in->password);
+        return phone_arg_env(v, &in->password);
     case O_LOGIN:
-        return add_login(in, v);
+        return phone_arg_login(in, v);
     case O_SERVER:
-        return set_server(in, v);
+        return phone_arg_server(in, v);
     case O_BIND:
-        return set_bind(in, v);
+        return phone_arg_bind(in, v);
     case O_TLS_MIN:
-        return set_tls_min(in, v);
+        return phone_arg_tls_min(in, v);
     case O_MEDIA:
-        return set_media(in, v);
+        return phone_arg_media(in, v);
     case O_SUITES:
-        return set_suites(in, v);
+        return phone_arg_suites(in, v);
     case O_USER_URL:
-        return set_user_url(in, v);
+        return phone_arg_user_url(in, v);
     case O_FETCH_FROM:
-        return set_fetch_from(in, v);
+        return phone_arg_fetch_from(in, v);
     case O_PLAY:
-        return set_play(in, v);
+        return phone_arg_play(in, v);
     default:
         return CLI_USAGE;
     }
 }
 
-static int set(struct input *in, const struct row *r, const char *v)
+static int set(struct phone_input *in, const struct row *r, const char *v)
 {
     int status = v ? set_time(in, r, v) : set_flag(in, r);
 
@@ -700,7 +436,7 @@ static int set(struct input *in, const struct row *r, const char *v)
 
 /* ---- the whole ---- */
 
-static int parse(int argc, char **argv, struct input *in, bool *ret_help)
+static int parse(int argc, char **argv, struct phone_input *in, bool *ret_help)
 {
     struct option all[ARRAY_LEN(rows) + 1] = {{0}};
     int c;
@@ -753,7 +489,7 @@ static int refuse(const char *what)
 }
 
 /* What must go together, and defaults that depend on others. */
-static int complete(struct input *in)
+static int complete(struct phone_input *in)
 {
     struct phone_config *cfg = &in->run.phone;
     struct phone_script *sc = &in->run.script;
@@ -802,7 +538,7 @@ static int complete(struct input *in)
 
 int cli_phone(int argc, char **argv)
 {
-    struct input *in = mem_zalloc(sizeof *in);
+    struct phone_input *in = mem_zalloc(sizeof *in);
     bool help = false;
     int status = CLI_FAILED;
 
