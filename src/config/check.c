@@ -401,6 +401,24 @@ static void check_removed(struct load *l, const cfg_t *sec, const char *option, 
     }
 }
 
+/* What no certificate and no request will ever have is a mistake that shows later, as a peer that is not known (RFC 5922 7.2: no
+ * wildcards; RFC 5890: names of other scripts as they are on the wire). */
+static void check_hosts(struct load *l, const cfg_t *sec, const char *option, const struct config_strs *names)
+{
+    struct addr a;
+    size_t i;
+
+    for (i = 0; i < names->n; i++) {
+        struct str name = names->v[i];
+
+        if (host_ok(name) || addr_parse(&a, name, 0) == 0 || (str_eq(name, STR("*")) && strcmp(option, "domains") == 0))
+            continue;
+        load_problem(l, load_line(l, sec, option), "%s: \"%s\" %s", option, name.p,
+                     str_find_char(name, '*') < name.n ? "is a wildcard, which stands for nobody; write out the names"
+                                                       : "is neither a host name nor an address; other scripts as \"xn--...\"");
+    }
+}
+
 static void check_peer(struct load *l, const cfg_t *sec, const struct config_peer *p)
 {
     unsigned line = load_line(l, sec, NULL) ? load_line(l, sec, NULL) : (unsigned)sec->line;
@@ -413,6 +431,9 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
     if (!p->name.n)
         load_problem(l, line, "a peer without a name; give it one, as peer \"partner\" { ... }");
     check_peer_domains(l, sec, p);
+    check_hosts(l, sec, "domains", &p->domains);
+    check_hosts(l, sec, "certificate-names", &p->certificate_names);
+    check_hosts(l, sec, "identities", &p->identities);
     check_anchors(l, sec, "ca", p->ca);
     if (p->crl.n && check_file(l, sec, "crl", p->crl))
         check_crl(l, sec, "crl", p->crl);

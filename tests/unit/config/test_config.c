@@ -140,6 +140,9 @@ static void says_line_and_cure(void **state)
     expect_problem(DOMAIN, "no listen section");
     expect_problem("listen \"tls:127.0.0.1:5061\" { }\n", "no domain section");
     expect_problem("domain \"a.b\" { certificate = \"c\" }\nlisten \"tls:127.0.0.1:5061\" { }\n", "1: certificate without key");
+    expect_problem("peer \"p\" { domains = {\"*.b.example\"} next-hop = \"sips:b.example\" }\n", "is a wildcard");
+    expect_problem("peer \"p\" { certificate-names = {\"m\xc3\xbc" "ller.example\"} }\n", "xn--");
+    expect_problem("peer \"p\" { next-hop = \"sips:b.example\" identities = {\"sip:b.example\"} }\n", "neither a host name");
     expect_problem("domain \"a b\" { }\nlisten \"udp:127.0.0.1:5060\" { allow-clear = yes }\n", "is not a host name");
     expect_problem("domain \"a.b\" { unknown-users = \"x\" }\nlisten \"udp:127.0.0.1:5060\" { allow-clear = yes }\n", "there is no such peer");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { next-hop = \"sip:192.0.2.1\" }\n", "3: next-hop = \"sip:192.0.2.1\" may be reached in clear");
