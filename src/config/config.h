@@ -140,6 +140,7 @@ struct config_peer { /* peer "carrier" { ... } */
     /* its hop is protected below SIP (TR/100 7.2.2): declared here, by whom and until when */
     int protected_by;            /* enum config_protection */
     struct str protected_until, protected_says;
+    int hops_beyond;             /* 1: those behind it are encrypted, by agreement (TR/100 7.3) */
     struct config_private private; /* what else holds for its traffic of that */
     int carries;                 /* enum config_carries */
     struct str private_network;  /* domain of the private network whose traffic it carries (RFC 7316); empty: none */

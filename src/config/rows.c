@@ -384,6 +384,9 @@ static const struct row peer_rows[] = {
     {ROW_TEXT, PEER(protected_until), NULL,
      {"peer", "protected-until", "text", "", NULL, 0, 0, YES, "TR/100 7.2.2", "The last day, as 2027-12-31, of which that is said."}},
     {ROW_TEXT, PEER(protected_says), NULL, {"peer", "protected-says", "text", "", NULL, 0, 0, YES, "TR/100 7.2.2", "Who says so."}},
+    {ROW_ENUM, PEER(hops_beyond), "unknown|agreed",
+     {"peer", "hops-beyond", "one of unknown|agreed", "unknown", NULL, 0, 0, YES, "TR/100 7.3",
+      "Whether it has been agreed with it that all hops of the signalling behind it are encrypted: then the security status says so, whatever Via shows of them."}},
     {ROW_TEXT, PEER(private_network), NULL,
      {"peer", "private-network", "text", "", NULL, 0, 0, YES, "RFC 7316 4",
       "Domain of the private network that it carries traffic of: requests of our users are marked so for it, and its own mark is believed."}},
@@ -524,7 +527,7 @@ bool row_is_weak(const struct row *row, int value)
     static const struct {
         const char *name;
         int value;
-    } weak[] = {{"revocation", 0}, {"client-revocation", 0}, {"client-usage", 2}, {"on-attack", 1}, {"private-on-attack", 2}, {"protected-by", 1}, {"protected-by", 2}, {"protected-by", 3}, {"protected-by", 4}};
+    } weak[] = {{"revocation", 0}, {"client-revocation", 0}, {"client-usage", 2}, {"on-attack", 1}, {"private-on-attack", 2}, {"protected-by", 1}, {"protected-by", 2}, {"protected-by", 3}, {"protected-by", 4}, {"hops-beyond", 1}};
     size_t i;
 
     for (i = 0; row->kind == ROW_ENUM && i < ARRAY_LEN(weak); i++)

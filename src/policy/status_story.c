@@ -43,7 +43,7 @@ static void add_known(struct sbuf *b, const struct policy_identity *id)
     case POLICY_ID_SITE:
         sbuf_lit(b, "The site ");
         add_name(b, id->by, "that called");
-        sbuf_fmt(b, " is known to us by %s, and says who its user is", policy_how_text(id->how));
+        sbuf_fmt(b, " is known to us by %s, its user by its word alone", policy_how_text(id->how));
         break;
     case POLICY_ID_ASSERTED:
         add_name(b, id->by, "A system that we trust");

@@ -98,6 +98,8 @@ static enum policy_beyond beyond_of(const struct edge_req *r, bool is_user)
     struct sip_via via;
     unsigned n = 0;
 
+    if (r->who.peer && r->who.peer->hops_beyond)
+        return POLICY_BEYOND_PROVISIONED;
     while (sip_values_next(&it))
         if (n++ > 0 && (sip_via_parse(it.value, &via) != 0 || !is_secure_via(&via)))
             return POLICY_BEYOND_CLEAR;
@@ -370,6 +372,8 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
     party_of_kind(p, kind, t->peer,
                   is_flow && transport_is_secure(t->path.transport) ? POLICY_BY_FLOW
                                                                     : POLICY_BY_SOURCE);
+    if (kind != PRINCIPAL_USER && t->peer && t->peer->hops_beyond)
+        p->beyond = POLICY_BEYOND_PROVISIONED;
     if (kind == PRINCIPAL_USER && t->route.n)
         p->beyond = POLICY_BEYOND_UNKNOWN; /* a proxy is between us (RFC 3327) */
     if (is_redirected)
