@@ -66,6 +66,26 @@ bool asserted_is_of_peer(const struct config_peer *from, struct str who)
     return u.host.n && i < from->domains.n;
 }
 
+/* ";privacy=full", also "name" and "uri": as Remote-Party-ID and Diversion ask for it, each for itself (RFC 5806 4). */
+static bool is_private_value(struct str value)
+{
+    struct sip_addr a;
+    struct str privacy;
+
+    return sip_addr_parse(value, &a) != 0 ||
+           (sip_param_find(a.params, STR("privacy"), &privacy) && !str_eq_nocase(privacy, STR("off")));
+}
+
+static bool has_private_named(const struct sip_msg *m, struct str name)
+{
+    const struct sip_hdr *h;
+    bool is_private = false;
+
+    for (unsigned i = 0; !is_private && (h = sip_msg_hdr_named(m, name, i)) != NULL; i++)
+        is_private = is_private_value(h->value);
+    return is_private;
+}
+
 /* What assertions were before RFC 3325, and phones show before From: nobody can say of it whom it may
  * be of. It comes from within the enterprise or not at all. */
 static void edit_remote_party(struct sip_edit *e, const struct sip_msg *m,
@@ -75,7 +95,8 @@ static void edit_remote_party(struct sip_edit *e, const struct sip_msg *m,
     bool is_believed = from && from->allow_asserted_identity && !from->identities.n &&
                        from->kind != CONFIG_PEERING && from->kind != CONFIG_SUBSCRIPTION;
 
-    if (sip_msg_hdr_named(m, name, 0) && !(is_believed && may_pass(m, told, is_phone)))
+    if (sip_msg_hdr_named(m, name, 0) &&
+        !(is_believed && may_pass(m, told, is_phone) && (told || !has_private_named(m, name))))
         sip_edit_remove_named(e, name);
 }
 
@@ -108,9 +129,13 @@ static void edit_history(struct sip_edit *e, const struct sip_msg *m, bool told)
     struct sip_addr a;
     bool is_all;
 
-    if (told || !sip_msg_has(m, SIP_H_HISTORY_INFO))
+    if (told || (!sip_msg_has(m, SIP_H_HISTORY_INFO) && !sip_msg_has(m, SIP_H_DIVERSION)))
         return;
     is_all = asks_privacy(m, STR("history")) || asks_privacy(m, STR("header"));
+    it = sip_values_start(m, SIP_H_DIVERSION);
+    for (unsigned i = 0; sip_values_next(&it); i++)
+        if (is_all || is_private_value(it.value))
+            sip_edit_remove_value(e, SIP_H_DIVERSION, i);
     it = sip_values_start(m, SIP_H_HISTORY_INFO);
     for (unsigned i = 0; sip_values_next(&it); i++) {
         bool is_address = sip_addr_parse(it.value, &a) == 0 && !a.star;
