@@ -42,6 +42,7 @@ check "the clock is" eval "awk -v now=$(date +%s) '/^HEP / { split(\$8, t, /[=.]
 check "who logs in is seen" seen 'Authorization: Digest username="alice", ?realm="example.com"' redacted.txt
 check "the answer to the challenge is not" eval "! grep -aEio 'response=\"?[0-9a-f]{16}' redacted.txt"
 check "nor a nonce" eval "! grep -aEio 'nonce=\"[^*]' redacted.txt"
+check "no packet is without an address" eval "! grep -aE '^HEP .*(0\.0\.0\.0|:0 )' redacted.txt"
 response=$(grep -aoh 'response="[0-9a-f]*"' ./*.msg | head -1 | cut -d'"' -f2)
 check "there was one to be seen" [ ${#response} -ge 32 ]
 check "it is nowhere in the copies" eval "! grep -aq '$response' redacted.txt"

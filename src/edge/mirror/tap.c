@@ -109,12 +109,28 @@ int edge_tap_send(struct edge_tap *t, bool out, const struct path *p, struct str
     return err;
 }
 
+/* A binding's path says only which connection it is. One of another worker is at the listener's address. */
+static void path_complete(struct edge_worker *w, struct path *p)
+{
+    struct path full;
+
+    if (addr_is_set(&p->local) || !p->flow)
+        return;
+    if (flow_worker(p->flow) == w->id && net_flow_path(w->net, p->flow, &full) == 0)
+        p->local = full.local;
+    else if (p->listener < w->cfg->n_listens)
+        p->local = w->cfg->listens[p->listener].addr;
+}
+
 void tap_message_send(struct edge_worker *w, bool out, const struct path *p, struct str bytes)
 {
+    struct path path = *p;
     struct timespec ts;
     uint64_t wall_us;
 
+    path_complete(w, &path);
+
     clock_gettime(CLOCK_REALTIME, &ts);
     wall_us = (uint64_t)ts.tv_sec * 1000000 + (uint64_t)ts.tv_nsec / 1000;
-    edge_count(w, edge_tap_send(w->edge->tap, out, p, bytes, wall_us) == 0 ? EC_TAP_SENT : EC_TAP_DROPPED);
+    edge_count(w, edge_tap_send(w->edge->tap, out, &path, bytes, wall_us) == 0 ? EC_TAP_SENT : EC_TAP_DROPPED);
 }

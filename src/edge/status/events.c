@@ -169,7 +169,6 @@ static bool notify(struct sub *s)
     s->ctx = a ? sip_ctx_new(w->txl, SIP_NOTIFY, &user) : NULL;
     err = s->ctx ? notify_build(s, a, sip_ctx_via_branch(s->ctx), &msg) : ERR_NOMEM;
     if (err == 0) {
-        tap_message(w, true, &s->path, buf_str(msg));
         err = sip_ctx_start(s->ctx, msg, &s->path);
         buf_unref(msg);
     } else if (s->ctx) {

@@ -94,6 +94,43 @@ static void test_mirror(void **state)
     check_mirror(true, MESSAGE);
 }
 
+static int flow_path(struct net *n, flow_id flow, struct path *ret)
+{
+    (void)n;
+    *ret = (struct path){.flow = flow, .local = addr_of("[2001:db8::9]:5061")};
+    return flow == 5 ? 0 : ERR_NOTFOUND;
+}
+
+/* A request to a contact goes along a flow of which the path has only the number: where it leaves from is told all the same. */
+static void test_flow(void **state)
+{
+    static const struct net_ops ops = {.flow_path = flow_path};
+    struct config_listen listen = {.addr = addr_of("192.0.2.9:5063")};
+    struct config cfg = {.listens = &listen, .n_listens = 1};
+    struct net net = {.ops = &ops};
+    struct path path = {.transport = TRANSPORT_TLS, .flow = 5, .remote = addr_of("[2001:db8::1]:40000")};
+    struct edge edge = {.started_s = 1};
+    struct edge_worker w = {.edge = &edge, .net = &net, .cfg = &cfg};
+    struct hep_parsed p;
+    struct addr at;
+
+    (void)state;
+    collector_open(&collector, "127.0.0.1:0");
+    assert_int_equal(edge_tap_new(&collector.cfg, &edge.tap, NULL), 0);
+    tap_message(&w, true, &path, STR(MESSAGE));
+    p = receive(&collector);
+    at = addr_of("[2001:db8::9]:5061");
+    assert_true(addr_eq(&p.from, &at));
+    assert_true(addr_eq(&p.to, &path.remote));
+    path.flow |= (flow_id)1 << 56; /* of another worker */
+    path.remote = addr_of("192.0.2.1:40000");
+    tap_message(&w, true, &path, STR(MESSAGE));
+    p = receive(&collector);
+    assert_true(addr_eq(&p.from, &listen.addr));
+    edge_tap_free(edge.tap);
+    close(collector.fd);
+}
+
 static void test_dropped(void **state)
 {
     struct path path = {.transport = TRANSPORT_UDP, .local = addr_of("192.0.2.9:5060"), .remote = addr_of("192.0.2.1:5060")};
@@ -133,6 +170,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_mirror),
+        cmocka_unit_test(test_flow),
         cmocka_unit_test(test_dropped),
         cmocka_unit_test(test_password),
     };
