@@ -212,76 +212,7 @@ void anchor_end(struct anchor *a)
     let_go(a);
 }
 
-/* ---- which calls ---- */
-
-/* Is every medium of its offer keyed by DTLS-SRTP, so that nothing is lost if packets pass as they
- * are? */
-static bool offers_dtls_alone(const struct sip_msg *m)
-{
-    struct reason why = {0};
-    struct str text;
-    struct sdp *s;
-    bool any = false;
-    int i;
-
-    if (anchor_body_find(m, &text, &why) != 0 || !text.n || sdp_parse(m->arena, text, &s, &why) != 0)
-        return false;
-    for (i = 0; i < (int)s->n_media; i++) {
-        if (sdp_media_is_rejected(s, i))
-            continue;
-        if (!sdp_proto_is_dtls(s->media[i].proto) || !sdp_attr_inherited(s, i, SDP_A_FINGERPRINT, 0))
-            return false;
-        any = true;
-    }
-    return any;
-}
-
-/* The caller has signed its keys itself (RFC 8862): keys of our own would break that, and media
- * that pass as they are are protected from end to end. Where policy wants them in clear inside, or
- * a browser is called that could not be reached otherwise, the signature ends here. */
-static enum anchor_mode mode_for_user(const struct sip_msg *m, bool is_needed)
-{
-    if (!is_needed && offers_dtls_alone(m))
-        return ANCHOR_RELAY;
-    LOG(LOG_NOTICE, "user-signature-ends", LS("call", m->call_id), LS("from", m->from.uri),
-        LZ("clause", "RFC 8862 6"),
-        LZ("detail", "media of this call get keys of our own, which its caller has not signed"));
-    return ANCHOR_PROTECT;
-}
-
-static bool wants_clear_inside(const struct anchor_side *s, bool crosses)
-{
-    return crosses && s->cfg && s->cfg->mode == CONFIG_MEDIA_CLEAR_INSIDE;
-}
-
-static enum anchor_mode mode_of(const struct edge_req *r, const struct edge_targets *ts,
-                                const struct anchor_side *caller, bool *ret_crosses,
-                                bool *ret_needed)
-{
-    enum anchor_mode mode = ANCHOR_DIRECT, m;
-    struct anchor_side side;
-    bool crosses;
-    size_t i;
-
-    *ret_crosses = *ret_needed = false;
-    for (i = 0; i < ts->n; i++) {
-        anchor_side_target(r, ts->v[i], &side);
-        crosses = anchor_sides_cross(caller, &side);
-        *ret_crosses |= crosses;
-        *ret_needed |= caller->is_web != side.is_web || wants_clear_inside(&side, crosses) ||
-                       wants_clear_inside(caller, crosses);
-        if (caller->is_web != side.is_web)
-            return ANCHOR_PROTECT; /* a browser speaks with nobody who has no ICE and DTLS-SRTP (RFC
-                                      8827, 8834) */
-        if (r->emergency)
-            continue; /* nothing that is not needed stands in its way */
-        m = anchor_side_wish(&side, crosses);
-        mode = m > mode ? m : mode;
-        m = anchor_side_wish(caller, crosses);
-        mode = m > mode ? m : mode;
-    }
-    return mode;
-}
+/* ---- a new one ---- */
 
 static int anchor_texts(struct anchor *a, const struct sip_msg *m)
 {
@@ -380,16 +311,14 @@ int anchor_begin(struct edge_req *r, const struct edge_targets *ts, struct ancho
     struct anchor_side side;
     enum anchor_mode mode;
     struct anchor *a;
-    bool crosses, is_needed;
+    bool crosses;
     int err;
 
     *ret = NULL;
     if (!r->w->edge->relay)
         return 0;
     anchor_side_caller(r, &side);
-    mode = mode_of(r, ts, &side, &crosses, &is_needed);
-    if (mode == ANCHOR_PROTECT && sip_msg_has(r->m, SIP_H_IDENTITY) && identity_claims_user(r->m))
-        mode = mode_for_user(r->m, is_needed);
+    mode = anchor_mode_of(r, ts, &side, &crosses);
     if (mode == ANCHOR_DIRECT)
         return 0;
     anchor_side_settle(&side, r->snap, crosses, r->emergency, net_wall_s(r->w->net));

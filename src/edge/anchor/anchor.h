@@ -61,6 +61,9 @@ MUST_USE int anchor_begin(struct edge_req *r, const struct edge_targets *ts, str
 /* The call that a request's token names, and the dialog; NULL: none (any more). A reference. */
 struct anchor *anchor_of(const struct edge_req *r, struct anchor_dialog **ret_dialog);
 void anchor_unref(struct anchor *a); /* NULL is fine */
+/* A redirection leads here. True: it may, the call being anchored as that wants, from now on if need be. False: this is
+ * for the caller to follow, by a call of its own. */
+MUST_USE bool anchor_may_redirect(struct proxy *p, struct edge_target *t);
 /* Nothing comes of the request that it was got for: with it ends a call that has not begun. NULL is
  * fine. */
 void anchor_discard(struct anchor *a, const struct anchor_dialog *d);

@@ -45,6 +45,9 @@ void anchor_side_settle(struct anchor_side *s, const struct edge_snapshot *snap,
                         bool emergency, uint64_t now_s);
 enum anchor_mode anchor_side_wish(const struct anchor_side *s, bool crosses);
 bool anchor_sides_cross(const struct anchor_side *a, const struct anchor_side *b);
+/* mode.c: what a call needs that this side calls these targets by. */
+enum anchor_mode anchor_mode_of(const struct edge_req *r, const struct edge_targets *ts,
+                                const struct anchor_side *caller, bool *ret_crosses);
 
 /* ---- text with keys in it ---- */
 

@@ -58,6 +58,10 @@ bool redirect_follow(const struct branch *b, const struct sip_msg *m)
         struct edge_target *t = p->n - p->n_first < LIMIT_REDIRECTS ? route_redirect(p->r, b->t, it.value) : NULL;
 
         if (t && !is_known(p, t->uri)) {
+            if (!anchor_may_redirect(p, t)) {
+                has_rest = true;
+                continue;
+            }
             t->q_milli = contact_q(it.value);
             if (!proxy_branch_add(p, t)) {
                 has_rest = true;

@@ -2,6 +2,8 @@
  * a user of ours (RFC 5627 GRUUs included), a peer, or another domain by DNS. Every way is checked against what its sender may use
  * and against the scheme (RFC 5630 5.3). All results live in the request's arena. Worker thread. */
 #include "edge/request_priv.h"
+#include "edge/admit/asserted.h"
+#include "edge/admit/callers.h"
 #include "edge/route/route_priv.h"
 #include "edge/peers/subscriber.h"
 
@@ -343,7 +345,7 @@ static bool may_forward(const struct edge_req *r, const struct edge_target *by)
 struct edge_target *route_redirect(struct edge_req *r, const struct edge_target *by, struct str contact)
 {
     struct edge_targets ts = {0};
-    struct reason why;
+    struct reason why = {0};
     struct edge_req *copy;
     struct sip_addr a;
     struct sip_uri u;
@@ -372,5 +374,9 @@ struct edge_target *route_redirect(struct edge_req *r, const struct edge_target 
         err = route_to_user(copy, &ts, &why);
     else
         err = copy->domain ? ERR_NOTFOUND : route_outside(copy, &ts, &why);
-    return err == 0 && ts.n ? ts.v[0] : NULL;
+    /* What stood before the targets that the request came with stands before this one: lists of callers of another domain of ours
+     * than the one that was called, privacy that must be given where it leaves. Limits of a peer: branch_start. */
+    if (err != 0 || !ts.n || (copy->domain != r->domain && callers_check(copy, &why) != 0) || asserted_check_privacy(copy, &ts, &why) != 0)
+        return NULL;
+    return ts.v[0];
 }
