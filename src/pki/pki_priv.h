@@ -85,6 +85,8 @@ MUST_USE int cert_extension(const X509 *cert, const uint8_t *oid, size_t n_oid, 
  * nothing. */
 struct chain_facts {
     int crl_error[CHAIN_DEPTH_MAX];
+    bool has_forged;                  /* the last CRL of which something was wrong its issuer has not signed: */
+    const struct X509_crl_st *forged; /* this one; to compare */
 };
 struct staple {
     bool is_possible; /* we asked for it */

@@ -22,7 +22,7 @@ int revoke_init(void)
 
 /* Errors by which a CRL only fails to say anything. That a certificate is listed in one,
  * X509_V_ERR_CERT_REVOKED, is not among them, even if the CRL has expired: revoked certificates do
- * not come back. */
+ * not come back. It must be the issuer's own CRL, though. */
 static bool is_about_crl(int error)
 {
     switch (error) {
@@ -44,13 +44,43 @@ static bool is_about_crl(int error)
     }
 }
 
+/* Errors by which it is not its issuer's at all: what such a list says, anybody may have written. Files of
+ * CRLs are fetched in clear (RFC 5280 8), and nothing else looks at them before. */
+static bool is_not_issuers(int error)
+{
+    switch (error) {
+    case X509_V_ERR_UNABLE_TO_GET_CRL_ISSUER:
+    case X509_V_ERR_UNABLE_TO_DECRYPT_CRL_SIGNATURE:
+    case X509_V_ERR_CRL_SIGNATURE_FAILURE:
+        return true;
+    default:
+        return false;
+    }
+}
+
+/* OpenSSL names the CRL that an error is about, but not after it has said that it is out of date: then none. */
+static void note_forged(struct chain_facts *f, int error, const X509_CRL *crl)
+{
+    if (is_not_issuers(error)) {
+        f->has_forged = true;
+        f->forged = crl;
+    } else if (crl) { /* its dates, or its scope */
+        f->has_forged = f->has_forged && f->forged == crl;
+        f->forged = NULL;
+    }
+}
+
 static int on_error(int ok, X509_STORE_CTX *store)
 {
     struct chain_facts *f = X509_STORE_CTX_get_ex_data(store, facts_index);
     int error = X509_STORE_CTX_get_error(store), depth = X509_STORE_CTX_get_error_depth(store);
+    const X509_CRL *crl = X509_STORE_CTX_get0_current_crl(store);
 
+    if (!ok && f && error == X509_V_ERR_CERT_REVOKED && f->has_forged && f->forged == crl)
+        return 1;
     if (ok || !f || !is_about_crl(error))
         return ok;
+    note_forged(f, error, crl);
     /* The first says most: without a CRL in force there are others behind it. */
     if (depth >= 0 && depth < CHAIN_DEPTH_MAX && f->crl_error[depth] == X509_V_OK)
         f->crl_error[depth] = error;

@@ -463,6 +463,43 @@ static void test_crl_policy(void **state)
     pki_statuses_unref(st);
 }
 
+static void forge_crl(const char *file)
+{
+    EVP_PKEY *key = EVP_EC_gen("P-256");
+    FILE *f = fopen(file, "r+");
+    X509_CRL *crl = f ? PEM_read_X509_CRL(f, NULL, NULL, NULL) : NULL;
+
+    assert_non_null(key);
+    assert_non_null(crl);
+    assert_true(X509_CRL_sign(crl, key, EVP_sha256()) > 0);
+    rewind(f);
+    assert_int_equal(PEM_write_X509_CRL(f, crl), 1);
+    assert_int_equal(ftruncate(fileno(f), ftell(f)), 0);
+    fclose(f);
+    X509_CRL_free(crl);
+    EVP_PKEY_free(key);
+}
+
+/* Lists come over http and may be anybody's: one that is not signed by the issuer says nothing,
+ * whatever name it has, neither that a certificate is revoked nor that it is not. */
+static void test_crl_forged(void **state)
+{
+    (void)state;
+    const char *client = fix_path(&fix, "client.crt"), *file = fix_path(&fix, "forged.crl");
+    struct reason why;
+
+    for (int days = 7; days >= -1; days -= 8) /* an old one says no more */
+        for (size_t n = 0; n < 2; n++) {
+            unlink(file);
+            check_err(pki_mint_crl(fix.inter, &client, n, days, file, &why), 0);
+            forge_crl(file);
+            check_err(pki_mint_crl(fix.root, NULL, 0, 7, file, &why), 0);
+            check_server(PKI_REVOCATION_SOFT, NULL, file, NULL, CERT_UNKNOWN);
+            check_server(PKI_REVOCATION_HARD, NULL, file,
+                         days > 0 ? "tls-cert-no-crl" : "tls-crl-expired", 0);
+        }
+}
+
 /* CAs publish CRLs in DER. */
 static void test_crl_der(void **state)
 {
@@ -672,7 +709,9 @@ static struct pki_chain *judge(enum pki_revocation r, struct pki_statuses *s, in
     assert_non_null(f);
     n = fread(text, 1, sizeof(text), f);
     fclose(f);
-    check_err(pki_anchors_new(fix.root_pem, r == PKI_REVOCATION_OFF ? NULL : root_crl, &anchors, &why), 0);
+    check_err(
+        pki_anchors_new(fix.root_pem, r == PKI_REVOCATION_OFF ? NULL : root_crl, &anchors, &why),
+        0);
     pki_anchors_set_revocation(anchors, r, s);
     assert_int_equal(pki_anchors_look(anchors), r != PKI_REVOCATION_OFF);
     check_err(pki_chain_new(str_make(text, n), anchors, (uint64_t)time(NULL), &c, &why), err);
@@ -742,12 +781,13 @@ static void test_identities(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_identities),
-        cmocka_unit_test(test_stapled),      cmocka_unit_test(test_asked),
-        cmocka_unit_test(test_must_staple),  cmocka_unit_test(test_bad_staples),
-        cmocka_unit_test(test_seen_later), cmocka_unit_test(test_clients),      cmocka_unit_test(test_crl_policy),
-        cmocka_unit_test(test_crl_der),      cmocka_unit_test(test_ends),
-        cmocka_unit_test(test_client_usage), cmocka_unit_test(test_cross),
+        cmocka_unit_test(test_identities),  cmocka_unit_test(test_stapled),
+        cmocka_unit_test(test_asked),       cmocka_unit_test(test_must_staple),
+        cmocka_unit_test(test_bad_staples), cmocka_unit_test(test_seen_later),
+        cmocka_unit_test(test_clients),     cmocka_unit_test(test_crl_policy),
+        cmocka_unit_test(test_crl_forged),  cmocka_unit_test(test_crl_der),
+        cmocka_unit_test(test_ends),        cmocka_unit_test(test_client_usage),
+        cmocka_unit_test(test_cross),
     };
     return cmocka_run_group_tests(tests, setup, teardown);
 }
