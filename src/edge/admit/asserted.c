@@ -6,7 +6,7 @@
  * Whom we tell: peers with assert-identity, whatever privacy was asked for, since they keep it as
  * we do, of a subscriber the number of its that the gate has found; phones get what believed peers asserted, unless privacy was asked for; everybody else gets
  * nothing, unless the caller said that it wants no privacy at all. A preferred identity is a hint
- * to us and goes no further (RFC 3325 6). Decided on parsed headers, value by value.
+ * to us, who know one address of a user and need none, and goes no further (RFC 3325 6). Decided on parsed headers, value by value.
  *
  * Worker thread; memory of the request's arena. */
 #include "edge/admit/asserted.h"
@@ -165,46 +165,20 @@ static bool may_carry(enum sip_method m)
     return m != SIP_ACK && m != SIP_CANCEL && m != SIP_REGISTER && m != SIP_PRACK;
 }
 
-/* A name to show beside the address: of the hint that is for this very user, else of From. Nobody's
- * where the caller hides or the name could not stand in quotes. */
-static struct str display_name(const struct edge_req *r)
-{
-    struct str name = r->m->from.display, aor;
-    struct sip_values it = sip_values_start(r->m, SIP_H_P_PREFERRED_IDENTITY);
-    struct sip_addr a;
-    struct sip_uri u;
-    while (sip_values_next(&it))
-        if (sip_addr_parse(it.value, &a) == 0 && a.display.n && sip_uri_parse(a.uri, &u) == 0 &&
-            sip_uri_aor(r->m->arena, &u, &aor) == 0 && str_eq(aor, r->who.name)) {
-            name = a.display;
-            break;
-        }
-    if (sip_uri_parse(r->m->from.uri, &u) == 0 && str_eq_nocase(u.host, STR("anonymous.invalid")) &&
-        str_eq(name, r->m->from.display))
-        return STR_NULL;
-    return str_find_char(name, '\\') < name.n || str_find_char(name, '"') < name.n ? STR_NULL
-                                                                                   : name;
-}
-
 /* A carrier knows our callers by numbers of its account, whoever they are to us (trunk_names.c). */
 static bool is_renamed(const struct edge_target *t)
 {
     return trunk_is(t->peer) && t->peer->from_user.n && is_told(t);
 }
 
+/* The address alone: who it is we know, and by what name it goes is its own word, which From has. */
 static void assert_user(struct sip_edit *e, const struct edge_req *r, const struct edge_target *t)
 {
-    bool is_user = r->who.kind == PRINCIPAL_USER && !r->asserts.n;
-    struct str name = is_user ? display_name(r) : STR_NULL, v;
     struct str who = is_renamed(t)  ? trunk_asserts(r, t->peer)
                      : r->asserts.n ? r->asserts
                                     : r->who.name;
-    if (!who.p)
-        return;
-    if (name.n)
-        v = arena_fmt(r->m->arena, "\"%.*s\" <%.*s>", STR_FMT(name), STR_FMT(who));
-    else
-        v = arena_fmt(r->m->arena, "<%.*s>", STR_FMT(who));
+    struct str v = who.p ? arena_fmt(r->m->arena, "<%.*s>", STR_FMT(who)) : STR_NULL;
+
     if (v.p)
         sip_edit_add_last(e, SIP_H_P_ASSERTED_IDENTITY, v);
 }
