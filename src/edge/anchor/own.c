@@ -95,7 +95,8 @@ static void own_note(const struct anchor_own *o, const struct sip_msg *m,
 
     if (!c || !f || !f->has_callee)
         return;
-    facts_in_dialog(f, o->to_callee ? POLICY_CALLEE : POLICY_CALLER, m, v, c->to);
+    facts_in_dialog(f, o->to_callee ? POLICY_CALLEE : POLICY_CALLER, m, v,
+                    o->to_callee ? c->to : c->from, c->to);
     facts_smime_later(f, o->to_callee ? POLICY_CALLEE : POLICY_CALLER, o->smime, m->arena);
     facts_later(a->w, a->call_slot, a->call_gen, m, !o->to_callee);
     calls_changed(a->w, a->call_slot, a->call_gen);

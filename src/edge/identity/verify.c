@@ -11,6 +11,7 @@
  * lets all pass and reports; `strip` takes the headers off unseen. */
 #include "base/log.h"
 #include "edge/admit/callers.h"
+#include "edge/admit/gate_priv.h"
 #include "edge/identity/service.h"
 #include "edge/admit/private_network.h"
 #include "policy/rules.h"
@@ -52,12 +53,27 @@ static enum config_verify mode_of(const struct edge_req *r)
     return private_network_verify(r);
 }
 
+/* Within a dialog: does it say that its sender is another than the dialog began with (RFC 4916)? A side whose
+ * beginning had to be signed, the INVITE or its answer, says that signed as well. What ends a call or
+ * only acknowledges may say what it likes, as at the gate. */
+static bool says_anew(const struct edge_req *r)
+{
+    uint32_t was = r->from_caller ? r->token.caller_from : r->token.callee_from;
+    struct sip_uri from;
+
+    if (!r->has_token || r->token.emergency || !was || r->m->method == SIP_BYE ||
+        r->m->method == SIP_PRACK || edge_from_hash(r->m->arena, r->m->from.uri) == was ||
+        (sip_uri_parse(r->m->from.uri, &from) == 0 && login_is_anonymous(&from)))
+        return false;
+    return r->from_caller || (r->who.peer && r->who.peer->verify_answers == CONFIG_VERIFY_REQUIRE);
+}
+
 /* RFC 8224 6.2.2: what begins something must be signed where policy says so; within a dialog its
  * beginning was. */
 static bool must_be_signed(const struct edge_req *r)
 {
-    return mode_of(r) == CONFIG_VERIFY_REQUIRE && !sip_msg_in_dialog(r->m) &&
-           (r->who.kind != PRINCIPAL_USER || r->who.peer);
+    return mode_of(r) == CONFIG_VERIFY_REQUIRE && (r->who.kind != PRINCIPAL_USER || r->who.peer) &&
+           (!sip_msg_in_dialog(r->m) || says_anew(r));
 }
 
 bool identity_is_judged_first(const struct edge_req *r)

@@ -112,9 +112,9 @@ static void note_sides(const struct branch *b, const struct sip_msg *m)
         return;
     facts_focus(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->m);
     facts_focus(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, m);
-    facts_in_dialog(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->m, p->r->vouch, c->to);
+    facts_in_dialog(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->m, p->r->vouch, p->r->from_caller ? c->from : c->to, c->to);
     facts_smime_later(f, p->r->from_caller ? POLICY_CALLER : POLICY_CALLEE, p->r->smime, m->arena);
-    facts_in_dialog(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, m, b->vouch, c->to);
+    facts_in_dialog(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, m, b->vouch, p->r->from_caller ? c->to : c->from, c->to);
     facts_smime_later(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, b->smime, m->arena);
 }
 

@@ -6,6 +6,7 @@
 #include "edge/anchor/anchor_priv.h"
 #include "edge/admit/asserted.h"
 #include "edge/admit/callers.h"
+#include "edge/admit/gate_priv.h"
 #include "edge/admit/gateway_mark.h"
 #include "edge/identity/service.h"
 #include "edge/peers/peers.h"
@@ -493,11 +494,62 @@ static bool is_signed_better(const struct facts_party *was, const struct facts_p
            str_eq(was->identity.address, next->identity.address);
 }
 
+/* Does a request say that its sender is somebody else than is known, and than the call began with (RFC 4916)?
+ * Users of ours say nothing but who they have authenticated as (gate.c), and who hides says no name. */
+static bool says_another(const struct facts_call *f, unsigned side, const struct sip_msg *m,
+                         struct str first)
+{
+    struct str named = f->party[side].identity.address;
+    struct passport_id from, one;
+    struct sip_uri u;
+
+    if (!m->is_request || f->user[side] || sip_uri_parse(m->from.uri, &u) != 0 ||
+        login_is_anonymous(&u) ||
+        identity_show_uri(m->arena, m->from.uri, NULL, true, &from) != 0)
+        return false;
+    if (identity_show_uri(m->arena, first, NULL, true, &one) == 0 && passport_id_eq(one, from))
+        return false;
+    if (named.n && named.p[0] == '+') /* as a token has a number */
+        return !from.is_tn || !str_eq(from.text, str_make(named.p + 1, named.n - 1));
+    return identity_show_uri(m->arena, named, NULL, true, &one) != 0 || !passport_id_eq(one, from);
+}
+
+/* It has been taken, and is shown: it is a claim, whoever was signed for before, and whatever keys. */
+static void claim_anew(struct facts_party *p, unsigned side, const struct sip_msg *m,
+                       const struct identity_vouch *v, struct str called)
+{
+    const struct policy_identity was = p->identity;
+    bool is_looked_at = v && v->is_looked_at && v->result.verdict != IDENTITY_ABSENT;
+
+    p->identity = (struct policy_identity){
+        .known = was.known > POLICY_ID_SITE ? POLICY_ID_SITE : was.known,
+        .how = was.how,
+        .verdict = is_looked_at ? v->result.verdict : IDENTITY_ABSENT,
+        .worst = IDENTITY_ABSENT,
+        .why = is_looked_at ? v->result.why.code : NULL,
+        .address = m->from.uri,
+        .by = p->hop.peer,
+        .asserted = was.asserted,
+        .reached = side == POLICY_CALLEE ? IDENTITY_REACHED_UNPROVEN : was.reached,
+        .called = side == POLICY_CALLEE ? called : was.called,
+    };
+    p->signed_bound = p->body_bound = POLICY_BOUND_NONE;
+    if (p->ends_at == POLICY_ENDS_USER) /* who was signed for by name */
+        p->ends_at = POLICY_ENDS_UNKNOWN;
+}
+
 void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *m,
-                     const struct identity_vouch *v, struct str called)
+                     const struct identity_vouch *v, struct str first, struct str called)
 {
     struct facts_party next = f->party[side];
     uint64_t keys = facts_fingerprints_of(m), other = facts_other_keys_of(m);
+
+    if (!(v && v->is_looked_at && v->result.verdict == IDENTITY_VALID) &&
+        says_another(f, side, m, first)) {
+        claim_anew(&next, side, m, v, called);
+        set_party(f, side, &next);
+        return;
+    }
 
     if (v && v->is_looked_at && v->result.verdict != IDENTITY_ABSENT) {
         facts_answered(&next, v, called, m->arena);

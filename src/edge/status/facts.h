@@ -105,9 +105,10 @@ void facts_callee(struct facts_party *p, const struct edge_req *r, const struct 
 void facts_focus(struct facts_call *f, unsigned side, const struct sip_msg *m);
 void facts_set_callee(struct facts_call *f, const struct facts_party *p);
 /* Within the call one side has said something that was accepted, signed (`v`) or not: who it is now
- * (RFC 4916), and whether its keys are still signed ones. `called`: whom the call was to. */
+ * (RFC 4916), and whether its keys are still signed ones. `first`: the side's address when the call
+ * began; `called`: whom the call was to. */
 void facts_in_dialog(struct facts_call *f, unsigned side, const struct sip_msg *m,
-                     const struct identity_vouch *v, struct str called);
+                     const struct identity_vouch *v, struct str first, struct str called);
 /* Names the fingerprints in a body; the lines about keys of other kinds; 0: there are none. */
 uint64_t facts_fingerprints(struct str body);
 uint64_t facts_other_keys(struct str body);
