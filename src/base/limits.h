@@ -97,7 +97,7 @@
 #define LIMIT_IDENTITY_DESTS 16u           /* identities in "dest" */
 #define LIMIT_IDENTITY_NUMBER 32u          /* characters of a canonical number; E.164 has 15 */
 #define LIMIT_IDENTITY_SEEN 131072u        /* signatures remembered while they are fresh */
-#define LIMIT_IDENTITY_USES 4u             /* requests of one dialog that may share a signature */
+#define LIMIT_IDENTITY_USES 4u             /* requests with one signature that are remembered */
 #define LIMIT_JSON_BYTES 16384u            /* JSON that strangers signed */
 #define LIMIT_JSON_DEPTH 8u
 #define LIMIT_JSON_NODES 512u

@@ -241,11 +241,32 @@ static bool may_follow(const struct entry *e)
     return true;
 }
 
+/* Of a dialog whoever sends next has a higher number (RFC 3261 12.2.1.1): the lowest makes room,
+ * and does not come again. NULL: there is none. */
+static struct request *request_room(struct entry *e, const struct identity_use *use)
+{
+    struct request *lowest = NULL;
+
+    if (e->n_requests < LIMIT_IDENTITY_USES)
+        return &e->requests[e->n_requests++];
+    for (uint32_t i = 0; use->is_in_dialog && i < e->n_requests; i++) {
+        struct request *q = &e->requests[i];
+
+        if (q->is_in_dialog && q->cseq > use->cseq)
+            return NULL;
+        if (q->is_in_dialog && (!lowest || q->cseq < lowest->cseq))
+            lowest = q;
+    }
+    return lowest;
+}
+
 static int request_add(struct entry *e, const struct identity_use *use)
 {
-    if (e->n_requests >= LIMIT_IDENTITY_USES || (!use->is_in_dialog && !may_follow(e)))
+    struct request *q = use->is_in_dialog || may_follow(e) ? request_room(e, use) : NULL;
+
+    if (!q)
         return ERR_CONFLICT;
-    e->requests[e->n_requests++] = (struct request){
+    *q = (struct request){
         .cseq = use->cseq, .state = OPEN, .seen = 1, .is_in_dialog = use->is_in_dialog};
     return 0;
 }

@@ -14,7 +14,8 @@
  *   lets the signer repair
  *   the same, answered otherwise                      replay
  *   same Call-ID and From tag, another CSeq:
- *     within a dialog, whose sides others know        a later request of it; counted
+ *     within a dialog, whose sides others know        a later request of it; of many the last few are
+ *                                                     remembered, and none before them
  *     outside, all before outside as well, and        the client's next try (RFC 3261 8.1.3.5, 22.2,
  *     answered with what it may mend                  21.4.26; 8.1.3.4 for redirections); counted
  *     outside, in any other case                      replay: who calls once does not call twice

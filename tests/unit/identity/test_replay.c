@@ -129,7 +129,11 @@ static void counted(void **state)
     check_err(check(r, "A", use_of("c", "t", 1), 100), ERR_CONFLICT);
     for (unsigned i = 1; i < LIMIT_IDENTITY_USES; i++)
         check_err(check(r, "A", within("c", "t", 1 + i), 100), 0);
-    check_err(check(r, "A", within("c", "t", 99), 100), ERR_CONFLICT);
+    for (unsigned i = 20; i < 40; i++) /* as many digits as somebody dials in a second */
+        check_err(check(r, "A", within("c", "t", i), 100), 0);
+    check_err(check(r, "A", within("c", "t", 39), 100), ERR_EXISTS);
+    check_err(check(r, "A", within("c", "t", 20), 100), ERR_CONFLICT); /* it was before them */
+    check_err(check(r, "A", use_of("c", "t", 99), 100), ERR_CONFLICT);
     identity_replay_free(r);
 }
 
