@@ -113,13 +113,15 @@ static bool is_verified(const struct edge_req *r)
 }
 
 /* By RFC 4474 (11), and in bodies (RFC 3893 7), a domain or user signs for an address of its own, with a
- * number in it or not: the number is nobody's for that. */
+ * number in it or not: the number is nobody's for that. Nor is it for a signer who says that it knows its
+ * customer alone (B), or where it came in (C: RFC 8588 4). */
 static bool is_number_verified(const struct edge_req *r)
 {
     const struct identity_result *res =
         r->vouch && r->vouch->is_looked_at ? &r->vouch->result : NULL;
 
-    return (res && res->verdict == IDENTITY_VALID && !res->by_rfc4474) ||
+    return (res && res->verdict == IDENTITY_VALID && !res->by_rfc4474 &&
+            (!res->attest || res->attest == 'A')) ||
            (r->smime && r->smime->state == POLICY_SMIME_NAMES &&
             r->smime->authority < IDENTITY_BY_DOMAIN);
 }
