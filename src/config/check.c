@@ -428,6 +428,10 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
         load_problem(l, line, "peer \"%s\" is never met; add domains, next-hop or certificate-names", p->name.p);
     if ((star || !p->domains.n) && !p->next_hop.n && !p->certificate_names.n && !p->n_sources && !p->account.n)
         load_problem(l, line, "peer \"%s\" takes all domains but has no next-hop; add next-hop = \"sip:...\"", p->name.p);
+    if (p->kind == CONFIG_IMS)
+        load_problem(l, load_line(l, sec, "kind"),
+                     "peer \"%s\": kind = ims, a carrier's IMS by AKA, sec-agree and IPsec (3GPP TS 24.229), is not there yet; use subscription for an "
+                     "account with a password, or peering for mutual TLS", p->name.p);
     if (!p->name.n)
         load_problem(l, line, "a peer without a name; give it one, as peer \"partner\" { ... }");
     check_peer_domains(l, sec, p);

@@ -101,7 +101,8 @@ struct config_domain { /* domain "example.com" { ... } */
 
 enum config_verify { CONFIG_VERIFY_PREFER, CONFIG_VERIFY_REQUIRE, CONFIG_VERIFY_TOLERATE, CONFIG_VERIFY_STRIP };
 enum config_sign { CONFIG_SIGN_BASE, CONFIG_SIGN_SHAKEN, CONFIG_SIGN_NONE, CONFIG_SIGN_RFC4474, CONFIG_SIGN_BOTH };
-enum config_peer_kind { CONFIG_PEERING, CONFIG_SUBSCRIPTION, CONFIG_GATEWAY, CONFIG_SITE, CONFIG_SERVER };
+/* CONFIG_IMS is known, and refused by the checks. */
+enum config_peer_kind { CONFIG_PEERING, CONFIG_SUBSCRIPTION, CONFIG_GATEWAY, CONFIG_SITE, CONFIG_SERVER, CONFIG_IMS };
 
 /* Callers of a subscriber that have none of its numbers. */
 enum config_foreign { CONFIG_FOREIGN_REFUSE, CONFIG_FOREIGN_REPLACE };

@@ -286,9 +286,10 @@ static const struct row domain_rows[] = {
 };
 
 static const struct row peer_rows[] = {
-    {ROW_ENUM, PEER(kind), "peering|subscription|gateway|site|server",
+    {ROW_ENUM, PEER(kind), "peering|subscription|gateway|site|server|ims",
      {"peer", "kind", "one of peering|subscription|gateway|site|server", "peering", NULL, 0, 0, YES, "TR/100 7.6",
-      "What it is: another enterprise or carrier by mutual TLS, a carrier we subscribe to, a PSTN gateway, a site or a server of our own."}},
+      "What it is: another enterprise or carrier by mutual TLS, a carrier we subscribe to, a PSTN gateway, a site or a server of our own. "
+      "ims, a carrier's IMS that knows us by AKA and IPsec, is for later and refused: subscription is by password, peering by certificate."}},
     {ROW_LIST, PEER(domains), NULL,
      {"peer", "domains", "list", "", NULL, 0, 0, YES, "RFC 3261 16.5", "Domains whose requests go to it; \"*\" stands for all others."}},
     {ROW_URI, PEER(next_hop), NULL,

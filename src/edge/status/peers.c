@@ -13,7 +13,7 @@ static const char *kind_text(enum config_peer_kind k)
     static const char *const texts[] = {
         [CONFIG_PEERING] = "peering", [CONFIG_SUBSCRIPTION] = "subscription",
         [CONFIG_GATEWAY] = "gateway", [CONFIG_SITE] = "site",
-        [CONFIG_SERVER] = "server",
+        [CONFIG_SERVER] = "server",       [CONFIG_IMS] = "ims",
     };
 
     return (size_t)k < ARRAY_LEN(texts) ? texts[k] : "?";

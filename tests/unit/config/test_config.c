@@ -173,6 +173,8 @@ static void says_line_and_cure(void **state)
     expect_problem("state-dir = \"x\n", "never closed");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { client-certificate = require }\n", "2: certificates are required but nothing says whose");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} certificate-names = {\"p.x\"} }\n", "3: peer \"p\" cannot prove itself");
+    expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = ims domains = {\"p.x\"} }\n",
+                   "3: peer \"p\": kind = ims, a carrier's IMS by AKA, sec-agree and IPsec (3GPP TS 24.229), is not there yet; use subscription");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} user = \"u\" }\n", "3: peer \"p\" has an account but is none to register with; add kind");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"p.x\"} }\n", "3: peer \"p\" is a subscription without account; add user and password-file");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { kind = subscription domains = {\"*\"} user = \"u\" password-file = \"f\" next-hop = \"sips:p.x\" }\n", "3: peer \"p\": nothing says whom to register with");
