@@ -384,20 +384,61 @@ static bool may_remove(struct str name)
     return id == SIP_H_OTHER && !str_starts_nocase(name, STR("Content-")) && !str_starts_nocase(name, STR("X-Sallyport-"));
 }
 
+static bool is_header_name(struct str name)
+{
+    for (size_t k = 0; k < name.n; k++)
+        if (name.p[k] <= ' ' || name.p[k] >= 0x7f || strchr("\"(),/:;<=>?@[\\]{}", name.p[k]))
+            return false;
+    return name.n > 0;
+}
+
 static void check_removed(struct load *l, const cfg_t *sec, const char *option, const struct config_strs *names)
 {
-    size_t i, k;
+    size_t i;
 
     for (i = 0; i < names->n; i++) {
         struct str name = names->v[i];
-        bool ok = name.n > 0;
 
-        for (k = 0; k < name.n; k++)
-            ok = ok && name.p[k] > ' ' && name.p[k] < 0x7f && !strchr("\"(),/:;<=>?@[\\]{}", name.p[k]);
-        if (!ok)
+        if (!is_header_name(name))
             load_problem(l, load_line(l, sec, option), "%s: \"%s\" is no name of a header", option, name.p);
         else if (!may_remove(name))
             load_problem(l, load_line(l, sec, option), "%s: %s is needed, or has an option of its own; leave it out", option, name.p);
+    }
+}
+
+/* What says who somebody is, or was, is nobody's to make up, and what belongs to a dialog its ends' alone. */
+static bool may_set(struct str name)
+{
+    static const char *const others[] = {"Remote-Party-ID", "P-Asserted-Service", "P-Preferred-Service", "Target-Dialog",
+                                         "Info-Package", "Recv-Info", "Refer-Sub", "Suppress-If-Match"};
+    enum sip_hdr_id id = sip_hdr_parse(name);
+
+    for (size_t i = 0; i < ARRAY_LEN(others); i++)
+        if (str_eq_nocase(name, str_z(others[i])))
+            return false;
+    return may_remove(name) && id != SIP_H_HISTORY_INFO && id != SIP_H_DIVERSION && id != SIP_H_REFERRED_BY && id != SIP_H_TIMESTAMP &&
+           id != SIP_H_WARNING;
+}
+
+#define SET_HEADERS_MAX 16u
+#define SET_HEADER_BYTES 512u
+
+static void check_set(struct load *l, const cfg_t *sec, const struct config_strs *lines)
+{
+    unsigned line = load_line(l, sec, "set-headers-to");
+
+    if (lines->n > SET_HEADERS_MAX)
+        load_problem(l, line, "set-headers-to has %zu headers, and may have %u", lines->n, SET_HEADERS_MAX);
+    for (size_t i = 0; i < lines->n; i++) {
+        struct str name, value = str_trim(str_cut(lines->v[i], ':', &name));
+        bool ok = value.n && lines->v[i].n <= SET_HEADER_BYTES && is_header_name(name);
+
+        for (size_t k = 0; ok && k < value.n; k++) /* one line: RFC 3261 25.1, without folding */
+            ok = (uint8_t)value.p[k] >= 0x20 && value.p[k] != 0x7f;
+        if (!ok || !str_is_utf8(value))
+            load_problem(l, line, "set-headers-to: \"%s\" is no header; as \"X-Trunk: 7\", %u bytes at most", lines->v[i].p, SET_HEADER_BYTES);
+        else if (!may_set(name))
+            load_problem(l, line, "set-headers-to: %.*s is needed, or has an option of its own; take it out", STR_FMT(name));
     }
 }
 
@@ -469,6 +510,7 @@ static void check_peer(struct load *l, const cfg_t *sec, const struct config_pee
     check_numbers(l, sec, p);
     check_removed(l, sec, "remove-headers-from", &p->remove_from);
     check_removed(l, sec, "remove-headers-to", &p->remove_to);
+    check_set(l, sec, &p->set_to);
     check_trunk(l, sec, p);
     check_protection(l, sec, p);
     check_rfc4474(l, sec, p);

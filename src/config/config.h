@@ -174,6 +174,7 @@ struct config_peer { /* peer "carrier" { ... } */
     bool rewrites_numbers;       /* numbers at its domains are of somewhere else */
     bool allow_asserted_identity; /* what it asserts is believed (RFC 3325) */
     bool assert_identity;        /* it is told whom we have authenticated, and keeps it private as we do */
+    struct config_strs set_to; /* "Name: value": headers that requests to it get */
     struct config_strs remove_from, remove_to; /* names of headers that what it sends, and what it gets, loses */
     struct config_status status;
     struct config_media_side media;

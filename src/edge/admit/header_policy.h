@@ -1,5 +1,6 @@
 /* Headers that a peer's stanza takes off: of what comes from it before anybody gets that, and of
- * what goes to it (remove-headers-from, remove-headers-to; TR/100 7.6). For what tells too much of
+ * what goes to it (remove-headers-from, remove-headers-to; TR/100 7.6); and those that requests to it
+ * get (set-headers-to), which no signature covers (RFC 8224 and 4474 have their own). For what tells too much of
  * the inside, or what phones are not to be told from outside; what SIP, or a policy with a line of
  * its own, needs the configuration does not let be named here. Calls for help keep all. Worker
  * thread. */

@@ -191,6 +191,30 @@ static void says_line_and_cure(void **state)
                    "remove-headers-from: identity is needed, or has an option of its own");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} remove-headers-from = {\"X-A: b\"} }\n",
                    "remove-headers-from: \"X-A: b\" is no name of a header");
+#define SET(v) DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { domains = {\"p.x\"} set-headers-to = {" v "} }\n"
+    static const char *const owned[] = {"Via", "v", "Route", "Record-Route", "Path", "Contact", "m", "From", "To", "t", "Call-ID", "CSeq", "Max-Forwards",
+                                        "Identity", "y", "Identity-Info", "Date", "P-Asserted-Identity", "P-Preferred-Identity", "Remote-Party-ID", "Privacy",
+                                        "Content-Type", "c", "Content-Length", "l", "Content-Foo", "X-Sallyport-Status", "x-sallyport-gateway",
+                                        "P-Private-Network-Indication", "Authorization", "Proxy-Authorization", "WWW-Authenticate", "Require", "Proxy-Require",
+                                        "Supported", "k", "Refer-To", "Replaces", "Join", "Event", "Subscription-State", "Expires", "Session-Expires", "Min-SE",
+                                        "Allow", "RAck", "RSeq", "Target-Dialog", "History-Info", "Diversion", "Referred-By", "b", "Authentication-Info",
+                                        "Service-Route", "Max-Breadth", "Flow-Timer", "SIP-ETag", "SIP-If-Match", "Security-Client", "MIME-Version"};
+    for (size_t i = 0; i < sizeof owned / sizeof owned[0]; i++) {
+        char text[512], want[128];
+
+        snprintf(text, sizeof text, SET("\"%s: 1\""), owned[i]);
+        snprintf(want, sizeof want, "3: set-headers-to: %s is needed, or has an option of its own", owned[i]);
+        expect_problem(text, want);
+    }
+    expect_problem(SET("\"X-A\""), "3: set-headers-to: \"X-A\" is no header");
+    expect_problem(SET("\"X-A:\""), "3: set-headers-to: \"X-A:\" is no header");
+    expect_problem(SET("\"X A: 1\""), "3: set-headers-to: \"X A: 1\" is no header");
+    expect_problem(SET("\": 1\""), "3: set-headers-to: \": 1\" is no header");
+    expect_problem(SET("\"X-A: 1\\r\\nVia: x\""), "is no header");
+    expect_problem(SET("\"X-A: 1\\nVia: x\""), "is no header");
+    expect_problem(SET("\"X-A: \\xff\""), "is no header");
+    expect_problem(SET("\"A: 1\",\"A: 2\",\"A: 3\",\"A: 4\",\"A: 5\",\"A: 6\",\"A: 7\",\"A: 8\",\"A: 9\",\"A: 10\",\"A: 11\",\"A: 12\",\"A: 13\",\"A: 14\",\"A: 15\",\"A: 16\",\"A: 17\""),
+                   "3: set-headers-to has 17 headers, and may have 16");
     expect_problem(DOMAIN "listen \"tls:127.0.0.1:5061\" { }\npeer \"p\" { next-hop = \"sips:p.x\" rewrites-numbers = yes }\n", "peer \"p\" rewrites addresses to a domain that nothing names");
     expect_problem(ACCOUNT " }\n", "3: peer \"p\" has an account without numbers");
     expect_problem(ACCOUNT " numbers = {\"00\"} }\n", "3: numbers: \"00\" of an account needs its country code");
