@@ -114,6 +114,9 @@ static void note_answer(const struct edge_req *r)
     if (!r->has_token || !r->token.call_gen)
         return;
     facts_later(r->w, r->token.call_slot, r->token.call_gen, r->m, r->from_caller);
+    if (r->m->body.n)
+        calls_hop(r->w, r->token.call_slot, r->token.call_gen, r->from_caller ? POLICY_CALLER : POLICY_CALLEE, r->rx.hop,
+                  r->rx.path.transport);
     if (!r->token.anchor_gen && facts_describe(r->m, &media))
         calls_said(r->w, r->token.call_slot, r->token.call_gen, FACTS_ANSWER, &media);
 }

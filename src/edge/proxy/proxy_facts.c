@@ -118,6 +118,21 @@ static void note_sides(const struct branch *b, const struct sip_msg *m)
     facts_smime_later(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, b->smime, m->arena);
 }
 
+/* A phone that has moved is on another hop from then on, and what it says of its keys came along that one. */
+static void note_hops(const struct branch *b, const struct rx *rx)
+{
+    const struct proxy *p = b->p;
+    const struct path *from = &p->r->rx.path;
+    const struct hop_facts clear = {.secure = false},
+                           *hop = transport_is_secure(from->transport) ? net_facts(p->w->net, from->flow) : &clear;
+
+    if (!p->r->has_token)
+        return;
+    if (hop) /* else it has ended since, or is another worker's: not better than what is known */
+        calls_hop(p->w, p->call_slot, p->call_gen, p->from_caller ? POLICY_CALLER : POLICY_CALLEE, hop, from->transport);
+    calls_hop(p->w, p->call_slot, p->call_gen, p->from_caller ? POLICY_CALLEE : POLICY_CALLER, rx->hop, rx->path.transport);
+}
+
 /* PRACK belongs to one early dialog of several: what is known of the callee may be of another one (RFC 3262 4). */
 static bool is_of_noted(const struct branch *b, const struct sip_msg *m)
 {
@@ -161,6 +176,8 @@ static void note_answer(struct branch *b, const struct sip_msg *m, const struct 
     if (!proxy_begins_call(p)) {
         if (m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE || is_of_noted(b, m)))
             note_sides(b, m);
+        if (m->status >= 200 && (p->method == SIP_INVITE || p->method == SIP_UPDATE))
+            note_hops(b, rx);
         if (p->method == SIP_INVITE || p->method == SIP_UPDATE || p->method == SIP_PRACK) {
             facts_later(p->w, p->call_slot, p->call_gen, p->r->m, p->from_caller);
             facts_later(p->w, p->call_slot, p->call_gen, m, !p->from_caller);

@@ -466,6 +466,43 @@ void calls_said(struct edge_worker *w, uint32_t slot, uint32_t gen, enum facts_s
         mem_free(copy);
 }
 
+struct call_hop {
+    uint32_t slot, gen;
+    unsigned side;
+    struct policy_hop hop;
+};
+
+static bool set_hop(struct edge_worker *w, const struct call_hop *h)
+{
+    struct facts_call *f = calls_facts(w, h->slot, h->gen);
+
+    if (!f)
+        return false;
+    facts_hop(f, h->side, &h->hop);
+    calls_changed(w, h->slot, h->gen);
+    return true;
+}
+
+static void hop_posted(void *edge_worker, void *arg)
+{
+    (void)set_hop(edge_worker, arg);
+    mem_free(arg);
+}
+
+void calls_hop(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned side, const struct hop_facts *hop,
+               enum transport transport)
+{
+    const struct call_hop h = {slot, gen, side, policy_hop_from(hop, transport, STR_NULL)};
+    unsigned owner = slot >> 24;
+    struct call_hop *copy;
+
+    if (set_hop(w, &h) || !gen || owner == w->id || owner >= w->edge->n_workers || (copy = mem_alloc(sizeof *copy)) == NULL)
+        return;
+    *copy = h;
+    if (net_post(w->net, owner, hop_posted, copy) != 0)
+        mem_free(copy);
+}
+
 struct call_event {
     uint32_t slot, gen;
     unsigned status;

@@ -122,6 +122,17 @@ static bool is_focus(const struct sip_msg *m, bool was)
     return sip_addr_parse(h->value, &a) == 0 && !a.star && sip_param_find(a.params, STR("isfocus"), NULL);
 }
 
+/* Whom the edge lets in along this hop has proven who it is there, too (admit_in_dialog). */
+void facts_hop(struct facts_call *f, unsigned side, const struct policy_hop *hop)
+{
+    struct policy_hop *own = &f->party[side].hop, was = *own;
+
+    *own = *hop;
+    own->authenticated |= own->secure && (was.authenticated || f->user[side]);
+    own->peer = was.peer;
+    own->below = was.below;
+}
+
 void facts_focus(struct facts_call *f, unsigned side, const struct sip_msg *m)
 {
     f->party[side].is_focus = is_focus(m, f->party[side].is_focus);

@@ -74,6 +74,11 @@ void facts_said(struct facts_call *f, enum facts_said said, const struct facts_m
 void calls_said(struct edge_worker *w, uint32_t slot, uint32_t gen, enum facts_said said,
                 const struct facts_media *media);
 
+/* The hop that a side's part of an exchange within the call came along: it may have moved. Texts of the hop stay. */
+void facts_hop(struct facts_call *f, unsigned side, const struct policy_hop *hop);
+void calls_hop(struct edge_worker *w, uint32_t slot, uint32_t gen, unsigned side, const struct hop_facts *hop,
+               enum transport transport);
+
 /* The caller, as the request shows; texts as `from` and `by` (the record's copies of From's URI and
  * of the principal). */
 void facts_caller(struct facts_call *f, const struct edge_req *r, struct str from, struct str by);
