@@ -208,8 +208,11 @@ static int judge_one(const struct context *c, X509 *cert, X509 *issuer, int crl_
         return err;
     *ret_known = is_stapled || (c->has_crl && crl_error == X509_V_OK);
     if (c->statuses && pki_cert_id_make(cert, issuer, &id) == 0) {
-        if (pki_statuses_find(c->statuses, &id, now, &a) == PKI_STATUS_REVOKED)
+        if (pki_statuses_find(c->statuses, &id, now, &a) == PKI_STATUS_REVOKED) {
+            /* One on hold may be released (RFC 5280 5.3.1): who is refused is asked about again. */
+            (void)pki_statuses_want(c->statuses, cert, issuer, now);
             return refuse_revoked(&a, why);
+        }
         if (!*ret_known)
             *ret_asked = pki_statuses_want(c->statuses, cert, issuer, now);
         *ret_known = *ret_known || a.status == PKI_STATUS_GOOD;

@@ -416,7 +416,14 @@ static void test_clients(void **state)
     st = new_statuses();
     check_server(PKI_REVOCATION_SOFT, st, root_crl, NULL, CERT_UNKNOWN);
     give_answer("client", V_OCSP_CERTSTATUS_REVOKED);
+    unsigned before = n_asked;
     check_server(PKI_REVOCATION_SOFT, st, root_crl, "tls-cert-revoked", 0);
+    assert_int_equal(n_asked, before); /* that is known, and not for long */
+    pki_statuses_clock_set(st);
+    check_server(PKI_REVOCATION_SOFT, st, root_crl, "tls-cert-revoked", 0);
+    assert_int_equal(n_asked, before + 1);
+    give_answer("client", V_OCSP_CERTSTATUS_GOOD); /* it was on hold */
+    check_server(PKI_REVOCATION_SOFT, st, root_crl, NULL, CERT_GOOD);
     pki_statuses_unref(st);
 }
 
