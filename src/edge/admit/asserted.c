@@ -88,15 +88,27 @@ static bool has_private_named(const struct sip_msg *m, struct str name)
 
 /* What assertions were before RFC 3325, and phones show before From: nobody can say of it whom it may
  * be of. It comes from within the enterprise or not at all. */
+static bool is_remote_party_believed(const struct config_peer *from)
+{
+    return from && from->allow_asserted_identity && !from->identities.n &&
+           from->kind != CONFIG_PEERING && from->kind != CONFIG_SUBSCRIPTION;
+}
+
+static struct str remote_party(const struct sip_msg *m, const struct config_peer *from)
+{
+    const struct sip_hdr *h = is_remote_party_believed(from) ? sip_msg_hdr_named(m, STR("Remote-Party-ID"), 0) : NULL;
+    struct sip_addr a;
+
+    return h && sip_addr_parse(h->value, &a) == 0 && !a.star ? a.uri : STR_NULL;
+}
+
 static void edit_remote_party(struct sip_edit *e, const struct sip_msg *m,
                               const struct config_peer *from, bool told, bool is_phone)
 {
     static const struct str name = {"Remote-Party-ID", 15};
-    bool is_believed = from && from->allow_asserted_identity && !from->identities.n &&
-                       from->kind != CONFIG_PEERING && from->kind != CONFIG_SUBSCRIPTION;
 
     if (sip_msg_hdr_named(m, name, 0) &&
-        !(is_believed && may_pass(m, told, is_phone) && (told || !has_private_named(m, name))))
+        !(is_remote_party_believed(from) && may_pass(m, told, is_phone) && (told || !has_private_named(m, name))))
         sip_edit_remove_named(e, name);
 }
 
@@ -257,7 +269,7 @@ struct str asserted_who_answers(const struct sip_msg *m, const struct config *cf
     struct sip_addr a;
     struct sip_uri u;
 
-    return is_believed(cfg, from, m, local) && counted_next(&c, &a, &u) ? a.uri : STR_NULL;
+    return is_believed(cfg, from, m, local) && counted_next(&c, &a, &u) ? a.uri : remote_party(m, from);
 }
 
 struct str asserted_who(const struct edge_req *r)

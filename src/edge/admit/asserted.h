@@ -7,7 +7,7 @@
 /* Who sent the request asserts somebody, and may: it belongs to our trust domain, and nobody in what
  * it asserts is of a domain that it may not speak for. */
 bool asserted_is_believed(const struct edge_req *r);
-/* Whom it, or an answer of `from`, asserts: the first address. Empty: nobody, or it is not believed. */
+/* Whom it, or an answer of `from`, asserts: the first address; without one of RFC 3325 that in Remote-Party-ID, if it may go on. Empty: nobody, or it is not believed. */
 struct str asserted_who(const struct edge_req *r);
 struct str asserted_who_answers(const struct sip_msg *m, const struct config *cfg,
                                 const struct config_peer *from, const struct addr *local);
