@@ -1,4 +1,5 @@
-/* Subscribers of ours (edge/peers/subscriber.h): RFC 6140 5.2, 6, 7.1.1; RFC 3325 5; TR/100 7.5.3. */
+/* Subscribers of ours (edge/peers/subscriber.h): RFC 6140 5.2, 6, 7.1.1; RFC 3325 5; TR/100 7.5.3.
+ */
 #include "edge/peers/subscriber.h"
 #include "edge/identity/show.h"
 #include "edge/request_priv.h"
@@ -247,4 +248,38 @@ int subscriber_targets(struct edge_req *r, struct edge_targets *ts, const struct
         t->next_hop = t->route.n ? t->route : t->uri;
     }
     return 0;
+}
+
+bool subscriber_gruu_target(struct edge_req *r, const struct config_peer *p,
+                            const struct path *path, struct edge_target *t)
+{
+    struct location_query q = {.aor = subscriber_aor(r->m->arena, p),
+                               .now_s = net_steady_s(r->w->net)};
+    struct location_targets lt = {0};
+    const struct location_target *b = NULL;
+    struct edge_target got = *t;
+    struct passport_id id;
+    size_t i;
+
+    if (!r->domain || !r->ruri.has_gr || !q.aor.p ||
+        identity_show_uri(r->m->arena, r->uri, &r->domain->dial, true, &id) != 0 || !id.is_tn ||
+        holder_of(r->cfg, id.text) != p ||
+        location_lookup(r->w->edge->loc, &q, r->m->arena, &lt) != 0)
+        return false;
+    for (i = 0; i < lt.n; i++) {
+        const struct path *at = lt.v[i].has_path ? &lt.v[i].path : NULL;
+
+        if (!subscriber_is_bulk(lt.v[i].uri) || !is_meant(r, &lt.v[i]))
+            continue;
+        if (!b || (at && path &&
+                   (path->flow ? at->flow == path->flow : addr_eq(&at->remote, &path->remote))))
+            b = &lt.v[i];
+    }
+    if (!b || !route_use_binding(r, lt.aor, b, &got) ||
+        !(got.uri = number_contact(r, got.uri, id.text)).p)
+        return false;
+    got.peer = p;
+    got.next_hop = got.route.n ? got.route : got.uri;
+    *t = got;
+    return true;
 }

@@ -155,6 +155,8 @@ static int to_other_side(struct edge_req *r, struct edge_targets *ts, struct rea
     t->has_path = t->to_user = true;
     t->path = other->path;
     t->peer = other->kind == PRINCIPAL_USER ? subscriber_of_id(r->cfg, other->who) : NULL;
+    if (t->peer && subscriber_gruu_target(r, t->peer, &other->path, t))
+        return 0;
     if (is_own_flow(r, &other->path) && is_open(r, &other->path))
         return 0;
     if (find_bindings(r, other, t->peer, &lt) && (b = moved_to(r, other, &lt)) != NULL) {
