@@ -469,6 +469,48 @@ flow_id trunk_flow(const struct edge_worker *w, const struct config_peer *p)
     return t ? t->flow : 0;
 }
 
+static bool is_in(struct str host, struct str domain)
+{
+    return domain.n && host.n > domain.n && host.p[host.n - domain.n - 1] == '.' &&
+           str_eq_nocase(str_make(host.p + host.n - domain.n, domain.n), domain);
+}
+
+/* A name that its stanza has, or one below a domain of it. */
+static bool is_its_name(const struct config_peer *p, struct str host)
+{
+    const struct str hops[] = {p->next_hop, p->next_hop_secure};
+    struct sip_uri u;
+    size_t i;
+
+    for (i = 0; i < ARRAY_LEN(hops); i++)
+        if (hops[i].n && sip_uri_parse(hops[i], &u) == 0 && str_eq_nocase(u.host, host))
+            return true;
+    for (i = 0; i < p->certificate_names.n; i++)
+        if (str_eq_nocase(p->certificate_names.v[i], host))
+            return true;
+    for (i = 0; i < p->domains.n; i++)
+        if (str_eq_nocase(p->domains.v[i], host) || is_in(host, p->domains.v[i]))
+            return true;
+    return str_eq_nocase(p->registrar, host) || is_in(host, p->registrar);
+}
+
+bool trunk_is_at(const struct config_peer *p, const struct edge_target *t, const struct path *path)
+{
+    bool is_proven = transport_is_secure(path->transport) && !p->allow_unverified;
+    struct sip_uri u;
+    size_t i;
+
+    if (t->has_path)
+        return true; /* sealed by us, or a registration */
+    for (i = 0; i < p->n_sources; i++)
+        if (addr_net_has(&p->sources[i], &path->remote))
+            return true;
+    if (hop_uri(t->next_hop, &u) == 0 && is_its_name(p, is_proven ? hop_expected_name(p, u.host) : u.host))
+        return true;
+    LOG(LOG_WARN, "trunk-elsewhere", LS("peer", p->name), LS("next_hop", t->next_hop));
+    return false;
+}
+
 int trunk_challenged(struct edge_worker *w, const struct config_peer *p, const struct sip_msg *m,
                      bool was_answered, struct reason *why)
 {

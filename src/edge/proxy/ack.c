@@ -3,6 +3,7 @@
  * Owner: the worker, in the list `acks` as long as they wait. Worker thread. */
 #include "edge/status/facts.h"
 #include "edge/proxy/proxy_priv.h"
+#include "edge/peers/trunk.h"
 
 struct ack_wait {
     struct list node;
@@ -21,6 +22,9 @@ static void ack_send(struct edge_req *r, const struct edge_target *t, const stru
     struct forward_args f = {.t = t, .out = path, .changes = &c, .ack_creds = anchor_ack_creds(r)};
     struct reason why = {0};
     struct buf *msg;
+
+    if (trunk_is(t->peer) && !trunk_is_at(t->peer, t, path))
+        f.ack_creds = STR_NULL;
 
     if (r->token.anchor_gen ? !anchor_ack_may_leave(r, path, changes) : anchor_direct_request(r, t, path, &c, &why) != 0)
         return;

@@ -4,6 +4,7 @@
 #include "edge/request_priv.h"
 #include "edge/admit/asserted.h"
 #include "edge/admit/callers.h"
+#include "edge/admit/private_network.h"
 #include "edge/route/route_priv.h"
 #include "edge/peers/subscriber.h"
 
@@ -263,6 +264,11 @@ static int route_outside(struct edge_req *r, struct edge_targets *ts, struct rea
         return route_no_memory(why);
     t->uri = r->uri;
     p = hop.n ? route_peer_of_contact(r, u.host) : NULL;
+    if (p && !private_network_may_carry(r, p)) { /* a Route leads around no rule */
+        ts->n = 0;
+        reason_set(why, "private-traffic", "TR/100 recommendation 1", 403, "%.*s carries no traffic of this kind (carries)", STR_FMT(p->name));
+        return ERR_REFUSED;
+    }
     if (p)
         route_target_peer(r, t, p);
     else

@@ -190,9 +190,32 @@ static bool keep_carriers(const struct edge_req *r, struct route_choice *c)
     return n > 0;
 }
 
+/* What a gateway or a foreign peer sends is not for itself: a number that it has given us and nobody here has would go back and forth,
+ * at somebody's cost, as a new call each time, which no hash and no count of hops tells (RFC 3261 16.3). A server or site of our own may
+ * well ask twice (a spiral); what a user forwards goes where the user says. */
+static bool is_back(const struct edge_req *r, const struct config_peer *p)
+{
+    return p == r->who.peer && r->who.kind == PRINCIPAL_PEER && !r->is_forwarded && p->kind != CONFIG_SITE &&
+           p->kind != CONFIG_SERVER;
+}
+
+static bool drop_sender(const struct edge_req *r, struct route_choice *c)
+{
+    size_t n = 0;
+    for (size_t i = 0; i < c->n; i++)
+        if (!is_back(r, c->v[i]))
+            c->v[n++] = c->v[i];
+    c->n = n;
+    return n > 0;
+}
+
 int route_choice_add(struct edge_req *r, struct edge_targets *ts, struct route_choice *c,
                      struct str e164, struct reason *why)
 {
+    if (!drop_sender(r, c)) {
+        reason_set(why, "back-to-sender", "RFC 3261 16.3", r->domain ? 404 : 482, "nobody takes it but the peer that it comes from");
+        return ERR_REFUSED;
+    }
     if (!keep_carriers(r, c)) {
         reason_set(why, "private-traffic", "TR/100 recommendation 1", 403,
                    "no peer for this destination carries traffic of this kind (carries)");
