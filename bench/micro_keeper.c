@@ -1,13 +1,18 @@
 /* What a signature by the keeper costs beside one in the process: CPU time of both processes, by
- * how many are under way at once. The keeper is the real one (another process, its judgement, its
- * log, its filter of system calls). Usage: micro_keeper SALLYPORT [signatures] */
+ * how many are under way at once; then with handshakes of TLS by an RSA key under way as well,
+ * whose own signatures are taken off. The keeper is the real one (another process, its judgement,
+ * its log, its filter of system calls). Usage: micro_keeper SALLYPORT [signatures] */
 #include "base/err.h"
 #include "base/wheel.h"
 #include "keeper/link.h"
 #include "keeper/signer.h"
 #include "pki/mint.h"
+#include "pki/signing.h"
+#include <fcntl.h>
 #include <openssl/evp.h>
 #include <openssl/pem.h>
+#include <openssl/rsa.h>
+#include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -15,9 +20,18 @@
 #include <unistd.h>
 
 #define MAX_JOBS 512
+#define HANDSHAKES 4
+#define RSA_PSS_RSAE_SHA256 0x0804 /* RFC 8446 4.2.3 */
 
 static struct {
-    char dir[64], cert[128], key[128], conf[128];
+    char dir[64], cert[128], key[128], conf[128], rsa_cert[128], rsa_key[128];
+    EVP_PKEY *rsa;
+    char rsa_name[PKI_KEY_NAME + 1], rsa_input[PKI_TLS13_INPUT_MAX];
+    size_t n_rsa_input;
+    struct pki_signer *tls;
+    struct pki_sign_job handshakes[HANDSHAKES];
+    unsigned long n_handshakes;
+    bool wants_handshakes;
     struct wheel *wheel;
     struct arena *token_arena, *arenas[MAX_JOBS];
     struct passport token;
@@ -78,6 +92,88 @@ static void start(struct identity_signer *signer)
     }
 }
 
+/* --- handshakes: what a server with a certificate of RSA signs (RFC 8446 4.4.3) --- */
+
+static void on_handshake(struct pki_sign_job *job, int err, struct str signature)
+{
+    t.n_failed += err != 0 || !signature.n;
+    t.n_handshakes++;
+    if (t.wants_handshakes && t.tls->start(t.tls, job) != 0)
+        exit(1);
+}
+
+static int make_rsa(void)
+{
+    static const char context[] = "TLS 1.3, server CertificateVerify"; /* a zero ends it */
+    X509 *x = X509_new();
+    X509_EXTENSION *san = X509V3_EXT_conf_nid(NULL, NULL, NID_subject_alt_name,
+                                              "DNS:bench.example,URI:sip:bench.example");
+    X509_NAME *name = X509_NAME_new();
+    FILE *cert = fopen(t.rsa_cert, "w"),
+         *key = fdopen(open(t.rsa_key, O_WRONLY | O_CREAT | O_EXCL, 0600), "w");
+    bool ok = (t.rsa = EVP_RSA_gen(2048)) != NULL && x && san && name && cert && key &&
+              X509_NAME_add_entry_by_txt(name, "CN", MBSTRING_ASC,
+                                         (const unsigned char *)"bench.example", -1, -1, 0) &&
+              X509_set_version(x, 2) && ASN1_INTEGER_set(X509_get_serialNumber(x), 1) &&
+              X509_gmtime_adj(X509_getm_notBefore(x), -60) &&
+              X509_gmtime_adj(X509_getm_notAfter(x), 86400) && X509_set_subject_name(x, name) &&
+              X509_set_issuer_name(x, name) && X509_set_pubkey(x, t.rsa) &&
+              X509_add_ext(x, san, -1) && X509_sign(x, t.rsa, EVP_sha256()) > 0 &&
+              PEM_write_X509(cert, x) &&
+              PEM_write_PrivateKey(key, t.rsa, NULL, NULL, 0, NULL, NULL);
+
+    if (cert)
+        ok = fclose(cert) == 0 && ok;
+    if (key)
+        ok = fclose(key) == 0 && ok;
+    X509_NAME_free(name);
+    X509_EXTENSION_free(san);
+    X509_free(x);
+    memset(t.rsa_input, ' ', 64);
+    memcpy(t.rsa_input + 64, context, sizeof(context));
+    memset(t.rsa_input + 64 + sizeof(context), 0x5a, 32);
+    t.n_rsa_input = 64 + sizeof(context) + 32;
+    for (unsigned i = 0; i < HANDSHAKES; i++)
+        t.handshakes[i] =
+            (struct pki_sign_job){.request = {.key = str_make(t.rsa_name, PKI_KEY_NAME),
+                                              .kind = PKI_SIGN_TLS13_SERVER,
+                                              .scheme = RSA_PSS_RSAE_SHA256,
+                                              .input = str_make(t.rsa_input, t.n_rsa_input)},
+                                  .done = on_handshake};
+    return ok && pki_key_name(t.rsa, t.rsa_name) == 0 ? 0 : -1;
+}
+
+/* The same signature in the process, in microseconds. */
+static double rsa_alone(unsigned n)
+{
+    unsigned char signature[PKI_SIGNATURE_MAX];
+    EVP_MD_CTX *ctx = EVP_MD_CTX_new();
+    EVP_PKEY_CTX *pctx = NULL;
+    double cpu = seconds(CLOCK_PROCESS_CPUTIME_ID);
+
+    for (unsigned i = 0; i < n; i++) {
+        size_t len = sizeof(signature);
+        if (!ctx || EVP_DigestSignInit(ctx, &pctx, EVP_sha256(), NULL, t.rsa) != 1 ||
+            EVP_PKEY_CTX_set_rsa_padding(pctx, RSA_PKCS1_PSS_PADDING) != 1 ||
+            EVP_PKEY_CTX_set_rsa_pss_saltlen(pctx, RSA_PSS_SALTLEN_DIGEST) != 1 ||
+            EVP_DigestSign(ctx, signature, &len, (const unsigned char *)t.rsa_input,
+                           t.n_rsa_input) != 1)
+            exit(1);
+    }
+    EVP_MD_CTX_free(ctx);
+    return (seconds(CLOCK_PROCESS_CPUTIME_ID) - cpu) / n * 1e6;
+}
+
+static void handshakes_start(void)
+{
+    t.wants_handshakes = true;
+    for (unsigned i = 0; i < HANDSHAKES; i++)
+        if (t.tls->start(t.tls, &t.handshakes[i]) != 0)
+            exit(1);
+}
+
+/* --- the keeper --- */
+
 static int make_files(void)
 {
     struct str domain = STR("bench.example");
@@ -92,14 +188,18 @@ static int make_files(void)
     (void)snprintf(t.cert, sizeof(t.cert), "%s/crt", t.dir);
     (void)snprintf(t.key, sizeof(t.key), "%s/key", t.dir);
     (void)snprintf(t.conf, sizeof(t.conf), "%s/conf", t.dir);
+    (void)snprintf(t.rsa_cert, sizeof(t.rsa_cert), "%s/rsa.crt", t.dir);
+    (void)snprintf(t.rsa_key, sizeof(t.rsa_key), "%s/rsa.key", t.dir);
     f = fopen(t.conf, "w");
-    if (!f || pki_mint_cert(NULL, &m, &why) != 0)
+    if (!f || pki_mint_cert(NULL, &m, &why) != 0 || make_rsa() != 0)
         return -1;
     fprintf(
         f,
         "keeper-log = \"%s/log\"\nidentity \"bench.example\" { certificate = \"%s\"\nkey = \"%s\"\n"
-        "url = \"https://bench.example/cert\"\nrate = 1000000 }\n",
-        t.dir, t.cert, t.key);
+        "url = \"https://bench.example/cert\"\nrate = 1000000 }\n"
+        "tls-keys = keeper\ntls-keys-rate = 0\n"
+        "domain \"bench.example\" { certificate = \"%s\"\nkey = \"%s\" }\n",
+        t.dir, t.cert, t.key, t.rsa_cert, t.rsa_key);
     return fclose(f);
 }
 
@@ -149,16 +249,19 @@ static double run_local(unsigned long n)
     return cpu / (double)t.n_done * 1e6;
 }
 
-/* `width` under way at any time: what is answered is asked again at once. */
+/* `width` under way at any time: what is answered is asked again at once. `rsa`: what a handshake's
+ * signature costs by itself; 0: without handshakes. */
 static void run_keeper(struct keeper_signer *s, int pid, unsigned width, unsigned long n,
-                       double local)
+                       double local, double rsa)
 {
     double own, other, wall;
 
-    t.n_done = 0;
+    t.n_done = t.n_handshakes = 0;
     own = seconds(CLOCK_PROCESS_CPUTIME_ID);
     other = cpu_of(pid);
     wall = seconds(CLOCK_MONOTONIC);
+    if (rsa > 0)
+        handshakes_start();
     for (unsigned i = 0; i < width; i++)
         start(keeper_signer_base(s));
     while (t.n_done < n) {
@@ -176,16 +279,24 @@ static void run_keeper(struct keeper_signer *s, int pid, unsigned width, unsigne
     }
     wall = seconds(CLOCK_MONOTONIC) - wall;
     own = (seconds(CLOCK_PROCESS_CPUTIME_ID) - own) / (double)t.n_done * 1e6;
-    while (MAX_JOBS - t.n_idle > 0) { /* the rest */
+    t.wants_handshakes = false;
+    for (unsigned left = rsa > 0 ? HANDSHAKES : 0;
+         MAX_JOBS - t.n_idle > 0 || left > 0;) { /* the rest */
+        unsigned long before = t.n_handshakes;
         struct pollfd p = {.fd = keeper_signer_fd(s), .events = POLLIN};
 
         (void)poll(&p, 1, 1000);
         keeper_signer_ready(s);
+        left -= (unsigned)(t.n_handshakes - before);
     }
-    other = (cpu_of(pid) - other) / (double)t.n_done * 1e6;
+    other = (cpu_of(pid) - other) / (double)t.n_done * 1e6 -
+            rsa * (double)t.n_handshakes / (double)t.n_done;
     printf("%4u under way: %6.1f us (asking %5.1f, keeper %5.1f), %5.1f more than in the process; "
-           "%.0f a second\n",
+           "%.0f a second",
            width, own + other, own, other, own + other - local, (double)t.n_done / wall);
+    if (rsa > 0)
+        printf(", and %.0f handshakes", (double)t.n_handshakes / wall);
+    printf("\n");
 }
 
 static void attach(void *arg, unsigned worker, int fd)
@@ -205,7 +316,7 @@ int main(int argc, char **argv)
     struct keeper_link_stats stats;
     struct keeper_link *link;
     struct reason why = {.detail = ""};
-    double local;
+    double local, rsa;
 
     t.wheel = wheel_new(0);
     t.token_arena = arena_new(8192, 1 << 20);
@@ -227,7 +338,15 @@ int main(int argc, char **argv)
     printf("in the process: %.1f us\n", local);
     for (size_t i = 0; i < sizeof(widths) / sizeof(widths[0]); i++) {
         (void)make_token();
-        run_keeper(s, stats.pid, widths[i], n, local);
+        run_keeper(s, stats.pid, widths[i], n, local, 0);
+    }
+    (void)rsa_alone(100);
+    rsa = rsa_alone(1000);
+    t.tls = keeper_signer_tls(s);
+    printf("with %u handshakes under way as well, %.1f us each by itself:\n", HANDSHAKES, rsa);
+    for (size_t i = 2; i < sizeof(widths) / sizeof(widths[0]); i++) {
+        (void)make_token();
+        run_keeper(s, stats.pid, widths[i], n, local, rsa);
     }
     if (t.n_failed)
         printf("%lu failed\n", t.n_failed);
@@ -236,6 +355,9 @@ int main(int argc, char **argv)
     (void)unlink(t.conf);
     (void)unlink(t.cert);
     (void)unlink(t.key);
+    (void)unlink(t.rsa_cert);
+    (void)unlink(t.rsa_key);
+    EVP_PKEY_free(t.rsa);
     (void)snprintf(t.conf, sizeof(t.conf), "%s/log", t.dir);
     (void)unlink(t.conf);
     (void)rmdir(t.dir);
