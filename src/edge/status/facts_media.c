@@ -229,16 +229,21 @@ bool facts_describe(const struct sip_msg *m, struct facts_media *ret)
 static void agree_one(const struct facts_medium *o, const struct facts_medium *a,
                       struct facts_medium *ret)
 {
-    uint8_t both = o->methods & a->methods;
+    /* RFC 3264 6.1: the answer has the profile of the offer. One without keys says that there are none, whatever lines
+     * are left in it; a signature over fingerprints does not cover it (RFC 8225 5.2.2). */
+    bool is_stripped = o->is_secure && !a->is_secure;
+    uint8_t both = is_stripped ? 0 : o->methods & a->methods;
 
     *ret = *a;
     ret->is_agreed = true;
     facts_both(ret, o);
+    if (is_stripped)
+        ret->method = KEYING_CLEAR;
     if (a->is_off)
         return;
-    if (!both && a->methods)
+    if (!both && a->methods && !is_stripped)
         ret->attacks = KEYING_ATTACK_NOT_OFFERED;
-    else if (!both && a->is_secure)
+    else if (!both && (a->is_secure || is_stripped))
         ret->attacks = KEYING_ATTACK_STRIPPED;
     if (ret->method != KEYING_SDES) {
         ret->suite = NULL;

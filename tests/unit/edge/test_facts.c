@@ -183,6 +183,14 @@ static void test_least(void **state)
                      KEYING_DTLS);
     assert_int_equal(agreed(HEAD FINGERPRINT DTLS, HEAD FINGERPRINT DTLS, 0).method, KEYING_DTLS);
     assert_int_equal(agreed(HEAD AUDIO FINGERPRINT, HEAD AUDIO FINGERPRINT, 0).method, KEYING_DTLS);
+    /* An answer in another profile than was offered, with the fingerprint that is signed still in
+     * it. */
+    assert_int_equal(agreed(HEAD DTLS FINGERPRINT, HEAD AUDIO FINGERPRINT, 0).method, KEYING_CLEAR);
+    assert_int_equal(agreed(HEAD DTLS FINGERPRINT, HEAD AUDIO FINGERPRINT, 0).attacks,
+                     KEYING_ATTACK_STRIPPED);
+    assert_int_equal(agreed(HEAD SAVP CRYPTO, HEAD AUDIO CRYPTO, 0).method, KEYING_CLEAR);
+    assert_int_equal(
+        agreed(HEAD DTLS FINGERPRINT, HEAD "m=audio 0 RTP/AVP 0\r\n" FINGERPRINT, 0).attacks, 0);
     assert_int_equal(agreed(HEAD FINGERPRINT DTLS AUDIO,
                             HEAD FINGERPRINT "m=audio 0 UDP/TLS/RTP/SAVP 0\r\n" AUDIO, 1)
                          .method,
