@@ -128,9 +128,30 @@ static bool contact_scheme(struct edge_req *r, const struct location_target *lt,
     return t->uri.p && (!lt->has_path || transport_is_secure(lt->path.transport));
 }
 
+/* Once its connection is gone the proxy in front of a user is dialled by what the user has said of it (Path, RFC 3327 5.4), which anybody
+ * may say of a gateway's address, and have others call there at our cost. So it is not where a foreign peer or gateway is, and has to
+ * prove its name unless it is where the registration came from. */
+static bool path_may_be_dialled(const struct edge_req *r, const struct location_target *b, bool *ret_clear)
+{
+    const struct config_peer *p;
+    struct sip_uri u;
+    struct addr a;
+
+    *ret_clear = false;
+    if (hop_uri(b->route, &u) != 0)
+        return false;
+    p = route_peer_of_contact(r, u.maddr.n ? u.maddr : u.host);
+    if (p && p->kind != CONFIG_SITE && p->kind != CONFIG_SERVER && !(p->domains.n == 1 && str_eq(p->domains.v[0], STR("*"))))
+        return false;
+    *ret_clear = !u.maddr.n && addr_is_set(&b->path.remote) && addr_parse(&a, u.host, 0) == 0 && addr_eq_host(&a, &b->path.remote);
+    return true;
+}
+
 bool route_use_binding(struct edge_req *r, struct str aor, const struct location_target *b, struct edge_target *t)
 {
-    if (!contact_scheme(r, b, t))
+    bool may_clear = true;
+
+    if (!contact_scheme(r, b, t) || (!b->has_path && b->route.n && !path_may_be_dialled(r, b, &may_clear)))
         return false;
     t->route = b->route;
     t->has_path = b->has_path;
@@ -140,7 +161,7 @@ bool route_use_binding(struct edge_req *r, struct str aor, const struct location
     t->group = b->instance;
     t->aor = aor;
     t->to_user = true;
-    t->allow_clear = !b->secure && !str_starts_nocase(b->uri, STR("sips:"));
+    t->allow_clear = may_clear && !b->secure && !str_starts_nocase(b->uri, STR("sips:"));
     return true;
 }
 
