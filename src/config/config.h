@@ -125,7 +125,7 @@ struct config_peer { /* peer "carrier" { ... } */
     struct addr_net *sources;    /* allow-source: requests from here are this peer's without a certificate */
     size_t n_sources;
     struct config_strs certificate_names; /* names of which one must be in the peer's certificate (RFC 5922) */
-    struct config_strs identities; /* domains its certificate may speak for in From; empty: its domains */
+    struct config_strs identities; /* domains it may speak for in From, and no tel: then; empty: any but ours */
     struct str ca;               /* anchors for it, both ways: no other CA vouches for its names. Empty: where it connects, those of
                                   * the listener's client_ca; else the system's */
     struct str certificate, key; /* what we show it; empty: our domain's */
