@@ -179,7 +179,7 @@ static int bye_build(struct hang_up *h, struct str branch, const struct identity
         f.identity_info = s->info;
         f.date = s->date;
     }
-    if (trunk_is(h->t.peer))
+    if (trunk_is(h->t.peer) && trunk_is_at(h->t.peer, &h->t, &h->path))
         err = trunk_answer(h->r.w, h->t.peer, h->arena, SIP_BYE, h->t.uri, STR_NULL, creds,
                            &f.n_creds);
     if (err == 0)
@@ -269,8 +269,10 @@ static int bye_read(struct hang_up *h, const struct branch *b, const struct sip_
     it = sip_values_start(r->m, SIP_H_ROUTE);
     if (sip_values_next(&it))
         r->next_route = it.value;
-    h->t = (struct edge_target){
-        .uri = r->uri, .next_hop = r->uri, .peer = b->peer, .to_user = b->may_sign};
+    h->t = (struct edge_target){.uri = r->uri,
+                                .next_hop = r->next_route.n ? r->next_route : r->uri,
+                                .peer = b->peer,
+                                .to_user = b->may_sign};
     return bye_sender(h, b->p, x);
 }
 
