@@ -41,7 +41,5 @@ uint64_t watch_files(const struct config *cfg)
         h = file(h, cfg->user_certificates.v[i]);
     for (i = 0; i < cfg->n_peers; i++)
         h = file(file(file(file(h, cfg->peers[i].ca), cfg->peers[i].crl), cfg->peers[i].certificate), cfg->peers[i].key);
-    for (i = 0; i < cfg->user_certificates.n; i++)
-        h = file(h, cfg->user_certificates.v[i]);
     return h;
 }
