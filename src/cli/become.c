@@ -31,17 +31,25 @@ static int user_find(const char *name, struct user *ret, struct reason *why)
     return 0;
 }
 
-/* What root made for the daemon before (`sallyport user add`, an earlier start without run-as) goes to its user. */
-static void hand_over(const char *path, struct user u)
+bool become_give(const char *path, uid_t uid, gid_t gid)
 {
     int fd = open(path, O_RDONLY | O_CLOEXEC | O_NOFOLLOW | O_NONBLOCK);
+    bool is_given = true;
     struct stat st;
 
     if (fd < 0)
-        return;
-    if (fstat(fd, &st) == 0 && st.st_uid == 0 && (S_ISREG(st.st_mode) || S_ISDIR(st.st_mode)))
-        (void)!fchown(fd, u.uid, u.gid);
+        return false;
+    /* Whose folder it is in can put another of root's files under its name. */
+    if (fstat(fd, &st) == 0 && st.st_uid == 0 && (S_ISDIR(st.st_mode) || (S_ISREG(st.st_mode) && st.st_nlink == 1)))
+        is_given = fchown(fd, uid, gid) == 0;
     close(fd);
+    return is_given;
+}
+
+/* What root made for the daemon before (`sallyport user add`, an earlier start without run-as) goes to its user. */
+static void hand_over(const char *path, struct user u)
+{
+    (void)become_give(path, u.uid, u.gid);
 }
 
 static void hand_over_state(const struct config *cfg, struct user u)

@@ -13,6 +13,9 @@ MUST_USE int become_begin(const struct config *cfg, struct reason *why);
 /* After all addresses are bound: for good, for all threads. */
 MUST_USE int become_finish(const struct config *cfg, struct reason *why);
 
+/* What root has made (a folder, or a file that has no other name) goes to this user; never what a link leads to. False: it could not be. */
+bool become_give(const char *path, uid_t uid, gid_t gid);
+
 /* For `sallyport check` by root: becomes, for good, the user of run-as, or else the one whose state-dir is (a systemd unit names its user
  * itself). Says so; stays who it is if there is no such user, which is a problem of the configuration. */
 void become_to_check(const struct config *cfg);

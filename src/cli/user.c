@@ -6,6 +6,7 @@
 #include "cli/cli.h"
 #include "cli/csv.h"
 #include "cli/password.h"
+#include "cli/run_priv.h"
 #include "config/config.h"
 #include "identity/digest.h"
 #include "sip/uri.h"
@@ -448,7 +449,7 @@ static void give_to_daemon(const struct config *cfg, const char *path)
 
     if (geteuid() != 0 || (!pw && stat(cfg->state_dir.p, &st) != 0))
         return;
-    if (chown(path, pw ? pw->pw_uid : st.st_uid, pw ? pw->pw_gid : st.st_gid) != 0)
+    if (!become_give(path, pw ? pw->pw_uid : st.st_uid, pw ? pw->pw_gid : st.st_gid))
         cli_error("%s: %s", path, strerror(errno));
 }
 
