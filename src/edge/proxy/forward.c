@@ -338,7 +338,8 @@ int forward_build(struct edge_req *r, const struct forward_args *f, struct buf *
         return err;
     header_policy_request(e, r, f->t);
     status_phone_strip(e, m); /* only we may say this (TR/100 10: a status from outside is worth nothing) */
-    status_phone_from(e, r, f->t);
+    if ((err = status_phone_from(e, r, f->t)) != 0)
+        return err;
     status_name_request(e, r, f->t, f->changes && f->changes->from.n);
     if (f->changes && (err = forward_change(e, m, f->changes, r->who.peer && !r->domain && (f->t->peer || !f->t->to_user))) != 0)
         return err;

@@ -29,28 +29,85 @@ static struct str address_of(struct str value)
     return sip_addr_parse(value, &a) == 0 && !a.star ? str_make(a.uri.p, (size_t)(value.p + value.n - a.uri.p)) : value;
 }
 
+/* RFC 3261 25.1: SEMI and EQUAL may have white space around them, names of a URI's parameters are
+ * escaped at will. */
+static size_t skip_space(struct str s, size_t at)
+{
+    while (at < s.n && (s.p[at] == ' ' || s.p[at] == '\t' || s.p[at] == '\r' || s.p[at] == '\n'))
+        at++;
+    return at;
+}
+
+static int hex_of(char c)
+{
+    c = str_lower(c);
+    return c >= '0' && c <= '9' ? c - '0' : c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* The character there, and where the next one is. */
+static char unescaped(struct str s, size_t *at)
+{
+    int hi = s.p[*at] == '%' && *at + 2 < s.n ? hex_of(s.p[*at + 1]) : -1,
+        lo = hi >= 0 ? hex_of(s.p[*at + 2]) : -1;
+    char c = lo >= 0 ? (char)(hi << 4 | lo) : s.p[*at];
+
+    *at += lo >= 0 ? 3 : 1;
+    return str_lower(c);
+}
+
+/* Behind the ";": where the parameter ends if it is that one; 0: it is another. */
+static size_t verstat_end(struct str s, size_t at)
+{
+    static const struct str name = {"verstat", 7};
+    size_t i = 0;
+
+    for (at = skip_space(s, at); i < name.n && at < s.n; i++)
+        if (unescaped(s, &at) != name.p[i])
+            return 0;
+    at = skip_space(s, at);
+    if (i < name.n || at >= s.n || s.p[at] != '=')
+        return 0;
+    at = skip_space(s, at + 1);
+    if (at < s.n && s.p[at] == '"') {
+        for (at++; at < s.n && s.p[at] != '"'; at++)
+            at += s.p[at] == '\\' && at + 1 < s.n;
+        return at < s.n ? at + 1 : at;
+    }
+    while (at < s.n && !strchr(";>@?, \t\r\n", s.p[at]))
+        at++;
+    return at;
+}
+
+/* Where it begins, with its ";"; s.n: nowhere. */
+static size_t verstat_find(struct str s, size_t *ret_end)
+{
+    for (size_t i = 0; i < s.n; i++)
+        if (s.p[i] == ';' && (*ret_end = verstat_end(s, i + 1)) != 0)
+            return i;
+    return s.n;
+}
+
 static bool has_verstat(struct str value)
 {
     struct str v = address_of(value);
+    size_t end;
 
-    return find_nocase(v, STR(";verstat=")) < v.n;
+    return verstat_find(v, &end) < v.n;
 }
 
 struct str status_without_verstat(struct arena *a, struct str value)
 {
     struct str rest = address_of(value);
     char *p = arena_alloc(a, value.n + 1);
-    size_t n = (size_t)(rest.p - value.p), at;
+    size_t n = (size_t)(rest.p - value.p), at, end;
 
     if (!p)
         return STR_NULL;
     memcpy(p, value.p, n);
-    while ((at = find_nocase(rest, STR(";verstat="))) < rest.n) {
+    while ((at = verstat_find(rest, &end)) < rest.n) {
         memcpy(p + n, rest.p, at);
-        n += at++;
-        while (at < rest.n && !strchr(";>@?, \t", rest.p[at]))
-            at++;
-        rest = str_make(rest.p + at, rest.n - at);
+        n += at;
+        rest = str_make(rest.p + end, rest.n - end);
     }
     memcpy(p + n, rest.p, rest.n);
     return str_make(p, n + rest.n);
@@ -77,15 +134,17 @@ bool status_phone_changes_from(const struct edge_req *r, const struct edge_targe
     return t->to_user && !t->peer && h && has_verstat(h->value);
 }
 
-void status_phone_from(struct sip_edit *e, const struct edge_req *r, const struct edge_target *t)
+int status_phone_from(struct sip_edit *e, const struct edge_req *r, const struct edge_target *t)
 {
     struct str v;
 
     if (!status_phone_changes_from(r, t))
-        return;
+        return 0;
     v = status_without_verstat(r->m->arena, sip_msg_hdr(r->m, SIP_H_FROM, 0)->value);
-    if (v.p)
-        sip_edit_set(e, SIP_H_FROM, v);
+    if (!v.p)
+        return ERR_NOMEM; /* as it is it would be believed */
+    sip_edit_set(e, SIP_H_FROM, v);
+    return 0;
 }
 
 void status_phone_strip(struct sip_edit *e, const struct sip_msg *m)

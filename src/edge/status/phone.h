@@ -13,7 +13,8 @@ void status_phone_strip(struct sip_edit *e, const struct sip_msg *m);
  * back in what the phone answers (status/name.h). */
 struct str status_without_verstat(struct arena *a, struct str value); /* NULL: no memory */
 bool status_phone_changes_from(const struct edge_req *r, const struct edge_target *t);
-void status_phone_from(struct sip_edit *e, const struct edge_req *r, const struct edge_target *t);
+MUST_USE int status_phone_from(struct sip_edit *e, const struct edge_req *r,
+                               const struct edge_target *t);
 
 /* An INVITE that begins a call is about to leave along `out`: what its phone is told, into *ret;
  * may it go? ERR_REFUSED: `why`, with the SIP status. */
