@@ -292,7 +292,7 @@ static int own_send(struct anchor_own *o, const struct path *path)
             return ERR_LIMIT;
         f.branch = sip_ctx_via_branch(o->ctx);
     }
-    may_prove = trunk_is(f.t->peer) && trunk_is_at(f.t->peer, f.t, path);
+    may_prove = trunk_is(f.t->peer) && trunk_is_at(w, f.t->peer, f.t, path);
     if (o->method == SIP_ACK)
         f.ack_creds = may_prove ? anchor_ack_creds(o->r) : STR_NULL;
     else if (may_prove)
@@ -687,7 +687,7 @@ static bool own_again(struct anchor_own *o, unsigned status, const struct sip_ms
     struct sip_hdr const *h;
 
     if ((status != 401 && status != 407) || !m || o->is_again || !trunk_is(p) ||
-        !trunk_is_at(p, o->targets->v[0], &o->path) ||
+        !trunk_is_at(o->r->w, p, o->targets->v[0], &o->path) ||
         trunk_challenged(o->r->w, p, m, false, &why) != 0 ||
         (o->method != SIP_BYE && d->a->is_ended)) /* there is nothing to be asked any more */
         return false;

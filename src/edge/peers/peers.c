@@ -96,6 +96,8 @@ static void place_free(struct peer_state *s)
     __atomic_store_n(&s->trunk, TRUNK_NONE, __ATOMIC_RELAXED);
     __atomic_store_n(&s->trunk_until_s, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&s->trunk_reason, NULL, __ATOMIC_RELAXED);
+    for (size_t i = 0; i < PEER_TRUNK_PLACES; i++)
+        __atomic_store_n(&s->trunk_at[i], 0, __ATOMIC_RELAXED);
     __atomic_store_n(&s->due_ns, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&s->is_over, 0, __ATOMIC_RELAXED);
     __atomic_store_n(&s->refused, 0, __ATOMIC_RELAXED);

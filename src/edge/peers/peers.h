@@ -12,6 +12,8 @@ enum peer_health { PEER_UNKNOWN, PEER_UP, PEER_DOWN };
 /* Its protected-by = ipsec, against the kernel. */
 enum peer_below { PEER_BELOW_NOT_CHECKED, PEER_BELOW_NO_PERMISSION, PEER_BELOW_NO_ADDRESS, PEER_BELOW_CHECKED, PEER_BELOW_MISSING };
 
+#define PEER_TRUNK_PLACES 8u
+
 /* Every member is read and written as a whole (relaxed). */
 struct peer_state {
     uint64_t name;      /* hash; 0: free */
@@ -24,6 +26,9 @@ struct peer_state {
     unsigned trunk;           /* enum trunk_state of trunk.h */
     uint64_t trunk_until_s;   /* of the registration; steady */
     const char *trunk_reason; /* a constant: why it is not registered */
+    uint64_t trunk_at[PEER_TRUNK_PLACES]; /* addresses that its names have led to, hashed
+                                             (trunk_is_at) */
+    uint64_t trunk_at_next;
     /* limits.h, all workers' */
     uint64_t calls;           /* under way */
     uint64_t due_ns;          /* the time at which what was taken of max-requests is used up */

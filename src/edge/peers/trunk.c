@@ -483,7 +483,8 @@ static bool is_its_name(const struct config_peer *p, struct str host)
     size_t i;
 
     for (i = 0; i < ARRAY_LEN(hops); i++)
-        if (hops[i].n && sip_uri_parse(hops[i], &u) == 0 && str_eq_nocase(u.host, host))
+        if (hops[i].n && sip_uri_parse(hops[i], &u) == 0 &&
+            (str_eq_nocase(u.host, host) || (u.maddr.n && str_eq_nocase(u.maddr, host))))
             return true;
     for (i = 0; i < p->certificate_names.n; i++)
         if (str_eq_nocase(p->certificate_names.v[i], host))
@@ -494,9 +495,36 @@ static bool is_its_name(const struct config_peer *p, struct str host)
     return str_eq_nocase(p->registrar, host) || is_in(host, p->registrar);
 }
 
-bool trunk_is_at(const struct config_peer *p, const struct edge_target *t, const struct path *path)
+static uint64_t place_of(const struct path *path)
+{
+    char text[ADDR_TEXT_MAX];
+
+    return str_hash(addr_text_host(&path->remote, text)) | 1;
+}
+
+static bool is_known_place(struct peer_state *s, uint64_t place)
+{
+    for (size_t i = 0; i < PEER_TRUNK_PLACES; i++)
+        if (__atomic_load_n(&s->trunk_at[i], __ATOMIC_RELAXED) == place)
+            return true;
+    return false;
+}
+
+/* A name of its own has led there, for as many addresses as are kept; a name that is not proven
+ * leads nowhere else. */
+static void place_keep(struct peer_state *s, uint64_t place)
+{
+    if (!is_known_place(s, place))
+        __atomic_store_n(&s->trunk_at[__atomic_fetch_add(&s->trunk_at_next, 1, __ATOMIC_RELAXED) %
+                                      PEER_TRUNK_PLACES],
+                         place, __ATOMIC_RELAXED);
+}
+
+bool trunk_is_at(const struct edge_worker *w, const struct config_peer *p,
+                 const struct edge_target *t, const struct path *path)
 {
     bool is_proven = transport_is_secure(path->transport) && !p->allow_unverified;
+    struct peer_state *s;
     struct sip_uri u;
     size_t i;
 
@@ -505,7 +533,16 @@ bool trunk_is_at(const struct config_peer *p, const struct edge_target *t, const
     for (i = 0; i < p->n_sources; i++)
         if (addr_net_has(&p->sources[i], &path->remote))
             return true;
-    if (hop_uri(t->next_hop, &u) == 0 && is_its_name(p, is_proven ? hop_expected_name(p, u.host) : u.host))
+    s = peer_state_get(w->edge, p);
+    if (hop_uri(t->next_hop, &u) == 0 && is_its_name(p, is_proven   ? hop_expected_name(p, u.host)
+                                                        : u.maddr.n ? u.maddr
+                                                                    : u.host)) {
+        if (s)
+            place_keep(s, place_of(path));
+        return true;
+    }
+    /* In dialogs many say their address instead of a name (Record-Route, Contact). */
+    if (s && is_known_place(s, place_of(path)))
         return true;
     LOG(LOG_WARN, "trunk-elsewhere", LS("peer", p->name), LS("next_hop", t->next_hop));
     return false;

@@ -31,7 +31,8 @@ flow_id trunk_flow(const struct edge_worker *w, const struct config_peer *p);
 
 /* Is what goes to this target along this path on its way to the carrier itself? Credentials are for nobody else, and where a request
  * goes a Route or Contact may say that the carrier has never seen (RFC 3261 22, 26.1.2). */
-bool trunk_is_at(const struct config_peer *p, const struct edge_target *t, const struct path *path);
+bool trunk_is_at(const struct edge_worker *w, const struct config_peer *p,
+                 const struct edge_target *t, const struct path *path);
 /* A challenge of the carrier to a request of ours. 0: it is worth sending again. ERR_REFUSED:
  * `why`. */
 MUST_USE int trunk_challenged(struct edge_worker *w, const struct config_peer *p,

@@ -23,7 +23,7 @@ static void ack_send(struct edge_req *r, const struct edge_target *t, const stru
     struct reason why = {0};
     struct buf *msg;
 
-    if (trunk_is(t->peer) && !trunk_is_at(t->peer, t, path))
+    if (trunk_is(t->peer) && !trunk_is_at(r->w, t->peer, t, path))
         f.ack_creds = STR_NULL;
 
     if (r->token.anchor_gen ? !anchor_ack_may_leave(r, path, changes) : anchor_direct_request(r, t, path, &c, &why) != 0)

@@ -225,7 +225,7 @@ static bool branch_challenged(struct branch *b, const struct sip_msg *m)
     struct path path;
 
     if ((m->status != 401 && m->status != 407) || !b->t || !trunk_is(b->t->peer) || !b->p->r || b->canceled || b->p->final_sent || !b->ctx ||
-        !trunk_is_at(b->t->peer, b->t, sip_ctx_path(b->ctx)))
+        !trunk_is_at(b->p->w, b->t->peer, b->t, sip_ctx_path(b->ctx)))
         return false;
     if (b->n_challenged == CHALLENGES_MAX || trunk_challenged(b->p->w, b->t->peer, m, b->n_challenged > 0, &why) != 0) {
         LOG(LOG_WARN, "trunk-challenge", LS("peer", b->t->peer->name), LZ("reason", why.code), LZ("detail", why.detail));
@@ -569,7 +569,7 @@ static int branch_send(struct branch *b, const struct path *path)
         return ERR_LIMIT;
     sip_ctx_set_loop_hash(b->ctx, request_loop_hash(p->r));
     f.branch = sip_ctx_via_branch(b->ctx);
-    if (trunk_is(b->t->peer) && trunk_is_at(b->t->peer, b->t, path)) {
+    if (trunk_is(b->t->peer) && trunk_is_at(p->w, b->t->peer, b->t, path)) {
         f.creds = creds;
         err = trunk_answer(p->w, b->t->peer, p->r->m->arena, p->method, b->t->uri, changes.has_body ? changes.body : p->r->m->body, creds,
                            &f.n_creds);

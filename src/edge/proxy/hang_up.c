@@ -179,7 +179,7 @@ static int bye_build(struct hang_up *h, struct str branch, const struct identity
         f.identity_info = s->info;
         f.date = s->date;
     }
-    if (trunk_is(h->t.peer) && trunk_is_at(h->t.peer, &h->t, &h->path))
+    if (trunk_is(h->t.peer) && trunk_is_at(h->r.w, h->t.peer, &h->t, &h->path))
         err = trunk_answer(h->r.w, h->t.peer, h->arena, SIP_BYE, h->t.uri, STR_NULL, creds,
                            &f.n_creds);
     if (err == 0)
