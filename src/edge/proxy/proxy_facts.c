@@ -118,19 +118,30 @@ static void note_sides(const struct branch *b, const struct sip_msg *m)
     facts_smime_later(f, p->r->from_caller ? POLICY_CALLEE : POLICY_CALLER, b->smime, m->arena);
 }
 
-/* A phone that has moved is on another hop from then on, and what it says of its keys came along that one. */
+/* NULL where it has ended since, or is another worker's. */
+static const struct hop_facts *hop_now(const struct proxy *p, const struct path *path, const struct hop_facts *seen)
+{
+    static const struct hop_facts clear = {.secure = false};
+
+    if (seen)
+        return seen;
+    return transport_is_secure(path->transport) ? net_facts(p->w->net, path->flow) : &clear;
+}
+
+/* A phone that has moved is on another hop from then on, and what it says of its keys came along that one. A hop that cannot be seen is
+ * not better than what is known. An answer that was held until it was judged may have come by such a one, too. */
 static void note_hops(const struct branch *b, const struct rx *rx)
 {
     const struct proxy *p = b->p;
     const struct path *from = &p->r->rx.path;
-    const struct hop_facts clear = {.secure = false},
-                           *hop = transport_is_secure(from->transport) ? net_facts(p->w->net, from->flow) : &clear;
+    const struct hop_facts *hop;
 
     if (!p->r->has_token)
         return;
-    if (hop) /* else it has ended since, or is another worker's: not better than what is known */
+    if ((hop = hop_now(p, from, NULL)) != NULL)
         calls_hop(p->w, p->call_slot, p->call_gen, p->from_caller ? POLICY_CALLER : POLICY_CALLEE, hop, from->transport);
-    calls_hop(p->w, p->call_slot, p->call_gen, p->from_caller ? POLICY_CALLEE : POLICY_CALLER, rx->hop, rx->path.transport);
+    if ((hop = hop_now(p, &rx->path, rx->hop)) != NULL)
+        calls_hop(p->w, p->call_slot, p->call_gen, p->from_caller ? POLICY_CALLEE : POLICY_CALLER, hop, rx->path.transport);
 }
 
 /* PRACK belongs to one early dialog of several: what is known of the callee may be of another one (RFC 3262 4). */
