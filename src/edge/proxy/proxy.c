@@ -520,15 +520,13 @@ static const struct reason *cannot_keep(const struct edge_req *r, const struct r
 
 void proxy_cannot(struct edge_req *r, const struct reason *why)
 {
-    struct reason *copy = identity_is_judged_first(r) ? arena_alloc(r->m->arena, sizeof *copy) : NULL;
-    struct proxy *p = copy ? proxy_new(r, 0) : NULL;
+    struct proxy *p = identity_is_judged_first(r) ? proxy_new(r, 0) : NULL;
 
     if (!p) {
         edge_refuse(r, why);
         return;
     }
-    *copy = *why;
-    p->cannot = copy;
+    p->cannot = cannot_keep(r, why);
     edge_count(p->w, EC_BAD_REQUESTS);
     proxy_enter(p);
     proxy_start(p);

@@ -5,6 +5,7 @@
 #include "check.h"
 #include "edge/edge.h"
 #include "edge/edge_worker.h"
+#include "folder.h"
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -62,18 +63,10 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const names[] = {"sallyport.db", "sallyport.db-wal", "sallyport.db-shm",
-                                        "keys"};
-    char path[64];
-
     (void)state;
     edge_stop(edge, 0);
     close(fd);
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        unlink(path);
-    }
-    return rmdir(folder);
+    return folder_remove(folder);
 }
 
 /* A request in a dialog whose token names the worker; the status that comes back, 0: none. */

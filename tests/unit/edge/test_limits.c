@@ -7,6 +7,7 @@
 #include "edge/edge_worker.h"
 #include "edge/peers/limits.h"
 #include "edge/peers/peers.h"
+#include "folder.h"
 #include <poll.h>
 #include <pthread.h>
 #include <stdio.h>
@@ -278,20 +279,12 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const names[] = {"sallyport.db", "sallyport.db-wal", "sallyport.db-shm",
-                                        "keys"};
-    char path[64];
-
     (void)state;
     edge_stop(edge, 0);
     close(gateway);
     for (unsigned i = 0; i < SENDERS; i++)
         close(senders[i]);
-    for (size_t i = 0; i < ARRAY_LEN(names); i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        unlink(path);
-    }
-    return rmdir(folder);
+    return folder_remove(folder);
 }
 
 static void send_invite(unsigned i)

@@ -4,6 +4,7 @@
 #include "edge/edge.h"
 #include "edge/edge_worker.h"
 #include "pki/mint.h"
+#include "folder.h"
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -106,17 +107,9 @@ static int set_up(void **state)
 
 static int tear_down(void **state)
 {
-    static const char *const names[] = {"sallyport.db", "sallyport.db-wal", "sallyport.db-shm", "keys", "ca"};
-    char path[64];
-    size_t i;
-
     (void)state;
     edge_stop(edge, 0);
-    for (i = 0; i < ARRAY_LEN(names); i++) {
-        snprintf(path, sizeof path, "%s/%s", folder, names[i]);
-        unlink(path);
-    }
-    return rmdir(folder);
+    return folder_remove(folder);
 }
 
 static void expect_all(const char *domain)

@@ -2,23 +2,7 @@
 #include "check.h"
 
 #include "oom.h"
-#include "world.h"
-
-static struct world world, *w = &world;
-
-static int setup(void **state)
-{
-    (void)state;
-    world_init(w);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_done(w);
-    return 0;
-}
+#include "world_fixture.h"
 
 static void expect(enum who by, struct identity_sign_args args, int err, const char *code)
 {
@@ -234,8 +218,6 @@ static void no_memory(void **state)
         arena_free(a);
     });
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 int main(void)
 {

@@ -1,33 +1,16 @@
-/* What tests of verification share: a world for each test, and a token that a.example signs in it.
- */
+/* What tests of verification share: a token that a.example signs, and what comes of it. */
 #ifndef TESTS_UNIT_IDENTITY_VERIFY_FIXTURE_H
 #define TESTS_UNIT_IDENTITY_VERIFY_FIXTURE_H
 
 #include "check.h"
 
-#include "world.h"
+#include "world_fixture.h"
 
 #define BASE                                                                                       \
     (struct identity_sign_args)                                                                    \
     {                                                                                              \
         .type = PASSPORT_BASE                                                                      \
     }
-
-static struct world world, *w = &world;
-
-static int setup(void **state)
-{
-    (void)state;
-    world_init(w);
-    return 0;
-}
-
-static int teardown(void **state)
-{
-    (void)state;
-    world_done(w);
-    return 0;
-}
 
 static void expect_one(struct str value, enum identity_verdict v, const char *code)
 {
@@ -46,7 +29,5 @@ static struct passport claims(void)
                              .mky = w->mky,
                              .n_mky = 2};
 }
-
-#define TEST(f) cmocka_unit_test_setup_teardown(f, setup, teardown)
 
 #endif
